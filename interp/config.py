@@ -1,0 +1,131 @@
+"""One dataclass per command <-> TOML <-> flags, strict.
+
+A field of a configuration is a flag of the command and a key of its TOML file. The order of precedence is default,
+TOML file, flag. Unknown keys are refused with the nearest known one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from interp.errors import ConfigError, nearest
+
+Config = TypeVar("Config")
+
+
+def option(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
+    """Declare a configuration field: its default, what it does, and the values it may take."""
+    metadata = {"help": help, "choices": choices}
+    if isinstance(default, (list, tuple)):
+        return field(default_factory=lambda: tuple(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class SpecializationConfig:
+    """What `interp specialization` measures, and how."""
+
+    ckpt: tuple[str, ...] = option((), "Checkpoint: local folder, hub id[@revision], LoRA folder, organism:final.")
+    prompts: str = option("cldr", "What is read: 'cldr', a facts file (.jsonl, .parquet), or a folder of text.")
+    languages: str = option("paper", "Codes such as en,sw,ja; or paper (12), unseen (10), all (22).")
+    units: str = option("all", "Which units.", ("neurons", "heads", "all"))
+    out: Path = option(Path("interp-specialization"), "Folder for results; a rerun continues it.")
+    split: str = option("all", "Facts of this split.", ("all", "train", "validation", "test"))
+    limit: int = option(0, "At most this many facts (0: all).")
+    scaffold: str = option("native", "Words around the question.", ("native", "english", "none"))
+    blocks: int = option(8, "Groups of facts that carry the uncertainty; the same for every checkpoint.")
+    head_items: int = option(64, "Facts per language for head importance (0: all); one backward each.")
+    mask: str = option("frozen", "LAHIS mask; 'trained' repeats upstream's drifting one.", ("frozen", "trained"))
+    min_tokens: int = option(1000, "Fewest tokens per language that are accepted.")
+    batch_tokens: int = option(4096, "Padded tokens per forward pass; halved by itself when memory runs out.")
+    padding: str = option("right", "Padding side.", ("right", "left"))
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, ...")
+    dtype: str = option("auto", "Weights' type.", ("auto", "float32", "bfloat16", "float16"))
+    attention: str = option("auto", "Attention implementation.", ("auto", "sdpa", "eager"))
+    allow_missing: bool = option(False, "Restrict to the facts that all languages have, and say how many.")
+    figure: bool = option(False, "Draw per-layer curves and per-language counts (PNG, PDF and the data as CSV).")
+    fresh: bool = option(False, "Discard what the output folder holds for these checkpoints.")
+    strict: bool = option(False, "Exit with 1 when a sanity check of the result fails.")
+
+
+def load_config(kind: type[Config], toml: Path | None, flags: dict[str, Any]) -> Config:
+    """Combine defaults, a TOML file and flags (``None`` means not given) into one checked configuration.
+
+    Raises:
+        ConfigError: The file is missing or malformed, a key is unknown, or a value is of the wrong kind.
+    """
+    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for source, given in ((str(toml), read_toml(toml) if toml else {}), ("flags", flags)):
+        for key, value in given.items():
+            name = key.replace("-", "_")
+            if name not in known:
+                raise ConfigError(f"{source}: unknown key '{key}'.{nearest(name, known)} Known: {', '.join(known)}.")
+            if value is not None:
+                values[name] = _checked(kind, known[name], value, source)
+    return kind(**values)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML table, with a clear error for a missing or malformed file."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"No configuration file at {path.absolute()}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.") from None
+
+
+def to_plain(config: Any) -> dict[str, Any]:
+    """The configuration as plain values (for provenance and JSON)."""
+    plain = dataclasses.asdict(config)
+    return {k: str(v) if isinstance(v, Path) else list(v) if isinstance(v, tuple) else v for k, v in plain.items()}
+
+
+def field_types(kind: type) -> dict[str, Any]:
+    """Field name -> resolved annotation."""
+    return typing.get_type_hints(kind)
+
+
+def _checked(kind: type, spec: dataclasses.Field[Any], value: Any, source: str) -> Any:
+    expected = field_types(kind)[spec.name]
+    value = _coerce(expected, value)
+    if not _matches(expected, value):
+        name = getattr(expected, "__name__", str(expected))
+        raise ConfigError(f"{source}: '{spec.name}' is {value!r}; a value of type {name} is expected.")
+    choices = spec.metadata.get("choices", ())
+    if choices and value not in choices:
+        hint = nearest(str(value), choices)
+        raise ConfigError(f"{source}: '{spec.name}' is '{value}'; one of {', '.join(choices)} is expected.{hint}")
+    if expected is int and value < 0:
+        raise ConfigError(f"{source}: '{spec.name}' is {value}; a number of at least 0 is expected.")
+    return value
+
+
+def _coerce(expected: Any, value: Any) -> Any:
+    if expected is Path and isinstance(value, str):
+        return Path(value)
+    if typing.get_origin(expected) is tuple and isinstance(value, (list, str)):
+        return (value,) if isinstance(value, str) else tuple(value)
+    if expected is float and type(value) is int:
+        return float(value)
+    return value
+
+
+def _matches(expected: Any, value: Any) -> bool:
+    if isinstance(expected, types.UnionType):
+        return any(_matches(member, value) for member in typing.get_args(expected))
+    if expected is None or expected is type(None):
+        return value is None
+    if typing.get_origin(expected) is tuple:
+        item = typing.get_args(expected)[0]
+        return isinstance(value, tuple) and all(_matches(item, v) for v in value)
+    if expected is int:
+        return type(value) is int
+    return isinstance(value, expected)

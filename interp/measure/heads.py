@@ -1,0 +1,207 @@
+"""Measure the language importance of attention heads (LAHIS): gradients of the loss with respect to one scale per head.
+
+The scale multiplies each head's output before the output projection, so the model's own attention runs unchanged and
+stays causal under any implementation. With a frozen mask (the default) all items of a batch share one backward pass,
+since row i of the mask touches only item i.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from interp.data.prompts import PromptSet
+from interp.errors import MeasurementError
+from interp.measure.passes import Progress, require_finite, run_pass
+from interp.measure.provenance import make_provenance
+from interp.measure.specialization import require_tokens
+from interp.model.hooks import editing
+from interp.model.loading import LoadedModel
+from interp.model.sites import Site
+from interp.model.tokens import Batch, EncodedItem, EncodedPrompts, encode, length_sorted
+from interp.results.heads import HeadsResult
+
+__all__ = ["item_losses", "measure_heads", "scaled_heads"]
+
+_CHUNK = 512  # tokens unembedded at a time: the logits of a large vocabulary never exist all at once
+
+
+def measure_heads(
+    loaded: LoadedModel,
+    prompts: PromptSet,
+    *,
+    mask: str = "frozen",
+    n_blocks: int = 8,
+    min_tokens: int = 1000,
+    batch_tokens: int = 4096,
+    padding: str = "right",
+    resume: Path | None = None,
+    progress: Progress | None = None,
+) -> HeadsResult:
+    """Importance of every head in every language.
+
+    The loss of an item is the mean negative log-likelihood of its counted tokens given what stands before them.
+
+    Args:
+        loaded: The opened checkpoint.
+        prompts: What is read.
+        mask: 'frozen': all ones. 'trained': upstream's variant, in which AdamW (rate 0.01, decay 0.01) moves the mask
+            after every item, so that scores depend on the number and order of items; for parity only.
+        n_blocks: Groups of facts that carry the uncertainty (at least 2).
+        min_tokens: Fewest counted tokens per language.
+        batch_tokens: Padded tokens per backward pass; a trained mask takes one item at a time.
+        padding: 'right' or 'left'; changes nothing but speed.
+        resume: File for the state of an interrupted pass.
+        progress: Called with batches done and batches in all.
+
+    Raises:
+        MeasurementError: Too few tokens, an item longer than the context, or values that are not finite.
+
+    Source: LAHIS (Linuxin-xxx/LAHIS); the mask as a pre-hook of the output projection is ours.
+    """
+    encoded = encode(prompts, loaded.tokenizer, n_blocks=n_blocks, context=loaded.context)
+    require_tokens(encoded, min_tokens)
+    provenance = make_provenance(loaded, prompts, {"blocks": n_blocks, "site": "head", "mask": mask})
+    accumulator = (TrainedHeads if mask == "trained" else FrozenHeads)(loaded, encoded)
+    batches = [(i,) for i in encoded.items] if mask == "trained" else length_sorted(encoded.items, batch_tokens)
+    key = {"fingerprint": provenance.fingerprint, "prompts": prompts.digest, "batches": len(batches), "mask": mask}
+    largest = run_pass(
+        loaded, encoded, batches, accumulator, padding=padding, resume=resume, key=key, progress=progress
+    )
+    provenance.run.update(batch_tokens=batch_tokens, largest_batch=largest, padding=padding)
+    return HeadsResult(
+        prompts.languages,
+        encoded.tokens(),
+        encoded.n_items(),
+        provenance,
+        magnitude=accumulator.magnitude,
+        helpful=accumulator.helpful,
+        mask=mask,
+    )
+
+
+class FrozenHeads:
+    """Sums of |gradient| and counts of negative ones, with a mask of ones."""
+
+    def __init__(self, loaded: LoadedModel, encoded: EncodedPrompts):
+        self.loaded = loaded
+        self.encoded = encoded
+        architecture = loaded.architecture
+        architecture.require("head")
+        shape = (len(encoded.languages), encoded.n_blocks, architecture.n_layers, architecture.n_heads)
+        self.magnitude = np.zeros(shape, dtype=np.float64)
+        self.helpful = np.zeros(shape, dtype=np.int64)
+
+    def add(self, batch: Batch) -> None:
+        """Add a batch: all of it, or nothing if it raises."""
+        architecture = self.loaded.architecture
+        ones = torch.ones(len(batch.items), architecture.n_layers, architecture.n_heads, device=self.loaded.device)
+        gradient = self._gradients(batch, ones)
+        self._add(batch.items, np.abs(gradient), gradient < 0)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The sums, for resuming."""
+        return {"magnitude": self.magnitude, "helpful": self.helpful}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Continue from `state`."""
+        self.magnitude[:], self.helpful[:] = state["magnitude"], state["helpful"]
+
+    def _gradients(self, batch: Batch, scales: torch.Tensor) -> Float[np.ndarray, "prompt layer head"]:
+        """Gradient of each item's loss with respect to its own scales."""
+        scales = scales.detach().float().requires_grad_(True)
+        with torch.enable_grad(), scaled_heads(self.loaded, scales):
+            hidden = self.loaded.architecture.body(**batch.inputs()).last_hidden_state
+            require_finite(self.loaded, self.encoded, batch, hidden)
+            (gradient,) = torch.autograd.grad(item_losses(self.loaded, batch, hidden).sum(), scales)
+        if not torch.isfinite(gradient).all():
+            row = int((~torch.isfinite(gradient)).flatten(1).any(dim=1).float().argmax())
+            raise MeasurementError(
+                f"The head gradients of item {self.encoded.describe(batch.items[row])} are not finite; try --dtype float32."
+            )
+        return gradient.double().cpu().numpy()
+
+    def _add(self, items: tuple[EncodedItem, ...], magnitude: np.ndarray, helpful: np.ndarray) -> None:
+        cell = ([i.language for i in items], [i.block for i in items])
+        np.add.at(self.magnitude, cell, magnitude)
+        np.add.at(self.helpful, cell, helpful)
+
+
+class TrainedHeads(FrozenHeads):
+    """As upstream: one mask per language, moved by AdamW after every item."""
+
+    def __init__(self, loaded: LoadedModel, encoded: EncodedPrompts):
+        super().__init__(loaded, encoded)
+        shape = self.magnitude.shape[2:]
+        self._masks = [torch.nn.Parameter(torch.ones(shape, device=loaded.device)) for _ in encoded.languages]
+        self._optimisers = [torch.optim.AdamW([mask], lr=1e-2, weight_decay=1e-2) for mask in self._masks]
+
+    def add(self, batch: Batch) -> None:
+        """Add one item, then move its language's mask."""
+        (item,) = batch.items
+        mask = self._masks[item.language]
+        gradient = self._gradients(batch, mask[None])
+        before = mask.detach().double().cpu().numpy()
+        self._add(batch.items, np.abs(gradient) * before, gradient * before < 0)
+        mask.grad = torch.from_numpy(gradient[0]).to(mask)
+        self._optimisers[item.language].step()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Sums, masks and the optimisers' moments."""
+        saved = super().state()
+        for index, (mask, optimiser) in enumerate(zip(self._masks, self._optimisers, strict=True)):
+            saved[f"mask_{index}"] = mask.detach().cpu().numpy()
+            for name, value in optimiser.state[mask].items():
+                saved[f"{name}_{index}"] = value.cpu().numpy()
+        return saved
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Continue from `state`."""
+        super().restore(state)
+        for index, (mask, optimiser) in enumerate(zip(self._masks, self._optimisers, strict=True)):
+            mask.data.copy_(torch.from_numpy(state[f"mask_{index}"]))
+            for name in ("step", "exp_avg", "exp_avg_sq"):
+                if f"{name}_{index}" in state:  # absent before the language's first item
+                    value = torch.from_numpy(np.array(state[f"{name}_{index}"]))
+                    optimiser.state[mask][name] = value if name == "step" else value.to(mask.device)
+
+
+@contextmanager
+def scaled_heads(loaded: LoadedModel, scales: Float[torch.Tensor, "prompt layer head"]) -> Iterator[None]:
+    """Multiply the output of head h of layer l in row i by ``scales[i, l, h]`` while the context is open."""
+
+    def scale(value: torch.Tensor, site: Site) -> torch.Tensor:
+        return value * scales[:, site.layer].to(value)[:, None, :, None]
+
+    sites = [Site("head", layer) for layer in range(loaded.architecture.n_layers)]
+    with editing(loaded.architecture, dict.fromkeys(sites, scale)):
+        yield
+
+
+def item_losses(loaded: LoadedModel, batch: Batch, hidden: torch.Tensor) -> Float[torch.Tensor, " prompt"]:
+    """Mean negative log-likelihood of each item's counted tokens, in nats per token.
+
+    A token is scored if it counts and something stands before it. Logits are computed in float32, a chunk of tokens at
+    a time, and again in the backward pass.
+    """
+    scored = batch.counted[:, 1:] & batch.attention[:, :-1].bool()
+    rows = scored.nonzero()[:, 0].to(hidden.device)
+    states, targets = hidden[:, :-1][scored.to(hidden.device)], batch.ids[:, 1:][scored].to(hidden.device)
+    chunks = [
+        checkpoint(_token_losses, loaded, s, t, use_reentrant=False)
+        for s, t in zip(states.split(_CHUNK), targets.split(_CHUNK), strict=True)
+    ]
+    n = torch.bincount(rows, minlength=len(batch.items)).clamp(min=1)
+    zeros = torch.zeros(len(batch.items), device=hidden.device)
+    return zeros.index_add(0, rows, torch.cat(chunks)) / n
+
+
+def _token_losses(loaded: LoadedModel, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return functional.cross_entropy(loaded.architecture.unembed(states).float(), targets, reduction="none")

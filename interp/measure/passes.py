@@ -1,0 +1,173 @@
+"""One pass over batches: memory that runs out, values that are not finite, interruption and resumption."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from interp.errors import Interrupted, MeasurementError
+from interp.model.loading import LoadedModel
+from interp.model.tokens import Batch, EncodedItem, EncodedPrompts, pad
+from interp.results.storage import read_archive, write_archive
+
+__all__ = ["Accumulator", "Progress", "require_finite", "run_pass"]
+
+_SAVE_EVERY = 60.0  # seconds between two saved states
+
+Progress = Callable[[int, int], None]
+
+
+class Accumulator(Protocol):
+    """Statistics that a pass adds to."""
+
+    def add(self, batch: Batch) -> None:
+        """Add a batch: all of it, or nothing if it raises."""
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything added so far."""
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Continue from a saved state."""
+
+
+def run_pass(
+    loaded: LoadedModel,
+    encoded: EncodedPrompts,
+    batches: Sequence[tuple[EncodedItem, ...]],
+    accumulator: Accumulator,
+    *,
+    padding: str = "right",
+    resume: Path | None = None,
+    key: dict[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Feed all batches to the accumulator, and return the number of items in the largest batch that fitted.
+
+    With ``resume``, the state is saved there every minute and on interruption, and a later call with the same ``key``
+    continues; the result is the same to the bit. The file is removed at the end.
+
+    Raises:
+        MeasurementError: One item alone does not fit into memory.
+        Interrupted: Ctrl-C or SIGTERM, after the current batch was finished and saved.
+    """
+    done = _restore(resume, key, accumulator)
+    saved, largest = time.monotonic(), 0
+    with _stop_signal() as stopped:
+        for index in range(done, len(batches)):
+            largest = max(largest, _add(loaded, encoded, batches[index], accumulator, padding))
+            if progress:
+                progress(index + 1, len(batches))
+            if stopped() and index + 1 < len(batches):
+                _save(resume, key, accumulator, index + 1)
+                raise Interrupted(f"Stopped after {index + 1} of {len(batches)} batches.")
+            if time.monotonic() - saved > _SAVE_EVERY:
+                _save(resume, key, accumulator, index + 1)
+                saved = time.monotonic()
+    if resume is not None:
+        resume.unlink(missing_ok=True)
+    return largest
+
+
+def require_finite(loaded: LoadedModel, encoded: EncodedPrompts, batch: Batch, hidden: torch.Tensor) -> None:
+    """Refuse a batch whose final hidden states are not finite: NaN > 0 is False and would count as inactive.
+
+    Raises:
+        MeasurementError: Names the first layer, language and item.
+    """
+    real = batch.attention.bool().unsqueeze(-1).to(hidden.device)
+    if torch.isfinite(hidden.masked_fill(~real, 0)).all():
+        return
+    layer, row = _first_bad(loaded, batch)
+    raise MeasurementError(
+        f"Activations are not finite from layer {layer} on, first in item {encoded.describe(batch.items[row])}. "
+        f"The model runs in {str(loaded.model.dtype).removeprefix('torch.')}; try --dtype float32, and check the weights."
+    )
+
+
+def _first_bad(loaded: LoadedModel, batch: Batch) -> tuple[int, int]:
+    from interp.model.hooks import reading
+    from interp.model.sites import Site
+
+    bad: dict[int, int] = {}
+
+    def look(value: torch.Tensor, site: Site) -> None:
+        real = batch.attention.bool().unsqueeze(-1).to(value.device)
+        rows = (~torch.isfinite(value.masked_fill(~real, 0))).flatten(1).any(dim=1)
+        if rows.any():
+            bad.setdefault(site.layer, int(rows.float().argmax()))
+
+    sites = [Site("resid_post", layer) for layer in range(loaded.architecture.n_layers)]
+    with torch.no_grad(), reading(loaded.architecture, dict.fromkeys(sites, look)):
+        loaded.architecture.body(**batch.inputs())
+    return min(bad.items(), default=(loaded.architecture.n_layers, 0))
+
+
+def _add(
+    loaded: LoadedModel,
+    encoded: EncodedPrompts,
+    items: tuple[EncodedItem, ...],
+    accumulator: Accumulator,
+    padding: str,
+) -> int:
+    """Add a batch; when memory runs out, add its halves."""
+    pad_id = loaded.tokenizer.pad_token_id or 0
+    batch = pad(items, pad_id=pad_id, side=padding, device=loaded.device)
+    try:
+        accumulator.add(batch)
+        return len(items)
+    except (torch.OutOfMemoryError, MemoryError):
+        pass  # leave the except block first, so that its traceback releases the tensors
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error):  # how torch's CPU allocator says it
+            raise
+    if len(items) == 1:
+        raise MeasurementError(
+            f"Item {encoded.describe(items[0])} alone ({len(items[0])} tokens) does not fit into memory; "
+            "use a device with more, or a smaller dtype."
+        )
+    torch.cuda.empty_cache()
+    return max(_add(loaded, encoded, half, accumulator, padding) for half in batch.split())
+
+
+def _restore(resume: Path | None, key: dict[str, Any] | None, accumulator: Accumulator) -> int:
+    if resume is None or not resume.exists():
+        return 0
+    meta, arrays = read_archive(resume)
+    if meta["key"] != (key or {}):
+        raise MeasurementError(f"{resume} belongs to a run with other settings; use --fresh to discard it.")
+    accumulator.restore(arrays)
+    return int(meta["done"])
+
+
+def _save(resume: Path | None, key: dict[str, Any] | None, accumulator: Accumulator, done: int) -> None:
+    if resume is not None:
+        write_archive(resume, {"key": key or {}, "done": done}, accumulator.state())
+
+
+@contextmanager
+def _stop_signal() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C or SIGTERM into a flag; a second one ends at once."""
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    try:
+        old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread: signals are somebody else's
+        old = {}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

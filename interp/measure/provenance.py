@@ -1,0 +1,58 @@
+"""Where a measurement comes from: checkpoint, prompts, settings, versions, commit, device."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from interp.data.prompts import PromptSet
+from interp.model.loading import LoadedModel
+from interp.results.base import Provenance
+
+__all__ = ["make_provenance"]
+
+_PACKAGES = ("interp", "torch", "transformers", "tokenizers", "numpy")
+
+
+def make_provenance(loaded: LoadedModel, prompts: PromptSet, settings: dict[str, Any]) -> Provenance:
+    """Describe a measurement. Settings hold only what decides the numbers; the rest goes into run."""
+    checkpoint = loaded.checkpoint
+    run = {
+        **loaded.describe(),
+        **({"revision": checkpoint.revision, "adapter": str(checkpoint.adapter or "")} if checkpoint else {}),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        "seed": None,  # nothing here is random
+        **_commit(),
+    }
+    return Provenance(
+        checkpoint=checkpoint.spec if checkpoint else "a model in memory",
+        fingerprint=checkpoint.fingerprint if checkpoint else "",
+        prompts=prompts.name,
+        prompts_digest=prompts.digest,
+        settings={**settings, "languages": list(prompts.languages)},
+        run=run,
+    )
+
+
+@cache
+def _commit() -> dict[str, Any]:
+    """Commit and dirty flag of a source checkout; empty for an installed wheel."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return {"commit": "", "dirty": False}
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_git(root, "status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": "", "dirty": False}
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True)
+    return done.stdout.strip()

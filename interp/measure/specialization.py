@@ -1,0 +1,71 @@
+"""Measure the language specialisation of MLP neurons: prompts -> one pass of counts -> SpecializationResult."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from interp.data.prompts import PromptSet
+from interp.errors import MeasurementError
+from interp.measure.activations import NeuronCounter
+from interp.measure.passes import Progress, run_pass
+from interp.measure.provenance import make_provenance
+from interp.model.loading import LoadedModel
+from interp.model.tokens import EncodedPrompts, encode, length_sorted
+from interp.results.specialization import SpecializationResult
+
+__all__ = ["measure_specialization", "require_tokens"]
+
+
+def measure_specialization(
+    loaded: LoadedModel,
+    prompts: PromptSet,
+    *,
+    n_blocks: int = 8,
+    min_tokens: int = 1000,
+    batch_tokens: int = 4096,
+    padding: str = "right",
+    resume: Path | None = None,
+    progress: Progress | None = None,
+) -> SpecializationResult:
+    """Count active tokens of every neuron in every language.
+
+    Args:
+        loaded: The opened checkpoint.
+        prompts: What is read; every language weighs equally.
+        n_blocks: Groups of facts that carry the uncertainty (at least 2).
+        min_tokens: Fewest counted tokens per language.
+        batch_tokens: Padded tokens per forward pass.
+        padding: 'right' or 'left'; changes nothing but speed.
+        resume: File for the state of an interrupted pass.
+        progress: Called with batches done and batches in all.
+
+    Raises:
+        MeasurementError: Too few tokens, an item longer than the context, or activations that are not finite.
+        CapabilityError: The architecture has no activated gate.
+    """
+    loaded.architecture.require("mlp_gate")
+    encoded = encode(prompts, loaded.tokenizer, n_blocks=n_blocks, context=loaded.context)
+    require_tokens(encoded, min_tokens)
+    provenance = make_provenance(loaded, prompts, {"blocks": n_blocks, "site": "mlp_gate"})
+    counter = NeuronCounter(loaded, encoded)
+    batches = length_sorted(encoded.items, batch_tokens)
+    key = {"fingerprint": provenance.fingerprint, "prompts": prompts.digest, "batches": len(batches), "blocks": n_blocks}
+    largest = run_pass(
+        loaded, encoded, batches, counter, padding=padding, resume=resume, key=key, progress=progress
+    )
+    provenance.run.update(batch_tokens=batch_tokens, largest_batch=largest, padding=padding)
+    return SpecializationResult(
+        prompts.languages, encoded.tokens(), encoded.n_items(), provenance, counts=counter.counts()
+    )
+
+
+def require_tokens(encoded: EncodedPrompts, min_tokens: int) -> None:
+    """Refuse languages with too few tokens for a rate to mean anything."""
+    if encoded.n_blocks < 2:
+        raise MeasurementError(f"{encoded.n_blocks} block; at least 2 are needed for an interval.")
+    for code, count in zip(encoded.languages, encoded.tokens().sum(axis=1).tolist(), strict=True):
+        if count < min_tokens:
+            raise MeasurementError(
+                f"Language '{code}' has {count} tokens; {min_tokens} are needed, because the standard error of a rate is "
+                f"up to {0.5 / count**0.5:.3f}. Add prompts, or lower min_tokens if you accept that."
+            )

@@ -1,0 +1,1 @@
+"""What is opened: checkpoints, tokens, sites and hooks (the only package beside measure that needs torch)."""

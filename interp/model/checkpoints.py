@@ -1,0 +1,213 @@
+"""Which weights: a folder, a hub id with a revision, or a LoRA adapter; found, checked and fingerprinted without torch.
+
+Only safetensors are read. A pickle can run code when it is opened, and a truncated safetensors file is detected
+from its header before anything is loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from interp.errors import CheckpointError
+
+__all__ = ["Checkpoint", "resolve_checkpoint"]
+
+_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?$")
+_HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "merges.txt")
+_PICKLES = ("*.bin", "*.pt", "*.pth")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights, tokenizer and configuration on disk.
+
+    Attributes:
+        spec: What the user wrote.
+        path: Folder with config.json and *.safetensors.
+        revision: Hub commit or branch, if it came from a hub.
+        adapter: Folder of a LoRA adapter to put on top, if any.
+    """
+
+    spec: str
+    path: Path
+    revision: str | None = None
+    adapter: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """A short, file-system safe name: the last two parts of what the user wrote."""
+        parts = [p for p in re.split(r"[/\\]", self.spec.rstrip("/\\")) if p not in ("", ".", "..")]
+        slug = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts[-2:])).strip("-.")
+        return slug[:80] or "checkpoint"
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The parsed config.json."""
+        return _read_json(self.path / "config.json")
+
+    @cached_property
+    def weight_bytes(self) -> int:
+        """Bytes of all weight files."""
+        return sum(f.stat().st_size for f in _weight_files(self.path))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over every weight file, the configuration and the tokenizer (and the adapter's)."""
+        folders = [self.path] + ([self.adapter] if self.adapter else [])
+        files = [f for folder in folders for f in _fingerprinted(folder)]
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            digests = list(pool.map(_file_digest, files))
+        lines = [f"{f.name} {d}" for f, d in zip(files, digests, strict=True)]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def resolve_checkpoint(spec: str) -> Checkpoint:
+    """Find a checkpoint and check that its files are whole.
+
+    Args:
+        spec: A local folder (with weights, or a LoRA adapter), or a hub id such as ``Qwen/Qwen2.5-7B@main``.
+
+    Raises:
+        CheckpointError: Nothing is there, files are missing, truncated, or only pickles.
+    """
+    folder, revision = _find(spec)
+    if (folder / "adapter_config.json").is_file():
+        return _resolve_adapter(spec, folder)
+    _check_folder(folder)
+    return Checkpoint(spec, folder, revision)
+
+
+def _find(spec: str) -> tuple[Path, str | None]:
+    folder = Path(spec).expanduser()
+    if folder.is_dir():
+        return folder, None
+    if folder.exists():
+        raise CheckpointError(f"'{spec}' is a file; a checkpoint is a folder with config.json and *.safetensors.")
+    if _HUB_ID.match(spec):
+        return _download(spec, folder)
+    raise CheckpointError(
+        f"No checkpoint '{spec}': looked for a folder at {folder.absolute()}, and it is not a hub id (org/name[@revision])."
+    )
+
+
+def _download(spec: str, looked_at: Path) -> tuple[Path, str | None]:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+    repository, _, revision = spec.partition("@")
+    where = f"No folder at {looked_at.absolute()}, and the hub"
+    try:
+        path = Path(snapshot_download(repository, revision=revision or None, allow_patterns=_HUB_FILES))
+    except GatedRepoError:
+        raise CheckpointError(
+            f"'{repository}' is gated: accept its licence at https://huggingface.co/{repository}, then 'hf auth login'."
+        ) from None
+    except RepositoryNotFoundError:
+        raise CheckpointError(f"{where} has no public '{repository}'. Check the name, or 'hf auth login'.") from None
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise CheckpointError(f"{where} could not give '{spec}': {reason}") from None
+    return path, revision or path.name
+
+
+def _resolve_adapter(spec: str, folder: Path) -> Checkpoint:
+    adapter = _read_json(folder / "adapter_config.json")
+    base = adapter.get("base_model_name_or_path")
+    if not base:
+        raise CheckpointError(f"{folder / 'adapter_config.json'} names no base_model_name_or_path; add the base's path.")
+    _check_weights(folder, "adapter_model*.safetensors")
+    local = folder / base
+    revision = adapter.get("revision")
+    try:
+        found = resolve_checkpoint(
+            str(local) if local.is_dir() else f"{base}@{revision}" if revision and not Path(base).is_dir() else base
+        )
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder} is a LoRA adapter whose base '{base}' cannot be used: {error}") from None
+    return Checkpoint(spec, found.path, found.revision, folder)
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        held = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
+        raise CheckpointError(
+            f"No config.json in {folder.absolute()} (it holds: {held}); a folder written by save_pretrained is expected."
+        )
+    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        raise CheckpointError(f"No tokenizer in {folder.absolute()}: one of {', '.join(_TOKENIZER_FILES[:3])} is expected.")
+    _check_weights(folder, "*.safetensors")
+
+
+def _check_weights(folder: Path, pattern: str) -> None:
+    files = _weight_files(folder, pattern)
+    if not files:
+        pickles = sorted(p.name for glob in _PICKLES for p in folder.glob(glob))
+        if pickles:
+            raise CheckpointError(
+                f"{folder.absolute()} holds only pickle weights ({', '.join(pickles[:3])}), which can run code when opened; "
+                "convert them: AutoModelForCausalLM.from_pretrained(...).save_pretrained(folder)."
+            )
+        raise CheckpointError(f"No {pattern} in {folder.absolute()}.")
+    for file in files:
+        _check_whole(file)
+
+
+def _weight_files(folder: Path, pattern: str = "*.safetensors") -> list[Path]:
+    index = folder / "model.safetensors.index.json"
+    if pattern == "*.safetensors" and index.is_file():
+        shards = sorted(set(_read_json(index).get("weight_map", {}).values()))
+        missing = [s for s in shards if not (folder / s).is_file()]
+        if missing:
+            raise CheckpointError(
+                f"{folder.absolute()} lacks {len(missing)} of {len(shards)} weight files ({', '.join(missing[:3])}); "
+                "copy or download them again."
+            )
+        return [folder / s for s in shards]
+    return sorted(folder.glob(pattern))
+
+
+def _check_whole(file: Path) -> None:
+    """Compare a safetensors file's size with what its header promises (8 bytes of length, JSON, data)."""
+    actual = file.stat().st_size
+    advice = "the file is damaged; copy or download it again."
+    with file.open("rb") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        if actual < 8 or size > actual - 8:
+            raise CheckpointError(f"{file}: {actual} bytes, but its header alone needs {size + 8}; {advice}")
+        try:
+            header = json.loads(stream.read(size))
+            end = max((v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0)
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            raise CheckpointError(f"{file}: its header is not that of a safetensors file; {advice}") from None
+    if actual != 8 + size + end:
+        raise CheckpointError(f"{file}: {actual} bytes, but its header promises {8 + size + end}; {advice}")
+
+
+def _fingerprinted(folder: Path) -> list[Path]:
+    names = ("config.json", "adapter_config.json", *_TOKENIZER_FILES)
+    found = [folder / n for n in names if (folder / n).is_file()]
+    weights = sorted(folder.glob("adapter_model*.safetensors")) or _weight_files(folder)
+    return found + weights
+
+
+def _file_digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"{file} cannot be read as JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{file} holds {type(value).__name__}; a JSON object is expected.")
+    return value

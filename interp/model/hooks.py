@@ -1,0 +1,110 @@
+"""Read and edit sites during a forward pass: hooks that are always removed, and an error if one never fired."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from interp.errors import CapabilityError
+from interp.model.sites import Architecture, Site
+
+__all__ = ["editing", "reading"]
+
+Reader = Callable[[torch.Tensor, Site], None]
+Editor = Callable[[torch.Tensor, Site], torch.Tensor]
+
+
+@contextmanager
+def reading(architecture: Architecture, readers: Mapping[Site, Reader]) -> Iterator[None]:
+    """Call ``reader(value, site)`` with each site's tensor, with the site's axes, while the context is open.
+
+    The tensor is the live one: reduce it in the reader, and do not keep it.
+
+    Raises:
+        CapabilityError: A site does not exist, or no forward pass reached it.
+    """
+
+    def keep(value: torch.Tensor, site: Site) -> torch.Tensor:
+        readers[site](value, site)
+        return value
+
+    with _hooked(architecture, dict.fromkeys(readers, keep), write=False):
+        yield
+
+
+@contextmanager
+def editing(architecture: Architecture, editors: Mapping[Site, Editor]) -> Iterator[None]:
+    """Replace each site's tensor by ``editor(value, site)`` while the context is open.
+
+    Raises:
+        CapabilityError: A site does not exist, or no forward pass reached it.
+        ValueError: An editor changed the shape.
+    """
+    with _hooked(architecture, editors, write=True):
+        yield
+
+
+@contextmanager
+def _hooked(architecture: Architecture, editors: Mapping[Site, Editor], write: bool) -> Iterator[None]:
+    fired: set[Site] = set()
+    handles: list[Any] = []
+    try:
+        for site, editor in editors.items():
+            module, side = architecture.module(site)
+            apply = _applier(architecture, site, editor, fired, write)
+            if side == "input":
+                handles.append(module.register_forward_pre_hook(_on_input(apply, write), with_kwargs=True))
+            else:
+                handles.append(module.register_forward_hook(_on_output(apply, write)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+    silent = [site for site in editors if site not in fired]
+    if silent:
+        module, _ = architecture.module(silent[0])
+        raise CapabilityError(
+            f"{len(silent)} of {len(editors)} sites never fired, first {silent[0]} ({type(module).__name__} of "
+            f"'{architecture.family}'): was a forward pass run inside the context?"
+        )
+
+
+def _applier(
+    architecture: Architecture, site: Site, editor: Editor, fired: set[Site], write: bool
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    def apply(raw: torch.Tensor) -> torch.Tensor:
+        fired.add(site)
+        new = editor(architecture.to_axes(site, raw), site)
+        if not write:
+            return raw
+        new = architecture.from_axes(site, new)
+        if new.shape != raw.shape:
+            raise ValueError(f"the editor of {site} turned shape {tuple(raw.shape)} into {tuple(new.shape)}")
+        return new
+
+    return apply
+
+
+def _on_input(apply: Callable[[torch.Tensor], torch.Tensor], write: bool) -> Callable[..., Any]:
+    def hook(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if args:
+            new = apply(args[0])
+            return ((new, *args[1:]), kwargs) if write else None
+        new = apply(kwargs["hidden_states"])
+        return (args, {**kwargs, "hidden_states": new}) if write else None
+
+    return hook
+
+
+def _on_output(apply: Callable[[torch.Tensor], torch.Tensor], write: bool) -> Callable[..., Any]:
+    def hook(module: Any, args: tuple[Any, ...], output: Any) -> Any:
+        if isinstance(output, tuple):  # some families still return a tuple from a layer
+            new = apply(output[0])
+            return (new, *output[1:]) if write else None
+        new = apply(output)
+        return new if write else None
+
+    return hook

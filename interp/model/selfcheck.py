@@ -1,0 +1,138 @@
+"""Prove at load that the sites are what they are called: three identities, and edits that must change the logits.
+
+1. The heads add up: the projection of each head alone, summed, is the attention output.
+2. act(gate) * up is the input of the down projection.
+3. Decoder, then unembedding, gives the model's logits.
+4. Editing any site of any layer changes the logits.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+from transformers import PreTrainedModel
+
+from interp.errors import CapabilityError
+from interp.model.hooks import editing, reading
+from interp.model.sites import SITES, Architecture, Site
+
+__all__ = ["check_sites"]
+
+_LENGTH = 6
+
+
+@torch.no_grad()
+def check_sites(model: PreTrainedModel, architecture: Architecture) -> None:
+    """Run the self-check on one small batch.
+
+    Raises:
+        CapabilityError: Names the first site, module and architecture that fails.
+    """
+    ids = _example(model)
+    values, ups, reference = _read_all(model, architecture, ids)
+    for layer in range(architecture.n_layers):
+        _check_heads(architecture, layer, values)
+        if layer in ups:
+            _check_neurons(architecture, layer, values, ups[layer])
+    _check_unembedding(architecture, ids, reference)
+    for name in SITES:
+        if name not in architecture.missing:
+            _check_edit(model, architecture, name, ids)
+
+
+def _example(model: PreTrainedModel) -> torch.Tensor:
+    table = model.get_input_embeddings().weight
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, min(table.shape[0], 1000), (1, _LENGTH), generator=generator).to(table.device)
+
+
+def _read_all(
+    model: PreTrainedModel, architecture: Architecture, ids: torch.Tensor
+) -> tuple[dict[Site, torch.Tensor], dict[int, torch.Tensor], torch.Tensor]:
+    """Every site, the un-gated half of every MLP, and the logits, from one forward pass."""
+    values: dict[Site, torch.Tensor] = {}
+    ups: dict[int, torch.Tensor] = {}
+
+    def keep(value: torch.Tensor, site: Site) -> None:
+        values[site] = value
+
+    names = [name for name in SITES if name not in architecture.missing]
+    sites = [Site(name, layer) for name in names for layer in range(architecture.n_layers)]
+    handles = [h for i, layer in enumerate(architecture.layers) if (h := _keep_up(layer, i, ups))]
+    try:
+        with reading(architecture, dict.fromkeys(sites, keep)):
+            logits = model(input_ids=ids, use_cache=False).logits
+    finally:
+        for handle in handles:
+            handle.remove()
+    return values, ups, logits
+
+
+def _keep_up(layer: nn.Module, index: int, ups: dict[int, torch.Tensor]) -> RemovableHandle | None:
+    mlp = getattr(layer, "mlp", None)
+    if hasattr(mlp, "up_proj"):
+        return mlp.up_proj.register_forward_hook(lambda module, args, out: ups.update({index: out}))
+    if hasattr(mlp, "gate_up_proj"):  # fused: the gate's half comes first
+        return mlp.gate_up_proj.register_forward_hook(lambda module, args, out: ups.update({index: out.chunk(2, -1)[1]}))
+    return None
+
+
+def _check_heads(architecture: Architecture, layer: int, values: dict[Site, torch.Tensor]) -> None:
+    projection = architecture.layers[layer].self_attn.o_proj
+    heads = values[Site("head", layer)]
+    alone = torch.eye(architecture.n_heads, dtype=heads.dtype, device=heads.device)
+    each = projection((heads.unsqueeze(0) * alone[:, None, None, :, None]).flatten(-2))
+    bias = projection(torch.zeros_like(heads[:1, :1].flatten(-2)))
+    total = each.sum(0) - (architecture.n_heads - 1) * bias
+    _same(total, values[Site("attn_out", layer)], architecture, f"layer {layer}: heads do not add up to o_proj's output")
+
+
+def _check_neurons(architecture: Architecture, layer: int, values: dict[Site, torch.Tensor], up: torch.Tensor) -> None:
+    product = values[Site("mlp_gate", layer)] * up
+    _same(product, values[Site("mlp_neuron", layer)], architecture, f"layer {layer}: act(gate) * up is not down_proj's input")
+
+
+def _check_unembedding(architecture: Architecture, ids: torch.Tensor, logits: torch.Tensor) -> None:
+    hidden = architecture.body(input_ids=ids, use_cache=False).last_hidden_state
+    _same(architecture.unembed(hidden), logits, architecture, "decoder + unembedding do not give the model's logits")
+
+
+def _check_edit(model: PreTrainedModel, architecture: Architecture, name: str, ids: torch.Tensor) -> None:
+    """One forward pass: row 0 is left alone, row l + 1 is edited at layer l."""
+    generator = torch.Generator().manual_seed(1)
+
+    def disturb(value: torch.Tensor, site: Site) -> torch.Tensor:
+        noise = torch.randn(value.shape[1:], generator=generator).to(value)
+        edited = value.clone()
+        edited[site.layer + 1] += noise * value.float().std().clamp(min=0.1).to(value)
+        return edited
+
+    sites = [Site(name, layer) for layer in range(architecture.n_layers)]
+    with editing(architecture, dict.fromkeys(sites, disturb)):
+        logits = model(input_ids=ids.expand(len(sites) + 1, -1), use_cache=False).logits.float()
+    changed = (logits[1:] - logits[:1]).abs().amax(dim=(1, 2))
+    least = 4 * torch.finfo(model.dtype).eps * logits[0].abs().max()
+    for site, change in zip(sites, changed.tolist(), strict=True):
+        if not change > least:
+            module, side = architecture.module(site)
+            raise CapabilityError(
+                f"'{architecture.family}': editing {site} ({side} of {type(module).__name__}) does not change the logits, "
+                "so this site is dead; the architecture is not supported."
+            )
+
+
+def _same(found: torch.Tensor, expected: torch.Tensor, architecture: Architecture, failure: str) -> None:
+    found, expected = found.float(), expected.float()
+    scale = expected.abs().max().clamp(min=1e-6)
+    if not torch.isfinite(expected).all():
+        raise CapabilityError(f"'{architecture.family}': {failure.split(':')[0]}: the values are not finite; try float32.")
+    error = float((found - expected).abs().max() / scale)
+    tolerance = 1e-4 if _dtype(architecture) == torch.float32 else 0.05
+    if error > tolerance:
+        raise CapabilityError(f"'{architecture.family}': {failure} (relative error {error:.1e}, at most {tolerance:.0e}).")
+
+
+def _dtype(architecture: Architecture) -> torch.dtype:
+    """The dtype in which the decoder computes."""
+    return next(architecture.body.parameters()).dtype

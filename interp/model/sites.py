@@ -1,0 +1,186 @@
+"""The one file that knows architectures: where in a Hugging Face decoder each quantity can be read and edited.
+
+A site is a named place in the forward pass. For the families that share Llama's module names (Llama, Qwen2, Qwen3,
+Mistral, Gemma, OLMo, OLMo2, Phi3 and others) the modules are found by structure and then verified at load
+(`interp.model.selfcheck`), so a fine-tune of any of them works without being listed.
+
+| site          | what                                             | axes                     | TransformerLens          |
+|---------------|--------------------------------------------------|--------------------------|--------------------------|
+| `resid_pre`   | residual stream entering the layer               | prompt token model       | `hook_resid_pre`         |
+| `resid_post`  | residual stream leaving the layer                | prompt token model       | `hook_resid_post`        |
+| `head`        | each head's output, before the output projection | prompt token head d_head | `attn.hook_z`            |
+| `attn_out`    | attention output projection                      | prompt token model       | `attn.hook_attn_out` [1] |
+| `mlp_gate`    | activated gate, act(gate): LAPE's site           | prompt token neuron      | act of `mlp.hook_pre`    |
+| `mlp_neuron`  | the neuron, act(gate) * up                       | prompt token neuron      | `mlp.hook_post`          |
+| `mlp_out`     | MLP output projection                            | prompt token model       | `hook_mlp_out` [1]       |
+
+[1] before the extra norm of post-norm architectures such as OLMo2: the projection, not the residual write.
+The sign of `mlp_gate` agrees with that of `mlp_neuron` only about half of the time, so the two are kept apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from torch import nn
+
+from interp.errors import CapabilityError, nearest
+
+__all__ = ["SITES", "Architecture", "Site", "SiteName", "locate"]
+
+SiteName = Literal["resid_pre", "resid_post", "head", "attn_out", "mlp_gate", "mlp_neuron", "mlp_out"]
+SITES: tuple[str, ...] = get_args(SiteName)
+
+# site -> path below the layer ("" = the layer itself; "|" = one name or the other) and side of the module
+_PLACES: dict[str, tuple[str, Literal["input", "output"]]] = {
+    "resid_pre": ("", "input"),
+    "resid_post": ("", "output"),
+    "head": ("self_attn.o_proj", "input"),
+    "attn_out": ("self_attn.o_proj", "output"),
+    "mlp_gate": ("mlp.act_fn|mlp.activation_fn", "output"),
+    "mlp_neuron": ("mlp.down_proj", "input"),
+    "mlp_out": ("mlp.down_proj", "output"),
+}
+
+
+@dataclass(frozen=True)
+class Site:
+    """A named place at one layer (0-based)."""
+
+    name: str
+    layer: int
+
+    def __str__(self) -> str:
+        return f"{self.name}[{self.layer}]"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The parts of a decoder that measures need.
+
+    Attributes:
+        family: config.model_type.
+        body: The decoder without the unembedding.
+        layers: Its blocks, in order.
+        unembedding: The projection to the vocabulary.
+        config: The text model's configuration.
+        n_heads: Query heads per layer.
+        d_head: Width of one head (never hidden size / heads, which is wrong for Gemma and Qwen3).
+        n_neurons: MLP width; 0 where the MLP has no such site.
+        missing: Sites that this architecture lacks -> why.
+    """
+
+    family: str
+    body: nn.Module
+    layers: nn.ModuleList
+    unembedding: nn.Module
+    config: Any
+    n_heads: int
+    d_head: int
+    n_neurons: int
+    missing: dict[str, str]
+
+    @property
+    def n_layers(self) -> int:
+        """Number of blocks."""
+        return len(self.layers)
+
+    def require(self, *names: str) -> None:
+        """Raise CapabilityError unless every named site exists."""
+        for name in names:
+            if name not in _PLACES:
+                raise CapabilityError(f"No site '{name}'.{nearest(name, SITES)} Sites: {', '.join(SITES)}.")
+            if name in self.missing:
+                have = ", ".join(s for s in SITES if s not in self.missing)
+                raise CapabilityError(f"'{self.family}' has no site '{name}': {self.missing[name]}. It has: {have}.")
+
+    def unembed(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Logits of normed final hidden states, as the model itself computes them."""
+        logits = self.unembedding(hidden)
+        logits = logits * (getattr(self.config, "logit_scale", None) or 1.0)  # Cohere
+        logits = logits / (getattr(self.config, "logits_scaling", None) or 1.0)  # Granite
+        cap = getattr(self.config, "final_logit_softcapping", None)  # Gemma 2
+        return torch.tanh(logits / cap) * cap if cap else logits
+
+    def module(self, site: Site) -> tuple[nn.Module, Literal["input", "output"]]:
+        """The module of a site and which side of it to hook."""
+        self.require(site.name)
+        if not 0 <= site.layer < self.n_layers:
+            raise CapabilityError(f"No layer {site.layer}: '{self.family}' has layers 0 to {self.n_layers - 1}.")
+        paths, side = _PLACES[site.name]
+        module = _below(self.layers[site.layer], paths)
+        assert module is not None  # what is missing was found by locate()
+        return module, side
+
+    def to_axes(self, site: Site, value: torch.Tensor) -> torch.Tensor:
+        """Give a site's tensor its own axes (heads apart)."""
+        return value.unflatten(-1, (self.n_heads, self.d_head)) if site.name == "head" else value
+
+    def from_axes(self, site: Site, value: torch.Tensor) -> torch.Tensor:
+        """Undo `to_axes`."""
+        return value.flatten(-2) if site.name == "head" else value
+
+
+def locate(model: nn.Module) -> Architecture:
+    """Find the sites of a Hugging Face decoder by structure.
+
+    Raises:
+        CapabilityError: There is no stack of layers with an attention output projection; lists what was found.
+    """
+    config = model.config.get_text_config()
+    family = str(getattr(config, "model_type", type(model).__name__))
+    body = model.get_decoder()
+    layers = getattr(body, "layers", None)
+    if not isinstance(layers, nn.ModuleList) or len(layers) == 0:
+        raise CapabilityError(f"'{family}' has no stack 'layers' in {type(body).__name__}; found: {_children(body)}.")
+    missing = {name: reason for name in SITES if (reason := _absent(layers, name))}
+    if "head" in missing:
+        raise CapabilityError(f"'{family}' is not supported: {missing['head']}.")
+    width = _width(layers[0].self_attn.o_proj)
+    n_heads, d_head = _head_shape(config, layers[0].self_attn, width)
+    neurons = 0 if "mlp_neuron" in missing else _width(layers[0].mlp.down_proj)
+    return Architecture(
+        family, body, layers, model.get_output_embeddings(), config, n_heads, d_head, neurons, missing
+    )
+
+
+def _below(layer: nn.Module, paths: str) -> nn.Module | None:
+    """The first of the alternative paths that exists."""
+    for path in paths.split("|"):
+        try:
+            return layer.get_submodule(path)
+        except AttributeError:
+            continue
+    return None
+
+
+def _absent(layers: nn.ModuleList, name: str) -> str:
+    """Why a site is absent, or an empty string."""
+    paths = _PLACES[name][0]
+    for index, layer in enumerate(layers):
+        if _below(layer, paths) is None:
+            parent = paths.split("|")[0].rpartition(".")[0]
+            held = _children(_below(layer, parent) or layer)
+            return f"layer {index} has no {paths.replace('|', ' or ')} (found: {held})"
+    return ""
+
+
+def _head_shape(config: Any, attention: nn.Module, width: int) -> tuple[int, int]:
+    n_heads = int(config.num_attention_heads)
+    d_head = int(getattr(attention, "head_dim", 0) or getattr(config, "head_dim", 0) or width // n_heads)
+    if n_heads * d_head != width:
+        raise CapabilityError(
+            f"'{config.model_type}': {n_heads} heads of {d_head} do not make the {width} inputs of o_proj."
+        )
+    return n_heads, d_head
+
+
+def _width(projection: nn.Module) -> int:
+    base = getattr(projection, "base_layer", projection)  # LoRA wraps the projection
+    return int(base.in_features)
+
+
+def _children(module: nn.Module) -> str:
+    return ", ".join(name for name, _ in module.named_children()) or "no submodules"

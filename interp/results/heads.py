@@ -1,0 +1,134 @@
+"""Language importance of attention heads (LAHIS), from per-item gradients of one scale per head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from interp.errors import ResultError
+from interp.results.base import UnitResult
+from interp.stats import entropy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["HeadsResult", "importance_information", "pairwise_overlap", "top_heads"]
+
+_SCALE = 1000.0  # as published
+
+
+def importance_information(share: Float[np.ndarray, "language *head"]) -> Float[np.ndarray, "*head"]:
+    """What a unit of a head's importance tells about its language, in nats: log(n_languages) - H(language | head).
+
+    ``share`` is the head's part of all importance in that language, so languages weigh equally whatever the size of
+    their loss. Range 0 (the same share in every language) to log(n_languages) (important in one only); 0 for a head
+    without any importance. Weighted by the heads' shares it is the mutual information of language and head, as
+    `activity_information` is of language and activity.
+    """
+    total = share.sum(axis=0)
+    return np.where(total > 0, np.log(len(share)) - np.nan_to_num(entropy(share)), 0.0)
+
+
+def top_heads(importance: Float[np.ndarray, "language layer head"], k: int) -> Bool[np.ndarray, "language layer head"]:
+    """The k most important heads of each language; equal values by position."""
+    flat = importance.reshape(len(importance), -1)
+    order = np.argsort(-flat, axis=1, kind="stable")[:, :k]
+    mask = np.zeros(flat.shape, dtype=bool)
+    np.put_along_axis(mask, order, True, axis=1)
+    return mask.reshape(importance.shape)
+
+
+def pairwise_overlap(mask: Bool[np.ndarray, "language layer head"]) -> Float[np.ndarray, "language language"]:
+    """|A and B| / k for every pair of languages' top-k sets (0 to 1; the diagonal is 1)."""
+    flat = mask.reshape(len(mask), -1).astype(float)
+    return flat @ flat.T / flat.sum(axis=1)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class HeadsResult(UnitResult):
+    """Gradients of the language-modelling loss with respect to one scale per head, summed per language and block.
+
+    Attributes:
+        magnitude: Sum over items of |gradient| * mask (nats).
+        helpful: Number of items whose gradient times mask is negative: a larger scale would lower the loss.
+        mask: 'frozen' (all ones) or 'trained' (upstream's, which drifts with every item).
+    """
+
+    magnitude: Float[np.ndarray, "language block layer head"]
+    helpful: Int[np.ndarray, "language block layer head"]
+    mask: str = "frozen"
+
+    kind: ClassVar[str] = "heads"
+    unit: ClassVar[str] = "head"
+    score_name: ClassVar[str] = "specialisation (nats)"
+
+    @property
+    def importance(self) -> Float[np.ndarray, "language layer head"]:
+        """LAHIS importance: 1000 * (mean |gradient| * mask) * (share of items in which the head helps).
+
+        Source: LAHIS (Linuxin-xxx/LAHIS); 'trained' repeats its drifting mask and so depends on the number and order
+        of items: never compare two trained results of different sizes.
+        """
+        return self._importance(np.ones(self.n_blocks, dtype=bool))
+
+    def activity(self, blocks: Bool[np.ndarray, " block"]) -> Float[np.ndarray, "language layer unit"]:
+        """Each head's share of all importance in the language (0 to 1, summing to 1 over heads)."""
+        importance = np.clip(self._importance(blocks), 0, None)
+        total = importance.sum(axis=(1, 2), keepdims=True)
+        return np.divide(importance, total, out=np.zeros_like(importance), where=total > 0)
+
+    @staticmethod
+    def score(activity: Float[np.ndarray, "language layer unit"]) -> Float[np.ndarray, "layer unit"]:
+        """See `importance_information`."""
+        return importance_information(activity)
+
+    @property
+    def default_k(self) -> int:
+        """2 % of all heads, as published (20 of 1024), at least one."""
+        return max(1, int(0.02 * self.magnitude[0, 0].size))
+
+    def selected(self) -> Bool[np.ndarray, "language layer unit"]:
+        """The top 2 % of heads of each language."""
+        return top_heads(self.importance, self.default_k)
+
+    def layer_profile(self) -> Float[np.ndarray, "language layer"]:
+        """Share of each language's top heads that lies in each layer (sums to 1)."""
+        mask = self.selected()
+        return mask.sum(axis=2) / mask.sum(axis=(1, 2))[:, None]
+
+    def general(self, *, quantile: float = 0.98, at_least: int = 11) -> Bool[np.ndarray, "layer head"]:
+        """Heads strictly above the quantile of importance in at least so many languages (published: 0.98, 11 of 12).
+
+        Raises:
+            ResultError: More languages are asked for than there are.
+        """
+        if at_least > len(self.languages):
+            raise ResultError(f"at_least={at_least}, but the result has {len(self.languages)} languages.")
+        bars = np.quantile(self.importance, quantile, axis=(1, 2), keepdims=True)
+        return (self.importance > bars).sum(axis=0) >= at_least
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per head: layer, head, specialisation, its standard error, and the importance in each language."""
+        import pandas as pd
+
+        layer, head = np.indices(self.scores.plug_in.shape)
+        columns = {f"importance_{code}": self.importance[i].ravel() for i, code in enumerate(self.languages)}
+        return pd.DataFrame(
+            {
+                "layer": layer.ravel(),
+                "head": head.ravel(),
+                "specialisation_nats": self.scores.value.ravel(),
+                "standard_error": self.scores.standard_error.ravel(),
+                **columns,
+            }
+        )
+
+    def _importance(self, blocks: Bool[np.ndarray, " block"]) -> Float[np.ndarray, "language layer head"]:
+        n = self.items[:, blocks].sum(axis=1)[:, None, None]
+        return _SCALE * self.magnitude[:, blocks].sum(axis=1) / n * (self.helpful[:, blocks].sum(axis=1) / n)
+
+    def _extra_meta(self) -> dict[str, Any]:
+        return {"mask": self.mask}
