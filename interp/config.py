@@ -31,8 +31,12 @@ def option(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
 class SpecializationConfig:
     """What `interp specialization` measures, and how."""
 
-    ckpt: tuple[str, ...] = option((), "Checkpoint: local folder, hub id[@revision], LoRA folder, organism:final.")
-    prompts: str = option("cldr", "What is read: 'cldr', a facts file (.jsonl, .parquet), or a folder of text.")
+    ckpt: tuple[str, ...] = option(
+        (), "Checkpoint: local folder, hub id[@revision], LoRA folder, organism:final."
+    )
+    prompts: str = option(
+        "cldr", "What is read: 'cldr', a facts file (.jsonl, .parquet), or a folder of text."
+    )
     languages: str = option("paper", "Codes such as en,sw,ja; or paper (12), unseen (10), all (22).")
     units: str = option("all", "Which units.", ("neurons", "heads", "all"))
     out: Path = option(Path("interp-specialization"), "Folder for results; a rerun continues it.")
@@ -41,7 +45,9 @@ class SpecializationConfig:
     scaffold: str = option("native", "Words around the question.", ("native", "english", "none"))
     blocks: int = option(8, "Groups of facts that carry the uncertainty; the same for every checkpoint.")
     head_items: int = option(64, "Facts per language for head importance (0: all); one backward each.")
-    mask: str = option("frozen", "LAHIS mask; 'trained' repeats upstream's drifting one.", ("frozen", "trained"))
+    mask: str = option(
+        "frozen", "LAHIS mask; 'trained' repeats upstream's drifting one.", ("frozen", "trained")
+    )
     min_tokens: int = option(1000, "Fewest tokens per language that are accepted.")
     batch_tokens: int = option(4096, "Padded tokens per forward pass; halved by itself when memory runs out.")
     padding: str = option("right", "Padding side.", ("right", "left"))
@@ -49,7 +55,9 @@ class SpecializationConfig:
     dtype: str = option("auto", "Weights' type.", ("auto", "float32", "bfloat16", "float16"))
     attention: str = option("auto", "Attention implementation.", ("auto", "sdpa", "eager"))
     allow_missing: bool = option(False, "Restrict to the facts that all languages have, and say how many.")
-    figure: bool = option(False, "Draw per-layer curves and per-language counts (PNG, PDF and the data as CSV).")
+    figure: bool = option(
+        False, "Draw per-layer curves and per-language counts (PNG, PDF and the data as CSV)."
+    )
     fresh: bool = option(False, "Discard what the output folder holds for these checkpoints.")
     strict: bool = option(False, "Exit with 1 when a sanity check of the result fails.")
 
@@ -66,7 +74,9 @@ def load_config(kind: type[Config], toml: Path | None, flags: dict[str, Any]) ->
         for key, value in given.items():
             name = key.replace("-", "_")
             if name not in known:
-                raise ConfigError(f"{source}: unknown key '{key}'.{nearest(name, known)} Known: {', '.join(known)}.")
+                raise ConfigError(
+                    f"{source}: unknown key '{key}'.{nearest(name, known)} Known: {', '.join(known)}."
+                )
             if value is not None:
                 values[name] = _checked(kind, known[name], value, source)
     return kind(**values)
@@ -85,7 +95,9 @@ def read_toml(path: Path) -> dict[str, Any]:
 def to_plain(config: Any) -> dict[str, Any]:
     """The configuration as plain values (for provenance and JSON)."""
     plain = dataclasses.asdict(config)
-    return {k: str(v) if isinstance(v, Path) else list(v) if isinstance(v, tuple) else v for k, v in plain.items()}
+    return {
+        k: str(v) if isinstance(v, Path) else list(v) if isinstance(v, tuple) else v for k, v in plain.items()
+    }
 
 
 def field_types(kind: type) -> dict[str, Any]:
@@ -102,7 +114,9 @@ def _checked(kind: type, spec: dataclasses.Field[Any], value: Any, source: str) 
     choices = spec.metadata.get("choices", ())
     if choices and value not in choices:
         hint = nearest(str(value), choices)
-        raise ConfigError(f"{source}: '{spec.name}' is '{value}'; one of {', '.join(choices)} is expected.{hint}")
+        raise ConfigError(
+            f"{source}: '{spec.name}' is '{value}'; one of {', '.join(choices)} is expected.{hint}"
+        )
     if expected is int and value < 0:
         raise ConfigError(f"{source}: '{spec.name}' is {value}; a number of at least 0 is expected.")
     return value

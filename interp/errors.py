@@ -56,3 +56,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the closest known word, or an empty string."""
     match = difflib.get_close_matches(word, list(known), n=1)
     return f" Did you mean '{match[0]}'?" if match else ""
+
+
+def short(value: object, limit: int = 40) -> str:
+    """A value for a message: lists joined, long ones (a digest, a path) cut."""
+    text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."

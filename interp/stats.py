@@ -11,7 +11,7 @@ from scipy import special, stats
 __all__ = ["Jackknife", "binary_entropy", "entropy", "fdr_adjust", "jaccard"]
 
 
-def entropy(weights: Float[np.ndarray, "category *unit"]) -> Float[np.ndarray, "*unit"]:
+def entropy(weights: Float[np.ndarray, category * unit]) -> Float[np.ndarray, "*unit"]:
     """Shannon entropy over the first axis of non-negative weights, in nats (0 to log(n_categories)).
 
     The weights need not sum to one. NaN where they sum to zero.

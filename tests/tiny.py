@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoModelForCausalLM, CONFIG_MAPPING, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "gemma", "olmo2", "phi3")
 PLANTED_FAMILIES = ("llama", "qwen2", "gemma", "olmo2")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from interp.data.prompts import PromptSet
 from interp.errors import MeasurementError
 from interp.measure.passes import Progress, require_finite, run_pass
-from interp.measure.provenance import make_provenance
+from interp.measure.provenance import make_provenance, resume_key
 from interp.measure.specialization import require_tokens
 from interp.model.hooks import editing
 from interp.model.loading import LoadedModel
@@ -28,7 +29,7 @@ from interp.model.sites import Site
 from interp.model.tokens import Batch, EncodedItem, EncodedPrompts, encode, length_sorted
 from interp.results.heads import HeadsResult
 
-__all__ = ["item_losses", "measure_heads", "scaled_heads"]
+__all__ = ["head_settings", "item_losses", "measure_heads", "scaled_heads"]
 
 _CHUNK = 512  # tokens unembedded at a time: the logits of a large vocabulary never exist all at once
 
@@ -68,14 +69,23 @@ def measure_heads(
     """
     encoded = encode(prompts, loaded.tokenizer, n_blocks=n_blocks, context=loaded.context)
     require_tokens(encoded, min_tokens)
-    provenance = make_provenance(loaded, prompts, {"blocks": n_blocks, "site": "head", "mask": mask})
+    provenance = make_provenance(loaded, prompts, head_settings(n_blocks, mask))
     accumulator = (TrainedHeads if mask == "trained" else FrozenHeads)(loaded, encoded)
-    batches = [(i,) for i in encoded.items] if mask == "trained" else length_sorted(encoded.items, batch_tokens)
-    key = {"fingerprint": provenance.fingerprint, "prompts": prompts.digest, "batches": len(batches), "mask": mask}
-    largest = run_pass(
-        loaded, encoded, batches, accumulator, padding=padding, resume=resume, key=key, progress=progress
+    batches = (
+        [(i,) for i in encoded.items] if mask == "trained" else length_sorted(encoded.items, batch_tokens)
     )
-    provenance.run.update(batch_tokens=batch_tokens, largest_batch=largest, padding=padding)
+    options = {"batch_tokens": batch_tokens, "padding": padding}
+    largest = run_pass(
+        loaded,
+        encoded,
+        batches,
+        accumulator,
+        padding=padding,
+        resume=resume,
+        key=resume_key(provenance, options),
+        progress=progress,
+    )
+    provenance.run.update(options, largest_batch=largest)
     return HeadsResult(
         prompts.languages,
         encoded.tokens(),
@@ -85,6 +95,11 @@ def measure_heads(
         helpful=accumulator.helpful,
         mask=mask,
     )
+
+
+def head_settings(n_blocks: int, mask: str) -> dict[str, Any]:
+    """The settings that decide the numbers."""
+    return {"measure": "heads", "blocks": n_blocks, "site": "head", "mask": mask}
 
 
 class FrozenHeads:
@@ -102,7 +117,9 @@ class FrozenHeads:
     def add(self, batch: Batch) -> None:
         """Add a batch: all of it, or nothing if it raises."""
         architecture = self.loaded.architecture
-        ones = torch.ones(len(batch.items), architecture.n_layers, architecture.n_heads, device=self.loaded.device)
+        ones = torch.ones(
+            len(batch.items), architecture.n_layers, architecture.n_heads, device=self.loaded.device
+        )
         gradient = self._gradients(batch, ones)
         self._add(batch.items, np.abs(gradient), gradient < 0)
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from interp.errors import Interrupted, MeasurementError
+from interp.errors import Interrupted, MeasurementError, short
 from interp.model.loading import LoadedModel
 from interp.model.tokens import Batch, EncodedItem, EncodedPrompts, pad
 from interp.results.storage import read_archive, write_archive
@@ -141,8 +141,14 @@ def _restore(resume: Path | None, key: dict[str, Any] | None, accumulator: Accum
     if resume is None or not resume.exists():
         return 0
     meta, arrays = read_archive(resume)
-    if meta["key"] != (key or {}):
-        raise MeasurementError(f"{resume} belongs to a run with other settings; use --fresh to discard it.")
+    asked, there = key or {}, meta["key"]
+    differing = [
+        f"{k}: {short(there.get(k))} there, {short(v)} asked" for k, v in asked.items() if there.get(k) != v
+    ]
+    if differing:
+        raise MeasurementError(
+            f"{resume} is of another run ({'; '.join(differing)}). Use --fresh to discard it."
+        )
     accumulator.restore(arrays)
     return int(meta["done"])
 

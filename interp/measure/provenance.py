@@ -14,12 +14,17 @@ from interp.data.prompts import PromptSet
 from interp.model.loading import LoadedModel
 from interp.results.base import Provenance
 
-__all__ = ["make_provenance"]
+__all__ = ["make_provenance", "resume_key", "settings_of"]
 
 _PACKAGES = ("interp", "torch", "transformers", "tokenizers", "numpy")
 
 
-def make_provenance(loaded: LoadedModel, prompts: PromptSet, settings: dict[str, Any]) -> Provenance:
+def settings_of(prompts: PromptSet, requested: dict[str, str], own: dict[str, Any]) -> dict[str, Any]:
+    """What decides the numbers: languages in order, the numerics asked for, and the measure's own settings."""
+    return {"languages": list(prompts.languages), **requested, **own}
+
+
+def make_provenance(loaded: LoadedModel, prompts: PromptSet, own: dict[str, Any]) -> Provenance:
     """Describe a measurement. Settings hold only what decides the numbers; the rest goes into run."""
     checkpoint = loaded.checkpoint
     run = {
@@ -35,9 +40,15 @@ def make_provenance(loaded: LoadedModel, prompts: PromptSet, settings: dict[str,
         fingerprint=checkpoint.fingerprint if checkpoint else "",
         prompts=prompts.name,
         prompts_digest=prompts.digest,
-        settings={**settings, "languages": list(prompts.languages)},
+        settings=settings_of(prompts, loaded.requested, own),
         run=run,
     )
+
+
+def resume_key(provenance: Provenance, options: dict[str, Any]) -> dict[str, Any]:
+    """What must be the same for an interrupted pass to continue to the same result."""
+    identity = {"checkpoint": provenance.fingerprint, "prompts": provenance.prompts_digest}
+    return {**identity, **provenance.settings, **options}
 
 
 @cache
@@ -54,5 +65,7 @@ def _commit() -> dict[str, Any]:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True)
+    done = subprocess.run(
+        ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True
+    )
     return done.stdout.strip()

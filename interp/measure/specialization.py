@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from interp.data.prompts import PromptSet
 from interp.errors import MeasurementError
 from interp.measure.activations import NeuronCounter
 from interp.measure.passes import Progress, run_pass
-from interp.measure.provenance import make_provenance
+from interp.measure.provenance import make_provenance, resume_key
 from interp.model.loading import LoadedModel
 from interp.model.tokens import EncodedPrompts, encode, length_sorted
 from interp.results.specialization import SpecializationResult
 
-__all__ = ["measure_specialization", "require_tokens"]
+__all__ = ["measure_specialization", "neuron_settings", "require_tokens"]
 
 
 def measure_specialization(
@@ -46,17 +47,28 @@ def measure_specialization(
     loaded.architecture.require("mlp_gate")
     encoded = encode(prompts, loaded.tokenizer, n_blocks=n_blocks, context=loaded.context)
     require_tokens(encoded, min_tokens)
-    provenance = make_provenance(loaded, prompts, {"blocks": n_blocks, "site": "mlp_gate"})
+    provenance = make_provenance(loaded, prompts, neuron_settings(n_blocks))
     counter = NeuronCounter(loaded, encoded)
-    batches = length_sorted(encoded.items, batch_tokens)
-    key = {"fingerprint": provenance.fingerprint, "prompts": prompts.digest, "batches": len(batches), "blocks": n_blocks}
+    options = {"batch_tokens": batch_tokens, "padding": padding}
     largest = run_pass(
-        loaded, encoded, batches, counter, padding=padding, resume=resume, key=key, progress=progress
+        loaded,
+        encoded,
+        length_sorted(encoded.items, batch_tokens),
+        counter,
+        padding=padding,
+        resume=resume,
+        key=resume_key(provenance, options),
+        progress=progress,
     )
-    provenance.run.update(batch_tokens=batch_tokens, largest_batch=largest, padding=padding)
+    provenance.run.update(options, largest_batch=largest)
     return SpecializationResult(
         prompts.languages, encoded.tokens(), encoded.n_items(), provenance, counts=counter.counts()
     )
+
+
+def neuron_settings(n_blocks: int) -> dict[str, Any]:
+    """The settings that decide the numbers."""
+    return {"measure": "specialization", "blocks": n_blocks, "site": "mlp_gate"}
 
 
 def require_tokens(encoded: EncodedPrompts, min_tokens: int) -> None:

@@ -12,6 +12,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from interp.errors import CheckpointError
 __all__ = ["Checkpoint", "resolve_checkpoint"]
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?$")
+_SHIPPED = "organism:"
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "merges.txt")
 _PICKLES = ("*.bin", "*.pt", "*.pth")
@@ -44,7 +46,7 @@ class Checkpoint:
     @property
     def name(self) -> str:
         """A short, file-system safe name: the last two parts of what the user wrote."""
-        parts = [p for p in re.split(r"[/\\]", self.spec.rstrip("/\\")) if p not in ("", ".", "..")]
+        parts = [p for p in re.split(r"[/\\:]", self.spec.rstrip("/\\")) if p not in ("", ".", "..")]
         slug = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts[-2:])).strip("-.")
         return slug[:80] or "checkpoint"
 
@@ -52,6 +54,12 @@ class Checkpoint:
     def config(self) -> dict[str, Any]:
         """The parsed config.json."""
         return _read_json(self.path / "config.json")
+
+    @cached_property
+    def tokenizer_config(self) -> dict[str, Any]:
+        """The parsed tokenizer_config.json; empty if there is none."""
+        file = self.path / "tokenizer_config.json"
+        return _read_json(file) if file.is_file() else {}
 
     @cached_property
     def weight_bytes(self) -> int:
@@ -62,10 +70,10 @@ class Checkpoint:
     def fingerprint(self) -> str:
         """SHA-256 over every weight file, the configuration and the tokenizer (and the adapter's)."""
         folders = [self.path] + ([self.adapter] if self.adapter else [])
-        files = [f for folder in folders for f in _fingerprinted(folder)]
+        parts = [f for folder in folders for f in _fingerprinted(folder)]
         with ThreadPoolExecutor(max_workers=4) as pool:
-            digests = list(pool.map(_file_digest, files))
-        lines = [f"{f.name} {d}" for f, d in zip(files, digests, strict=True)]
+            digests = list(pool.map(_file_digest, parts))
+        lines = [f"{f.name} {d}" for f, d in zip(parts, digests, strict=True)]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -73,7 +81,8 @@ def resolve_checkpoint(spec: str) -> Checkpoint:
     """Find a checkpoint and check that its files are whole.
 
     Args:
-        spec: A local folder (with weights, or a LoRA adapter), or a hub id such as ``Qwen/Qwen2.5-7B@main``.
+        spec: A local folder (with weights, or a LoRA adapter), a hub id such as ``Qwen/Qwen2.5-7B@main``, or a checkpoint
+            that comes with the package (``organism:final``, ``organism:early``).
 
     Raises:
         CheckpointError: Nothing is there, files are missing, truncated, or only pickles.
@@ -86,16 +95,32 @@ def resolve_checkpoint(spec: str) -> Checkpoint:
 
 
 def _find(spec: str) -> tuple[Path, str | None]:
+    if spec.startswith(_SHIPPED):
+        return _shipped(spec), None
     folder = Path(spec).expanduser()
     if folder.is_dir():
         return folder, None
     if folder.exists():
-        raise CheckpointError(f"'{spec}' is a file; a checkpoint is a folder with config.json and *.safetensors.")
+        raise CheckpointError(
+            f"'{spec}' is a file; a checkpoint is a folder with config.json and *.safetensors."
+        )
     if _HUB_ID.match(spec):
         return _download(spec, folder)
     raise CheckpointError(
         f"No checkpoint '{spec}': looked for a folder at {folder.absolute()}, and it is not a hub id (org/name[@revision])."
     )
+
+
+def _shipped(spec: str) -> Path:
+    """A checkpoint that comes with the package."""
+    folder = Path(str(files("training"))) / "checkpoints"
+    names = sorted(p.name for p in folder.iterdir() if p.is_dir())
+    name = spec.removeprefix(_SHIPPED)
+    if name not in names:
+        raise CheckpointError(
+            f"No shipped checkpoint '{spec}'; there are: {', '.join(_SHIPPED + n for n in names)}."
+        )
+    return folder / name
 
 
 def _download(spec: str, looked_at: Path) -> tuple[Path, str | None]:
@@ -111,7 +136,9 @@ def _download(spec: str, looked_at: Path) -> tuple[Path, str | None]:
             f"'{repository}' is gated: accept its licence at https://huggingface.co/{repository}, then 'hf auth login'."
         ) from None
     except RepositoryNotFoundError:
-        raise CheckpointError(f"{where} has no public '{repository}'. Check the name, or 'hf auth login'.") from None
+        raise CheckpointError(
+            f"{where} has no public '{repository}'. Check the name, or 'hf auth login'."
+        ) from None
     except (HfHubHTTPError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise CheckpointError(f"{where} could not give '{spec}': {reason}") from None
@@ -122,16 +149,24 @@ def _resolve_adapter(spec: str, folder: Path) -> Checkpoint:
     adapter = _read_json(folder / "adapter_config.json")
     base = adapter.get("base_model_name_or_path")
     if not base:
-        raise CheckpointError(f"{folder / 'adapter_config.json'} names no base_model_name_or_path; add the base's path.")
+        raise CheckpointError(
+            f"{folder / 'adapter_config.json'} names no base_model_name_or_path; add the base's path."
+        )
     _check_weights(folder, "adapter_model*.safetensors")
     local = folder / base
     revision = adapter.get("revision")
     try:
         found = resolve_checkpoint(
-            str(local) if local.is_dir() else f"{base}@{revision}" if revision and not Path(base).is_dir() else base
+            str(local)
+            if local.is_dir()
+            else f"{base}@{revision}"
+            if revision and not Path(base).is_dir()
+            else base
         )
     except CheckpointError as error:
-        raise CheckpointError(f"{folder} is a LoRA adapter whose base '{base}' cannot be used: {error}") from None
+        raise CheckpointError(
+            f"{folder} is a LoRA adapter whose base '{base}' cannot be used: {error}"
+        ) from None
     return Checkpoint(spec, found.path, found.revision, folder)
 
 
@@ -142,13 +177,15 @@ def _check_folder(folder: Path) -> None:
             f"No config.json in {folder.absolute()} (it holds: {held}); a folder written by save_pretrained is expected."
         )
     if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
-        raise CheckpointError(f"No tokenizer in {folder.absolute()}: one of {', '.join(_TOKENIZER_FILES[:3])} is expected.")
+        raise CheckpointError(
+            f"No tokenizer in {folder.absolute()}: one of {', '.join(_TOKENIZER_FILES[:3])} is expected."
+        )
     _check_weights(folder, "*.safetensors")
 
 
 def _check_weights(folder: Path, pattern: str) -> None:
-    files = _weight_files(folder, pattern)
-    if not files:
+    weights = _weight_files(folder, pattern)
+    if not weights:
         pickles = sorted(p.name for glob in _PICKLES for p in folder.glob(glob))
         if pickles:
             raise CheckpointError(
@@ -156,7 +193,7 @@ def _check_weights(folder: Path, pattern: str) -> None:
                 "convert them: AutoModelForCausalLM.from_pretrained(...).save_pretrained(folder)."
             )
         raise CheckpointError(f"No {pattern} in {folder.absolute()}.")
-    for file in files:
+    for file in weights:
         _check_whole(file)
 
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
 
 from interp.errors import CapabilityError, CheckpointError, ConfigError
 from interp.model.checkpoints import Checkpoint, resolve_checkpoint
@@ -16,23 +23,33 @@ from interp.model.sites import Architecture, locate
 __all__ = ["LoadedModel", "adopt_model", "open_checkpoint"]
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_GENERIC_TOKENIZERS = ("TokenizersBackend", "PreTrainedTokenizerFast")
 _FEWEST_ROWS_USED = 0.9  # padding of an embedding to a round number wastes under 2 % in public models
 _HEADROOM = 1.3  # weights + activations of a measuring pass, relative to the weights alone
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """An opened checkpoint, in eval mode with frozen parameters."""
+    """An opened checkpoint, in eval mode with frozen parameters.
+
+    Attributes:
+        checkpoint: Where it comes from; None for a model made in memory.
+        model: The unmodified Hugging Face model.
+        tokenizer: Its tokenizer.
+        architecture: Its sites.
+        requested: The numerics that were asked for.
+    """
 
     checkpoint: Checkpoint | None
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     architecture: Architecture
+    requested: dict[str, str] = field(default_factory=dict)
 
     @property
     def device(self) -> torch.device:
         """Where input ids go."""
-        return self.model.get_input_embeddings().weight.device
+        return next(self.model.get_input_embeddings().parameters()).device
 
     @property
     def context(self) -> int:
@@ -70,7 +87,9 @@ def open_checkpoint(
     kind = _dtype(dtype, place)
     tokenizer = _tokenizer(checkpoint)
     model = _model(checkpoint, kind, place, attention)
-    return adopt_model(model, tokenizer, checkpoint)
+    return replace(
+        adopt_model(model, tokenizer, checkpoint), requested={"dtype": dtype, "attention": attention}
+    )
 
 
 def adopt_model(
@@ -90,7 +109,9 @@ def _device(device: str, weight_bytes: int) -> str:
             name = torch.device(device)
         except RuntimeError:
             raise ConfigError(f"No device '{device}'; auto, cpu, cuda or cuda:<n> is expected.") from None
-        if name.type == "cuda" and (not torch.cuda.is_available() or (name.index or 0) >= torch.cuda.device_count()):
+        if name.type == "cuda" and (
+            not torch.cuda.is_available() or (name.index or 0) >= torch.cuda.device_count()
+        ):
             raise ConfigError(f"No device '{device}': torch sees {torch.cuda.device_count()} CUDA devices.")
         return device
     if not torch.cuda.is_available():
@@ -109,10 +130,18 @@ def _dtype(dtype: str, place: str) -> torch.dtype | str:
 
 
 def _tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
+    """The tokenizer as the checkpoint declares it.
+
+    AutoTokenizer replaces a generic tokenizer.json by the model family's own class, which can add tokens.
+    """
+    declared = checkpoint.tokenizer_config.get("tokenizer_class", "")
+    loader = PreTrainedTokenizerFast if declared in _GENERIC_TOKENIZERS else AutoTokenizer
     try:
-        return AutoTokenizer.from_pretrained(checkpoint.path, local_files_only=True, trust_remote_code=False)
+        return loader.from_pretrained(checkpoint.path, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the loaders raise a dozen kinds; the user needs the file and the reason
-        raise CheckpointError(f"The tokenizer in {checkpoint.path} cannot be loaded: {_first_line(error)}") from None
+        raise CheckpointError(
+            f"The tokenizer in {checkpoint.path} cannot be loaded: {_first_line(error)}"
+        ) from None
 
 
 def _model(checkpoint: Checkpoint, dtype: torch.dtype | str, place: str, attention: str) -> PreTrainedModel:
@@ -123,7 +152,7 @@ def _model(checkpoint: Checkpoint, dtype: torch.dtype | str, place: str, attenti
         options["device_map"] = "auto"
     try:
         config = AutoConfig.from_pretrained(checkpoint.path, local_files_only=True, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(checkpoint.path, config=config, **options)
+        model: Any = AutoModelForCausalLM.from_pretrained(checkpoint.path, config=config, **options)
         model = _with_adapter(model, checkpoint)
     except (CheckpointError, CapabilityError):
         raise
@@ -139,12 +168,15 @@ def _with_adapter(model: PreTrainedModel, checkpoint: Checkpoint) -> PreTrainedM
     try:
         from peft import PeftModel
     except ImportError:
-        raise CapabilityError(f"{checkpoint.adapter} is a LoRA adapter: pip install 'interp[train]'.") from None
-    return PeftModel.from_pretrained(model, checkpoint.adapter).get_base_model()
+        raise CapabilityError(
+            f"{checkpoint.adapter} is a LoRA adapter: pip install 'interp[train]'."
+        ) from None
+    adapted: Any = PeftModel.from_pretrained(model, checkpoint.adapter)
+    return adapted.get_base_model()
 
 
 def _check_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
-    rows = model.get_input_embeddings().weight.shape[0]
+    rows = len(next(model.get_input_embeddings().parameters()))
     largest = max(tokenizer.get_vocab().values())
     if largest >= rows or largest + 1 < _FEWEST_ROWS_USED * rows:
         raise CheckpointError(
@@ -161,4 +193,6 @@ def _advice(checkpoint: Checkpoint, error: Exception) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return next((line.strip()[:300] for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return next(
+        (line.strip()[:300] for line in str(error).splitlines() if line.strip()), type(error).__name__
+    )

@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
@@ -42,7 +44,7 @@ def check_sites(model: PreTrainedModel, architecture: Architecture) -> None:
 
 
 def _example(model: PreTrainedModel) -> torch.Tensor:
-    table = model.get_input_embeddings().weight
+    table: Any = model.get_input_embeddings().weight
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, min(table.shape[0], 1000), (1, _LENGTH), generator=generator).to(table.device)
 
@@ -70,32 +72,51 @@ def _read_all(
 
 
 def _keep_up(layer: nn.Module, index: int, ups: dict[int, torch.Tensor]) -> RemovableHandle | None:
-    mlp = getattr(layer, "mlp", None)
+    mlp: Any = getattr(layer, "mlp", None)
     if hasattr(mlp, "up_proj"):
         return mlp.up_proj.register_forward_hook(lambda module, args, out: ups.update({index: out}))
     if hasattr(mlp, "gate_up_proj"):  # fused: the gate's half comes first
-        return mlp.gate_up_proj.register_forward_hook(lambda module, args, out: ups.update({index: out.chunk(2, -1)[1]}))
+        return mlp.gate_up_proj.register_forward_hook(
+            lambda module, args, out: ups.update({index: out.chunk(2, -1)[1]})
+        )
     return None
 
 
 def _check_heads(architecture: Architecture, layer: int, values: dict[Site, torch.Tensor]) -> None:
-    projection = architecture.layers[layer].self_attn.o_proj
+    projection: Any = architecture.layers[layer].get_submodule("self_attn.o_proj")
     heads = values[Site("head", layer)]
     alone = torch.eye(architecture.n_heads, dtype=heads.dtype, device=heads.device)
     each = projection((heads.unsqueeze(0) * alone[:, None, None, :, None]).flatten(-2))
     bias = projection(torch.zeros_like(heads[:1, :1].flatten(-2)))
     total = each.sum(0) - (architecture.n_heads - 1) * bias
-    _same(total, values[Site("attn_out", layer)], architecture, f"layer {layer}: heads do not add up to o_proj's output")
+    _same(
+        total,
+        values[Site("attn_out", layer)],
+        architecture,
+        f"layer {layer}: heads do not add up to o_proj's output",
+    )
 
 
-def _check_neurons(architecture: Architecture, layer: int, values: dict[Site, torch.Tensor], up: torch.Tensor) -> None:
+def _check_neurons(
+    architecture: Architecture, layer: int, values: dict[Site, torch.Tensor], up: torch.Tensor
+) -> None:
     product = values[Site("mlp_gate", layer)] * up
-    _same(product, values[Site("mlp_neuron", layer)], architecture, f"layer {layer}: act(gate) * up is not down_proj's input")
+    _same(
+        product,
+        values[Site("mlp_neuron", layer)],
+        architecture,
+        f"layer {layer}: act(gate) * up is not down_proj's input",
+    )
 
 
 def _check_unembedding(architecture: Architecture, ids: torch.Tensor, logits: torch.Tensor) -> None:
     hidden = architecture.body(input_ids=ids, use_cache=False).last_hidden_state
-    _same(architecture.unembed(hidden), logits, architecture, "decoder + unembedding do not give the model's logits")
+    _same(
+        architecture.unembed(hidden),
+        logits,
+        architecture,
+        "decoder + unembedding do not give the model's logits",
+    )
 
 
 def _check_edit(model: PreTrainedModel, architecture: Architecture, name: str, ids: torch.Tensor) -> None:
@@ -126,11 +147,15 @@ def _same(found: torch.Tensor, expected: torch.Tensor, architecture: Architectur
     found, expected = found.float(), expected.float()
     scale = expected.abs().max().clamp(min=1e-6)
     if not torch.isfinite(expected).all():
-        raise CapabilityError(f"'{architecture.family}': {failure.split(':')[0]}: the values are not finite; try float32.")
+        raise CapabilityError(
+            f"'{architecture.family}': {failure.split(':')[0]}: the values are not finite; try float32."
+        )
     error = float((found - expected).abs().max() / scale)
     tolerance = 1e-4 if _dtype(architecture) == torch.float32 else 0.05
     if error > tolerance:
-        raise CapabilityError(f"'{architecture.family}': {failure} (relative error {error:.1e}, at most {tolerance:.0e}).")
+        raise CapabilityError(
+            f"'{architecture.family}': {failure} (relative error {error:.1e}, at most {tolerance:.0e})."
+        )
 
 
 def _dtype(architecture: Architecture) -> torch.dtype:

@@ -25,6 +25,7 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from interp.errors import CapabilityError, nearest
 
@@ -94,7 +95,9 @@ class Architecture:
                 raise CapabilityError(f"No site '{name}'.{nearest(name, SITES)} Sites: {', '.join(SITES)}.")
             if name in self.missing:
                 have = ", ".join(s for s in SITES if s not in self.missing)
-                raise CapabilityError(f"'{self.family}' has no site '{name}': {self.missing[name]}. It has: {have}.")
+                raise CapabilityError(
+                    f"'{self.family}' has no site '{name}': {self.missing[name]}. It has: {have}."
+                )
 
     def unembed(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits of normed final hidden states, as the model itself computes them."""
@@ -108,7 +111,9 @@ class Architecture:
         """The module of a site and which side of it to hook."""
         self.require(site.name)
         if not 0 <= site.layer < self.n_layers:
-            raise CapabilityError(f"No layer {site.layer}: '{self.family}' has layers 0 to {self.n_layers - 1}.")
+            raise CapabilityError(
+                f"No layer {site.layer}: '{self.family}' has layers 0 to {self.n_layers - 1}."
+            )
         paths, side = _PLACES[site.name]
         module = _below(self.layers[site.layer], paths)
         assert module is not None  # what is missing was found by locate()
@@ -123,7 +128,7 @@ class Architecture:
         return value.flatten(-2) if site.name == "head" else value
 
 
-def locate(model: nn.Module) -> Architecture:
+def locate(model: PreTrainedModel) -> Architecture:
     """Find the sites of a Hugging Face decoder by structure.
 
     Raises:
@@ -131,16 +136,18 @@ def locate(model: nn.Module) -> Architecture:
     """
     config = model.config.get_text_config()
     family = str(getattr(config, "model_type", type(model).__name__))
-    body = model.get_decoder()
+    body: Any = model.get_decoder()
     layers = getattr(body, "layers", None)
     if not isinstance(layers, nn.ModuleList) or len(layers) == 0:
-        raise CapabilityError(f"'{family}' has no stack 'layers' in {type(body).__name__}; found: {_children(body)}.")
+        raise CapabilityError(
+            f"'{family}' has no stack 'layers' in {type(body).__name__}; found: {_children(body)}."
+        )
     missing = {name: reason for name in SITES if (reason := _absent(layers, name))}
     if "head" in missing:
         raise CapabilityError(f"'{family}' is not supported: {missing['head']}.")
-    width = _width(layers[0].self_attn.o_proj)
-    n_heads, d_head = _head_shape(config, layers[0].self_attn, width)
-    neurons = 0 if "mlp_neuron" in missing else _width(layers[0].mlp.down_proj)
+    first: Any = layers[0]
+    n_heads, d_head = _head_shape(config, first.self_attn, _width(first.self_attn.o_proj))
+    neurons = 0 if "mlp_neuron" in missing else _width(first.mlp.down_proj)
     return Architecture(
         family, body, layers, model.get_output_embeddings(), config, n_heads, d_head, neurons, missing
     )
@@ -167,7 +174,7 @@ def _absent(layers: nn.ModuleList, name: str) -> str:
     return ""
 
 
-def _head_shape(config: Any, attention: nn.Module, width: int) -> tuple[int, int]:
+def _head_shape(config: Any, attention: Any, width: int) -> tuple[int, int]:
     n_heads = int(config.num_attention_heads)
     d_head = int(getattr(attention, "head_dim", 0) or getattr(config, "head_dim", 0) or width // n_heads)
     if n_heads * d_head != width:

@@ -100,7 +100,9 @@ class Batch:
         return self.items[:middle], self.items[middle:]
 
 
-def encode(prompts: PromptSet, tokenizer: PreTrainedTokenizerBase, *, n_blocks: int, context: int) -> EncodedPrompts:
+def encode(
+    prompts: PromptSet, tokenizer: PreTrainedTokenizerBase, *, n_blocks: int, context: int
+) -> EncodedPrompts:
     """Tokenise prompts (text and answer) and deal them to blocks.
 
     A parallel set keeps all of its items, so that every language is asked the same. Running text that is not parallel
@@ -152,7 +154,9 @@ def _encode_language(
     prompts: PromptSet, language: str, index: int, tokenizer: PreTrainedTokenizerBase, blocks: dict[str, int]
 ) -> list[EncodedItem]:
     chosen = prompts.prompts[language]
-    encoding = tokenizer([p.full_text for p in chosen], return_special_tokens_mask=True, return_attention_mask=False)
+    encoding = tokenizer(
+        [p.full_text for p in chosen], return_special_tokens_mask=True, return_attention_mask=False
+    )
     return [
         EncodedItem(prompt.item_id, index, blocks[prompt.group], tuple(ids), tuple(not s for s in special))
         for prompt, ids, special in zip(
@@ -164,7 +168,9 @@ def _encode_language(
 def _check_lengths(encoded: EncodedPrompts, context: int) -> None:
     empty = next((i for i in encoded.items if not any(i.counted)), None)
     if empty is not None:
-        raise MeasurementError(f"Item {encoded.describe(empty)} has no tokens; remove it, or check the tokenizer.")
+        raise MeasurementError(
+            f"Item {encoded.describe(empty)} has no tokens; remove it, or check the tokenizer."
+        )
     longest = max(encoded.items, key=len)
     if len(longest) > context:
         over = sum(len(i) > context for i in encoded.items)

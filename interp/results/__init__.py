@@ -23,5 +23,7 @@ def load_result(path: Path | str) -> UnitResult:
     """
     meta, arrays = read_archive(Path(path))
     if meta.get("kind") not in _KINDS:
-        raise ResultError(f"{path} holds a result of kind '{meta.get('kind')}'; known kinds: {', '.join(_KINDS)}.")
+        raise ResultError(
+            f"{path} holds a result of kind '{meta.get('kind')}'; known kinds: {', '.join(_KINDS)}."
+        )
     return _KINDS[meta["kind"]]._from_archive(meta, arrays, str(path))

@@ -45,15 +45,14 @@ class Provenance:
     settings: dict[str, Any] = field(default_factory=dict)
     run: dict[str, Any] = field(default_factory=dict)
 
-    def differences(self, other: Provenance, *, same_checkpoint: bool = False) -> dict[str, tuple[Any, Any]]:
-        """Keys that make the questions differ -> (ours, theirs)."""
-        mine, theirs = self._question(same_checkpoint), other._question(same_checkpoint)
-        keys = sorted(mine.keys() | theirs.keys())
+    def differences(self, other: Provenance, *, ignore: Sequence[str] = ()) -> dict[str, tuple[Any, Any]]:
+        """Prompts and settings in which the two questions differ -> (ours, theirs); the checkpoint is no part of it."""
+        mine, theirs = self._question(), other._question()
+        keys = sorted((mine.keys() | theirs.keys()) - set(ignore))
         return {k: (mine.get(k), theirs.get(k)) for k in keys if mine.get(k) != theirs.get(k)}
 
-    def _question(self, same_checkpoint: bool) -> dict[str, Any]:
-        question = {"prompts": self.prompts_digest, **self.settings}
-        return {**question, "fingerprint": self.fingerprint} if same_checkpoint else question
+    def _question(self) -> dict[str, Any]:
+        return {"prompts": self.prompts_digest, **self.settings}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -174,13 +173,17 @@ class UnitResult(ABC):
         """
         meta, arrays = read_archive(Path(path))
         if meta.get("kind") != cls.kind:
-            raise ResultError(f"{path} holds a result of kind '{meta.get('kind')}'; '{cls.kind}' is expected.")
+            raise ResultError(
+                f"{path} holds a result of kind '{meta.get('kind')}'; '{cls.kind}' is expected."
+            )
         return cls._from_archive(meta, arrays, str(path))
 
     @classmethod
     def _from_archive(cls, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where: str) -> Self:
         if not isinstance(meta.get("schema"), int) or meta["schema"] > SCHEMA:
-            raise ResultError(f"{where} has schema {meta.get('schema')}; this version reads up to {SCHEMA}. Upgrade interp.")
+            raise ResultError(
+                f"{where} has schema {meta.get('schema')}; this version reads up to {SCHEMA}. Upgrade interp."
+            )
         known = {f.name for f in fields(Provenance)}
         try:
             provenance = Provenance(**{k: v for k, v in meta["provenance"].items() if k in known})
@@ -188,7 +191,9 @@ class UnitResult(ABC):
             values = {k: v for k, v in {**meta, **arrays}.items() if k in own}
             return cls(languages=tuple(meta["languages"]), provenance=provenance, **values)
         except (KeyError, TypeError, AttributeError) as error:
-            raise ResultError(f"{where} lacks parts of a '{cls.kind}' result ({error}); was it edited?") from None
+            raise ResultError(
+                f"{where} lacks parts of a '{cls.kind}' result ({error}); was it edited?"
+            ) from None
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), np.ndarray)}
@@ -200,7 +205,8 @@ class UnitResult(ABC):
         return {}
 
     def _mapped(self, change: Callable[[np.ndarray], np.ndarray]) -> Self:
-        return replace(self, **{name: change(array) for name, array in self._arrays().items()})
+        changed: dict[str, Any] = {name: change(array) for name, array in self._arrays().items()}
+        return replace(self, **changed)
 
 
 def _without(blocks: Bool[np.ndarray, " block"], block: int) -> Bool[np.ndarray, " block"]:

@@ -20,7 +20,7 @@ __all__ = ["HeadsResult", "importance_information", "pairwise_overlap", "top_hea
 _SCALE = 1000.0  # as published
 
 
-def importance_information(share: Float[np.ndarray, "language *head"]) -> Float[np.ndarray, "*head"]:
+def importance_information(share: Float[np.ndarray, language * head]) -> Float[np.ndarray, "*head"]:
     """What a unit of a head's importance tells about its language, in nats: log(n_languages) - H(language | head).
 
     ``share`` is the head's part of all importance in that language, so languages weigh equally whatever the size of
@@ -32,7 +32,9 @@ def importance_information(share: Float[np.ndarray, "language *head"]) -> Float[
     return np.where(total > 0, np.log(len(share)) - np.nan_to_num(entropy(share)), 0.0)
 
 
-def top_heads(importance: Float[np.ndarray, "language layer head"], k: int) -> Bool[np.ndarray, "language layer head"]:
+def top_heads(
+    importance: Float[np.ndarray, "language layer head"], k: int
+) -> Bool[np.ndarray, "language layer head"]:
     """The k most important heads of each language; equal values by position."""
     flat = importance.reshape(len(importance), -1)
     order = np.argsort(-flat, axis=1, kind="stable")[:, :k]

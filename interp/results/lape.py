@@ -44,7 +44,9 @@ class NeuronSelection:
         return int(self.mask.any(axis=0).sum())
 
     @classmethod
-    def load_polyfact(cls, path: Path | str, languages: tuple[str, ...], shape: tuple[int, int]) -> NeuronSelection:
+    def load_polyfact(
+        cls, path: Path | str, languages: tuple[str, ...], shape: tuple[int, int]
+    ) -> NeuronSelection:
         """Read the PolyFact repository's file: layer (from 1) -> language -> neuron indices.
 
         Args:
@@ -58,8 +60,14 @@ class NeuronSelection:
         mask = np.zeros((len(languages), *shape), dtype=bool)
         for layer, chosen in json.loads(Path(path).read_text(encoding="utf-8")).items():
             for code, indices in chosen.items():
-                if code not in languages or not 1 <= int(layer) <= shape[0] or max(indices, default=0) >= shape[1]:
-                    raise ResultError(f"{path}: layer {layer}, language '{code}' does not fit {shape} and {languages}.")
+                if (
+                    code not in languages
+                    or not 1 <= int(layer) <= shape[0]
+                    or max(indices, default=0) >= shape[1]
+                ):
+                    raise ResultError(
+                        f"{path}: layer {layer}, language '{code}' does not fit {shape} and {languages}."
+                    )
                 mask[languages.index(code), int(layer) - 1, indices] = True
         return cls(tuple(languages), mask)
 

@@ -34,6 +34,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object], *, expect
             write(stream)
             stream.flush()
             os.fsync(stream.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
         _remove(temporary)
@@ -72,8 +73,16 @@ def read_archive(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     except FileNotFoundError:
         raise ResultError(f"No result at {path.absolute()}.") from None
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-        raise ResultError(f"{path} is not a result of interp, or is damaged ({type(error).__name__}).") from None
+        raise ResultError(
+            f"{path} is not a result of interp, or is damaged ({type(error).__name__})."
+        ) from None
     return meta, arrays
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _remove(temporary: str | None) -> None:

@@ -1,0 +1,190 @@
+"""Measure specialisation of several checkpoints into one folder: reuse what is done, continue what was cut, compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypedDict
+
+from analyses.comparison import compare
+from analyses.noise import noise_floor
+from analyses.study import SpecializationStudy
+from interp.config import SpecializationConfig
+from interp.data.languages import parse_languages
+from interp.data.prompts import PromptSet
+from interp.data.sources import open_prompts
+from interp.errors import ConfigError, ResultError, short
+from interp.model.checkpoints import Checkpoint, resolve_checkpoint
+from interp.results import UnitResult, load_result
+from interp.results.base import Provenance
+
+__all__ = ["StudyProgress", "run_specialization"]
+
+
+class PassOptions(TypedDict):
+    """Arguments that every measure takes."""
+
+    n_blocks: int
+    min_tokens: int
+    batch_tokens: int
+    padding: str
+    resume: Path
+    progress: Callable[[int, int], None] | None
+
+
+StudyProgress = Callable[[str, int, int], None]
+_UNITS = {"neurons": ("neurons",), "heads": ("heads",), "all": ("neurons", "heads")}
+
+
+def run_specialization(
+    config: SpecializationConfig, progress: StudyProgress | None = None
+) -> SpecializationStudy:
+    """Measure every checkpoint of a configuration, and compare each with the first.
+
+    Every cheap thing that can be wrong is checked before a model is opened.
+
+    Raises:
+        InterpError: Bad input, damaged files, a folder that holds results of other settings, or an interruption.
+    """
+    if not config.ckpt:
+        raise ConfigError("No checkpoint: give --ckpt once or more (a folder, a hub id, or organism:final).")
+    prompts = open_prompts(
+        config.prompts,
+        parse_languages(config.languages),
+        split=config.split,
+        limit=config.limit or None,
+        scaffold=config.scaffold,
+        allow_missing=config.allow_missing,
+    )
+    checkpoints = [resolve_checkpoint(spec) for spec in config.ckpt]
+    _refuse_twins(checkpoints)
+    asked = {unit: _asked(config, unit, prompts) for unit in _UNITS[config.units]}
+    if config.fresh:
+        _discard(config, checkpoints, list(asked))
+    reused = {
+        (unit, i): _reusable(config.out, c, unit, asked[unit])
+        for unit in asked
+        for i, c in enumerate(checkpoints)
+    }
+    study = SpecializationStudy(_names(checkpoints), prompts)
+    for i, checkpoint in enumerate(checkpoints):
+        todo = [unit for unit in asked if reused[unit, i] is None]
+        for unit, result in _measure(config, checkpoint, todo, prompts, progress):
+            reused[unit, i] = result
+    for unit in asked:
+        _conclude(study, unit, [reused[unit, i] for i in range(len(checkpoints))], config.out)
+        study.files.extend(_file(config.out, c, unit) for c in checkpoints)
+    return study
+
+
+def _conclude(study: SpecializationStudy, unit: str, results: list[UnitResult | None], out: Path) -> None:
+    found = [r for r in results if r is not None]
+    study.results[unit] = found
+    study.floors[unit] = [noise_floor(r) for r in found]
+    study.comparisons[unit] = [
+        compare(found[0], later, names=(study.names[0], name))
+        for later, name in zip(found[1:], study.names[1:], strict=True)
+    ]
+    for name, comparison in zip(study.names[1:], study.comparisons[unit], strict=True):
+        study.files.append(comparison.save(out / f"{study.names[0]}-to-{name}.{unit}.json"))
+
+
+def _measure(
+    config: SpecializationConfig,
+    checkpoint: Checkpoint,
+    units: list[str],
+    prompts: PromptSet,
+    progress: StudyProgress | None,
+) -> list[tuple[str, UnitResult]]:
+    if not units:
+        return []
+    from interp.measure.heads import measure_heads
+    from interp.measure.specialization import measure_specialization
+    from interp.model.loading import open_checkpoint
+
+    loaded = open_checkpoint(checkpoint, dtype=config.dtype, device=config.device, attention=config.attention)
+    measured: list[tuple[str, UnitResult]] = []
+    for unit in units:
+        options: PassOptions = {
+            "n_blocks": config.blocks,
+            "min_tokens": config.min_tokens,
+            "batch_tokens": config.batch_tokens,
+            "padding": config.padding,
+            "resume": _partial(config.out, checkpoint, unit),
+            "progress": _labelled(progress, f"{checkpoint.name} {unit}"),
+        }
+        if unit == "neurons":
+            measured.append((unit, measure_specialization(loaded, prompts, **options)))
+        else:
+            chosen = _head_prompts(config, prompts)
+            measured.append((unit, measure_heads(loaded, chosen, mask=config.mask, **options)))
+        measured[-1][1].save(_file(config.out, checkpoint, unit))
+    return measured
+
+
+def _asked(config: SpecializationConfig, unit: str, prompts: PromptSet) -> Provenance:
+    """The question that a reusable result must have answered."""
+    from interp.measure.heads import head_settings
+    from interp.measure.provenance import settings_of
+    from interp.measure.specialization import neuron_settings
+
+    chosen = prompts if unit == "neurons" else _head_prompts(config, prompts)
+    own = neuron_settings(config.blocks) if unit == "neurons" else head_settings(config.blocks, config.mask)
+    requested = {"dtype": config.dtype, "attention": config.attention}
+    return Provenance(prompts_digest=chosen.digest, settings=settings_of(chosen, requested, own))
+
+
+def _reusable(out: Path, checkpoint: Checkpoint, unit: str, asked: Provenance) -> UnitResult | None:
+    file = _file(out, checkpoint, unit)
+    if not file.exists():
+        return None
+    result = load_result(file)
+    differing = result.provenance.differences(asked)
+    if differing:
+        listed = "; ".join(f"{k}: {short(a)} there, {short(b)} asked" for k, (a, b) in differing.items())
+        raise ResultError(
+            f"{file} answers another question ({listed}). Use --fresh to replace it, or another --out."
+        )
+    return result
+
+
+def _discard(config: SpecializationConfig, checkpoints: list[Checkpoint], units: list[str]) -> None:
+    for checkpoint in checkpoints:
+        for unit in units:
+            _file(config.out, checkpoint, unit).unlink(missing_ok=True)
+            _partial(config.out, checkpoint, unit).unlink(missing_ok=True)
+
+
+def _head_prompts(config: SpecializationConfig, prompts: PromptSet) -> PromptSet:
+    return prompts.sample(config.head_items) if config.head_items else prompts
+
+
+def _refuse_twins(checkpoints: list[Checkpoint]) -> None:
+    seen: dict[str, str] = {}
+    for checkpoint in checkpoints:
+        if checkpoint.fingerprint in seen:
+            raise ConfigError(
+                f"'{checkpoint.spec}' and '{seen[checkpoint.fingerprint]}' are the same weights, byte for byte."
+            )
+        seen[checkpoint.fingerprint] = checkpoint.spec
+
+
+def _names(checkpoints: list[Checkpoint]) -> tuple[str, ...]:
+    """Short names, told apart by fingerprint where two are alike."""
+    plain = [c.name for c in checkpoints]
+    return tuple(
+        n if plain.count(n) == 1 else f"{n}-{c.fingerprint[:8]}"
+        for n, c in zip(plain, checkpoints, strict=True)
+    )
+
+
+def _file(out: Path, checkpoint: Checkpoint, unit: str) -> Path:
+    return out / f"{checkpoint.name}-{checkpoint.fingerprint[:8]}.{unit}.npz"
+
+
+def _partial(out: Path, checkpoint: Checkpoint, unit: str) -> Path:
+    return out / f"{checkpoint.name}-{checkpoint.fingerprint[:8]}.{unit}.partial"
+
+
+def _labelled(progress: StudyProgress | None, label: str) -> Callable[[int, int], None] | None:
+    return None if progress is None else lambda done, total: progress(label, done, total)

@@ -1,0 +1,115 @@
+"""Tables in the terminal: what a study found, readable without opening a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from analyses.comparison import Comparison
+from analyses.study import SpecializationStudy
+from interp.results import HeadsResult, SpecializationResult, UnitResult
+from interp.results.heads import pairwise_overlap
+from interp.results.lape import lape_polyfact
+
+__all__ = ["print_comparison", "print_doubts", "print_study"]
+
+
+def print_study(study: SpecializationStudy, console: Console) -> None:
+    """Print, per kind of unit, one table over languages, one over layers, and the comparisons."""
+    note = f" ({study.prompts.note})" if study.prompts.note else ""
+    console.print(Text(f"Prompts: {study.prompts.name}{note}", style="dim"))
+    for unit, results in study.results.items():
+        console.print()
+        console.print(_languages(unit, results, study.names))
+        console.print(_layers(unit, results, study.names))
+        for name, result, floor in zip(study.names, results, study.floors[unit], strict=True):
+            low, high = result.overall.interval()
+            console.print(
+                f"[b]{name}[/b]: mean specialisation [b]{result.overall.value:.4g}[/b] nats "
+                f"[{low:.4g}, {high:.4g}]; with shuffled language labels at most {floor.chance:.2g}; "
+                f"two halves of the text differ by up to {floor.overall:.2g}.",
+                highlight=False,
+            )
+        for comparison in study.comparisons[unit]:
+            print_comparison(comparison, console)
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Print the verdict and the change per layer."""
+    table = Table(
+        title=f"{comparison.names[0]} -> {comparison.names[1]}: change per layer ({comparison.unit}s, nats, 95 %)"
+    )
+    for header in ("layer", "before", "after", "change", "low", "high", "adj. p", "floor"):
+        table.add_column(header, justify="right")
+    for row in comparison.to_frame().itertuples():
+        table.add_row(
+            str(row.layer),
+            f"{row.before:.4f}",
+            f"{row.after:.4f}",
+            f"{row.change:+.4f}",
+            f"{row.low:+.4f}",
+            f"{row.high:+.4f}",
+            f"{row.adjusted_p:.3g}",
+            f"{row.noise_floor:.4f}",
+        )
+    console.print()
+    console.print(table)
+    console.print(Panel(Text(repr(comparison)), border_style="yellow" if not comparison.differs else "green"))
+
+
+def print_doubts(doubts: Sequence[str], console: Console) -> None:
+    """A loud banner when a result is doubtful."""
+    if doubts:
+        body: RenderableType = Group(*(Text(d) for d in doubts))
+        console.print(Panel(body, title="SANITY CHECK FAILED", border_style="bold red"))
+
+
+def _languages(unit: str, results: Sequence[UnitResult], names: Sequence[str]) -> Table:
+    table = Table(title=f"{unit.capitalize()} per language")
+    table.add_column("")
+    table.add_column("prompts", justify="right")
+    table.add_column("tokens", justify="right")
+    columns = [
+        (name, title, values) for r, name in zip(results, names, strict=True) for title, values in _columns(r)
+    ]
+    for name, title, _ in columns:
+        table.add_column(f"{title}\n{name}" if len(results) > 1 else title, justify="right")
+    first = results[0]
+    for i, code in enumerate(first.languages):
+        counts = (f"{first.items[i].sum():,}", f"{first.tokens[i].sum():,}")
+        table.add_row(code, *counts, *(values[i] for _, _, values in columns))
+    return table
+
+
+def _columns(result: UnitResult) -> list[tuple[str, list[str]]]:
+    if isinstance(result, SpecializationResult):
+        own = result.specialised().sum(axis=(1, 2))
+        rates = result.rates
+        upstream, polyfact = result.selected().sum(axis=(1, 2)), lape_polyfact(rates).mask.sum(axis=(1, 2))
+        return [
+            ("> 0.05 nats", [str(n) for n in own]),
+            ("LAPE", [str(n) for n in upstream]),
+            ("LAPE (PolyFact)", [str(n) for n in polyfact]),
+        ]
+    assert isinstance(result, HeadsResult)
+    overlap = pairwise_overlap(result.selected())
+    mean = (overlap.sum(axis=1) - 1) / max(1, len(overlap) - 1)
+    top = result.importance.reshape(len(overlap), -1).argmax(axis=1)
+    best = [f"{t // result.magnitude.shape[3]}.{t % result.magnitude.shape[3]}" for t in top]
+    return [("top head (layer.head)", best), (f"top-{result.default_k} overlap", [f"{m:.2f}" for m in mean])]
+
+
+def _layers(unit: str, results: Sequence[UnitResult], names: Sequence[str]) -> Table:
+    table = Table(title=f"Mean specialisation of {unit} per layer (nats, 95 % interval)")
+    table.add_column("layer", justify="right")
+    for name in names:
+        table.add_column(name, justify="right")
+    columns = [(r.per_layer.value, *r.per_layer.interval()) for r in results]
+    for layer in range(results[0].n_layers):
+        cells = [f"{v[layer]:.4f} [{a[layer]:.4f}, {b[layer]:.4f}]" for v, a, b in columns]
+        table.add_row(str(layer), *(Text(c) for c in cells))
+    return table

@@ -1,0 +1,254 @@
+"""Facts: questions with one right answer among given options, the same in several languages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+from interp.data.characters import visible
+from interp.data.hashing import digest_of, hash_sample
+from interp.data.languages import LANGUAGES, checked_languages
+from interp.errors import DataError, nearest
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Wording:
+    """One fact in one language; ``options`` are in the order of the fact's ``option_ids``."""
+
+    question: str
+    subject: str
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One question with its options, by identifiers, and its wording per language.
+
+    Attributes:
+        fact_id: Unique in its set.
+        relation: What is asked, such as ``capital``.
+        subject_id: What it is asked of.
+        object_id: The right answer; one of ``option_ids``.
+        option_ids: The answers to choose from.
+        split: ``train``, ``validation`` or ``test``.
+        group: Facts of one group must stay together, in a split and in a block of a resampling. The subject when empty.
+        wording: Language code to wording.
+    """
+
+    fact_id: str
+    relation: str
+    subject_id: str
+    object_id: str
+    option_ids: tuple[str, ...]
+    split: str
+    group: str = ""
+    wording: Mapping[str, Wording] = field(default_factory=dict)
+
+    def __post_init__(self):
+        if not self.group:
+            object.__setattr__(self, "group", self.subject_id)
+
+    @property
+    def answer_index(self) -> int:
+        """The position of the right answer among the options, from 0."""
+        return self.option_ids.index(self.object_id)
+
+    def answer(self, language: str) -> str:
+        """Return the right answer in one language."""
+        return self.wording[language].options[self.answer_index]
+
+
+@dataclass(frozen=True)
+class FactSet:
+    """Facts in an order, and the languages that they are worded in.
+
+    A fact may lack a language; `filter` with that language then refuses, or keeps the common facts when asked to.
+    """
+
+    name: str
+    facts: tuple[Fact, ...]
+    languages: tuple[str, ...]
+
+    def __post_init__(self):
+        twice = [
+            fact_id for fact_id, count in Counter(fact.fact_id for fact in self.facts).items() if count > 1
+        ]
+        if twice:
+            raise DataError(f"{len(twice)} fact ids appear more than once, first {visible(twice[0])!r}.")
+
+    def __len__(self) -> int:
+        return len(self.facts)
+
+    def __iter__(self) -> Iterator[Fact]:
+        return iter(self.facts)
+
+    def __repr__(self) -> str:
+        splits = Counter(fact.split for fact in self.facts)
+        relations = Counter(fact.relation for fact in self.facts)
+        return "\n".join(
+            [
+                f"FactSet '{visible(self.name)}': {len(self)} facts in {len(self.languages)} languages",
+                f"  languages  {' '.join(self.languages)}",
+                f"  splits     {', '.join(f'{split} {splits[split]}' for split in SPLITS if splits[split])}",
+                f"  relations  {', '.join(f'{visible(name)} {count}' for name, count in relations.items())}",
+            ]
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of every identifier and text; the order of facts and languages and the name do not count."""
+        rows = sorted(
+            (fact_to_row(fact, self.languages) for fact in self.facts), key=lambda row: row["fact_id"]
+        )
+        return digest_of({"languages": sorted(self.languages), "facts": rows})
+
+    def split(self, name: str) -> FactSet:
+        """Return the facts of one split."""
+        return self.filter(splits=[name])
+
+    def filter(
+        self,
+        *,
+        relations: Collection[str] | None = None,
+        splits: Collection[str] | None = None,
+        languages: Collection[str] | None = None,
+        limit: int | None = None,
+        allow_missing: bool = False,
+    ) -> FactSet:
+        """Return the facts that meet every condition given, in this set's order.
+
+        Args:
+            relations: Keep these relations.
+            splits: Keep these splits.
+            languages: Keep these languages, in this order, and no other.
+            limit: Keep this many facts, drawn by the hash of their ids: the same ones whatever the order of the file.
+            allow_missing: Keep only facts that have all the languages, where the alternative is an error.
+
+        Raises:
+            DataError: Nothing is left, a name is unknown, or a fact lacks a language and ``allow_missing`` is not set.
+        """
+        facts = _having(self.facts, "relation", relations)
+        facts = _having(facts, "split", splits)
+        chosen = self.languages if languages is None else checked_languages(tuple(languages))
+        if languages is not None:
+            facts = _worded_in(facts, chosen, self, allow_missing)
+        if limit is not None:
+            if limit < 1:
+                raise DataError(f"A limit of {limit} facts was asked for; it must be 1 or more.")
+            facts = hash_sample(facts, limit, key=lambda fact: fact.fact_id)
+        if not facts:
+            raise DataError(f"No fact of '{visible(self.name)}' meets all the conditions at once.")
+        return FactSet(self.name, tuple(_restricted(fact, chosen) for fact in facts), chosen)
+
+    def labels(self) -> dict[str, dict[str, str]]:
+        """Return the name of every subject and option per language; where facts disagree, the first fact's."""
+        names: dict[str, dict[str, str]] = {}
+        for fact in self.facts:
+            for code, wording in fact.wording.items():
+                names.setdefault(fact.subject_id, {}).setdefault(code, wording.subject)
+                for option_id, option in zip(fact.option_ids, wording.options, strict=True):
+                    names.setdefault(option_id, {}).setdefault(code, option)
+        return names
+
+    def save(self, path: str | Path) -> Path:
+        """Write the facts as ``.jsonl`` or ``.parquet`` (see `interp.data.schema`), whole or not at all."""
+        from interp.data.files import write_rows
+
+        return write_rows(path, [fact_to_row(fact, self.languages) for fact in self.facts])
+
+
+def fact_to_row(fact: Fact, languages: Collection[str]) -> dict:
+    """Return a fact as the plain values of one row of a fact file."""
+    return {
+        "fact_id": fact.fact_id,
+        "relation": fact.relation,
+        "subject_id": fact.subject_id,
+        "object_id": fact.object_id,
+        "option_ids": list(fact.option_ids),
+        "split": fact.split,
+        "group": fact.group,
+        "wording": {
+            code: {
+                "question": fact.wording[code].question,
+                "subject": fact.wording[code].subject,
+                "options": list(fact.wording[code].options),
+            }
+            for code in languages
+            if code in fact.wording
+        },
+    }
+
+
+def row_to_fact(row: Mapping) -> Fact:
+    """Return the fact of a row that has passed the checks of `interp.data.schema`."""
+    wording = {
+        code: Wording(said["question"], said["subject"], tuple(said["options"]))
+        for code, said in row["wording"].items()
+    }
+    names = {key: row[key] for key in ("fact_id", "relation", "subject_id", "object_id", "split")}
+    return Fact(**names, option_ids=tuple(row["option_ids"]), group=row.get("group") or "", wording=wording)
+
+
+def load_facts(path: str | Path) -> FactSet:
+    """Read a ``.jsonl`` or ``.parquet`` file of facts; its form is documented in `interp.data.schema`.
+
+    A fact that lacks a language of the others is kept; it counts when that language is asked for.
+
+    Raises:
+        DataError: The file is missing or a row breaks the form; the message has the first 20 row numbers.
+    """
+    from interp.data.check import checked_rows
+
+    rows = checked_rows(path)
+    present = {code for row in rows for code in row["wording"]}
+    languages = tuple(code for code in LANGUAGES if code in present)
+    return FactSet(Path(path).stem, tuple(row_to_fact(row) for row in rows), languages)
+
+
+def _having(facts: Collection[Fact], attribute: str, wanted: Collection[str] | None) -> list[Fact]:
+    if wanted is None:
+        return list(facts)
+    wanted = [wanted] if isinstance(wanted, str) else list(wanted)
+    known = list(dict.fromkeys(getattr(fact, attribute) for fact in facts))
+    for name in wanted:
+        if name not in known:
+            raise DataError(
+                f"No fact has the {attribute} '{visible(name)}'.{nearest(name, known)} "
+                f"There is: {visible(', '.join(known)) or 'no fact at all'}."
+            )
+    return [fact for fact in facts if getattr(fact, attribute) in wanted]
+
+
+def _worded_in(
+    facts: list[Fact], languages: tuple[str, ...], source: FactSet, allow_missing: bool
+) -> list[Fact]:
+    complete = [fact for fact in facts if all(code in fact.wording for code in languages)]
+    if len(complete) == len(facts) or (allow_missing and complete):
+        return complete
+    gaps = {code: [fact.fact_id for fact in facts if code not in fact.wording] for code in languages}
+    listed = "; ".join(
+        f"'{code}' is missing in {len(missing)} of {len(facts)} facts "
+        f"(first {', '.join(visible(fact_id, 60) for fact_id in missing[:3])})"
+        for code, missing in gaps.items()
+        if missing
+    )
+    advice = (
+        "Add them, drop the language, or allow missing ones to use only the common facts."
+        if complete
+        else "No fact has all these languages, so there is nothing in common to use. Drop a language."
+    )
+    raise DataError(
+        f"Facts of '{visible(source.name)}' lack a language: {listed}. "
+        f"{len(complete)} facts have all of {' '.join(languages)}. {advice}"
+    )
+
+
+def _restricted(fact: Fact, languages: tuple[str, ...]) -> Fact:
+    if tuple(fact.wording) == languages:
+        return fact
+    return replace(fact, wording={code: fact.wording[code] for code in languages if code in fact.wording})

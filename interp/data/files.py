@@ -1,0 +1,142 @@
+"""Reading and writing fact files: JSON lines and Parquet, whole or not at all."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+from interp.data.characters import visible
+from interp.errors import DataError
+
+SUFFIXES = (".jsonl", ".parquet")
+
+
+def write_atomically(path: str | Path, text: str) -> Path:
+    """Write a text file under a temporary name and rename it, so that no one finds half of it.
+
+    Raises:
+        DataError: The file cannot be written.
+    """
+    return _replace(Path(path), lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+
+
+def write_rows(path: str | Path, rows: list[dict]) -> Path:
+    """Write rows as JSON lines or Parquet, by the file's extension.
+
+    Raises:
+        DataError: The extension is another one, pyarrow is missing, or the file cannot be written.
+    """
+    path = Path(path)
+    if fact_suffix(path) == ".parquet":
+        return _replace(path, lambda temporary: _write_parquet(temporary, rows))
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    return write_atomically(path, lines)
+
+
+def read_rows(path: str | Path) -> Iterator[tuple[int, object]]:
+    """Yield row number, from 1, and row; a row that cannot be read is the `ValueError` that says why.
+
+    Raises:
+        DataError: There is no such file, or its kind is not known.
+    """
+    path = Path(path)
+    if not os.path.isfile(path):
+        raise DataError(
+            f"No such file of facts: {visible(path)} (looked in {visible(path.absolute().parent)})."
+        )
+    return _read_parquet(path) if fact_suffix(path) == ".parquet" else _read_jsonl(path)
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a file without their line feeds; a byte-order mark at its start is left out.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    try:
+        with path.open("rb") as lines:
+            for position, line in enumerate(lines):
+                line = line.removeprefix(codecs.BOM_UTF8) if position == 0 else line
+                yield line.removesuffix(b"\n").removesuffix(b"\r")
+    except OSError as error:
+        raise DataError(f"Cannot read {visible(path)}: {visible(error.strerror or error)}.") from error
+
+
+def fact_suffix(path: Path) -> str:
+    """Return ``.jsonl`` or ``.parquet``.
+
+    Raises:
+        DataError: The file has another extension.
+    """
+    if path.suffix.lower() in SUFFIXES:
+        return path.suffix.lower()
+    raise DataError(f"{visible(path.name)} is neither .jsonl nor .parquet, the two forms of a file of facts.")
+
+
+def no_key_twice(pairs: list[tuple[str, object]]) -> dict:
+    """Build a JSON object, refusing a key that appears twice, of which JSON readers silently keep the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key '{next(key for key in keys if keys.count(key) > 1)}' appears twice")
+    return found
+
+
+def _read_jsonl(path: Path) -> Iterator[tuple[int, object]]:
+    for number, line in enumerate(read_lines(path), start=1):
+        if line.strip():
+            yield number, _parse(line)
+
+
+def _parse(line: bytes | str) -> object:
+    try:
+        text = line.decode("utf-8") if isinstance(line, bytes) else line
+        return json.loads(text, object_pairs_hook=no_key_twice)
+    except (ValueError, RecursionError) as error:
+        return error if isinstance(error, ValueError) else ValueError("it is nested too deeply")
+
+
+def _read_parquet(path: Path) -> Iterator[tuple[int, object]]:
+    parquet = _pyarrow_parquet()
+    try:
+        rows = parquet.read_table(path).to_pylist()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{visible(path)} is not a readable Parquet file: {visible(error)}") from error
+    for number, row in enumerate(rows, start=1):
+        wording = row.get("wording")
+        said = _parse(wording) if isinstance(wording, str) else wording
+        yield number, said if isinstance(said, ValueError) else {**row, "wording": said}
+
+
+def _write_parquet(path: Path, rows: list[dict]) -> None:
+    parquet = _pyarrow_parquet()
+    import pyarrow
+
+    flat = [{**row, "wording": json.dumps(row["wording"], ensure_ascii=False)} for row in rows]
+    parquet.write_table(pyarrow.Table.from_pylist(flat), path)
+
+
+def _pyarrow_parquet() -> ModuleType:
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise DataError("Parquet files need pyarrow: pip install 'interp[data]'.") from error
+    return pyarrow.parquet
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> Path:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise DataError(f"Cannot write {visible(path)}: {visible(error.strerror or error)}.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return path
