@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from interp.data.facts import Fact, FactSet
-from interp.data.sources.cldr_build.leak import bigrams, fold
+from interp.data.similarity import bigrams, fold
 from interp.errors import DataError
 
 Score = Callable[[Fact, int], float]

@@ -31,8 +31,9 @@ def test_closed_forms():
         "made",
         (
             known(1, "long answer", "short"),  # longest
-            known(2, "xy", "abcde", subject="xyz"),  # shortest and overlap
+            known(2, "xyxy", "abcde", subject="xyz"),  # shortest and overlap
             known(3, "abc", "abd"),  # ties in everything: one half each
+            known(7, "longest of all", "short"),
             known(4, "a", "b", split="train"),
             known(5, "a", "b", split="train"),
             known(6, "a", "b", split="train", object_id="wrong"),
@@ -40,11 +41,11 @@ def test_closed_forms():
         ("en",),
     )
     found = model_free_baselines(facts)
-    assert found.n == 3
+    assert found.n == 4
     assert found.chance == 0.5
-    assert found.longest["en"] == pytest.approx(1.5 / 3)
-    assert found.shortest["en"] == pytest.approx(1.5 / 3)
-    assert found.char_overlap["en"] == pytest.approx((0.5 + 1 + 0.5) / 3)
+    assert found.longest["en"] == pytest.approx((1 + 0 + 0.5 + 1) / 4)
+    assert found.shortest["en"] == pytest.approx((0 + 1 + 0.5 + 0) / 4)
+    assert found.char_overlap["en"] == pytest.approx((0.5 + 1 + 0.5 + 0.5) / 4)
     assert found.most_frequent_gold == 1.0  # "right" is right twice in train, "wrong" once
     assert found.least_frequent_gold == 0.0
 

@@ -101,6 +101,14 @@ def test_faults_between_rows(row, jsonl):
     ]
 
 
+def test_violations_come_in_the_order_of_the_rows(row, jsonl):
+    poorer = changed(row, ("wording", "de"), ...)
+    found = check_facts(jsonl(poorer, row | {"split": "dev"}, {}))
+    rows = [violation.row for violation in found.violations]
+    assert rows == sorted(rows)
+    assert set(rows) == {1, 2, 3}
+
+
 def test_a_sound_file(row, jsonl):
     found = check_facts(jsonl(row, row | {"fact_id": "f2", "subject_id": "s2", "group": None}))
     assert found.ok

@@ -9,8 +9,9 @@ import pytest
 from interp.data.facts import fact_to_row
 from interp.data.languages import LANGUAGES
 from interp.data.schema import row_problems
+from interp.data.similarity import fold
 from interp.data.sources.cldr_build import build_cldr, built_facts
-from interp.data.sources.cldr_build.leak import fold, leaks
+from interp.data.sources.cldr_build.leak import leaks
 from interp.data.sources.cldr_build.scripts import foreign_letters
 from interp.data.templates import relations
 from interp.errors import DataError

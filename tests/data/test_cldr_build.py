@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from interp.data.languages import LANGUAGES
+from interp.data.similarity import fold
 from interp.data.sources.cldr_build import babel_data
 from interp.data.sources.cldr_build.filters import (
     fully_labelled,
@@ -16,7 +17,7 @@ from interp.data.sources.cldr_build.filters import (
     without_a_dominant_answer,
 )
 from interp.data.sources.cldr_build.labels import Labels, clean, entity_labels
-from interp.data.sources.cldr_build.leak import fold, leaks
+from interp.data.sources.cldr_build.leak import leaks
 from interp.data.sources.cldr_build.options import distractors, split_of, with_options
 from interp.data.sources.cldr_build.scripts import foreign_letters
 from interp.data.sources.cldr_build.tables import load_tables
@@ -38,6 +39,7 @@ def tables():
         ("en", "Oman", "Romania", True),
         ("fr", "Algérie", "ALGÉRIE", True),
         ("id", "Kroasia", "Asia", True),
+        ("en", "Slovakia", "Slovenia", True),
         ("en", "Iran", "Iraq", True),
         ("en", "Mali", "Malawi", True),
         ("en", "Peru", "Pretoria", False),
@@ -169,7 +171,7 @@ def test_distractors_are_drawn_by_how_often_they_are_right():
 def test_distractors_leave_out_what_is_true_given_away_or_asked():
     labels = labelled(gold="Dd", true="Tt", same="Norway", s="Norwegian", a="Aa", b="Bb", c="Cc")
     asked = Triple("capital", "s", "gold", "NO", frozenset({"true"}))
-    counts = Counter(list(labels))
+    counts = Counter(a=1, b=1, c=1, gold=10**9, true=10**9, same=10**9, s=10**9)
     assert sorted(distractors(asked, counts, labels)) == ["a", "b", "c"]
 
 

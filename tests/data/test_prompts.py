@@ -24,7 +24,7 @@ def prompt_set(groups, languages=("en",), parallel=True):
 
 
 def test_rendering_by_scaffold(cldr):
-    oslo = cldr.filter(relations=["capital"], languages=["en", "ja", "de"])
+    oslo = cldr.filter(relations=["capital"], languages=["en", "ja", "de", "zh"])
     index = [fact.fact_id for fact in oslo].index("cldr:capital:NO")
 
     def full(scaffold, code):
@@ -37,6 +37,7 @@ def test_rendering_by_scaffold(cldr):
     )
     assert full("english", "ja") == "Question: ノルウェーの首都はどこですか？\nAnswer: オスロ"
     assert full("none", "ja") == "ノルウェーの首都はどこですか？オスロ"
+    assert full("none", "zh") == "挪威的首都是哪座城市？奥斯陆"
     assert full("none", "en") == "What is the capital of Norway? Oslo"
 
 

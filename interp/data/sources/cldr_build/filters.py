@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from interp.data.hashing import hash_key
 from interp.data.languages import LANGUAGES
+from interp.data.similarity import fold
 from interp.data.sources.cldr_build.labels import Labels
-from interp.data.sources.cldr_build.leak import fold, leaks
+from interp.data.sources.cldr_build.leak import leaks
 from interp.data.sources.cldr_build.scripts import foreign_letters
 from interp.data.sources.cldr_build.triples import Triple
 

@@ -7,17 +7,11 @@ import unicodedata
 from functools import cache
 
 from interp.data.languages import LANGUAGES
+from interp.data.similarity import bigrams, fold
 
 _BREAKS = re.compile(r"[\s\-‑–—'’.,/&]+")
 _WHOLE = ("Jpan", "Hans", "Kore")
 _ARABIC_ARTICLE = "ال"
-
-
-@cache
-def fold(text: str) -> str:
-    """Return a text without case and accents, recomposed: Hangul left in single letters would share them by chance."""
-    apart = unicodedata.normalize("NFKD", text.casefold())
-    return unicodedata.normalize("NFC", "".join(c for c in apart if not unicodedata.combining(c)))
 
 
 def leaks(language: str, subject: str, option: str) -> bool:
@@ -40,11 +34,6 @@ def _share_characters(one: str, other: str, same_start: bool) -> bool:
     if bigrams(one) & bigrams(other):
         return True
     return same_start and one[:1] == other[:1] and unicodedata.name(one[:1], "").startswith("CJK")
-
-
-def bigrams(text: str) -> set[str]:
-    """Return the pairs of neighbouring characters in a text."""
-    return {text[i : i + 2] for i in range(len(text) - 1)}
 
 
 @cache

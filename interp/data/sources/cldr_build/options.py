@@ -55,7 +55,7 @@ def distractors(triple: Triple, counts: Counter[str], labels: dict[str, Labels])
     pool = [
         entity
         for entity in counts
-        if entity not in (triple.object, triple.subject)
+        if entity != triple.object
         and entity not in triple.also_true
         and not leaks_anywhere(labels[triple.subject], labels[entity])
     ]
