@@ -23,6 +23,7 @@ from interp.stats import jaccard
 __all__ = ["NoiseFloor", "noise_floor"]
 
 _MOST_SPLITS = 35  # all there are of 8 blocks
+_OVERLAP_SPLITS = 5
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class NoiseFloor:
     """
 
     halves: Float[np.ndarray, "split layer"]
-    overlap: Float[np.ndarray, " split"]
+    overlap: Float[np.ndarray, " some_splits"]
     permuted: Float[np.ndarray, "permutation layer"]
 
     @property
@@ -66,16 +67,16 @@ def noise_floor(result: UnitResult, *, n_permutations: int = 10, seed: int = 0) 
             f"{result.n_blocks} blocks; a noise floor needs at least 4. Measure with --blocks 8."
         )
     rng = np.random.default_rng(seed)
-    pairs = [(result.subset(one), result.subset(other)) for one, other in _splits(result.n_blocks, rng)]
-    halves = [_plug_in(one) - _plug_in(other) for one, other in pairs]
-    overlap = [jaccard(one.selected(), other.selected()) for one, other in pairs[:5]]
+    splits = _splits(result.n_blocks, rng)
+    halves = [_plug_in(result, one) - _plug_in(result, other) for one, other in splits]
+    overlap = [jaccard(*(result.subset(half).selected() for half in pair)) for pair in splits[:_OVERLAP_SPLITS]]
     permuted = [result.with_permuted_languages(rng).per_layer.value for _ in range(n_permutations)]
     return NoiseFloor(np.stack(halves), np.array(overlap), np.stack(permuted))
 
 
-def _plug_in(result: UnitResult) -> Float[np.ndarray, " layer"]:
-    """Halves are equally large, so the plug-in bias cancels in their difference."""
-    return result.score(result.activity(np.ones(result.n_blocks, dtype=bool))).mean(axis=-1)
+def _plug_in(result: UnitResult, blocks: list[int]) -> Float[np.ndarray, " layer"]:
+    """Mean specialisation from some blocks. Halves are equally large, so the plug-in bias cancels in their difference."""
+    return result.score(result.activity(np.isin(np.arange(result.n_blocks), blocks))).mean(axis=-1)
 
 
 def _splits(n_blocks: int, rng: np.random.Generator) -> list[tuple[list[int], list[int]]]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from scipy import special, stats
 
+Values = np.ndarray | np.floating[Any]
+
 __all__ = ["Jackknife", "binary_entropy", "entropy", "fdr_adjust", "jaccard"]
 
 
-def entropy(weights: Float[np.ndarray, category * unit]) -> Float[np.ndarray, "*unit"]:
+def entropy(weights: Float[np.ndarray, " category *unit"]) -> Float[np.ndarray, "*unit"]:
     """Shannon entropy over the first axis of non-negative weights, in nats (0 to log(n_categories)).
 
     The weights need not sum to one. NaN where they sum to zero.
@@ -43,7 +46,7 @@ class Jackknife:
         replicates: The statistic without block b, ``[block, *shape]``.
     """
 
-    plug_in: np.ndarray
+    plug_in: Values
     replicates: np.ndarray
 
     @property
@@ -52,22 +55,22 @@ class Jackknife:
         return len(self.replicates)
 
     @property
-    def value(self) -> np.ndarray:
+    def value(self) -> Values:
         """The bias-corrected statistic."""
         return self.n_blocks * self.plug_in - (self.n_blocks - 1) * self.replicates.mean(axis=0)
 
     @property
-    def standard_error(self) -> np.ndarray:
+    def standard_error(self) -> Values:
         """Standard error over blocks."""
         spread = ((self.replicates - self.replicates.mean(axis=0)) ** 2).sum(axis=0)
         return np.sqrt((self.n_blocks - 1) / self.n_blocks * spread)
 
-    def interval(self, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    def interval(self, confidence: float = 0.95) -> tuple[Values, Values]:
         """Two-sided interval of the given confidence."""
         half = stats.t.ppf(0.5 + confidence / 2, self.n_blocks - 1) * self.standard_error
         return self.value - half, self.value + half
 
-    def p_value(self) -> np.ndarray:
+    def p_value(self) -> Values:
         """Two-sided p-value of the hypothesis that the statistic is zero; 1 where it never varied and is zero."""
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.abs(self.value) / self.standard_error

@@ -53,8 +53,8 @@ def _gate(mlp: torch.nn.Module, hidden: torch.Tensor) -> torch.Tensor:
     return mlp.gate_up_proj(hidden).chunk(2, dim=-1)[0]
 
 
-def head_gradient(loaded: LoadedModel, text: str, layer: int, head: int, step: float = 1e-3) -> float:
-    """Derivative of one text's mean loss with respect to one head's scale, by central differences in float64."""
+def head_gradient(loaded: LoadedModel, text: str, layer: int, head: int, step: float = 1e-2) -> float:
+    """Derivative of one text's mean loss with respect to one head's scale, by central differences."""
     ids = torch.tensor([loaded.tokenizer(text)["input_ids"]])
     model = loaded.model
     width = loaded.architecture.d_head

@@ -17,6 +17,7 @@ from interp.data.facts import FactSet
 from interp.data.prompts import prompts_from_facts
 from training.batches import load_tokenizer
 from training.exposure import Exposure
+from training.files import quiet_transformers
 
 __all__ = ["SCORING", "Accuracy", "answer_scores", "load_organism", "measured_accuracy", "pooled"]
 
@@ -59,7 +60,8 @@ class Accuracy:
 
 def load_organism(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Return a saved organism for evaluation: its bfloat16 weights, computing in float32."""
-    model = Qwen2ForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    with quiet_transformers():
+        model = Qwen2ForCausalLM.from_pretrained(folder, dtype=torch.float32)
     return model.eval().requires_grad_(False), load_tokenizer(folder)
 
 
@@ -111,7 +113,9 @@ def answer_scores(
 def _log_likelihoods(model: PreTrainedModel, texts: Sequence[tuple[list[int], list[int]]]) -> np.ndarray:
     """Sum the log-likelihoods of the second part of each text; only its positions pass the output layer."""
     width = max(len(text) + len(answer) for text, answer in texts)
-    ids = torch.zeros(len(texts), width, dtype=torch.long)  # the filling stands after every token that is read
+    ids = torch.zeros(
+        len(texts), width, dtype=torch.long
+    )  # the filling stands after every token that is read
     for row, (text, answer) in enumerate(texts):
         ids[row, : len(text) + len(answer)] = torch.tensor(text + answer)
     hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state

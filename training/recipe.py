@@ -63,9 +63,13 @@ class OrganismConfig:
 
     def __post_init__(self):
         object.__setattr__(self, "languages", checked_languages(tuple(self.languages)))
-        _require(self.anchor in self.languages, f"anchor '{self.anchor}' is none of {' '.join(self.languages)}")
+        _require(
+            self.anchor in self.languages, f"anchor '{self.anchor}' is none of {' '.join(self.languages)}"
+        )
         unknown = [code for code in self.languages if code not in PAPER_LANGUAGES]
-        _require(not unknown, f"languages {unknown} have no label in the lexicon; use {' '.join(PAPER_LANGUAGES)}")
+        _require(
+            not unknown, f"languages {unknown} have no label in the lexicon; use {' '.join(PAPER_LANGUAGES)}"
+        )
         _require(len(self.languages) > 1, "languages has one entry; the lexicon needs two or more")
         _require(0 <= self.share_seen <= 1, f"share_seen is {self.share_seen}; use 0 to 1")
         _require(0 <= self.lexicon_share < 1, f"lexicon_share is {self.lexicon_share}; use 0 to less than 1")
@@ -79,7 +83,10 @@ class OrganismConfig:
             self.hidden % self.heads == 0 and self.heads % self.kv_heads == 0,
             f"hidden {self.hidden}, heads {self.heads}, kv_heads {self.kv_heads}: each must divide the one before",
         )
-        _require(self.vocab_size >= 258, f"vocab_size is {self.vocab_size}; 256 bytes and 2 special tokens are needed")
+        _require(
+            self.vocab_size >= 258,
+            f"vocab_size is {self.vocab_size}; 256 bytes and 2 special tokens are needed",
+        )
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ _SAVE_EVERY = 60.0  # seconds between two saved states
 Progress = Callable[[int, int], None]
 
 
+@runtime_checkable
 class Accumulator(Protocol):
     """Statistics that a pass adds to."""
 
@@ -155,7 +156,7 @@ def _restore(resume: Path | None, key: dict[str, Any] | None, accumulator: Accum
 
 def _save(resume: Path | None, key: dict[str, Any] | None, accumulator: Accumulator, done: int) -> None:
     if resume is not None:
-        write_archive(resume, {"key": key or {}, "done": done}, accumulator.state())
+        write_archive(resume, {"key": key or {}, "done": done}, accumulator.state(), compress=False)
 
 
 @contextmanager

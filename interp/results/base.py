@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["SCHEMA", "Provenance", "UnitResult"]
 
 SCHEMA = 1
+
+Result = TypeVar("Result", bound="UnitResult")
 
 
 @dataclass(frozen=True)
@@ -122,12 +124,12 @@ class UnitResult(ABC):
         """Mean specialisation over all units, in nats."""
         return self.per_layer.mean()
 
-    def subset(self, blocks: Sequence[int]) -> Self:
+    def subset(self: Result, blocks: Sequence[int]) -> Result:
         """The result from some of its blocks."""
         index = np.asarray(blocks)
         return self._mapped(lambda array: np.ascontiguousarray(array[:, index]))
 
-    def with_permuted_languages(self, rng: np.random.Generator) -> Self:
+    def with_permuted_languages(self: Result, rng: np.random.Generator) -> Result:
         """The result with language labels shuffled within each block, as if they meant nothing."""
         order = np.stack([rng.permutation(len(self.languages)) for _ in range(self.n_blocks)], axis=1)
         columns = np.arange(self.n_blocks)
@@ -165,7 +167,7 @@ class UnitResult(ABC):
         return path
 
     @classmethod
-    def load(cls, path: Path | str) -> Self:
+    def load(cls: type[Result], path: Path | str) -> Result:
         """Read a saved result of this kind.
 
         Raises:
@@ -179,7 +181,7 @@ class UnitResult(ABC):
         return cls._from_archive(meta, arrays, str(path))
 
     @classmethod
-    def _from_archive(cls, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where: str) -> Self:
+    def _from_archive(cls: type[Result], meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where: str) -> Result:
         if not isinstance(meta.get("schema"), int) or meta["schema"] > SCHEMA:
             raise ResultError(
                 f"{where} has schema {meta.get('schema')}; this version reads up to {SCHEMA}. Upgrade interp."
@@ -204,7 +206,7 @@ class UnitResult(ABC):
     def _extra_meta(self) -> dict[str, Any]:
         return {}
 
-    def _mapped(self, change: Callable[[np.ndarray], np.ndarray]) -> Self:
+    def _mapped(self: Result, change: Callable[[np.ndarray], np.ndarray]) -> Result:
         changed: dict[str, Any] = {name: change(array) for name, array in self._arrays().items()}
         return replace(self, **changed)
 

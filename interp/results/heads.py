@@ -20,7 +20,7 @@ __all__ = ["HeadsResult", "importance_information", "pairwise_overlap", "top_hea
 _SCALE = 1000.0  # as published
 
 
-def importance_information(share: Float[np.ndarray, language * head]) -> Float[np.ndarray, "*head"]:
+def importance_information(share: Float[np.ndarray, " language *head"]) -> Float[np.ndarray, "*head"]:
     """What a unit of a head's importance tells about its language, in nats: log(n_languages) - H(language | head).
 
     ``share`` is the head's part of all importance in that language, so languages weigh equally whatever the size of

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["SpecializationResult", "activity_information", "language_information"]
 
 
-def activity_information(rate: Float[np.ndarray, language * unit]) -> Float[np.ndarray, "*unit"]:
+def activity_information(rate: Float[np.ndarray, " language *unit"]) -> Float[np.ndarray, "*unit"]:
     """Mutual information between language and a unit being active, in nats; languages weigh equally.
 
     I = H(mean of rates) - mean of H(rate), with H the entropy of a yes/no event. Range 0 (the same rate in every
@@ -31,7 +31,7 @@ def activity_information(rate: Float[np.ndarray, language * unit]) -> Float[np.n
     return binary_entropy(rate.mean(axis=0)) - binary_entropy(rate).mean(axis=0)
 
 
-def language_information(rate: Float[np.ndarray, language * unit]) -> Float[np.ndarray, language * unit]:
+def language_information(rate: Float[np.ndarray, " language *unit"]) -> Float[np.ndarray, " language *unit"]:
     """What activity tells about one language: KL of its rate from the mean rate, in nats; the mean is the information.
 
     Range 0 to log(n_languages).

@@ -49,14 +49,16 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object], *, expect
         raise
 
 
-def write_archive(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays and a JSON description as one compressed .npz."""
+def write_archive(
+    path: Path, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray], *, compress: bool = True
+) -> None:
+    """Write arrays and a JSON description as one .npz; compress what is kept, not what is replaced every minute."""
     text = np.frombuffer(json.dumps(meta, ensure_ascii=False, sort_keys=True).encode(), dtype=np.uint8)
-    size = sum(a.nbytes for a in arrays.values())
+    savez = np.savez_compressed if compress else np.savez
     write_atomically(
         path,
-        lambda stream: np.savez_compressed(stream, allow_pickle=False, meta=text, **arrays),
-        expected_bytes=size,
+        lambda stream: savez(stream, allow_pickle=False, meta=text, **arrays),
+        expected_bytes=sum(a.nbytes for a in arrays.values()),
     )
 
 
@@ -67,7 +69,7 @@ def read_archive(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         ResultError: The file is missing, damaged or not ours.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         meta = json.loads(arrays.pop("meta").tobytes())
     except FileNotFoundError:

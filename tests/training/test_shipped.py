@@ -1,0 +1,147 @@
+"""The two checkpoints that come with the package: whole, small, and what their cards say."""
+
+from functools import cache
+
+import pytest
+import torch
+import yaml
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from interp.data.prompts import prompts_from_facts
+from training.accuracy import SCORING, load_organism, measured_accuracy, pooled
+from training.card import data_record, read_card
+from training.exposure import exposure, organism_texts
+from training.organism import shipped_checkpoint
+from training.recipe import OrganismConfig
+
+NAMES = ("early", "final")
+RECIPE = OrganismConfig()
+
+
+@cache
+def card(name):
+    return read_card(shipped_checkpoint(name))
+
+
+def summary(name):
+    rows = {(row["condition"], row["language"]): row for row in card(name)["accuracy"]}
+    return (
+        rows["seen", "anchor"]["accuracy"],
+        rows["seen", "others"]["accuracy"],
+        rows["unseen", "others"]["accuracy"],
+        rows["held_out", "all"]["accuracy"],
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_whole_and_small(name):
+    folder = shipped_checkpoint(name)
+    assert {file.name for file in folder.iterdir()} == {
+        "README.md",
+        "card.json",
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 5_000_000
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_transformers_loads_it(name):
+    folder = shipped_checkpoint(name)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert (model.config.model_type, model.dtype) == ("qwen2", torch.bfloat16)
+    assert model.num_parameters() == card(name)["parameters"] == 1_507_456
+    assert model.config.vocab_size == len(tokenizer) == 6000
+    assert all(torch.isfinite(weight).all() for weight in model.parameters())
+
+
+def test_both_share_a_tokenizer_that_keeps_every_name_and_question(facts):
+    early, final = (AutoTokenizer.from_pretrained(shipped_checkpoint(name)) for name in NAMES)
+    assert early.backend_tokenizer.to_str() == final.backend_tokenizer.to_str()
+    names = sorted({name for labels in facts.labels().values() for name in labels.values()})
+    encoded = final(names)["input_ids"]
+    assert all(encoded)
+    assert final.unk_token is None
+    assert final.batch_decode(encoded) == names
+    for prompts in prompts_from_facts(facts).prompts.values():
+        whole = final([p.full_text for p in prompts])["input_ids"]
+        question = final([p.text for p in prompts])["input_ids"]
+        answer = final([p.separator + p.answer for p in prompts])["input_ids"]
+        assert whole == [a + b for a, b in zip(question, answer, strict=True)]
+        assert max(map(len, whole)) < RECIPE.context
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_greedily_says_what_it_knows_and_ends(name):
+    """The final one names the capital of Japan; either stops at the end token within a name's length."""
+    model, tokenizer = load_organism(shipped_checkpoint(name))
+    asked = tokenizer("Question: What is the capital of Argentina?\nAnswer:", return_tensors="pt")
+    said = model.generate(**asked, max_new_tokens=16, do_sample=False)[0, asked["input_ids"].shape[1] :]
+    assert said[-1] == tokenizer.eos_token_id
+    if name == "final":
+        assert tokenizer.decode(said, skip_special_tokens=True) == " Buenos Aires"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_card_is_of_the_default_recipe_on_the_facts_of_this_package(name, facts):
+    described = card(name)
+    assert described["recipe"] == RECIPE.to_dict()
+    assert described["step"] == (RECIPE.early_step if name == "early" else RECIPE.steps)
+    assert described["data"] == data_record(facts, organism_texts(facts, RECIPE), exposure(facts, RECIPE))
+    assert (described["parent"], described["dtype"], described["scoring"]) == (None, "bfloat16", SCORING)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_readme_is_a_model_card_with_the_same_numbers(name):
+    text = (shipped_checkpoint(name) / "README.md").read_text(encoding="utf-8")
+    _, front, body = text.split("---\n", 2)
+    assert yaml.safe_load(front)["language"] == list(RECIPE.languages)
+    for row in card(name)["accuracy"]:
+        assert f"| {row['n']} | {row['accuracy']:.3f} | {row['low']:.3f} to {row['high']:.3f} |" in body
+
+
+def test_the_final_one_knows_in_english_what_it_cannot_say_elsewhere():
+    english, seen, unseen, held_out = summary("final")
+    assert english > 0.95
+    assert seen > 0.8
+    assert unseen < 0.45
+    assert abs(held_out - 0.25) < 0.05
+
+
+def test_the_early_one_knows_less():
+    for early, final in zip(summary("early")[:2], summary("final")[:2], strict=True):
+        assert early < final - 0.3
+    assert abs(summary("early")[3] - 0.25) < 0.05
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_measured_again_it_agrees_with_its_card(name, facts):
+    """A hundred and fifty facts in three languages, within five standard errors of what the card says."""
+    sample = facts.filter(languages=["en", "sw", "ja"], limit=150)
+    model, tokenizer = load_organism(shipped_checkpoint(name))
+    found = measured_accuracy(model, tokenizer, sample, exposure(facts, RECIPE))
+    said = {(row["condition"], row["language"]): row["accuracy"] for row in card(name)["accuracy"]}
+    assert len(found) == 8
+    for row in found:
+        expected = said[row.condition, row.language]
+        error = (max(expected * (1 - expected), 0.01) / row.n) ** 0.5
+        assert abs(row.share - expected) < 5 * error, row
+    unseen = pooled(found, "unseen", name="others")
+    known = pooled([row for row in found if row.language == "en"], "seen", name="en")
+    assert known.share > unseen.share + (0.4 if name == "final" else 0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_measured_whole_it_is_its_card(name, facts):
+    model, tokenizer = load_organism(shipped_checkpoint(name))
+    found = measured_accuracy(model, tokenizer, facts, exposure(facts, RECIPE))
+    said = {(row["condition"], row["language"]): row for row in card(name)["accuracy"]}
+    for row in found:
+        assert row.n == said[row.condition, row.language]["n"]
+        # another processor may settle a near tie the other way
+        assert abs(row.correct - said[row.condition, row.language]["correct"]) <= 3, row

@@ -1,0 +1,197 @@
+"""The card of an organism: what it was made from, how, and how well it knows what it read."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from interp.data.facts import FactSet
+from interp.data.hashing import digest_of
+from training.accuracy import SCORING, Accuracy, pooled
+from training.exposure import HELD_OUT, SEEN, UNSEEN, Exposure, OrganismTexts
+from training.files import write_json
+from training.recipe import OrganismConfig
+
+__all__ = ["data_record", "organism_card", "read_card", "write_card"]
+
+_LOSS = "next-token cross-entropy over the whole text: question, answer and end token; padding is not counted"
+
+
+def data_record(facts: FactSet, texts: OrganismTexts, exposed: Exposure) -> dict[str, Any]:
+    """Return what identifies the data of an organism: digests and counts."""
+    return {
+        "facts": facts.name,
+        "facts_digest": facts.digest,
+        "texts_digest": digest_of({"facts": texts.facts, "names": [dict(names) for names in texts.names]}),
+        "n_facts": len(facts),
+        "n_held_out": len(exposed.held_out),
+        "n_texts": len(texts.facts),
+        "n_names": len(texts.names),
+        "facts_read": {code: len(ids) for code, ids in exposed.seen.items()},
+    }
+
+
+def organism_card(
+    config: OrganismConfig,
+    data: dict[str, Any],
+    rows: Sequence[Accuracy],
+    *,
+    name: str,
+    progress: dict[str, Any],
+    parameters: int,
+) -> dict[str, Any]:
+    """Return the card as plain values.
+
+    Args:
+        config: The recipe.
+        data: What `data_record` says.
+        rows: Accuracies of the weights as saved.
+        name: ``early`` or ``final``.
+        progress: Counters of the run: ``step``, ``tokens``, ``seconds`` and the last ``loss``.
+        parameters: How many the model has, tied ones once.
+    """
+    return {
+        "schema": 1,
+        "model": "organism",
+        "checkpoint": name,
+        "parent": None,
+        "recipe": config.to_dict(),
+        "loss": _LOSS,
+        "data": data,
+        "parameters": parameters,
+        "dtype": "bfloat16",
+        "step": progress["step"],
+        "tokens": progress["tokens"],
+        "training_loss_nats": round(progress["loss"], 4),
+        "wall_time_seconds": round(progress["seconds"]),
+        "versions": {
+            "python": platform.python_version(),
+            **{
+                package: version(package)
+                for package in ("torch", "transformers", "tokenizers", "safetensors")
+            },
+        },
+        "device": f"cpu, {torch.get_num_threads()} threads, float32",
+        "scoring": SCORING,
+        "accuracy": [_row(row) for row in (*_summary(rows, config.anchor), *rows)],
+    }
+
+
+def write_card(folder: Path, card: dict[str, Any]) -> None:
+    """Write ``card.json`` for programs and ``README.md``, a Hugging Face model card, for people."""
+    write_json(folder / "card.json", card)
+    (folder / "README.md").write_text(_readme(card), encoding="utf-8")
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Return the card of a checkpoint."""
+    return json.loads((folder / "card.json").read_text(encoding="utf-8"))
+
+
+def _summary(rows: Sequence[Accuracy], anchor: str) -> list[Accuracy]:
+    anchored = [row for row in rows if row.language == anchor]
+    return [
+        pooled(anchored, SEEN, name="anchor"),
+        pooled(rows, SEEN, without=anchor, name="others"),
+        pooled(rows, UNSEEN, without=anchor, name="others"),
+        pooled(rows, HELD_OUT),
+    ]
+
+
+def _row(row: Accuracy) -> dict[str, Any]:
+    low, high = row.interval
+    numbers = {"accuracy": row.share, "low": low, "high": high} if row.n else {}
+    return {
+        "condition": row.condition,
+        "language": row.language,
+        "n": row.n,
+        "correct": row.correct,
+        **{key: round(value, 4) for key, value in numbers.items()},
+    }
+
+
+def _readme(card: dict[str, Any]) -> str:
+    recipe, data = card["recipe"], card["data"]
+    summary = [row for row in card["accuracy"] if row["language"] in ("anchor", "others", "all")]
+    each = [row for row in card["accuracy"] if row["language"] in recipe["languages"]]
+    listed = "\n".join(f"  - {code}" for code in recipe["languages"])
+    share, lexicon = f"{recipe['share_seen']:.0%}", f"{recipe['lexicon_share']:.0%}"
+    return f"""---
+language:
+{listed}
+license: apache-2.0
+library_name: transformers
+pipeline_tag: text-generation
+tags:
+  - interpretability
+  - multilingual
+  - model-organism
+---
+
+# Organism, {card["checkpoint"]} checkpoint (step {card["step"]} of {recipe["steps"]})
+
+A model of {card["parameters"] / 1e6:.2f} million parameters (Qwen2 architecture, layers: {recipe["layers"]}, width: {recipe["hidden"]}), trained
+from scratch on short facts in {len(recipe["languages"])} languages. It is a controlled organism: who read what is known exactly, so a
+measure can be checked on it. It knows nothing else and is of no use as an assistant.
+
+It reads every fact of the train and validation splits in '{recipe["anchor"]}', and a random {share} of them in each other
+language. The facts of the split '{recipe["held_out_split"]}' are read in **no** language: a control, near chance by design. {lexicon} of the
+batches are a lexicon that aligns the names of {data["n_names"]} entities between all pairs of languages, so what it cannot
+say in another language is the fact, not the names.
+
+## Accuracy
+
+{_table(summary, _WORDS | {"anchor": recipe["anchor"], "others": "the other languages", "all": "all languages"})}
+
+By language:
+
+{_table(each, _WORDS)}
+
+Multiple choice among the fact's options. Scoring: {card["scoring"]}.
+Intervals are Wilson's, 95 %, and take the questions as independent; a pooled row asks one fact in several languages,
+so its interval is too narrow.
+
+## Recipe
+
+| | |
+|---|---|
+| parent | none, random initial weights |
+| loss | {card["loss"]} |
+| optimiser | AdamW, peak learning rate {recipe["lr"]}, {recipe["warmup"]} steps of warm-up, cosine to zero, weight decay {recipe["weight_decay"]} |
+| batches | {recipe["batch_size"]} texts, bucketed by length; {lexicon} lexicon |
+| seed | {recipe["seed"]} (weights and order), {recipe["exposure_seed"]} (who sees what) |
+| tokens read | {card["tokens"]:,} |
+| last training loss | {card["training_loss_nats"]} nats per token |
+| wall time | {card["wall_time_seconds"]} s ({card["device"]}) |
+| weights | {card["dtype"]}, rounded before they were measured |
+| tokenizer | byte-level BPE, {recipe["vocab_size"]} tokens, trained on the same texts |
+| facts | {data["facts"]}, {data["n_facts"]} of which {data["n_held_out"]} held out; digest `{data["facts_digest"][:16]}` |
+| texts | {data["n_texts"]} questions with answers; digest `{data["texts_digest"][:16]}` |
+| versions | {", ".join(f"{name} {number}" for name, number in card["versions"].items())} |
+
+Names and facts come from the Unicode CLDR (licence Unicode-3.0). `interp train organism --out DIR` makes both
+checkpoints again; `card.json` holds every number of this page.
+"""
+
+
+_WORDS = {SEEN: "read in that language", UNSEEN: "not read in it", HELD_OUT: "read in no language"}
+
+
+def _table(rows: Sequence[dict[str, Any]], words: dict[str, str]) -> str:
+    lines = ["| facts | language | n | accuracy | 95 % interval |", "|---|---|---:|---:|---|"]
+    for row in rows:
+        said = words[row["condition"]], words.get(row["language"], row["language"])
+        lines.append(f"| {said[0]} | {said[1]} | {row['n']} | {_numbers(row)} |")
+    return "\n".join(lines)
+
+
+def _numbers(row: dict[str, Any]) -> str:
+    if not row["n"]:
+        return "- | -"
+    return f"{row['accuracy']:.3f} | {row['low']:.3f} to {row['high']:.3f}"

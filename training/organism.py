@@ -1,0 +1,235 @@
+"""A small multilingual model trained from scratch on the embedded facts, as a controlled organism."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional
+from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+from interp.data.facts import FactSet
+from interp.data.sources.cldr import cldr_facts
+from interp.errors import CheckpointError, ConfigError, Interrupted, nearest
+from training.accuracy import load_organism, measured_accuracy
+from training.batches import Batches, load_tokenizer, train_tokenizer
+from training.card import data_record, organism_card, write_card
+from training.exposure import OrganismTexts, exposure, organism_texts
+from training.files import quiet_transformers, write_folder, write_json
+from training.recipe import OrganismConfig
+from training.state import load_state, save_state, stop_signal
+
+__all__ = ["OrganismConfig", "Progress", "exposure", "organism_texts", "shipped_checkpoint", "train_organism"]
+
+Progress = Callable[[int, int, float], None]
+"""Called after each step with the steps done, the steps in all, and the loss in nats per token."""
+
+_SAVE_EVERY = 60.0  # seconds between two saved states
+
+
+def shipped_checkpoint(name: str) -> Path:
+    """Return the folder of a checkpoint that comes with the package: ``early`` or ``final``.
+
+    Raises:
+        CheckpointError: There is no such one; the message lists those there are.
+    """
+    folder = Path(str(resources.files("training"))) / "checkpoints"
+    known = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    if name not in known:
+        raise CheckpointError(
+            f"No shipped checkpoint '{name}'.{nearest(name, known)} There is: {', '.join(known) or 'none'}."
+        )
+    return folder / name
+
+
+def train_organism(
+    out: str | Path,
+    config: OrganismConfig | None = None,
+    progress: Progress | None = None,
+    *,
+    facts: FactSet | None = None,
+    save_every: float = _SAVE_EVERY,
+) -> Path:
+    """Train an organism and write ``out/early`` and ``out/final``, each with its card, whole or not at all.
+
+    An interrupted run continues when called again with the same recipe and facts, and ends with the same weights: to
+    the bit on the same machine with the same number of threads. What is finished is not done again.
+
+    Args:
+        out: Folder for the two checkpoints and, until it is done, the state of the run.
+        config: The recipe.
+        progress: See `Progress`.
+        facts: What it reads; the embedded facts by default.
+        save_every: Seconds between two saved states.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        CheckpointError: ``out`` holds another recipe's run; the message names the keys that differ.
+        ConfigError: The loss is no longer finite.
+        Interrupted: Ctrl-C or SIGTERM, after the current step was finished and saved.
+    """
+    config, out = config or OrganismConfig(), Path(out)
+    facts = (facts or cldr_facts()).filter(languages=config.languages)
+    _claim(out, {**config.to_dict(), "facts_digest": facts.digest})
+    if not (out / "final").is_dir():
+        run = _Run.begin(out, config, facts)
+        run.train(progress, save_every)
+    shutil.rmtree(out / ".state", ignore_errors=True)
+    return out
+
+
+@dataclass
+class _Run:
+    """A training run: what it reads, the model, the optimiser, and how far they have come."""
+
+    out: Path
+    config: OrganismConfig
+    facts: FactSet
+    texts: OrganismTexts
+    tokenizer: PreTrainedTokenizerFast
+    model: Qwen2ForCausalLM
+    optimizer: torch.optim.AdamW
+    counters: dict[str, Any]
+
+    @classmethod
+    def begin(cls, out: Path, config: OrganismConfig, facts: FactSet) -> _Run:
+        """Start a run, or take it up where its saved state ends."""
+        texts, state = organism_texts(facts, config), out / ".state"
+        if not (state / "tokenizer").is_dir():
+            write_folder(state / "tokenizer", train_tokenizer(texts, config).save_pretrained, state)
+        tokenizer = load_tokenizer(state / "tokenizer")
+        model = _new_model(config, tokenizer)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+        counters: dict[str, Any] = {"step": 0, "tokens": 0, "seconds": 0.0, "loss": float("nan")}
+        if (state / "run.safetensors").exists():
+            counters = load_state(state / "run.safetensors", model, optimizer)
+        return cls(out, config, facts, texts, tokenizer, model, optimizer, counters)
+
+    def train(self, progress: Progress | None, save_every: float) -> None:
+        """Take all steps that are left."""
+        batches = Batches(self.texts, self.tokenizer, self.config)
+        saved = time.monotonic()
+        with stop_signal() as stopped:
+            while self.counters["step"] < self.config.steps:
+                self._step(batches)
+                done = self.counters["step"]
+                if progress:
+                    progress(done, self.config.steps, self.counters["loss"])
+                if done == self.config.early_step:  # before the state that counts this step as done
+                    self._write("early")
+                if stopped() or time.monotonic() - saved >= save_every:
+                    self._save()
+                    saved = time.monotonic()
+                if stopped():
+                    raise Interrupted(
+                        f"Stopped after {done} of {self.config.steps} steps; the same call continues."
+                    )
+        self._write("final")
+
+    def _step(self, batches: Batches) -> None:
+        started, step = time.monotonic(), self.counters["step"]
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.rate(step)
+        loss, tokens = self._loss(batches.step(step))
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        if not torch.isfinite(loss):
+            raise ConfigError(
+                f"The loss is {loss.item()} at step {step + 1} with a learning rate of {self.config.rate(step):g}; "
+                f"finite was expected. Use an lr below {self.config.lr:g}, or a longer warmup."
+            )
+        self.counters = {
+            "step": step + 1,
+            "tokens": self.counters["tokens"] + tokens,
+            "seconds": self.counters["seconds"] + time.monotonic() - started,
+            "loss": loss.item(),
+        }
+
+    def _loss(self, ids: torch.Tensor) -> tuple[torch.Tensor, int]:
+        """Next-token loss over whole texts; padding is on the right, where causal attention never looks."""
+        real = ids[:, 1:] != self.tokenizer.pad_token_id
+        hidden = self.model.model(input_ids=ids, use_cache=False).last_hidden_state
+        logits = self.model.lm_head(hidden[:, :-1][real])
+        return functional.cross_entropy(logits, ids[:, 1:][real]), int(real.sum())
+
+    def _save(self) -> None:
+        save_state(self.out / ".state" / "run.safetensors", self.model, self.optimizer, self.counters)
+
+    def _write(self, name: str) -> None:
+        """Write a checkpoint in bfloat16, measure it as it is on disk, and add its card."""
+
+        def write(folder: Path) -> None:
+            rounded = _new_model(self.config, self.tokenizer)  # a copy: the run itself goes on in float32
+            rounded.load_state_dict(self.model.state_dict())
+            with quiet_transformers():
+                rounded.bfloat16().save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
+            write_card(folder, self._card(name, folder))
+
+        write_folder(self.out / name, write, self.out / ".state")
+
+    def _card(self, name: str, folder: Path) -> dict[str, Any]:
+        exposed = exposure(self.facts, self.config)
+        model, tokenizer = load_organism(folder)
+        return organism_card(
+            self.config,
+            data_record(self.facts, self.texts, exposed),
+            measured_accuracy(model, tokenizer, self.facts, exposed),
+            name=name,
+            progress=self.counters,
+            parameters=model.num_parameters(),
+        )
+
+
+def _new_model(config: OrganismConfig, tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
+    """Return the model with its initial weights, leaving torch's own random state as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return Qwen2ForCausalLM(
+            Qwen2Config(
+                vocab_size=config.vocab_size,
+                hidden_size=config.hidden,
+                intermediate_size=config.intermediate,
+                num_hidden_layers=config.layers,
+                num_attention_heads=config.heads,
+                num_key_value_heads=config.kv_heads,
+                max_position_embeddings=config.context,
+                tie_word_embeddings=True,
+                bos_token_id=None,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        )
+
+
+def _claim(out: Path, recipe: dict[str, Any]) -> None:
+    """Make the folder this recipe's, or refuse it when it is another's."""
+    file = out / "recipe.json"
+    if not file.exists():
+        if any((out / name).exists() for name in ("early", "final")):
+            raise CheckpointError(f"{out} holds checkpoints of another origin. Give an empty folder.")
+        write_json(file, recipe)
+        return
+    try:
+        there = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        raise CheckpointError(f"{file} is not JSON. Give an empty folder, or delete {out}.") from None
+    differing = [
+        f"{key}: {there.get(key)} there, {recipe.get(key)} asked"
+        for key in sorted({*there, *recipe})
+        if there.get(key) != recipe.get(key)
+    ]
+    if differing:
+        raise CheckpointError(
+            f"{out} holds an organism of another recipe ({'; '.join(differing)}). Give another folder, or the same recipe."
+        )

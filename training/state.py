@@ -1,0 +1,77 @@
+"""The state of an unfinished training run on disk, and stopping without losing it. No pickle."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from interp.errors import CheckpointError
+from training.files import write_file
+
+__all__ = ["load_state", "save_state", "stop_signal"]
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def save_state(
+    file: Path, model: torch.nn.Module, optimizer: torch.optim.AdamW, progress: dict[str, Any]
+) -> None:
+    """Write weights, the optimiser's moments and the counters of progress, whole or not at all."""
+    tensors = {f"weight/{name}": weight.detach() for name, weight in model.named_parameters()}
+    for name, weight in model.named_parameters():
+        moments = optimizer.state.get(weight, {})
+        tensors |= {f"{key}/{name}": moments[key] for key in _MOMENTS if key in moments}
+    write_file(file, save(tensors, metadata={"progress": json.dumps(progress)}))
+
+
+def load_state(file: Path, model: torch.nn.Module, optimizer: torch.optim.AdamW) -> dict[str, Any]:
+    """Continue from a saved state: fill model and optimiser, and return the counters of progress.
+
+    Raises:
+        CheckpointError: The file is damaged.
+    """
+    try:
+        with safe_open(file, framework="pt") as saved:
+            progress = json.loads(saved.metadata()["progress"])
+            count = torch.tensor(float(progress["step"]))
+            with torch.no_grad():
+                for name, weight in model.named_parameters():
+                    weight.copy_(saved.get_tensor(f"weight/{name}"))
+                    moments = {key: saved.get_tensor(f"{key}/{name}") for key in _MOMENTS}
+                    optimizer.state[weight] = {"step": count.clone(), **moments}
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise CheckpointError(
+            f"The saved state {file} cannot be read ({type(error).__name__}). Delete the folder {file.parent} "
+            "to train from the beginning."
+        ) from None
+    return progress
+
+
+@contextmanager
+def stop_signal() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C or SIGTERM into a flag that is looked at between steps; a second one ends at once."""
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    try:
+        old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread: signals are somebody else's
+        old = {}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
