@@ -155,8 +155,24 @@ class UnitResult(ABC):
         return f"<pre>{escape(repr(self))}</pre><table>{head}{rows}</table>"
 
     @abstractmethod
+    def per_language(self) -> tuple[str, Float[np.ndarray, "language layer unit"]]:
+        """Name and values of what `to_frame` shows for each language."""
+
     def to_frame(self) -> pd.DataFrame:
-        """Tidy table, one row per layer and unit."""
+        """One row per unit: layer, unit, specialisation, its standard error, and a column per language."""
+        import pandas as pd
+
+        layer, unit = np.indices(self.scores.plug_in.shape)
+        name, values = self.per_language()
+        return pd.DataFrame(
+            {
+                "layer": layer.ravel(),
+                self.unit: unit.ravel(),
+                "specialisation_nats": self.scores.value.ravel(),
+                "standard_error": self.scores.standard_error.ravel(),
+                **{f"{name}_{code}": values[i].ravel() for i, code in enumerate(self.languages)},
+            }
+        )
 
     def save(self, path: Path | str) -> Path:
         """Write one .npz without pickle; whole or not at all."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -11,9 +11,6 @@ from jaxtyping import Bool, Float, Int
 from interp.errors import ResultError
 from interp.results.base import UnitResult
 from interp.stats import entropy
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["HeadsResult", "importance_information", "pairwise_overlap", "top_heads"]
 
@@ -112,21 +109,9 @@ class HeadsResult(UnitResult):
         bars = np.quantile(self.importance, quantile, axis=(1, 2), keepdims=True)
         return (self.importance > bars).sum(axis=0) >= at_least
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row per head: layer, head, specialisation, its standard error, and the importance in each language."""
-        import pandas as pd
-
-        layer, head = np.indices(self.scores.plug_in.shape)
-        columns = {f"importance_{code}": self.importance[i].ravel() for i, code in enumerate(self.languages)}
-        return pd.DataFrame(
-            {
-                "layer": layer.ravel(),
-                "head": head.ravel(),
-                "specialisation_nats": self.scores.value.ravel(),
-                "standard_error": self.scores.standard_error.ravel(),
-                **columns,
-            }
-        )
+    def per_language(self) -> tuple[str, Float[np.ndarray, "language layer unit"]]:
+        """Importance."""
+        return "importance", self.importance
 
     def _importance(self, blocks: Bool[np.ndarray, " block"]) -> Float[np.ndarray, "language layer head"]:
         n = self.items[:, blocks].sum(axis=1)[:, None, None]

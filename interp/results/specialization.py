@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -11,9 +11,6 @@ from jaxtyping import Bool, Float, Int
 from interp.results.base import UnitResult
 from interp.results.lape import lape_upstream
 from interp.stats import binary_entropy
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["SpecializationResult", "activity_information", "language_information"]
 
@@ -89,18 +86,6 @@ class SpecializationResult(UnitResult):
         best = telling.argmax(axis=0)
         return (np.arange(len(self.languages))[:, None, None] == best) & (self.scores.value > threshold)
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row per neuron: layer, neuron, specialisation, its standard error, and the rate in each language."""
-        import pandas as pd
-
-        layer, neuron = np.indices(self.scores.plug_in.shape)
-        rates = {f"rate_{code}": self.rates[i].ravel() for i, code in enumerate(self.languages)}
-        return pd.DataFrame(
-            {
-                "layer": layer.ravel(),
-                "neuron": neuron.ravel(),
-                "specialisation_nats": self.scores.value.ravel(),
-                "standard_error": self.scores.standard_error.ravel(),
-                **rates,
-            }
-        )
+    def per_language(self) -> tuple[str, Float[np.ndarray, "language layer unit"]]:
+        """Rates."""
+        return "rate", self.rates
