@@ -15,6 +15,12 @@ from interp.results import HeadsResult, SpecializationResult, UnitResult
 from interp.results.heads import pairwise_overlap
 from interp.results.lape import lape_polyfact
 
+_LABELS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_LEGEND = {
+    "neuron": "> .05: neurons above 0.05 nats that tell most about the language; LAPE and PolyFact select a fixed share.",
+    "head": "top head: layer.head of most importance; shared: overlap of the top heads with other languages' (mean).",
+}
+
 __all__ = ["print_comparison", "print_doubts", "print_study"]
 
 
@@ -24,14 +30,15 @@ def print_study(study: SpecializationStudy, console: Console) -> None:
     console.print(Text(f"Prompts: {study.prompts.name}{note}", style="dim"))
     for unit, results in study.results.items():
         console.print()
-        console.print(_languages(unit, results, study.names))
-        console.print(_layers(unit, results, study.names))
-        for name, result, floor in zip(study.names, results, study.floors[unit], strict=True):
+        console.print(_languages(unit, results))
+        console.print(Text(_LEGEND[results[0].unit], style="dim"))
+        console.print(_layers(unit, results))
+        for label, name, result, floor in zip(_LABELS, study.names, results, study.floors[unit], strict=False):
             low, high = result.overall.interval()
             console.print(
-                f"[b]{name}[/b]: mean specialisation [b]{result.overall.value:.4g}[/b] nats "
-                f"[{low:.4g}, {high:.4g}]; with shuffled language labels at most {floor.chance:.2g}; "
-                f"two halves of the text differ by up to {floor.overall:.2g}.",
+                f"[b]{label}[/b] {name}: mean specialisation [b]{result.overall.value:.4f}[/b] nats "
+                f"[{low:.4f}, {high:.4f}]; two halves of the text differ by up to {floor.overall:.4f}; with shuffled "
+                f"language labels at most {floor.chance:.4f}.",
                 highlight=False,
             )
         for comparison in study.comparisons[unit]:
@@ -68,20 +75,21 @@ def print_doubts(doubts: Sequence[str], console: Console) -> None:
         console.print(Panel(body, title="SANITY CHECK FAILED", border_style="bold red"))
 
 
-def _languages(unit: str, results: Sequence[UnitResult], names: Sequence[str]) -> Table:
+def _languages(unit: str, results: Sequence[UnitResult]) -> Table:
     table = Table(title=f"{unit.capitalize()} per language")
-    table.add_column("")
-    table.add_column("prompts", justify="right")
-    table.add_column("tokens", justify="right")
+    for header in ("", "prompts", "tokens"):
+        table.add_column(header, justify="right")
     columns = [
-        (name, title, values) for r, name in zip(results, names, strict=True) for title, values in _columns(r)
+        (f"{label}\n{title}", values)
+        for result, label in zip(results, _LABELS, strict=False)
+        for title, values in _columns(result)
     ]
-    for name, title, _ in columns:
-        table.add_column(f"{title}\n{name}" if len(results) > 1 else title, justify="right")
+    for title, _ in columns:
+        table.add_column(title, justify="right")
     first = results[0]
     for i, code in enumerate(first.languages):
         counts = (f"{first.items[i].sum():,}", f"{first.tokens[i].sum():,}")
-        table.add_row(code, *counts, *(values[i] for _, _, values in columns))
+        table.add_row(code, *counts, *(values[i] for _, values in columns))
     return table
 
 
@@ -91,23 +99,23 @@ def _columns(result: UnitResult) -> list[tuple[str, list[str]]]:
         rates = result.rates
         upstream, polyfact = result.selected().sum(axis=(1, 2)), lape_polyfact(rates).mask.sum(axis=(1, 2))
         return [
-            ("> 0.05 nats", [str(n) for n in own]),
+            ("> .05", [str(n) for n in own]),
             ("LAPE", [str(n) for n in upstream]),
-            ("LAPE (PolyFact)", [str(n) for n in polyfact]),
+            ("PolyFact", [str(n) for n in polyfact]),
         ]
     assert isinstance(result, HeadsResult)
     overlap = pairwise_overlap(result.selected())
     mean = (overlap.sum(axis=1) - 1) / max(1, len(overlap) - 1)
     top = result.importance.reshape(len(overlap), -1).argmax(axis=1)
     best = [f"{t // result.magnitude.shape[3]}.{t % result.magnitude.shape[3]}" for t in top]
-    return [("top head (layer.head)", best), (f"top-{result.default_k} overlap", [f"{m:.2f}" for m in mean])]
+    return [("top head", best), (f"top-{result.default_k} shared", [f"{m:.2f}" for m in mean])]
 
 
-def _layers(unit: str, results: Sequence[UnitResult], names: Sequence[str]) -> Table:
-    table = Table(title=f"Mean specialisation of {unit} per layer (nats, 95 % interval)")
+def _layers(unit: str, results: Sequence[UnitResult]) -> Table:
+    table = Table(title=f"Mean specialisation per layer ({unit}, nats, 95 %)")
     table.add_column("layer", justify="right")
-    for name in names:
-        table.add_column(name, justify="right")
+    for _, label in zip(results, _LABELS, strict=False):
+        table.add_column(label, justify="right")
     columns = [(r.per_layer.value, *r.per_layer.interval()) for r in results]
     for layer in range(results[0].n_layers):
         cells = [f"{v[layer]:.4f} [{a[layer]:.4f}, {b[layer]:.4f}]" for v, a, b in columns]

@@ -40,7 +40,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")
 
 DEMO = SpecializationConfig(
-    ckpt=("organism:early", "organism:final"), out=Path("interp-demo"), limit=300, head_items=48, figure=True
+    ckpt=("organism:early", "organism:final"), out=Path("interp-demo"), limit=300, head_items=150, figure=True
 )
 
 
@@ -49,11 +49,9 @@ def main() -> None:
     try:
         app()
     except Interrupted as error:
-        _fail(f"{error} Resume with: {shlex.join(['interp', *sys.argv[1:]])}", error.exit_code)
+        _fail(f"{error} Resume with: {_resume_command(sys.argv[1:])}", error.exit_code)
     except InterpError as error:
         _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _fail("Stopped.", 130)
 
 
 @app.command()
@@ -80,7 +78,7 @@ def demo(out: Annotated[Path, typer.Option(help="Folder for results and figures.
         f"  look      {out}/neurons.png, {out}/heads.png\n"
         "  yours     interp specialization --ckpt PATH_OR_HUB_ID --ckpt ANOTHER --languages en,sw,ja --figure\n"
         "  your text interp specialization --ckpt PATH --prompts FOLDER_OF_TXT   (en.txt, sw.txt, ...)\n"
-        f"  notebook  from interp import load_result; load_result('{out}/<checkpoint>.neurons.npz')"
+        f"  notebook  from interp import load_result; load_result('{out}/...neurons.npz')"
     )
 
 
@@ -161,8 +159,11 @@ def _specialization(config: SpecializationConfig) -> None:
     from analyses.specialization import run_specialization
     from figures.terminal import print_doubts, print_study
 
-    with _progress() as progress:
-        study = run_specialization(config, progress)
+    try:
+        with _progress() as progress:
+            study = run_specialization(config, progress)
+    except KeyboardInterrupt:  # between two passes
+        raise Interrupted("Stopped.") from None
     print_study(study, _console())
     files = [*study.files, *(_draw(study, config.out) if config.figure else [])]
     _say_files(files)
@@ -213,17 +214,30 @@ def _console(stderr: bool = False) -> Console:
 
 
 def _say(text: str) -> None:
-    _console().print(text, highlight=False)
+    _console().print(text, highlight=False, soft_wrap=True)
 
 
 def _say_files(files: Iterable[Path]) -> None:
-    _say("\nWritten or reused:")
+    """List files, those that differ only in their suffix on one line."""
+    stems: dict[Path, list[str]] = {}
     for file in files:
-        print(f"  {file}")
+        stems.setdefault(file.with_suffix(""), []).append(file.suffix)
+    print("\nWritten or reused:")
+    for stem, suffixes in stems.items():
+        print(f"  {stem}{' '.join(dict.fromkeys(suffixes))}")
+
+
+def _resume_command(arguments: list[str]) -> str:
+    """The same command, without what would discard the work that is to be resumed."""
+    kept = [a for a in arguments if a != "--fresh"]
+    from_file = any(a.startswith("--config") for a in kept)
+    return shlex.join(["interp", *kept, *(["--no-fresh"] if from_file else [])])
 
 
 def _fail(message: str, exit_code: int) -> NoReturn:
-    print(f"interp: {message}", file=sys.stderr)
+    from interp.data.characters import visible
+
+    print(f"interp: {visible(message, limit=10_000)}", file=sys.stderr)
     sys.exit(exit_code)
 
 

@@ -48,10 +48,10 @@ class SpecializationConfig:
     mask: str = option(
         "frozen", "LAHIS mask; 'trained' repeats upstream's drifting one.", ("frozen", "trained")
     )
-    min_tokens: int = option(1000, "Fewest tokens per language that are accepted.")
+    min_tokens: int = option(1000, "Fewest tokens per language for neurons.")
     batch_tokens: int = option(4096, "Padded tokens per forward pass; halved by itself when memory runs out.")
     padding: str = option("right", "Padding side.", ("right", "left"))
-    device: str = option("auto", "auto, cpu, cuda, cuda:1, ...")
+    device: str = option("auto", "Where the model runs: auto, cpu, cuda or cuda:<n>.")
     dtype: str = option("auto", "Weights' type.", ("auto", "float32", "bfloat16", "float16"))
     attention: str = option("auto", "Attention implementation.", ("auto", "sdpa", "eager"))
     allow_missing: bool = option(False, "Restrict to the facts that all languages have, and say how many.")
@@ -88,6 +88,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"No configuration file at {path.absolute()}.") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}.") from None
 

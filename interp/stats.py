@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 from scipy import special, stats
 
-Values = np.ndarray | np.floating[Any]
+if TYPE_CHECKING:
+    Values = Any  # numpy turns an array without axes into a scalar, and no stub says when
+else:
+    Values = np.ndarray | np.floating
 
 __all__ = ["Jackknife", "binary_entropy", "entropy", "fdr_adjust", "jaccard"]
 

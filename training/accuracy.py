@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +34,7 @@ class Accuracy:
 
     Attributes:
         condition: ``seen``, ``unseen`` or ``held_out``, as `training.exposure.Exposure.condition` says.
-        language: Code, or ``others`` or ``all`` when pooled.
+        language: Code, or the name of several languages when pooled.
         n: Questions.
         correct: Questions whose right option scored highest.
     """
@@ -80,11 +80,9 @@ def measured_accuracy(
     return tuple(rows)
 
 
-def pooled(
-    rows: Iterable[Accuracy], condition: str, *, without: str | None = None, name: str = "all"
-) -> Accuracy:
-    """Add up one condition over languages, except ``without``."""
-    rows = [row for row in rows if row.condition == condition and row.language != without]
+def pooled(rows: Iterable[Accuracy], condition: str, languages: Collection[str], name: str) -> Accuracy:
+    """Add up the rows of one condition over some languages."""
+    rows = [row for row in rows if row.condition == condition and row.language in languages]
     return Accuracy(condition, name, sum(row.n for row in rows), sum(row.correct for row in rows))
 
 

@@ -13,6 +13,7 @@ import torch
 
 from interp.data.facts import FactSet
 from interp.data.hashing import digest_of
+from interp.data.languages import LANGUAGES
 from training.accuracy import SCORING, Accuracy, pooled
 from training.exposure import HELD_OUT, SEEN, UNSEEN, Exposure, OrganismTexts
 from training.files import write_json
@@ -95,12 +96,17 @@ def read_card(folder: Path) -> dict[str, Any]:
 
 
 def _summary(rows: Sequence[Accuracy], anchor: str) -> list[Accuracy]:
-    anchored = [row for row in rows if row.language == anchor]
+    """Pool over languages; those in the anchor's script apart, since they spell many names as the anchor does."""
+    languages = {row.language for row in rows}
+    others = languages - {anchor}
+    alike = {code for code in others if LANGUAGES[code].script == LANGUAGES[anchor].script}
     return [
-        pooled(anchored, SEEN, name="anchor"),
-        pooled(rows, SEEN, without=anchor, name="others"),
-        pooled(rows, UNSEEN, without=anchor, name="others"),
-        pooled(rows, HELD_OUT),
+        pooled(rows, SEEN, {anchor}, "anchor"),
+        pooled(rows, SEEN, others, "others"),
+        pooled(rows, UNSEEN, others, "others"),
+        pooled(rows, UNSEEN, alike, "others_same_script"),
+        pooled(rows, UNSEEN, others - alike, "others_other_script"),
+        pooled(rows, HELD_OUT, languages, "all"),
     ]
 
 
@@ -118,7 +124,14 @@ def _row(row: Accuracy) -> dict[str, Any]:
 
 def _readme(card: dict[str, Any]) -> str:
     recipe, data = card["recipe"], card["data"]
-    summary = [row for row in card["accuracy"] if row["language"] in ("anchor", "others", "all")]
+    pools = {
+        "anchor": recipe["anchor"],
+        "others": "the other languages",
+        "others_same_script": f"those in the script of '{recipe['anchor']}'",
+        "others_other_script": "those in other scripts",
+        "all": "all languages",
+    }
+    summary = [row for row in card["accuracy"] if row["language"] in pools]
     each = [row for row in card["accuracy"] if row["language"] in recipe["languages"]]
     listed = "\n".join(f"  - {code}" for code in recipe["languages"])
     share, lexicon = f"{recipe['share_seen']:.0%}", f"{recipe['lexicon_share']:.0%}"
@@ -143,11 +156,12 @@ measure can be checked on it. It knows nothing else and is of no use as an assis
 It reads every fact of the train and validation splits in '{recipe["anchor"]}', and a random {share} of them in each other
 language. The facts of the split '{recipe["held_out_split"]}' are read in **no** language: a control, near chance by design. {lexicon} of the
 batches are a lexicon that aligns the names of {data["n_names"]} entities between all pairs of languages, so what it cannot
-say in another language is the fact, not the names.
+say in another language is the fact, not the names. Languages of one script spell many names alike, so a fact can
+carry over between them without being read; the table keeps the scripts apart.
 
 ## Accuracy
 
-{_table(summary, _WORDS | {"anchor": recipe["anchor"], "others": "the other languages", "all": "all languages"})}
+{_table(summary, _WORDS | pools)}
 
 By language:
 
@@ -156,6 +170,18 @@ By language:
 Multiple choice among the fact's options. Scoring: {card["scoring"]}.
 Intervals are Wilson's, 95 %, and take the questions as independent; a pooled row asks one fact in several languages,
 so its interval is too narrow.
+
+## Loading
+
+`interp` opens it with its tokenizer as saved. With transformers, load the tokenizer by its own class:
+
+    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+
+`AutoTokenizer` would put the word splitting of Qwen2 in the place of this tokenizer's, because of the architecture. That
+one cuts words at combining marks, so Bengali would reach the model in pieces that it never read.
 
 ## Recipe
 

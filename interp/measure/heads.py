@@ -22,14 +22,13 @@ from interp.data.prompts import PromptSet
 from interp.errors import MeasurementError
 from interp.measure.passes import Progress, require_finite, run_pass
 from interp.measure.provenance import make_provenance, resume_key
-from interp.measure.specialization import require_tokens
 from interp.model.hooks import editing
 from interp.model.loading import LoadedModel
 from interp.model.sites import Site
 from interp.model.tokens import Batch, EncodedItem, EncodedPrompts, encode, length_sorted
 from interp.results.heads import HeadsResult
 
-__all__ = ["head_settings", "item_losses", "measure_heads", "scaled_heads"]
+__all__ = ["head_settings", "item_losses", "measure_heads", "require_items", "scaled_heads"]
 
 _CHUNK = 512  # tokens unembedded at a time: the logits of a large vocabulary never exist all at once
 
@@ -40,7 +39,7 @@ def measure_heads(
     *,
     mask: str = "frozen",
     n_blocks: int = 8,
-    min_tokens: int = 1000,
+    min_items: int = 16,
     batch_tokens: int = 4096,
     padding: str = "right",
     resume: Path | None = None,
@@ -56,19 +55,19 @@ def measure_heads(
         mask: 'frozen': all ones. 'trained': upstream's variant, in which AdamW (rate 0.01, decay 0.01) moves the mask
             after every item, so that scores depend on the number and order of items; for parity only.
         n_blocks: Groups of facts that carry the uncertainty (at least 2).
-        min_tokens: Fewest counted tokens per language.
+        min_items: Fewest items per language.
         batch_tokens: Padded tokens per backward pass; a trained mask takes one item at a time.
         padding: 'right' or 'left'; changes nothing but speed.
         resume: File for the state of an interrupted pass.
         progress: Called with batches done and batches in all.
 
     Raises:
-        MeasurementError: Too few tokens, an item longer than the context, or values that are not finite.
+        MeasurementError: Too few items, an item longer than the context, or values that are not finite.
 
     Source: LAHIS (Linuxin-xxx/LAHIS); the mask as a pre-hook of the output projection is ours.
     """
+    require_items(prompts, min_items)
     encoded = encode(prompts, loaded.tokenizer, n_blocks=n_blocks, context=loaded.context)
-    require_tokens(encoded, min_tokens)
     provenance = make_provenance(loaded, prompts, head_settings(n_blocks, mask))
     accumulator = (TrainedHeads if mask == "trained" else FrozenHeads)(loaded, encoded)
     batches = (
@@ -100,6 +99,17 @@ def measure_heads(
 def head_settings(n_blocks: int, mask: str) -> dict[str, Any]:
     """The settings that decide the numbers."""
     return {"measure": "heads", "blocks": n_blocks, "site": "head", "mask": mask}
+
+
+def require_items(prompts: PromptSet, min_items: int = 16) -> None:
+    """Refuse languages with too few items for the share in which a head helps to mean anything."""
+    for code in prompts.languages:
+        count = len(prompts.prompts[code])
+        if count < min_items:
+            raise MeasurementError(
+                f"Language '{code}' has {count} prompts; {min_items} are needed, because the standard error of the share "
+                f"in which a head helps is up to {0.5 / count**0.5:.2f}. Add prompts, or raise --head-items."
+            )
 
 
 class FrozenHeads:

@@ -16,7 +16,7 @@ import torch
 from interp.errors import Interrupted, MeasurementError, short
 from interp.model.loading import LoadedModel
 from interp.model.tokens import Batch, EncodedItem, EncodedPrompts, pad
-from interp.results.storage import read_archive, write_archive
+from interp.results.storage import read_archive, require_room, write_archive
 
 __all__ = ["Accumulator", "Progress", "require_finite", "run_pass"]
 
@@ -53,27 +53,29 @@ def run_pass(
     """Feed all batches to the accumulator, and return the number of items in the largest batch that fitted.
 
     With ``resume``, the state is saved there every minute and on interruption, and a later call with the same ``key``
-    continues; the result is the same to the bit. The file is removed at the end.
+    continues; the result is the same to the bit. The file stays: remove it once the result is safe.
 
     Raises:
         MeasurementError: One item alone does not fit into memory.
         Interrupted: Ctrl-C or SIGTERM, after the current batch was finished and saved.
+        NoSpaceError: The state would not fit where it is to be saved.
     """
-    done = _restore(resume, key, accumulator)
-    saved, largest = time.monotonic(), 0
+    key = {**(key or {}), **_numerics(loaded)}
+    done, largest = _restore(resume, key, accumulator)
+    if resume is not None:
+        require_room(resume.parent, sum(a.nbytes for a in accumulator.state().values()))
+    saved = time.monotonic()
     with _stop_signal() as stopped:
         for index in range(done, len(batches)):
             largest = max(largest, _add(loaded, encoded, batches[index], accumulator, padding))
             if progress:
                 progress(index + 1, len(batches))
-            if stopped() and index + 1 < len(batches):
-                _save(resume, key, accumulator, index + 1)
+            if stopped():
+                _save(resume, key, accumulator, index + 1, largest)
                 raise Interrupted(f"Stopped after {index + 1} of {len(batches)} batches.")
             if time.monotonic() - saved > _SAVE_EVERY:
-                _save(resume, key, accumulator, index + 1)
+                _save(resume, key, accumulator, index + 1, largest)
                 saved = time.monotonic()
-    if resume is not None:
-        resume.unlink(missing_ok=True)
     return largest
 
 
@@ -138,25 +140,37 @@ def _add(
     return max(_add(loaded, encoded, half, accumulator, padding) for half in batch.split())
 
 
-def _restore(resume: Path | None, key: dict[str, Any] | None, accumulator: Accumulator) -> int:
+def _numerics(loaded: LoadedModel) -> dict[str, Any]:
+    """What 'auto' came to: on another machine it can come to something else."""
+    return {f"resolved {name}": loaded.describe()[name] for name in ("dtype", "attention")}
+
+
+def _restore(resume: Path | None, key: dict[str, Any], accumulator: Accumulator) -> tuple[int, int]:
+    """Batches done before, and items in the largest of them."""
     if resume is None or not resume.exists():
-        return 0
+        return 0, 0
     meta, arrays = read_archive(resume)
-    asked, there = key or {}, meta["key"]
+    if not {"key", "done", "largest"} <= meta.keys():
+        raise MeasurementError(f"{resume} is not the state of an interrupted run. Use --fresh to discard it.")
+    there = meta["key"]
     differing = [
-        f"{k}: {short(there.get(k))} there, {short(v)} asked" for k, v in asked.items() if there.get(k) != v
+        f"{k}: {short(there.get(k))} there, {short(v)} asked" for k, v in key.items() if there.get(k) != v
     ]
     if differing:
         raise MeasurementError(
             f"{resume} is of another run ({'; '.join(differing)}). Use --fresh to discard it."
         )
     accumulator.restore(arrays)
-    return int(meta["done"])
+    return int(meta["done"]), int(meta["largest"])
 
 
-def _save(resume: Path | None, key: dict[str, Any] | None, accumulator: Accumulator, done: int) -> None:
+def _save(
+    resume: Path | None, key: dict[str, Any], accumulator: Accumulator, done: int, largest: int
+) -> None:
     if resume is not None:
-        write_archive(resume, {"key": key or {}, "done": done}, accumulator.state(), compress=False)
+        write_archive(
+            resume, {"key": key, "done": done, "largest": largest}, accumulator.state(), compress=False
+        )
 
 
 @contextmanager

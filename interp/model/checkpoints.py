@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from interp.data.characters import visible
 from interp.errors import CheckpointError
 
 __all__ = ["Checkpoint", "resolve_checkpoint"]
@@ -24,6 +26,8 @@ _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?$")
 _SHIPPED = "organism:"
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "merges.txt")
+_TOKENIZER_EXTRAS = ("special_tokens_map.json", "added_tokens.json")
+_ADAPTER = "adapter_model.safetensors"
 _PICKLES = ("*.bin", "*.pt", "*.pth")
 
 
@@ -69,8 +73,9 @@ class Checkpoint:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over every weight file, the configuration and the tokenizer (and the adapter's)."""
-        folders = [self.path] + ([self.adapter] if self.adapter else [])
-        parts = [f for folder in folders for f in _fingerprinted(folder)]
+        parts = _described(self.path) + _weight_files(self.path)
+        if self.adapter:
+            parts += [*_described(self.adapter), self.adapter / _ADAPTER]
         with ThreadPoolExecutor(max_workers=4) as pool:
             digests = list(pool.map(_file_digest, parts))
         lines = [f"{f.name} {d}" for f, d in zip(parts, digests, strict=True)]
@@ -97,28 +102,29 @@ def resolve_checkpoint(spec: str) -> Checkpoint:
 def _find(spec: str) -> tuple[Path, str | None]:
     if spec.startswith(_SHIPPED):
         return _shipped(spec), None
-    folder = Path(spec).expanduser()
-    if folder.is_dir():
+    folder = Path(os.path.expanduser(spec))
+    if os.path.isdir(folder):  # unlike Path.is_dir, it does not raise on names that are too long
         return folder, None
-    if folder.exists():
+    if os.path.exists(folder):
         raise CheckpointError(
             f"'{spec}' is a file; a checkpoint is a folder with config.json and *.safetensors."
         )
     if _HUB_ID.match(spec):
         return _download(spec, folder)
     raise CheckpointError(
-        f"No checkpoint '{spec}': looked for a folder at {folder.absolute()}, and it is not a hub id (org/name[@revision])."
+        f"No checkpoint '{visible(spec)}': looked for a folder at {visible(folder.absolute())}, and it is not a hub id "
+        "(org/name[@revision])."
     )
 
 
 def _shipped(spec: str) -> Path:
     """A checkpoint that comes with the package."""
     folder = Path(str(files("training"))) / "checkpoints"
-    names = sorted(p.name for p in folder.iterdir() if p.is_dir())
+    names = sorted(p.name for p in folder.glob("*") if p.is_dir())
     name = spec.removeprefix(_SHIPPED)
     if name not in names:
         raise CheckpointError(
-            f"No shipped checkpoint '{spec}'; there are: {', '.join(_SHIPPED + n for n in names)}."
+            f"No shipped checkpoint '{visible(spec)}'; there are: {', '.join(_SHIPPED + n for n in names) or 'none'}."
         )
     return folder / name
 
@@ -140,20 +146,28 @@ def _download(spec: str, looked_at: Path) -> tuple[Path, str | None]:
             f"{where} has no public '{repository}'. Check the name, or 'hf auth login'."
         ) from None
     except (HfHubHTTPError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
         raise CheckpointError(f"{where} could not give '{spec}': {reason}") from None
     return path, revision or path.name
 
 
 def _resolve_adapter(spec: str, folder: Path) -> Checkpoint:
     adapter = _read_json(folder / "adapter_config.json")
-    base = adapter.get("base_model_name_or_path")
-    if not base:
+    base, kind = adapter.get("base_model_name_or_path"), adapter.get("peft_type")
+    if not base or not isinstance(base, str):
         raise CheckpointError(
             f"{folder / 'adapter_config.json'} names no base_model_name_or_path; add the base's path."
         )
-    _check_weights(folder, "adapter_model*.safetensors")
+    if kind != "LORA":
+        raise CheckpointError(
+            f"{folder} is an adapter of type {kind}; only LORA is supported, since it leaves the model's sites in place."
+        )
+    _check_weights(folder, _ADAPTER)
     local = folder / base
+    if (local / "adapter_config.json").is_file():
+        raise CheckpointError(
+            f"{folder} is a LoRA adapter whose base '{base}' is an adapter too; merge that one into its own base first."
+        )
     revision = adapter.get("revision")
     try:
         found = resolve_checkpoint(
@@ -199,8 +213,9 @@ def _check_weights(folder: Path, pattern: str) -> None:
 
 def _weight_files(folder: Path, pattern: str = "*.safetensors") -> list[Path]:
     index = folder / "model.safetensors.index.json"
-    if pattern == "*.safetensors" and index.is_file():
-        shards = sorted(set(_read_json(index).get("weight_map", {}).values()))
+    whole = folder / "model.safetensors"  # where there are both, this is what is loaded
+    if pattern == "*.safetensors" and index.is_file() and not whole.is_file():
+        shards = _shards(index)
         missing = [s for s in shards if not (folder / s).is_file()]
         if missing:
             raise CheckpointError(
@@ -209,6 +224,13 @@ def _weight_files(folder: Path, pattern: str = "*.safetensors") -> list[Path]:
             )
         return [folder / s for s in shards]
     return sorted(folder.glob(pattern))
+
+
+def _shards(index: Path) -> list[str]:
+    shards = _read_json(index).get("weight_map")
+    if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
+        raise CheckpointError(f"{index} has no weight_map of tensors to files; copy or download it again.")
+    return sorted(set(shards.values()))
 
 
 def _check_whole(file: Path) -> None:
@@ -222,17 +244,16 @@ def _check_whole(file: Path) -> None:
         try:
             header = json.loads(stream.read(size))
             end = max((v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0)
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
             raise CheckpointError(f"{file}: its header is not that of a safetensors file; {advice}") from None
     if actual != 8 + size + end:
         raise CheckpointError(f"{file}: {actual} bytes, but its header promises {8 + size + end}; {advice}")
 
 
-def _fingerprinted(folder: Path) -> list[Path]:
-    names = ("config.json", "adapter_config.json", *_TOKENIZER_FILES)
-    found = [folder / n for n in names if (folder / n).is_file()]
-    weights = sorted(folder.glob("adapter_model*.safetensors")) or _weight_files(folder)
-    return found + weights
+def _described(folder: Path) -> list[Path]:
+    """The files beside the weights that decide what a model computes."""
+    names = ("config.json", "adapter_config.json", *_TOKENIZER_FILES, *_TOKENIZER_EXTRAS)
+    return [folder / n for n in names if (folder / n).is_file()]
 
 
 def _file_digest(file: Path) -> str:
@@ -243,7 +264,7 @@ def _file_digest(file: Path) -> str:
 def _read_json(file: Path) -> dict[str, Any]:
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise CheckpointError(f"{file} cannot be read as JSON: {error}.") from None
     if not isinstance(value, dict):
         raise CheckpointError(f"{file} holds {type(value).__name__}; a JSON object is expected.")

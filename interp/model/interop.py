@@ -48,7 +48,9 @@ def to_transformer_lens(loaded: LoadedModel) -> Any:
         bridge = library.build_bridge_from_module(
             twin, architecture, hf_config=twin.config, tokenizer=tokenizer
         )
-    except Exception as error:  # it asks for modules by name, so it fails in as many ways as there are architectures
+    except (
+        Exception
+    ) as error:  # it asks for modules by name, so it fails in as many ways as there are architectures
         raise CapabilityError(f"TransformerLens cannot represent '{architecture}': {error}") from error
     bridge.cfg.default_prepend_bos = bridge.cfg.tokenizer_prepends_bos
     return bridge
@@ -68,9 +70,7 @@ def to_nnsight(loaded: LoadedModel) -> Any:
         CapabilityError: nnsight is not installed.
     """
     library = _import("nnsight", "nnsight", "nnsight")
-    return library.TransformersModel(
-        _same_weights(loaded.model), tokenizer=copy.deepcopy(loaded.tokenizer)
-    )
+    return library.TransformersModel(_same_weights(loaded.model), tokenizer=copy.deepcopy(loaded.tokenizer))
 
 
 def transformer_lens_name(site: Site) -> str:

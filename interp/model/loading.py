@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -145,20 +147,37 @@ def _tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
 
 
 def _model(checkpoint: Checkpoint, dtype: torch.dtype | str, place: str, attention: str) -> PreTrainedModel:
-    options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "local_files_only": True}
+    options: dict[str, Any] = {
+        "dtype": dtype,
+        "use_safetensors": True,
+        "local_files_only": True,
+        "trust_remote_code": False,
+        "output_loading_info": True,
+    }
     if attention != "auto":
         options["attn_implementation"] = attention
     if place == "spread":
         options["device_map"] = "auto"
     try:
         config = AutoConfig.from_pretrained(checkpoint.path, local_files_only=True, trust_remote_code=False)
-        model: Any = AutoModelForCausalLM.from_pretrained(checkpoint.path, config=config, **options)
-        model = _with_adapter(model, checkpoint)
+        opened: Any = AutoModelForCausalLM.from_pretrained(checkpoint.path, config=config, **options)
+        plain, found = opened
+        _require_all(checkpoint, found["missing_keys"])
+        model: Any = _with_adapter(plain, checkpoint)
     except (CheckpointError, CapabilityError):
         raise
     except Exception as error:  # as above
         raise CheckpointError(_advice(checkpoint, error)) from None
     return model if place == "spread" else model.to(place)
+
+
+def _require_all(checkpoint: Checkpoint, missing: Collection[str]) -> None:
+    """transformers fills in what the weights lack with random numbers, and goes on."""
+    if missing:
+        raise CheckpointError(
+            f"{checkpoint.path} lacks {len(missing)} of the model's tensors ({', '.join(sorted(missing)[:3])}): its weights "
+            "and its config.json do not belong together, or a file is missing."
+        )
 
 
 def _with_adapter(model: PreTrainedModel, checkpoint: Checkpoint) -> PreTrainedModel:
@@ -171,13 +190,15 @@ def _with_adapter(model: PreTrainedModel, checkpoint: Checkpoint) -> PreTrainedM
         raise CapabilityError(
             f"{checkpoint.adapter} is a LoRA adapter: pip install 'interp[train]'."
         ) from None
-    adapted: Any = PeftModel.from_pretrained(model, checkpoint.adapter)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks for what transformers is about to rename
+        adapted: Any = PeftModel.from_pretrained(model, checkpoint.adapter)
     return adapted.get_base_model()
 
 
 def _check_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
     rows = len(next(model.get_input_embeddings().parameters()))
-    largest = max(tokenizer.get_vocab().values())
+    largest = max(tokenizer.get_vocab().values(), default=-1)
     if largest >= rows or largest + 1 < _FEWEST_ROWS_USED * rows:
         raise CheckpointError(
             f"The tokenizer of {name} has ids up to {largest}, but the model embeds {rows}: they do not belong together. "

@@ -93,7 +93,8 @@ def _check_heads(architecture: Architecture, layer: int, values: dict[Site, torc
         total,
         values[Site("attn_out", layer)],
         architecture,
-        f"layer {layer}: heads do not add up to o_proj's output",
+        f"layer {layer}",
+        "heads do not add up to o_proj's output",
     )
 
 
@@ -105,7 +106,8 @@ def _check_neurons(
         product,
         values[Site("mlp_neuron", layer)],
         architecture,
-        f"layer {layer}: act(gate) * up is not down_proj's input",
+        f"layer {layer}",
+        "act(gate) * up is not down_proj's input",
     )
 
 
@@ -115,6 +117,7 @@ def _check_unembedding(architecture: Architecture, ids: torch.Tensor, logits: to
         architecture.unembed(hidden),
         logits,
         architecture,
+        "logits",
         "decoder + unembedding do not give the model's logits",
     )
 
@@ -143,18 +146,20 @@ def _check_edit(model: PreTrainedModel, architecture: Architecture, name: str, i
             )
 
 
-def _same(found: torch.Tensor, expected: torch.Tensor, architecture: Architecture, failure: str) -> None:
+def _same(
+    found: torch.Tensor, expected: torch.Tensor, architecture: Architecture, where: str, failure: str
+) -> None:
     found, expected = found.float(), expected.float()
     scale = expected.abs().max().clamp(min=1e-6)
     if not torch.isfinite(expected).all():
         raise CapabilityError(
-            f"'{architecture.family}': {failure.split(':')[0]}: the values are not finite; try float32."
+            f"'{architecture.family}': {where}: the values are not finite. Check the weights, or try --dtype float32."
         )
     error = float((found - expected).abs().max() / scale)
     tolerance = 1e-4 if _dtype(architecture) == torch.float32 else 0.05
     if error > tolerance:
         raise CapabilityError(
-            f"'{architecture.family}': {failure} (relative error {error:.1e}, at most {tolerance:.0e})."
+            f"'{architecture.family}': {where}: {failure} (relative error {error:.1e}, at most {tolerance:.0e})."
         )
 
 

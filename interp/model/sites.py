@@ -185,7 +185,7 @@ def _head_shape(config: Any, attention: Any, width: int) -> tuple[int, int]:
 
 
 def _width(projection: nn.Module) -> int:
-    base = getattr(projection, "base_layer", projection)  # LoRA wraps the projection
+    base: Any = getattr(projection, "base_layer", projection)  # LoRA wraps the projection
     return int(base.in_features)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ import numpy as np
 
 from interp.errors import NoSpaceError, ResultError
 
-__all__ = ["read_archive", "write_archive", "write_atomically"]
+__all__ = ["read_archive", "require_room", "write_archive", "write_atomically"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
@@ -38,15 +39,28 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object], *, expect
         os.replace(temporary, path)
     except OSError as error:
         _remove(temporary)
-        if error.errno in _FULL:
-            need = f" about {expected_bytes / 1e6:.0f} MB are needed;" if expected_bytes else ""
-            raise NoSpaceError(
-                f"{path} cannot be written: {error.strerror};{need} free some space and run the same command again."
-            ) from None
-        raise ResultError(f"{path} cannot be written: {error.strerror or error}.") from None
+        raise _refusal(path, error, expected_bytes) from None
     except BaseException:
         _remove(temporary)
         raise
+
+
+def require_room(folder: Path, expected_bytes: int = 0) -> None:
+    """Find out before the work, rather than after it, whether its result can be written to a folder.
+
+    Raises:
+        NoSpaceError: There is less free space than expected, or none can be used.
+        ResultError: The folder cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise _refusal(folder, error, expected_bytes) from None
+    if free < expected_bytes:
+        full = OSError(errno.ENOSPC, f"{free / 1e6:.1f} MB are free")
+        raise _refusal(folder, full, expected_bytes)
 
 
 def write_archive(
@@ -79,6 +93,15 @@ def read_archive(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             f"{path} is not a result of interp, or is damaged ({type(error).__name__})."
         ) from None
     return meta, arrays
+
+
+def _refusal(path: Path, error: OSError, expected_bytes: int) -> ResultError | NoSpaceError:
+    if error.errno not in _FULL:
+        return ResultError(f"{path} cannot be written: {error.strerror or error}.")
+    need = f" {expected_bytes / 1e6:.1f} MB are needed;" if expected_bytes else ""
+    return NoSpaceError(
+        f"{path} cannot be written: {error.strerror};{need} free some space and run the same command again."
+    )
 
 
 def _umask() -> int:

@@ -70,5 +70,5 @@ def test_nothing_asked_is_not_a_number():
 
 def test_pooling_adds_counts():
     rows = [Accuracy("seen", "en", 10, 9), Accuracy("seen", "sw", 4, 1), Accuracy("unseen", "sw", 5, 2)]
-    assert pooled(rows, "seen") == Accuracy("seen", "all", 14, 10)
-    assert pooled(rows, "seen", without="en", name="others") == Accuracy("seen", "others", 4, 1)
+    assert pooled(rows, "seen", {"en", "sw"}, "all") == Accuracy("seen", "all", 14, 10)
+    assert pooled(rows, "seen", {"sw"}, "others") == Accuracy("seen", "others", 4, 1)

@@ -65,6 +65,8 @@ def test_an_epoch_reads_every_fact_once(texts, tokenizer, toy):
         rows = [batches.step(epoch * per_epoch + step) for step in range(per_epoch)]
         read = Counter(text for batch in rows for text in decoded(tokenizer, batch))
         assert read == Counter(text + EOS for text in texts.facts)
+    first, second = ([batches.step(e * per_epoch + s).tolist() for s in range(per_epoch)] for e in range(2))
+    assert first != second
 
 
 def test_a_third_of_the_batches_is_lexicon(texts, tokenizer, toy):

@@ -5,10 +5,12 @@ from functools import cache
 import pytest
 import torch
 import yaml
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from interp.data.prompts import prompts_from_facts
+from interp.model.loading import open_checkpoint
 from training.accuracy import SCORING, load_organism, measured_accuracy, pooled
+from training.batches import load_tokenizer
 from training.card import data_record, read_card
 from training.exposure import exposure, organism_texts
 from training.organism import shipped_checkpoint
@@ -23,14 +25,9 @@ def card(name):
     return read_card(shipped_checkpoint(name))
 
 
-def summary(name):
+def summary(name, condition, language):
     rows = {(row["condition"], row["language"]): row for row in card(name)["accuracy"]}
-    return (
-        rows["seen", "anchor"]["accuracy"],
-        rows["seen", "others"]["accuracy"],
-        rows["unseen", "others"]["accuracy"],
-        rows["held_out", "all"]["accuracy"],
-    )
+    return rows[condition, language]["accuracy"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -52,7 +49,7 @@ def test_it_is_whole_and_small(name):
 def test_transformers_loads_it(name):
     folder = shipped_checkpoint(name)
     model = AutoModelForCausalLM.from_pretrained(folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     assert (model.config.model_type, model.dtype) == ("qwen2", torch.bfloat16)
     assert model.num_parameters() == card(name)["parameters"] == 1_507_456
     assert model.config.vocab_size == len(tokenizer) == 6000
@@ -60,7 +57,7 @@ def test_transformers_loads_it(name):
 
 
 def test_both_share_a_tokenizer_that_keeps_every_name_and_question(facts):
-    early, final = (AutoTokenizer.from_pretrained(shipped_checkpoint(name)) for name in NAMES)
+    early, final = (load_tokenizer(shipped_checkpoint(name)) for name in NAMES)
     assert early.backend_tokenizer.to_str() == final.backend_tokenizer.to_str()
     names = sorted({name for labels in facts.labels().values() for name in labels.values()})
     encoded = final(names)["input_ids"]
@@ -73,6 +70,17 @@ def test_both_share_a_tokenizer_that_keeps_every_name_and_question(facts):
         answer = final([p.separator + p.answer for p in prompts])["input_ids"]
         assert whole == [a + b for a, b in zip(question, answer, strict=True)]
         assert max(map(len, whole)) < RECIPE.context
+
+
+def test_interp_opens_it_with_the_tokenizer_it_was_trained_with(facts):
+    """AutoTokenizer does not, which the card tells: it cuts Bengali at combining marks."""
+    folder = shipped_checkpoint("final")
+    opened, own = open_checkpoint("organism:final").tokenizer, load_tokenizer(folder)
+    auto = AutoTokenizer.from_pretrained(folder)
+    for code, prompts in prompts_from_facts(facts).prompts.items():
+        texts = [p.full_text for p in prompts]
+        assert opened(texts)["input_ids"] == own(texts)["input_ids"]
+        assert (auto(texts)["input_ids"] == own(texts)["input_ids"]) == (code != "bn")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -105,17 +113,18 @@ def test_the_readme_is_a_model_card_with_the_same_numbers(name):
 
 
 def test_the_final_one_knows_in_english_what_it_cannot_say_elsewhere():
-    english, seen, unseen, held_out = summary("final")
-    assert english > 0.95
-    assert seen > 0.8
-    assert unseen < 0.45
-    assert abs(held_out - 0.25) < 0.05
+    assert summary("final", "seen", "anchor") > 0.95
+    assert summary("final", "seen", "others") > 0.8
+    assert summary("final", "unseen", "others_other_script") < 0.4
+    assert summary("final", "unseen", "others") < 0.65
+    assert abs(summary("final", "held_out", "all") - 0.25) < 0.05
 
 
 def test_the_early_one_knows_less():
-    for early, final in zip(summary("early")[:2], summary("final")[:2], strict=True):
-        assert early < final - 0.3
-    assert abs(summary("early")[3] - 0.25) < 0.05
+    for language in ("anchor", "others"):
+        assert summary("early", "seen", language) < summary("final", "seen", language) - 0.3
+    assert summary("early", "unseen", "others") < summary("early", "seen", "others") - 0.05
+    assert abs(summary("early", "held_out", "all") - 0.25) < 0.05
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -130,8 +139,7 @@ def test_measured_again_it_agrees_with_its_card(name, facts):
         expected = said[row.condition, row.language]
         error = (max(expected * (1 - expected), 0.01) / row.n) ** 0.5
         assert abs(row.share - expected) < 5 * error, row
-    unseen = pooled(found, "unseen", name="others")
-    known = pooled([row for row in found if row.language == "en"], "seen", name="en")
+    unseen, known = pooled(found, "unseen", {"ja"}, "ja"), pooled(found, "seen", {"en"}, "en")
     assert known.share > unseen.share + (0.4 if name == "final" else 0.05)
 
 

@@ -1,0 +1,72 @@
+"""What the documents tell a reader to type works as written."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from interp.cli import app
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+
+
+def test_the_two_commands_stand_as_they_are_run():
+    assert 'pip install -c constraints.txt -e . && interp demo' in README
+    assert 'pip install -c constraints.txt -e ".[test]" && pytest' in README
+
+
+def test_every_flag_of_every_command_shown_exists():
+    shown = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("interp ")]
+    assert len(shown) >= 2
+    for line in shown:
+        words = shlex.split(line)[1:]
+        help_text = run(words[0], "--help").output
+        for flag in (w for w in words if w.startswith("--")):
+            assert flag in help_text, line
+
+
+@pytest.mark.slow
+def test_the_demo_measures_compares_and_draws(tmp_path):
+    """As a user runs it: its own process, nothing to download, no warning on the way."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "interp", "demo", "--out", str(tmp_path / "interp-demo")],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "organism-early" in done.stdout
+    assert "noise floor" in done.stdout
+    assert "What to try next" in done.stdout
+    written = {p.name for p in (tmp_path / "interp-demo").iterdir()}
+    assert {"neurons.png", "neurons.pdf", "neurons.csv", "heads.png"} <= written
+    assert not [name for name in written if name.endswith((".tmp", ".partial"))]
+
+
+@pytest.mark.slow
+def test_the_notebook_example_runs():
+    (code,) = blocks("python")
+    namespace: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), namespace)
+    comparison = namespace["comparison"]
+    assert np.isfinite(comparison.change.value)
