@@ -17,6 +17,7 @@ from interp.errors import ConfigError, ResultError, short
 from interp.model.checkpoints import Checkpoint, resolve_checkpoint
 from interp.results import UnitResult, load_result
 from interp.results.base import Provenance
+from interp.results.storage import require_room
 
 __all__ = ["StudyProgress", "run_specialization"]
 
@@ -25,7 +26,6 @@ class PassOptions(TypedDict):
     """Arguments that every measure takes."""
 
     n_blocks: int
-    min_tokens: int
     batch_tokens: int
     padding: str
     resume: Path
@@ -33,6 +33,7 @@ class PassOptions(TypedDict):
 
 
 StudyProgress = Callable[[str, int, int], None]
+_FEWEST_BLOCKS = 4  # a half of them needs two, see analyses.noise
 _UNITS = {"neurons": ("neurons",), "heads": ("heads",), "all": ("neurons", "heads")}
 
 
@@ -48,6 +49,8 @@ def run_specialization(
     """
     if not config.ckpt:
         raise ConfigError("No checkpoint: give --ckpt once or more (a folder, a hub id, or organism:final).")
+    if config.blocks < _FEWEST_BLOCKS:
+        raise ConfigError(f"'blocks' is {config.blocks}; a noise floor needs at least {_FEWEST_BLOCKS}.")
     prompts = open_prompts(
         config.prompts,
         parse_languages(config.languages),
@@ -59,6 +62,7 @@ def run_specialization(
     checkpoints = [resolve_checkpoint(spec) for spec in config.ckpt]
     _refuse_twins(checkpoints)
     asked = {unit: _asked(config, unit, prompts) for unit in _UNITS[config.units]}
+    require_room(config.out)
     if config.fresh:
         _discard(config, checkpoints, list(asked))
     reused = {
@@ -107,28 +111,31 @@ def _measure(
     for unit in units:
         options: PassOptions = {
             "n_blocks": config.blocks,
-            "min_tokens": config.min_tokens,
             "batch_tokens": config.batch_tokens,
             "padding": config.padding,
             "resume": _partial(config.out, checkpoint, unit),
             "progress": _labelled(progress, f"{checkpoint.name} {unit}"),
         }
         if unit == "neurons":
-            measured.append((unit, measure_specialization(loaded, prompts, **options)))
+            measured.append((unit, measure_specialization(loaded, prompts, min_tokens=config.min_tokens, **options)))
         else:
             chosen = _head_prompts(config, prompts)
             measured.append((unit, measure_heads(loaded, chosen, mask=config.mask, **options)))
         measured[-1][1].save(_file(config.out, checkpoint, unit))
+        options["resume"].unlink(missing_ok=True)
     return measured
 
 
 def _asked(config: SpecializationConfig, unit: str, prompts: PromptSet) -> Provenance:
     """The question that a reusable result must have answered."""
-    from interp.measure.heads import head_settings
+    from interp.measure.heads import head_settings, require_items
     from interp.measure.provenance import settings_of
     from interp.measure.specialization import neuron_settings
 
     chosen = prompts if unit == "neurons" else _head_prompts(config, prompts)
+    chosen.group_blocks(config.blocks)  # enough groups
+    if unit == "heads":
+        require_items(chosen)
     own = neuron_settings(config.blocks) if unit == "neurons" else head_settings(config.blocks, config.mask)
     requested = {"dtype": config.dtype, "attention": config.attention}
     return Provenance(prompts_digest=chosen.digest, settings=settings_of(chosen, requested, own))

@@ -45,5 +45,5 @@ def plot_comparison(comparison: Comparison) -> Figure:
         axes.set(xlabel="layer", ylabel=f"change of mean {comparison.unit}\nspecialisation (nats)")
         title = f"{comparison.names[0]} → {comparison.names[1]}: {comparison.diagnosis}"
         axes.set_title("\n".join(textwrap.wrap(title, 90)), loc="left", fontsize=9)
-        axes.legend(fontsize="small")
+        figure.legend(loc="outside lower center", ncols=2)
         return figure

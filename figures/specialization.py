@@ -29,8 +29,9 @@ def plot_specialization(results: Sequence[UnitResult], names: Sequence[str]) -> 
         left.set(xlabel="layer", ylabel=f"mean specialisation of its {results[0].unit}s (nats)")
         left.set_xticks(range(0, results[0].n_layers, max(1, results[0].n_layers // 8)))
         left.axhline(0, color="0.4", linewidth=0.8)
-        left.legend(title="95 % interval over blocks of facts", title_fontsize="small")
         _bars(right, results, names)
+        title = "with 95 % interval over blocks of facts"
+        figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=3, title=title)
         return figure
 
 

@@ -19,14 +19,15 @@ B = neurons(np.random.default_rng(1).random((3, 4, 30)), name="grpo")
 
 
 def test_curves_are_the_layer_means_with_their_intervals():
-    left = plot([A, B]).axes[0]
+    figure = plot([A, B])
+    left = figure.axes[0]
     for line, result in zip(left.get_lines(), (A, B), strict=False):
         assert line.get_ydata() == pytest.approx(result.per_layer.value)
     band = left.collections[0].get_paths()[0].vertices
     low, high = A.per_layer.interval()
     assert band[:, 1].min() == pytest.approx(low.min())
     assert band[:, 1].max() == pytest.approx(high.max())
-    assert [t.get_text() for t in left.get_legend().get_texts()] == ["base", "grpo"]
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["base", "grpo"]
 
 
 def test_bars_are_the_counts_per_language():
