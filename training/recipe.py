@@ -6,8 +6,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from interp.data.facts import SPLITS
 from interp.data.languages import PAPER_LANGUAGES, checked_languages
+from interp.data.schema import SPLITS
 from interp.errors import ConfigError
 
 __all__ = ["OrganismConfig"]

@@ -11,9 +11,8 @@ from pathlib import Path
 from interp.data.characters import visible
 from interp.data.hashing import digest_of, hash_sample
 from interp.data.languages import LANGUAGES, checked_languages
+from interp.data.schema import SPLITS
 from interp.errors import DataError, nearest
-
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from interp.data.characters import control_characters, visible
-from interp.data.facts import SPLITS
 from interp.data.languages import LANGUAGES
 from interp.errors import nearest
+
+SPLITS = ("train", "validation", "test")
 
 REQUIRED = ("fact_id", "relation", "subject_id", "object_id", "option_ids", "split", "wording")
 OPTIONAL = ("group",)

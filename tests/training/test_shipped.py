@@ -9,9 +9,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 
 from interp.data.prompts import prompts_from_facts
 from interp.model.loading import open_checkpoint
-from training.accuracy import SCORING, load_organism, measured_accuracy, pooled
+from training.accuracy import SCORING, Accuracy, load_organism, measured_accuracy, pooled
 from training.batches import load_tokenizer
-from training.card import data_record, read_card
+from training.card import _summary, data_record, read_card
 from training.exposure import exposure, organism_texts
 from training.organism import shipped_checkpoint
 from training.recipe import OrganismConfig
@@ -153,3 +153,29 @@ def test_measured_whole_it_is_its_card(name, facts):
         assert row.n == said[row.condition, row.language]["n"]
         # another processor may settle a near tie the other way
         assert abs(row.correct - said[row.condition, row.language]["correct"]) <= 3, row
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_cards_pools_add_up(name):
+    """By hand: which languages stand in which row, and accuracy is correct / n."""
+    rows = {(row["condition"], row["language"]): row for row in card(name)["accuracy"]}
+    alike, other = ["de", "id", "pt", "sw", "es", "fr"], ["ar", "bn", "ru", "ja", "zh"]
+    pools = {
+        ("seen", "anchor"): ["en"],
+        ("seen", "others"): alike + other,
+        ("unseen", "others"): alike + other,
+        ("unseen", "others_same_script"): alike,
+        ("unseen", "others_other_script"): other,
+        ("held_out", "all"): ["en", *alike, *other],
+    }
+    again = [
+        Accuracy(*(row[key] for key in ("condition", "language", "n", "correct"))) for row in rows.values()
+    ]
+    each = [row for row in again if row.language in RECIPE.languages]
+    assert _summary(each, "en") == [row for row in again if row.language not in RECIPE.languages]
+    for (condition, pool), codes in pools.items():
+        for key in ("n", "correct"):
+            assert rows[condition, pool][key] == sum(rows[condition, code][key] for code in codes)
+    for row in rows.values():
+        assert row["accuracy"] == pytest.approx(row["correct"] / row["n"], abs=1e-4)
+        assert row["low"] <= row["accuracy"] <= row["high"]
