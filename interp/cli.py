@@ -156,9 +156,13 @@ def train_organism_command(
 
 
 def _specialization(config: SpecializationConfig) -> None:
+    from transformers.utils import logging
+
     from analyses.specialization import run_specialization
     from figures.terminal import print_doubts, print_study
 
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()
     try:
         with _progress() as progress:
             study = run_specialization(config, progress)

@@ -13,12 +13,12 @@ from jaxtyping import install_import_hook
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-typecheck = beartype(
-    conf=BeartypeConf(is_pep484_tower=True, hint_overrides=FrozenDict({typing.Self: Any}))
-)
+typecheck = beartype(conf=BeartypeConf(is_pep484_tower=True, hint_overrides=FrozenDict({typing.Self: Any})))
 # not interp.data: it has no shapes, and its hundreds of thousands of small calls would take a minute
 _CHECKED = ("cli", "config", "errors", "flags", "measure", "model", "results", "stats")
-install_import_hook([f"interp.{part}" for part in _CHECKED] + ["analyses", "figures"], "tests.conftest.typecheck")
+install_import_hook(
+    [f"interp.{part}" for part in _CHECKED] + ["analyses", "figures"], "tests.conftest.typecheck"
+)
 
 
 @pytest.fixture(scope="session")

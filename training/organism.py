@@ -7,7 +7,6 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from interp.data.facts import FactSet
 from interp.data.sources.cldr import cldr_facts
-from interp.errors import CheckpointError, ConfigError, Interrupted, nearest
+from interp.errors import CheckpointError, ConfigError, Interrupted
 from training.accuracy import load_organism, measured_accuracy
 from training.batches import Batches, load_tokenizer, train_tokenizer
 from training.card import data_record, organism_card, write_card
@@ -26,27 +25,12 @@ from training.files import quiet_transformers, write_folder, write_json
 from training.recipe import OrganismConfig
 from training.state import load_state, save_state, stop_signal
 
-__all__ = ["OrganismConfig", "Progress", "exposure", "organism_texts", "shipped_checkpoint", "train_organism"]
+__all__ = ["OrganismConfig", "Progress", "exposure", "organism_texts", "train_organism"]
 
 Progress = Callable[[int, int, float], None]
 """Called after each step with the steps done, the steps in all, and the loss in nats per token."""
 
 _SAVE_EVERY = 60.0  # seconds between two saved states
-
-
-def shipped_checkpoint(name: str) -> Path:
-    """Return the folder of a checkpoint that comes with the package: ``early`` or ``final``.
-
-    Raises:
-        CheckpointError: There is no such one; the message lists those there are.
-    """
-    folder = Path(str(resources.files("training"))) / "checkpoints"
-    known = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    if name not in known:
-        raise CheckpointError(
-            f"No shipped checkpoint '{name}'.{nearest(name, known)} There is: {', '.join(known) or 'none'}."
-        )
-    return folder / name
 
 
 def train_organism(

@@ -71,7 +71,7 @@ class Resolution:
         index: Position of the option, or None when the text names none, or more than one.
         kind: ``exact``: the text is the option. ``contained``: the option stands in the text, or the text is a large
             enough part of it. ``letter``: a bare option letter. ``ambiguous``: several options. ``none``: words that
-            name no option. ``empty``: no words; nothing but white space, punctuation or a label.
+            name no option. ``empty``: no letter or digit; nothing but white space, punctuation, symbols or a label.
         text: What was compared: first line, no label, normalised.
     """
 
@@ -107,7 +107,7 @@ def normalize(text: str) -> str:
     """
     text = unicodedata.normalize("NFC", text).translate(_same())
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).translate(_same())
-    text = "".join(c for c in text if unicodedata.category(c) != "Cf")
+    text = unicodedata.normalize("NFC", "".join(c for c in text if unicodedata.category(c) != "Cf"))
     return _trimmed(" ".join(text.split()))
 
 
@@ -244,10 +244,10 @@ def resolve(
     _check_coverage(minimum_coverage)
     known_language(language)
     said = normalize(answer_line(text))
-    if not said:
-        return Resolution(None, "empty", said)
     if exact := [index for index, name in enumerate(known) if name == said]:
         return _verdict(exact, "exact", said)
+    if not any(map(str.isalnum, said)):
+        return Resolution(None, "empty", said)
     if said in set(string.ascii_lowercase[: max(len(known), _FEWEST_LETTERS)]):
         return Resolution(None, "letter", said)
     if standing := _standing(said, [*known, *_checked_names(others)], language):

@@ -31,7 +31,7 @@ def batch_of(loaded, prompts, side="right"):
 def test_batched_gradients_equal_finite_differences(family, facts):
     loaded = adopt_model(tiny_model(family).double(), byte_tokenizer())
     few = facts.restrict(("en", "ja")).sample(2)
-    result = measure_heads(loaded, few, n_blocks=2, min_tokens=10)
+    result = measure_heads(loaded, few, n_blocks=2, min_items=1)
     for layer, head in ((0, 0), (1, 3), (2, 2)):
         for i, code in enumerate(few.languages):
             slow = [abs(head_gradient(loaded, p.full_text, layer, head)) for p in few.prompts[code]]
@@ -41,14 +41,14 @@ def test_batched_gradients_equal_finite_differences(family, facts):
 def test_helpful_counts_items_whose_loss_falls_when_the_head_grows(facts):
     loaded = adopt_model(tiny_model("qwen2").double(), byte_tokenizer())
     few = facts.restrict(("en",)).sample(4)
-    result = measure_heads(loaded, few, n_blocks=2, min_tokens=10)
+    result = measure_heads(loaded, few, n_blocks=2, min_items=1)
     slow = [head_gradient(loaded, p.full_text, 1, 2) < 0 for p in few.prompts["en"]]
     assert result.helpful[0, :, 1, 2].sum() == sum(slow)
 
 
 def test_importance_is_mean_size_times_share_helpful(facts):
     loaded = adopt_model(tiny_model(), byte_tokenizer())
-    result = measure_heads(loaded, facts, n_blocks=2, min_tokens=10)
+    result = measure_heads(loaded, facts, n_blocks=2, min_items=1)
     n = result.items.sum(axis=1)
     expected = 1000 * result.magnitude.sum(axis=1) / n[:, None, None] * result.helpful.sum(axis=1) / n[:, None, None]
     assert result.importance == pytest.approx(expected)
@@ -104,9 +104,9 @@ def test_item_losses_are_the_models_own(facts):
 
 def test_batching_and_padding_change_no_importance(facts):
     loaded = adopt_model(tiny_model("olmo2"), byte_tokenizer())
-    reference = measure_heads(loaded, facts, n_blocks=2, min_tokens=10)
+    reference = measure_heads(loaded, facts, n_blocks=2, min_items=1)
     for options in ({"batch_tokens": 1}, {"padding": "left"}):
-        result = measure_heads(loaded, facts, n_blocks=2, min_tokens=10, **options)
+        result = measure_heads(loaded, facts, n_blocks=2, min_items=1, **options)
         assert result.magnitude == pytest.approx(reference.magnitude, rel=1e-4, abs=1e-7)
 
 
@@ -114,7 +114,7 @@ def test_a_trained_mask_follows_upstreams_recipe(facts):
     """Slow oracle: one item at a time through torch's own AdamW, on a single language."""
     loaded = adopt_model(tiny_model(), byte_tokenizer())
     few = facts.restrict(("en",))
-    result = measure_heads(loaded, few, mask="trained", n_blocks=2, min_tokens=10)
+    result = measure_heads(loaded, few, mask="trained", n_blocks=2, min_items=1)
     mask = torch.nn.Parameter(torch.ones(3, 4))
     optimiser = torch.optim.AdamW([mask], lr=1e-2, weight_decay=1e-2)
     size, helpful = torch.zeros(3, 4), torch.zeros(3, 4)
@@ -136,6 +136,6 @@ def test_a_trained_mask_depends_on_the_order_of_items_and_a_frozen_one_does_not(
     few = facts.restrict(("en",))
     turned = dataclasses.replace(few, prompts={"en": few.prompts["en"][::-1]})
     for mask, moves in (("frozen", False), ("trained", True)):
-        a, b = (measure_heads(loaded, p, mask=mask, n_blocks=2, min_tokens=10) for p in (few, turned))
+        a, b = (measure_heads(loaded, p, mask=mask, n_blocks=2, min_items=1) for p in (few, turned))
         same = np.allclose(a.importance, b.importance, rtol=1e-5)
         assert same is not moves

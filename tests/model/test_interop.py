@@ -26,7 +26,15 @@ from interp.model.tokens import encode, length_sorted, pad
 from tests.tiny import FAMILIES, byte_tokenizer, tiny_model
 
 N_BLOCKS = 3
-_ORDER = ("resid_pre", "head", "attn_out", "mlp_gate", "mlp_neuron", "mlp_out", "resid_post")  # as they are computed
+_ORDER = (
+    "resid_pre",
+    "head",
+    "attn_out",
+    "mlp_gate",
+    "mlp_neuron",
+    "mlp_out",
+    "resid_post",
+)  # as they are computed
 
 
 def _needed(module: str):
@@ -152,7 +160,9 @@ def test_neuron_counts_are_those_of_transformer_lens(family, encoded, lens):
         for layer, name in enumerate(gates):
             gate = cache[name][0]
             theirs[item.language, item.block, layer] += (gate > 0).sum(0).numpy()
-            doubtful[item.language, item.block, layer] += (gate.abs() < 1e-5 * gate.abs().max()).sum(0).numpy()
+            doubtful[item.language, item.block, layer] += (
+                (gate.abs() < 1e-5 * gate.abs().max()).sum(0).numpy()
+            )
     assert doubtful.sum() < 1e-3 * theirs.sum()
     for side in ("left", "right"):
         ours = _counts(loaded, encoded, side)
@@ -192,12 +202,20 @@ def _portrait(loaded):
     """All that a library could change of a model: its modules, what hangs on them, weights and numerics."""
     model = loaded.model
     hung = {
-        name: (type(module), id(module), {k: len(v) if "hook" in k and v else v is None for k, v in vars(module).items()})
+        name: (
+            type(module),
+            id(module),
+            {k: len(v) if "hook" in k and v else v is None for k, v in vars(module).items()},
+        )
         for name, module in model.named_modules()
     }
     tensors = {name: (id(value), value.clone()) for name, value in model.state_dict(keep_vars=True).items()}
     frozen = [p.requires_grad for p in model.parameters()]
-    tokenizer = (loaded.tokenizer.padding_side, len(loaded.tokenizer), dict(loaded.tokenizer.special_tokens_map))
+    tokenizer = (
+        loaded.tokenizer.padding_side,
+        len(loaded.tokenizer),
+        dict(loaded.tokenizer.special_tokens_map),
+    )
     return hung, tensors, frozen, model.training, model.config.to_dict(), loaded.describe(), tokenizer
 
 

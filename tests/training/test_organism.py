@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from interp.errors import CheckpointError, Interrupted, NoSpaceError
 from training import organism
 from training.card import read_card
-from training.organism import shipped_checkpoint, train_organism
+from training.organism import train_organism
 
 
 @pytest.fixture(scope="module")
@@ -174,13 +174,3 @@ def test_it_learns_what_it_reads(tmp_path, few, toy):
 def _english(folder):
     rows = {(row["condition"], row["language"]): row for row in read_card(folder)["accuracy"]}
     return rows["seen", "anchor"]["accuracy"]
-
-
-def test_an_unknown_shipped_checkpoint_names_those_there_are():
-    with pytest.raises(
-        CheckpointError,
-        match=r"No shipped checkpoint 'finale'\. Did you mean 'final'\? There is: early, final\.",
-    ):
-        shipped_checkpoint("finale")
-    with pytest.raises(CheckpointError, match="There is: early, final"):
-        shipped_checkpoint("../final")

@@ -8,12 +8,12 @@ import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from interp.data.prompts import prompts_from_facts
+from interp.model.checkpoints import resolve_checkpoint
 from interp.model.loading import open_checkpoint
 from training.accuracy import SCORING, Accuracy, load_organism, measured_accuracy, pooled
 from training.batches import load_tokenizer
 from training.card import _summary, data_record, read_card
 from training.exposure import exposure, organism_texts
-from training.organism import shipped_checkpoint
 from training.recipe import OrganismConfig
 
 NAMES = ("early", "final")
@@ -22,7 +22,7 @@ RECIPE = OrganismConfig()
 
 @cache
 def card(name):
-    return read_card(shipped_checkpoint(name))
+    return read_card(resolve_checkpoint(f"organism:{name}").path)
 
 
 def summary(name, condition, language):
@@ -32,7 +32,7 @@ def summary(name, condition, language):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_whole_and_small(name):
-    folder = shipped_checkpoint(name)
+    folder = resolve_checkpoint(f"organism:{name}").path
     assert {file.name for file in folder.iterdir()} == {
         "README.md",
         "card.json",
@@ -47,7 +47,7 @@ def test_it_is_whole_and_small(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_transformers_loads_it(name):
-    folder = shipped_checkpoint(name)
+    folder = resolve_checkpoint(f"organism:{name}").path
     model = AutoModelForCausalLM.from_pretrained(folder)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     assert (model.config.model_type, model.dtype) == ("qwen2", torch.bfloat16)
@@ -57,7 +57,7 @@ def test_transformers_loads_it(name):
 
 
 def test_both_share_a_tokenizer_that_keeps_every_name_and_question(facts):
-    early, final = (load_tokenizer(shipped_checkpoint(name)) for name in NAMES)
+    early, final = (load_tokenizer(resolve_checkpoint(f"organism:{name}").path) for name in NAMES)
     assert early.backend_tokenizer.to_str() == final.backend_tokenizer.to_str()
     names = sorted({name for labels in facts.labels().values() for name in labels.values()})
     encoded = final(names)["input_ids"]
@@ -74,7 +74,7 @@ def test_both_share_a_tokenizer_that_keeps_every_name_and_question(facts):
 
 def test_interp_opens_it_with_the_tokenizer_it_was_trained_with(facts):
     """AutoTokenizer does not, which the card tells: it cuts Bengali at combining marks."""
-    folder = shipped_checkpoint("final")
+    folder = resolve_checkpoint("organism:final").path
     opened, own = open_checkpoint("organism:final").tokenizer, load_tokenizer(folder)
     auto = AutoTokenizer.from_pretrained(folder)
     for code, prompts in prompts_from_facts(facts).prompts.items():
@@ -86,7 +86,7 @@ def test_interp_opens_it_with_the_tokenizer_it_was_trained_with(facts):
 @pytest.mark.parametrize("name", NAMES)
 def test_it_greedily_says_what_it_knows_and_ends(name):
     """The final one names the capital of Japan; either stops at the end token within a name's length."""
-    model, tokenizer = load_organism(shipped_checkpoint(name))
+    model, tokenizer = load_organism(resolve_checkpoint(f"organism:{name}").path)
     asked = tokenizer("Question: What is the capital of Argentina?\nAnswer:", return_tensors="pt")
     said = model.generate(**asked, max_new_tokens=16, do_sample=False)[0, asked["input_ids"].shape[1] :]
     assert said[-1] == tokenizer.eos_token_id
@@ -105,7 +105,7 @@ def test_the_card_is_of_the_default_recipe_on_the_facts_of_this_package(name, fa
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_readme_is_a_model_card_with_the_same_numbers(name):
-    text = (shipped_checkpoint(name) / "README.md").read_text(encoding="utf-8")
+    text = (resolve_checkpoint(f"organism:{name}").path / "README.md").read_text(encoding="utf-8")
     _, front, body = text.split("---\n", 2)
     assert yaml.safe_load(front)["language"] == list(RECIPE.languages)
     for row in card(name)["accuracy"]:
@@ -131,7 +131,7 @@ def test_the_early_one_knows_less():
 def test_measured_again_it_agrees_with_its_card(name, facts):
     """A hundred and fifty facts in three languages, within five standard errors of what the card says."""
     sample = facts.filter(languages=["en", "sw", "ja"], limit=150)
-    model, tokenizer = load_organism(shipped_checkpoint(name))
+    model, tokenizer = load_organism(resolve_checkpoint(f"organism:{name}").path)
     found = measured_accuracy(model, tokenizer, sample, exposure(facts, RECIPE))
     said = {(row["condition"], row["language"]): row["accuracy"] for row in card(name)["accuracy"]}
     assert len(found) == 8
@@ -146,7 +146,7 @@ def test_measured_again_it_agrees_with_its_card(name, facts):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_measured_whole_it_is_its_card(name, facts):
-    model, tokenizer = load_organism(shipped_checkpoint(name))
+    model, tokenizer = load_organism(resolve_checkpoint(f"organism:{name}").path)
     found = measured_accuracy(model, tokenizer, facts, exposure(facts, RECIPE))
     said = {(row["condition"], row["language"]): row for row in card(name)["accuracy"]}
     for row in found:

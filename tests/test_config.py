@@ -1,0 +1,109 @@
+"""Default < TOML < flag, and every way in which a configuration is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import pytest
+
+from interp.config import SpecializationConfig, load_config, option, to_plain
+from interp.errors import ConfigError
+
+
+@pytest.fixture
+def toml(tmp_path):
+    def write(text: str) -> Path:
+        (tmp_path / "run.toml").write_text(text)
+        return tmp_path / "run.toml"
+
+    return write
+
+
+def load(toml=None, **flags) -> SpecializationConfig:
+    return load_config(SpecializationConfig, toml, flags)
+
+
+def test_a_flag_wins_over_the_file_and_the_file_over_the_default(toml):
+    file = toml('blocks = 6\nlimit = 10\nckpt = ["a", "b"]\nhead-items = 3\nfigure = true\nout = "there"')
+    config = load(file, limit=20, units=None, figure=False)
+    assert (config.blocks, config.limit, config.min_tokens) == (6, 20, 1000)
+    assert (config.ckpt, config.head_items, config.figure, config.out) == (
+        ("a", "b"),
+        3,
+        False,
+        Path("there"),
+    )
+    assert config.units == "all"
+
+
+def test_one_checkpoint_needs_no_list(toml):
+    assert load(toml('ckpt = "a"')).ckpt == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("langauges = 'en'", "unknown key 'langauges'. Did you mean 'languages'. Known: ckpt, prompts,"),
+        ("blocks = '8'", "'blocks' is '8'; a value of type int is expected"),
+        ("blocks = 8.0", "'blocks' is 8.0; a value of type int is expected"),
+        ("blocks = true", "'blocks' is True; a value of type int is expected"),
+        ("figure = 1", "'figure' is 1; a value of type bool is expected"),
+        ("languages = ['en']", r"'languages' is \['en'\]; a value of type str is expected"),
+        ("ckpt = [1]", r"'ckpt' is \(1,\); a value of type tuple is expected"),
+        ("out = 3", "'out' is 3; a value of type Path is expected"),
+        ("limit = -1", "'limit' is -1; a number of at least 0 is expected"),
+        (
+            "units = 'neuron'",
+            "'units' is 'neuron'; one of neurons, heads, all is expected. Did you mean 'neurons'",
+        ),
+        ("dtype = 'int4'", "'dtype' is 'int4'; one of auto, float32, bfloat16, float16 is expected"),
+        ("[table]\nblocks = 8", "unknown key 'table'"),
+        ("blocks = ", "is not valid TOML"),
+    ],
+)
+def test_a_file_is_refused_with_the_reason(toml, text, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        load(toml(text))
+    assert "run.toml" in str(caught.value)
+
+
+def test_flags_are_checked_as_the_file_is():
+    with pytest.raises(ConfigError, match="flags: 'padding' is 'middle'; one of right, left is expected"):
+        load(padding="middle")
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    with pytest.raises(ConfigError, match=f"No configuration file at {tmp_path / 'none.toml'}"):
+        load(tmp_path / "none.toml")
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        load(tmp_path)
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="is not valid TOML"):
+        load(tmp_path / "binary.toml")
+
+
+def test_plain_values_go_back_in():
+    config = load(ckpt=("a",), out=Path("x"), figure=True)
+    plain = to_plain(config)
+    assert (plain["ckpt"], plain["out"], plain["figure"]) == (["a"], "x", True)
+    assert load_config(SpecializationConfig, None, plain) == config
+
+
+def test_every_field_says_what_it_does():
+    for field in fields(SpecializationConfig):
+        assert len(field.metadata["help"]) > 10, field.name
+
+
+def test_other_kinds_of_values():
+    @dataclass(frozen=True)
+    class Other:
+        rate: float = option(0.5, "A rate.")
+        note: str | None = option(None, "A note.")
+        steps: tuple[int, ...] = option((1, 2), "Steps.")
+
+    Other.__annotations__ = {"rate": float, "note": str | None, "steps": tuple[int, ...]}
+    assert load_config(Other, None, {"rate": 2, "steps": [3]}) == Other(2.0, None, (3,))
+    assert load_config(Other, None, {"note": "x"}).note == "x"
+    with pytest.raises(ConfigError, match=r"'note' is 3; a value of type str \| None is expected"):
+        load_config(Other, None, {"note": 3})
