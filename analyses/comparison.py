@@ -14,8 +14,8 @@ from jaxtyping import Float
 
 from analyses.noise import NoiseFloor, noise_floor
 from interp.errors import ResultError, short
+from interp.files import write_atomically
 from interp.results.base import UnitResult
-from interp.results.storage import write_atomically
 from interp.stats import Jackknife, fdr_adjust, jaccard
 
 if TYPE_CHECKING:

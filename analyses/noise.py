@@ -69,7 +69,9 @@ def noise_floor(result: UnitResult, *, n_permutations: int = 10, seed: int = 0) 
     rng = np.random.default_rng(seed)
     splits = _splits(result.n_blocks, rng)
     halves = [_plug_in(result, one) - _plug_in(result, other) for one, other in splits]
-    overlap = [jaccard(*(result.subset(half).selected() for half in pair)) for pair in splits[:_OVERLAP_SPLITS]]
+    overlap = [
+        jaccard(*(result.subset(half).selected() for half in pair)) for pair in splits[:_OVERLAP_SPLITS]
+    ]
     permuted = [result.with_permuted_languages(rng).per_layer.value for _ in range(n_permutations)]
     return NoiseFloor(np.stack(halves), np.array(overlap), np.stack(permuted))
 

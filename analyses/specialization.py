@@ -14,10 +14,10 @@ from interp.data.languages import parse_languages
 from interp.data.prompts import PromptSet
 from interp.data.sources import open_prompts
 from interp.errors import ConfigError, ResultError, short
+from interp.files import require_room
 from interp.model.checkpoints import Checkpoint, resolve_checkpoint
 from interp.results import UnitResult, load_result
 from interp.results.base import Provenance
-from interp.results.storage import require_room
 
 __all__ = ["StudyProgress", "run_specialization"]
 
@@ -117,7 +117,9 @@ def _measure(
             "progress": _labelled(progress, f"{checkpoint.name} {unit}"),
         }
         if unit == "neurons":
-            measured.append((unit, measure_specialization(loaded, prompts, min_tokens=config.min_tokens, **options)))
+            measured.append(
+                (unit, measure_specialization(loaded, prompts, min_tokens=config.min_tokens, **options))
+            )
         else:
             chosen = _head_prompts(config, prompts)
             measured.append((unit, measure_heads(loaded, chosen, mask=config.mask, **options)))

@@ -14,7 +14,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from interp.errors import ResultError
-from interp.results.storage import write_atomically
+from interp.files import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd

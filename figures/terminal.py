@@ -33,23 +33,26 @@ def print_study(study: SpecializationStudy, console: Console) -> None:
         console.print(_languages(unit, results))
         console.print(Text(_LEGEND[results[0].unit], style="dim"))
         console.print(_layers(unit, results))
-        for label, name, result, floor in zip(_LABELS, study.names, results, study.floors[unit], strict=False):
+        for label, name, result, floor in zip(
+            _LABELS, study.names, results, study.floors[unit], strict=False
+        ):
             low, high = result.overall.interval()
-            console.print(
-                f"[b]{label}[/b] {name}: mean specialisation [b]{result.overall.value:.4f}[/b] nats "
-                f"[{low:.4f}, {high:.4f}]; two halves of the text differ by up to {floor.overall:.4f}; with shuffled "
-                f"language labels at most {floor.chance:.4f}.",
-                highlight=False,
+            said = (
+                f"{label} {name}: mean specialisation {result.overall.value:.4f} nats [{low:.4f}, {high:.4f}]; two halves "
+                f"of the text differ by up to {floor.overall:.4f}; with shuffled language labels at most "
+                f"{floor.chance:.4f}."
             )
+            console.print(Text(said))
         for comparison in study.comparisons[unit]:
             print_comparison(comparison, console)
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """Print the verdict and the change per layer."""
-    table = Table(
-        title=f"{comparison.names[0]} -> {comparison.names[1]}: change per layer ({comparison.unit}s, nats, 95 %)"
+    title = (
+        f"{comparison.names[0]} -> {comparison.names[1]}: change per layer ({comparison.unit}s, nats, 95 %)"
     )
+    table = Table(title=Text(title, style="italic"))
     for header in ("layer", "before", "after", "change", "low", "high", "adj. p", "floor"):
         table.add_column(header, justify="right")
     for row in comparison.to_frame().itertuples():

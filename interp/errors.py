@@ -40,7 +40,11 @@ class ResultError(InterpError):
     """A saved result cannot be read, reused or compared."""
 
 
-class NoSpaceError(InterpError):
+class WriteError(InterpError):
+    """A file cannot be written."""
+
+
+class NoSpaceError(WriteError):
     """The disk is full, over quota or read-only (exit code 74, as sysexits.h EX_IOERR)."""
 
     exit_code = 74

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from beartype import BeartypeConf, FrozenDict, beartype
 from jaxtyping import install_import_hook
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+torch.set_num_threads(1)  # tiny tensors: threads would only wait for each other
 
 typecheck = beartype(conf=BeartypeConf(is_pep484_tower=True, hint_overrides=FrozenDict({typing.Self: Any})))
 # not interp.data: it has no shapes, and its hundreds of thousands of small calls would take a minute

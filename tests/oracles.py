@@ -32,7 +32,9 @@ def count_active(loaded: LoadedModel, prompts: PromptSet, n_blocks: int) -> np.n
         for prompt in prompts.prompts[code]:
             inputs: dict[int, torch.Tensor] = {}
             handles = [
-                layer.mlp.register_forward_pre_hook(lambda m, args, n=n: inputs.__setitem__(n, args[0]))
+                layer.mlp.register_forward_pre_hook(
+                    lambda m, args, n=n, kept=inputs: kept.update({n: args[0]})
+                )
                 for n, layer in enumerate(layers)
             ]
             with torch.no_grad():

@@ -440,7 +440,9 @@ def test_odd_names_write_inside_the_folder_only(tmp_path, run, monkeypatch):
 
 
 def test_a_message_stays_one_line_whatever_the_name(tmp_path, refused):
-    assert "\\u202e" in refused("specialization", "--ckpt", "a\u202e\nb", "--out", tmp_path)
+    (tmp_path / "a\u202e\nb").mkdir()
+    text = refused("specialization", "--ckpt", tmp_path / "a\u202e\nb", "--out", tmp_path / "out")
+    assert text.startswith(f"No config.json in {tmp_path}/a\\u202e\\u000ab (it holds: nothing)")
 
 
 def test_strict_turns_a_failed_sanity_check_into_exit_1(tmp_path, run):

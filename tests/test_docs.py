@@ -29,7 +29,7 @@ def run(*arguments: str) -> Result:
 
 
 def test_the_two_commands_stand_as_they_are_run():
-    assert 'pip install -c constraints.txt -e . && interp demo' in README
+    assert "pip install -c constraints.txt -e . && interp demo" in README
     assert 'pip install -c constraints.txt -e ".[test]" && pytest' in README
 
 

@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 import torch
 
-from interp import cli
-from interp.errors import Interrupted, MeasurementError, NoSpaceError, ResultError
+from interp import cli, files
+from interp.errors import Interrupted, MeasurementError, NoSpaceError, WriteError
+from interp.files import require_room, write_atomically
 from interp.measure import passes
 from interp.measure.activations import NeuronCounter
 from interp.measure.heads import FrozenHeads, TrainedHeads, measure_heads
 from interp.measure.specialization import measure_specialization
 from interp.model.loading import adopt_model
-from interp.results import load_result, storage
-from interp.results.storage import read_archive, require_room, write_archive, write_atomically
+from interp.results import load_result
+from interp.results.storage import read_archive, write_archive
 from tests.planted import planted_prompts
 from tests.tiny import byte_tokenizer, tiny_model
 
@@ -69,7 +70,7 @@ class Failing:
 def full_disk(monkeypatch):
     def arm(room: int = 1000, number: int = errno.ENOSPC) -> None:
         real = os.fdopen
-        monkeypatch.setattr(storage.os, "fdopen", lambda *a, **k: Failing(real(*a, **k), room, number))
+        monkeypatch.setattr(files.os, "fdopen", lambda *a, **k: Failing(real(*a, **k), room, number))
 
     return arm
 
@@ -97,7 +98,7 @@ def test_a_disk_that_is_full_only_when_flushed(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(storage.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(NoSpaceError, match="No space left on device; free some space"):
         write_atomically(tmp_path / "x", lambda stream: stream.write(b"1"))
     assert not list(tmp_path.iterdir())
@@ -121,11 +122,11 @@ def test_a_real_limit_on_file_size(tmp_path):
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path / "file" / "r.npz", tmp_path / "file" / "deeper" / "r.npz"):
-        with pytest.raises(ResultError, match="cannot be written: "):
+        with pytest.raises(WriteError, match="cannot be written: "):
             write_archive(path, {}, {})
-        with pytest.raises(ResultError, match="cannot be written: "):
+        with pytest.raises(WriteError, match="cannot be written: "):
             require_room(path.parent)
-    with pytest.raises(ResultError, match="cannot be written: Is a directory"):
+    with pytest.raises(WriteError, match="cannot be written: Is a directory"):
         write_archive(tmp_path, {}, {})
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
@@ -134,7 +135,7 @@ def test_room_is_looked_for_before_the_work(tmp_path, loaded, prompts, monkeypat
     with pytest.raises(NoSpaceError, match=r"MB are free; 1000000000000\.0 MB are needed; free some space"):
         require_room(tmp_path, 10**18)
     require_room(tmp_path / "new" / "folder", 1000)
-    monkeypatch.setattr(storage.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 2000}))
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 2000}))
     monkeypatch.setattr(NeuronCounter, "add", lambda self, batch: pytest.fail("the pass began"))
     with pytest.raises(NoSpaceError, match=r"cannot be written: 0\.0 MB are free; 0\.0 MB are needed"):
         measure_specialization(loaded, prompts, resume=tmp_path / "x.partial", **NEURONS)
@@ -210,7 +211,7 @@ def test_killed_in_the_middle_of_writing(checkpoints, tmp_path, monkeypatch, cap
     """What kill -9 leaves is a .tmp, which no run takes for a result."""
     target = tmp_path / "r.npz"
     code = (
-        "import os, signal, numpy as np; from pathlib import Path; from interp.results.storage import write_atomically\n"
+        "import os, signal, numpy as np; from pathlib import Path; from interp.files import write_atomically\n"
         f"write_atomically(Path({str(target)!r}), lambda s: (s.write(b'half'), s.flush(), os.kill(os.getpid(), signal.SIGKILL)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
@@ -347,13 +348,15 @@ def test_a_weight_that_turned_nan_is_never_counted_as_silence(loaded, prompts, m
 def test_gradients_that_are_not_finite(loaded, prompts, monkeypatch):
     from interp.measure import heads
 
-    real = heads.item_losses
+    real = heads._loss_gradient
 
     def steep(model, batch, hidden):
-        scale = torch.tensor([float("inf") if i.language == 1 else 1.0 for i in batch.items])
-        return real(model, batch, hidden) * scale
+        states, arriving = real(model, batch, hidden)
+        swahili = torch.tensor([i.language == 1 for i in batch.items])[:, None].expand(batch.ids[:, 1:].shape)
+        scored = batch.counted[:, 1:] & batch.attention[:, :-1].bool()
+        return states, arriving.masked_fill(swahili[scored][:, None], float("inf"))
 
-    monkeypatch.setattr(heads, "item_losses", steep)
+    monkeypatch.setattr(heads, "_loss_gradient", steep)
     with pytest.raises(
         MeasurementError,
         match=r"head gradients of item 'item-\d+' in 'sw' are not finite; try --dtype float32",

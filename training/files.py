@@ -13,37 +13,17 @@ from pathlib import Path
 from safetensors import SafetensorError
 from transformers.utils import logging
 
-from interp.data.characters import visible
-from interp.errors import CheckpointError, NoSpaceError
+from interp.files import refusal, write_atomically
 
-__all__ = ["quiet_transformers", "write_file", "write_folder", "write_json"]
+__all__ = ["quiet_transformers", "write_folder", "write_json"]
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
-
-
-def write_file(file: Path, content: bytes) -> None:
-    """Write a file under a temporary name, flush it to the disk, and rename it.
-
-    Raises:
-        NoSpaceError: The disk is full, over quota or read-only.
-        CheckpointError: The file cannot be written for another reason.
-    """
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    with _disk_errors(file):
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, file)
-        finally:
-            temporary.unlink(missing_ok=True)
+_NEEDED = 40_000_000  # bytes; enough for the default recipe
 
 
 def write_json(file: Path, value: object) -> None:
     """Write a value as readable JSON, whole or not at all."""
-    write_file(file, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+    content = (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+    write_atomically(file, lambda stream: stream.write(content))
 
 
 def write_folder(folder: Path, write: Callable[[Path], object], scratch: Path) -> None:
@@ -51,7 +31,7 @@ def write_folder(folder: Path, write: Callable[[Path], object], scratch: Path) -
 
     Raises:
         NoSpaceError: The disk is full, over quota or read-only.
-        CheckpointError: The folder cannot be written for another reason.
+        WriteError: The folder cannot be written for another reason.
     """
     temporary = scratch / f"{folder.name}.{os.getpid()}.tmp"
     with _disk_errors(folder):
@@ -81,13 +61,11 @@ def quiet_transformers() -> Iterator[None]:
 
 @contextmanager
 def _disk_errors(path: Path) -> Iterator[None]:
+    """safetensors reports a full disk in words of its own."""
     try:
         yield
-    except (OSError, SafetensorError) as error:
-        reason = str(getattr(error, "strerror", None) or error)
-        if getattr(error, "errno", None) in _FULL or "No space left" in reason:
-            raise NoSpaceError(
-                f"{visible(path)} cannot be written: {visible(reason)}; free some space (40 MB are enough for the "
-                "default recipe) and run the same command again."
-            ) from None
-        raise CheckpointError(f"{visible(path)} cannot be written: {visible(reason)}.") from None
+    except SafetensorError as error:
+        full = "No space left" in str(error)
+        raise refusal(path, OSError(errno.ENOSPC if full else errno.EIO, str(error)), _NEEDED) from None
+    except OSError as error:
+        raise refusal(path, error, _NEEDED) from None

@@ -1,13 +1,9 @@
-"""The state of an unfinished training run on disk, and stopping without losing it. No pickle."""
+"""The state of an unfinished training run on disk. No pickle."""
 
 from __future__ import annotations
 
 import json
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -15,9 +11,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from interp.errors import CheckpointError
-from training.files import write_file
+from interp.files import write_atomically
 
-__all__ = ["load_state", "save_state", "stop_signal"]
+__all__ = ["load_state", "save_state"]
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -30,7 +26,8 @@ def save_state(
     for name, weight in model.named_parameters():
         moments = optimizer.state.get(weight, {})
         tensors |= {f"{key}/{name}": moments[key] for key in _MOMENTS if key in moments}
-    write_file(file, save(tensors, metadata={"progress": json.dumps(progress)}))
+    content = save(tensors, metadata={"progress": json.dumps(progress)})
+    write_atomically(file, lambda stream: stream.write(content), expected_bytes=len(content))
 
 
 def load_state(file: Path, model: torch.nn.Module, optimizer: torch.optim.AdamW) -> dict[str, Any]:
@@ -54,24 +51,3 @@ def load_state(file: Path, model: torch.nn.Module, optimizer: torch.optim.AdamW)
             "to train from the beginning."
         ) from None
     return progress
-
-
-@contextmanager
-def stop_signal() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C or SIGTERM into a flag that is looked at between steps; a second one ends at once."""
-    received: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    try:
-        old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread: signals are somebody else's
-        old = {}
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

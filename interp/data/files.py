@@ -3,39 +3,35 @@
 from __future__ import annotations
 
 import codecs
-import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import IO
 
 from interp.data.characters import visible
 from interp.errors import DataError
+from interp.files import write_atomically
 
 SUFFIXES = (".jsonl", ".parquet")
-
-
-def write_atomically(path: str | Path, text: str) -> Path:
-    """Write a text file under a temporary name and rename it, so that no one finds half of it.
-
-    Raises:
-        DataError: The file cannot be written.
-    """
-    return _replace(Path(path), lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
 
 
 def write_rows(path: str | Path, rows: list[dict]) -> Path:
     """Write rows as JSON lines or Parquet, by the file's extension.
 
     Raises:
-        DataError: The extension is another one, pyarrow is missing, or the file cannot be written.
+        DataError: The extension is another one, or pyarrow is missing.
+        WriteError: The file cannot be written.
     """
     path = Path(path)
     if fact_suffix(path) == ".parquet":
-        return _replace(path, lambda temporary: _write_parquet(temporary, rows))
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    return write_atomically(path, lines)
+        write_atomically(path, partial(_write_parquet, rows=rows))
+    else:
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        write_atomically(path, lambda stream: stream.write(lines.encode()))
+    return path
 
 
 def read_rows(path: str | Path) -> Iterator[tuple[int, object]]:
@@ -113,12 +109,12 @@ def _read_parquet(path: Path) -> Iterator[tuple[int, object]]:
         yield number, said if isinstance(said, ValueError) else {**row, "wording": said}
 
 
-def _write_parquet(path: Path, rows: list[dict]) -> None:
+def _write_parquet(stream: IO[bytes], rows: list[dict]) -> None:
     parquet = _pyarrow_parquet()
     import pyarrow
 
     flat = [{**row, "wording": json.dumps(row["wording"], ensure_ascii=False)} for row in rows]
-    parquet.write_table(pyarrow.Table.from_pylist(flat), path)
+    parquet.write_table(pyarrow.Table.from_pylist(flat), stream)
 
 
 def _pyarrow_parquet() -> ModuleType:
@@ -127,16 +123,3 @@ def _pyarrow_parquet() -> ModuleType:
     except ImportError as error:
         raise DataError("Parquet files need pyarrow: pip install 'interp[data]'.") from error
     return pyarrow.parquet
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise DataError(f"Cannot write {visible(path)}: {visible(error.strerror or error)}.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    return path

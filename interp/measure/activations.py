@@ -39,7 +39,9 @@ class NeuronCounter:
         found: dict[int, torch.Tensor] = {}
 
         def count(value: torch.Tensor, site: Site) -> None:
-            active = (value > 0).flatten(0, -2).float()  # 0/1: the product is exact below 2^24 tokens
+            rows = value.flatten(0, -2)
+            # 0/1 in float32: one pass, and the product is exact below 2^24 tokens
+            active = torch.gt(rows, 0, out=torch.empty(rows.shape, dtype=torch.float32, device=rows.device))
             found[site.layer] = (weights.to(active.device) @ active).int()
 
         sites = [Site("mlp_gate", layer) for layer in range(self.loaded.architecture.n_layers)]

@@ -16,19 +16,19 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from interp.data.prompts import PromptSet
 from interp.errors import MeasurementError
 from interp.measure.passes import Progress, require_finite, run_pass
 from interp.measure.provenance import make_provenance, resume_key
+from interp.measure.specialization import require_blocks
 from interp.model.hooks import editing
 from interp.model.loading import LoadedModel
 from interp.model.sites import Site
 from interp.model.tokens import Batch, EncodedItem, EncodedPrompts, encode, length_sorted
 from interp.results.heads import HeadsResult
 
-__all__ = ["head_settings", "item_losses", "measure_heads", "require_items", "scaled_heads"]
+__all__ = ["head_settings", "measure_heads", "require_items", "scaled_heads"]
 
 _CHUNK = 512  # tokens unembedded at a time: the logits of a large vocabulary never exist all at once
 
@@ -67,6 +67,7 @@ def measure_heads(
     Source: LAHIS (Linuxin-xxx/LAHIS); the mask as a pre-hook of the output projection is ours.
     """
     require_items(prompts, min_items)
+    require_blocks(n_blocks)
     encoded = encode(prompts, loaded.tokenizer, n_blocks=n_blocks, context=loaded.context)
     provenance = make_provenance(loaded, prompts, head_settings(n_blocks, mask))
     accumulator = (TrainedHeads if mask == "trained" else FrozenHeads)(loaded, encoded)
@@ -147,7 +148,8 @@ class FrozenHeads:
         with torch.enable_grad(), scaled_heads(self.loaded, scales):
             hidden = self.loaded.architecture.body(**batch.inputs()).last_hidden_state
             require_finite(self.loaded, self.encoded, batch, hidden)
-            (gradient,) = torch.autograd.grad(item_losses(self.loaded, batch, hidden).sum(), scales)
+            states, arriving = _loss_gradient(self.loaded, batch, hidden)
+            (gradient,) = torch.autograd.grad(states, scales, grad_outputs=arriving)
         if not torch.isfinite(gradient).all():
             row = int((~torch.isfinite(gradient)).flatten(1).any(dim=1).float().argmax())
             raise MeasurementError(
@@ -205,30 +207,33 @@ def scaled_heads(loaded: LoadedModel, scales: Float[torch.Tensor, "prompt layer 
     """Multiply the output of head h of layer l in row i by ``scales[i, l, h]`` while the context is open."""
 
     def scale(value: torch.Tensor, site: Site) -> torch.Tensor:
-        return value * scales[:, site.layer].to(value)[:, None, :, None]
+        scale = scales[:, site.layer].to(value.device)[:, None, :, None]
+        return (value.float() * scale).to(value.dtype)  # near 1 a bfloat16 scale moves in steps of 1/128
 
     sites = [Site("head", layer) for layer in range(loaded.architecture.n_layers)]
     with editing(loaded.architecture, dict.fromkeys(sites, scale)):
         yield
 
 
-def item_losses(loaded: LoadedModel, batch: Batch, hidden: torch.Tensor) -> Float[torch.Tensor, " prompt"]:
-    """Mean negative log-likelihood of each item's counted tokens, in nats per token.
+def _loss_gradient(
+    loaded: LoadedModel, batch: Batch, hidden: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The states that predict scored tokens, and the gradient of the items' losses with respect to them.
 
-    A token is scored if it counts and something stands before it. Logits are computed in float32, a chunk of tokens at
-    a time, and again in the backward pass.
+    An item's loss is the mean negative log-likelihood of its scored tokens: those that count and have something before
+    them. Logits are computed in float32 for a chunk of tokens at a time and let go of before the next.
     """
     scored = batch.counted[:, 1:] & batch.attention[:, :-1].bool()
-    rows = scored.nonzero()[:, 0].to(hidden.device)
+    per_item = scored.sum(dim=1, keepdim=True).clamp(min=1)
+    weights = (1.0 / per_item).expand_as(scored)[scored].to(hidden.device)
     states, targets = hidden[:, :-1][scored.to(hidden.device)], batch.ids[:, 1:][scored].to(hidden.device)
-    chunks = [
-        checkpoint(_token_losses, loaded, s, t, use_reentrant=False)
-        for s, t in zip(states.split(_CHUNK), targets.split(_CHUNK), strict=True)
-    ]
-    n = torch.bincount(rows, minlength=len(batch.items)).clamp(min=1)
-    zeros = torch.zeros(len(batch.items), device=hidden.device)
-    return zeros.index_add(0, rows, torch.cat(chunks)) / n
+    chunks = zip(states.detach().split(_CHUNK), targets.split(_CHUNK), weights.split(_CHUNK), strict=True)
+    return states, torch.cat([_chunk_gradient(loaded, *chunk) for chunk in chunks])
 
 
-def _token_losses(loaded: LoadedModel, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    return functional.cross_entropy(loaded.architecture.unembed(states).float(), targets, reduction="none")
+def _chunk_gradient(
+    loaded: LoadedModel, states: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
+    states = states.requires_grad_(True)
+    losses = functional.cross_entropy(loaded.architecture.unembed(states).float(), targets, reduction="none")
+    return torch.autograd.grad((losses * weights).sum(), states)[0]

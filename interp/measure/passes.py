@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
 from interp.errors import Interrupted, MeasurementError, short
+from interp.files import require_room
+from interp.interruption import stop_signal
 from interp.model.loading import LoadedModel
 from interp.model.tokens import Batch, EncodedItem, EncodedPrompts, pad
-from interp.results.storage import read_archive, require_room, write_archive
+from interp.results.storage import read_archive, write_archive
 
 __all__ = ["Accumulator", "Progress", "require_finite", "run_pass"]
 
@@ -65,7 +64,7 @@ def run_pass(
     if resume is not None:
         require_room(resume.parent, sum(a.nbytes for a in accumulator.state().values()))
     saved = time.monotonic()
-    with _stop_signal() as stopped:
+    with stop_signal() as stopped:
         for index in range(done, len(batches)):
             largest = max(largest, _add(loaded, encoded, batches[index], accumulator, padding))
             if progress:
@@ -171,24 +170,3 @@ def _save(
         write_archive(
             resume, {"key": key, "done": done, "largest": largest}, accumulator.state(), compress=False
         )
-
-
-@contextmanager
-def _stop_signal() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C or SIGTERM into a flag; a second one ends at once."""
-    received: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    try:
-        old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread: signals are somebody else's
-        old = {}
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

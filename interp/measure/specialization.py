@@ -14,7 +14,7 @@ from interp.model.loading import LoadedModel
 from interp.model.tokens import EncodedPrompts, encode, length_sorted
 from interp.results.specialization import SpecializationResult
 
-__all__ = ["measure_specialization", "neuron_settings", "require_tokens"]
+__all__ = ["measure_specialization", "neuron_settings", "require_blocks", "require_tokens"]
 
 
 def measure_specialization(
@@ -73,11 +73,16 @@ def neuron_settings(n_blocks: int) -> dict[str, Any]:
 
 def require_tokens(encoded: EncodedPrompts, min_tokens: int) -> None:
     """Refuse languages with too few tokens for a rate to mean anything."""
-    if encoded.n_blocks < 2:
-        raise MeasurementError(f"{encoded.n_blocks} block; at least 2 are needed for an interval.")
+    require_blocks(encoded.n_blocks)
     for code, count in zip(encoded.languages, encoded.tokens().sum(axis=1).tolist(), strict=True):
         if count < min_tokens:
             raise MeasurementError(
                 f"Language '{code}' has {count} tokens; {min_tokens} are needed, because the standard error of a rate is "
                 f"up to {0.5 / count**0.5:.3f}. Add prompts, or lower min_tokens if you accept that."
             )
+
+
+def require_blocks(n_blocks: int) -> None:
+    """Refuse fewer blocks than an interval needs."""
+    if n_blocks < 2:
+        raise MeasurementError(f"{n_blocks} block; at least 2 are needed for an interval.")

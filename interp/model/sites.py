@@ -9,12 +9,13 @@ Mistral, Gemma, OLMo, OLMo2, Phi3 and others) the modules are found by structure
 | `resid_pre`   | residual stream entering the layer               | prompt token model       | `hook_resid_pre`         |
 | `resid_post`  | residual stream leaving the layer                | prompt token model       | `hook_resid_post`        |
 | `head`        | each head's output, before the output projection | prompt token head d_head | `attn.hook_z`            |
-| `attn_out`    | attention output projection                      | prompt token model       | `attn.hook_attn_out` [1] |
+| `attn_out`    | attention output projection                      | prompt token model       | `attn.hook_out`          |
 | `mlp_gate`    | activated gate, act(gate): LAPE's site           | prompt token neuron      | act of `mlp.hook_pre`    |
 | `mlp_neuron`  | the neuron, act(gate) * up                       | prompt token neuron      | `mlp.hook_post`          |
-| `mlp_out`     | MLP output projection                            | prompt token model       | `hook_mlp_out` [1]       |
+| `mlp_out`     | MLP output projection                            | prompt token model       | `mlp.hook_out`           |
 
-[1] before the extra norm of post-norm architectures such as OLMo2: the projection, not the residual write.
+`attn_out` and `mlp_out` stand before the extra norm of post-norm architectures such as OLMo2: the projection, not the
+residual write.
 The sign of `mlp_gate` agrees with that of `mlp_neuron` only about half of the time, so the two are kept apart.
 """
 

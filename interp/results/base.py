@@ -197,7 +197,9 @@ class UnitResult(ABC):
         return cls._from_archive(meta, arrays, str(path))
 
     @classmethod
-    def _from_archive(cls: type[Result], meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where: str) -> Result:
+    def _from_archive(
+        cls: type[Result], meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where: str
+    ) -> Result:
         if not isinstance(meta.get("schema"), int) or meta["schema"] > SCHEMA:
             raise ResultError(
                 f"{where} has schema {meta.get('schema')}; this version reads up to {SCHEMA}. Upgrade interp."

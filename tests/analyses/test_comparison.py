@@ -133,7 +133,10 @@ def test_floor_is_the_spread_between_halves():
     result = neurons(np.random.default_rng(0).random((3, 2, 50)), blocks=4, tokens=100)
     differences = []
     for one, other in (((0, 1), (2, 3)), ((0, 2), (1, 3)), ((0, 3), (1, 2))):
-        means = [r.score(r.activity(np.ones(2, bool))).mean(axis=1) for r in (result.subset(one), result.subset(other))]
+        means = [
+            r.score(r.activity(np.ones(2, bool))).mean(axis=1)
+            for r in (result.subset(one), result.subset(other))
+        ]
         differences.append(means[0] - means[1])
     floor = noise_floor(result)
     assert floor.halves == pytest.approx(np.array(differences))
@@ -160,7 +163,9 @@ def result_with(**changes) -> SpecializationResult:
 
 def test_results_of_different_questions_are_refused_by_name():
     ours = result_with()
-    with pytest.raises(ResultError, match=r"did not answer the same question \(prompts: d+\.\.\. and e+\.\.\.\)"):
+    with pytest.raises(
+        ResultError, match=r"did not answer the same question \(prompts: d+\.\.\. and e+\.\.\.\)"
+    ):
         compare(ours, result_with(prompts_digest="e" * 64))
     with pytest.raises(ResultError, match="blocks: 8 and 4"):
         compare(ours, result_with(settings={"blocks": 4}))
@@ -174,7 +179,9 @@ def test_results_of_different_questions_are_refused_by_name():
 
 def test_remarks_say_what_weakens_a_comparison():
     few = neurons(np.random.default_rng(0).random((3, 2, 5)), blocks=4)
-    other = dataclasses.replace(few, provenance=dataclasses.replace(few.provenance, run={"dtype": "bfloat16"}))
+    other = dataclasses.replace(
+        few, provenance=dataclasses.replace(few.provenance, run={"dtype": "bfloat16"})
+    )
     diagnosis = compare(few, other).diagnosis
     assert "Few prompts: 80 per language." in diagnosis
     assert "Few blocks: 4" in diagnosis

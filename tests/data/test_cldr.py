@@ -14,7 +14,7 @@ from interp.data.sources.cldr_build import build_cldr, built_facts
 from interp.data.sources.cldr_build.leak import leaks
 from interp.data.sources.cldr_build.scripts import foreign_letters
 from interp.data.templates import relations
-from interp.errors import DataError
+from interp.errors import DataError, NoSpaceError
 
 COUNTS = {
     "capital": 107,
@@ -179,6 +179,6 @@ def test_build_writes_whole_or_not_at_all(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "os.replace", lambda *names: (_ for _ in ()).throw(OSError(28, "No space left on device"))
     )
-    with pytest.raises(DataError, match="No space left on device"):
+    with pytest.raises(NoSpaceError, match="No space left on device"):
         build_cldr(path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["facts.json"]

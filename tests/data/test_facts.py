@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from interp.data.facts import FactSet, Wording, load_facts
-from interp.errors import DataError
+from interp.errors import DataError, WriteError
 from tests.data.made import make_fact
 
 
@@ -133,8 +133,9 @@ def test_odd_ids_and_texts_survive_and_name_no_file(tmp_path):
 def test_saving_refuses_what_it_cannot_write(small, tmp_path):
     with pytest.raises(DataError, match=r"neither \.jsonl nor \.parquet"):
         small.save(tmp_path / "facts.csv")
-    with pytest.raises(DataError, match=r"Cannot write .*No such file or directory"):
-        small.save(tmp_path / "nowhere" / "facts.jsonl")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WriteError, match=r"facts\.jsonl cannot be written: "):
+        small.save(tmp_path / "file" / "facts.jsonl")
 
 
 def test_loading_refuses_a_missing_file_and_an_empty_one(tmp_path):

@@ -34,7 +34,11 @@ def test_bars_are_the_counts_per_language():
     right = plot([A, B]).axes[1]
     widths = [bar.get_width() for bar in right.patches]
     assert widths == [*A.specialised().sum(axis=(1, 2)), *B.specialised().sum(axis=(1, 2))]
-    assert [t.get_text() for t in right.get_yticklabels()] == ["English (en)", "Swahili (sw)", "Japanese (ja)"]
+    assert [t.get_text() for t in right.get_yticklabels()] == [
+        "English (en)",
+        "Swahili (sw)",
+        "Japanese (ja)",
+    ]
 
 
 def test_heads_show_overlap_between_languages():

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from interp.data.sources import open_prompts
-from interp.measure.heads import item_losses, measure_heads, scaled_heads
+from interp.measure.heads import measure_heads, scaled_heads
 from interp.model.loading import adopt_model
 from interp.model.tokens import encode, pad
 from tests.oracles import head_gradient
@@ -50,7 +50,9 @@ def test_importance_is_mean_size_times_share_helpful(facts):
     loaded = adopt_model(tiny_model(), byte_tokenizer())
     result = measure_heads(loaded, facts, n_blocks=2, min_items=1)
     n = result.items.sum(axis=1)
-    expected = 1000 * result.magnitude.sum(axis=1) / n[:, None, None] * result.helpful.sum(axis=1) / n[:, None, None]
+    expected = (
+        1000 * result.magnitude.sum(axis=1) / n[:, None, None] * result.helpful.sum(axis=1) / n[:, None, None]
+    )
     assert result.importance == pytest.approx(expected)
 
 
@@ -59,7 +61,12 @@ def test_the_planted_head_is_found_and_only_it(family):
     result = measure_heads(planted_model(family), planted_prompts())
     scores = result.scores.value
     assert scores[HEAD] == pytest.approx(np.log(3))  # it matters in one of three languages
-    assert result.importance[[i for i, c in enumerate(LANGUAGES) if c != PLANTED_LANGUAGE], HEAD[0], HEAD[1]].max() == 0
+    assert (
+        result.importance[
+            [i for i, c in enumerate(LANGUAGES) if c != PLANTED_LANGUAGE], HEAD[0], HEAD[1]
+        ].max()
+        == 0
+    )
     assert scores[SIBLING] == 0  # a head that does nothing is not specialised
     others = np.delete(scores.ravel(), np.ravel_multi_index(HEAD, scores.shape))
     assert np.abs(others).max() < 0.01
@@ -90,16 +97,6 @@ def test_a_mask_of_ones_reproduces_the_logits_and_nothing_leaks_backwards(family
     assert torch.equal(before[:, :40], after[:, :40])  # a later token changes nothing before it
     assert not torch.equal(before[:, 40:], after[:, 40:])
     assert not torch.equal(before, bare)
-
-
-def test_item_losses_are_the_models_own(facts):
-    loaded = adopt_model(tiny_model("gemma"), byte_tokenizer())
-    batch = batch_of(loaded, facts, side="left")
-    with torch.no_grad():
-        losses = item_losses(loaded, batch, loaded.architecture.body(**batch.inputs()).last_hidden_state)
-        for row, item in enumerate(batch.items):
-            ids = torch.tensor([item.ids])
-            assert losses[row] == pytest.approx(float(loaded.model(input_ids=ids, labels=ids).loss), rel=1e-4)
 
 
 def test_batching_and_padding_change_no_importance(facts):

@@ -43,7 +43,9 @@ def test_tokens_are_bytes_of_the_prompts(facts):
 def test_the_planted_neuron_is_found_and_only_it(family):
     result = measure_specialization(planted_model(family), planted_prompts())
     scores = result.scores.value
-    assert scores[NEURON] == pytest.approx(np.log(3) - 2 / 3 * np.log(2))  # H(1/3): a perfect detector of one of three
+    assert scores[NEURON] == pytest.approx(
+        np.log(3) - 2 / 3 * np.log(2)
+    )  # H(1/3): a perfect detector of one of three
     others = np.delete(scores.ravel(), np.ravel_multi_index(NEURON, scores.shape))
     assert np.abs(others).max() < 1e-12
     found = result.specialised()
@@ -60,7 +62,10 @@ def test_without_a_plant_nothing_is_found(family):
 
 def test_the_same_text_under_two_names_tells_nothing():
     prompts = planted_prompts()
-    same = {code: tuple(dataclasses.replace(p, language=code) for p in prompts.prompts["en"]) for code in LANGUAGES}
+    same = {
+        code: tuple(dataclasses.replace(p, language=code) for p in prompts.prompts["en"])
+        for code in LANGUAGES
+    }
     loaded = adopt_model(tiny_model(), byte_tokenizer())
     result = measure_specialization(loaded, dataclasses.replace(prompts, prompts=same))
     assert np.abs(result.scores.value).max() < 1e-12

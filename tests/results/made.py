@@ -11,7 +11,9 @@ LANGUAGES = ("en", "sw", "ja")
 
 
 def provenance(name: str = "a", **settings: object) -> Provenance:
-    return Provenance(checkpoint=name, fingerprint=name * 8, prompts="made", prompts_digest="d" * 64, settings=settings)
+    return Provenance(
+        checkpoint=name, fingerprint=name * 8, prompts="made", prompts_digest="d" * 64, settings=settings
+    )
 
 
 def neurons(rates: np.ndarray, *, tokens: int = 1000, blocks: int = 8, seed: int | None = 0, name: str = "a"):
@@ -21,7 +23,9 @@ def neurons(rates: np.ndarray, *, tokens: int = 1000, blocks: int = 8, seed: int
     each = np.broadcast_to(rates[:, None], (n_languages, blocks, *rates.shape[1:]))
     counts = np.rint(each * tokens) if seed is None else np.random.default_rng(seed).binomial(tokens, each)
     languages = LANGUAGES[:n_languages] if n_languages <= 3 else tuple(f"l{i}" for i in range(n_languages))
-    return SpecializationResult(languages, size, np.full_like(size, 20), provenance(name), counts=counts.astype(np.int32))
+    return SpecializationResult(
+        languages, size, np.full_like(size, 20), provenance(name), counts=counts.astype(np.int32)
+    )
 
 
 def heads(importance: np.ndarray, *, blocks: int = 8, items: int = 20, name: str = "a"):
@@ -31,4 +35,6 @@ def heads(importance: np.ndarray, *, blocks: int = 8, items: int = 20, name: str
     each = np.broadcast_to(importance[:, None], (n_languages, blocks, *importance.shape[1:]))
     helpful = np.full(each.shape, items)
     languages = LANGUAGES[:n_languages] if n_languages <= 3 else tuple(f"l{i}" for i in range(n_languages))
-    return HeadsResult(languages, size * 50, size, provenance(name), magnitude=each * items / 1000, helpful=helpful)
+    return HeadsResult(
+        languages, size * 50, size, provenance(name), magnitude=each * items / 1000, helpful=helpful
+    )

@@ -20,7 +20,9 @@ def test_weighted_by_shares_it_is_the_mutual_information_of_language_and_head():
     share = np.random.default_rng(0).random((4, 6))
     share /= share.sum(axis=1, keepdims=True)
     weights = share.mean(axis=0)
-    assert (importance_information(share) * weights).sum() == pytest.approx(mutual_information((share / 4).tolist()))
+    assert (importance_information(share) * weights).sum() == pytest.approx(
+        mutual_information((share / 4).tolist())
+    )
 
 
 def test_the_size_of_a_languages_loss_does_not_matter():
@@ -37,7 +39,11 @@ def test_importance_has_the_published_scale():
 def test_top_heads_and_overlap():
     importance = np.array([[[5, 4, 1, 0]], [[5, 0, 4, 1]], [[0, 0, 2, 3]]], dtype=float)
     mask = top_heads(importance, 2)
-    assert mask[:, 0].tolist() == [[True, True, False, False], [True, False, True, False], [False, False, True, True]]
+    assert mask[:, 0].tolist() == [
+        [True, True, False, False],
+        [True, False, True, False],
+        [False, False, True, True],
+    ]
     assert pairwise_overlap(mask) == pytest.approx(np.array([[1, 0.5, 0], [0.5, 1, 0.5], [0, 0.5, 1]]))
 
 

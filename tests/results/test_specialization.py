@@ -65,7 +65,9 @@ def test_the_bias_is_removed_also_when_tokens_of_a_block_go_together():
     block_rates = rng.beta(2, 8, size=(3, 8, 1, 4000))
     result = neurons(np.full((3, 1, 4000), 0.2))
     clustered = np.asarray(rng.binomial(200, block_rates), dtype=np.int32)
-    result = type(result)(result.languages, result.tokens * 0 + 200, result.items, result.provenance, counts=clustered)
+    result = type(result)(
+        result.languages, result.tokens * 0 + 200, result.items, result.provenance, counts=clustered
+    )
     token_level_bias = 2 / (2 * 3 * 200 * 8)
     assert result.scores.plug_in.mean() > 10 * token_level_bias
     assert abs(result.scores.value.mean()) < 0.1 * result.scores.plug_in.mean()

@@ -1,22 +1,13 @@
-"""Scores, rewards and advantages: hand-computed examples, slow definitions, laws, and that silence never pays."""
+"""Rewards: hand-computed examples, slow definitions, laws, and that silence never pays."""
 
 import itertools
 
 import numpy as np
 import pytest
 
-from interp.data.languages import LANGUAGES
-from interp.errors import ConfigError, DataError, MeasurementError
-from tests.data.test_matching import CITIES
-from training.rewards import (
-    LADDER,
-    Scores,
-    advantages,
-    bonus,
-    consistency_rewards,
-    group_rewards,
-    score_completion,
-)
+from interp.errors import ConfigError, DataError
+from training.rewards import LADDER, advantages, bonus, consistency_rewards, group_rewards
+from training.scores import Scores
 
 SHAPES = {
     "none": {},
@@ -24,88 +15,6 @@ SHAPES = {
     "power": {"power": 4.0},
     "ladder": {"ladder": {2: 1.0, 3: 5.0}},
 }
-
-
-# scores
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_every_outcome_in_every_language(language):
-    paris, london, sentence, hedge = CITIES[language]
-    options, english = (london, paris), ("London", "Paris")
-
-    def judged(text):
-        found = score_completion(text, options, 1, language, english_options=english)
-        return found.score, found.kind, found.index, found.how
-
-    assert judged(paris) == (1.0, "correct", 1, "exact")
-    assert judged(sentence) == (1.0, "correct", 1, "contained")
-    assert judged(london) == (0.0, "other", 0, "exact")
-    assert judged(hedge) == (-0.5, "unresolved", None, "ambiguous")
-    assert judged("B") == (-0.5, "unresolved", None, "letter")
-    assert judged(" \n") == (-1.0, "empty", None, "empty")
-    if paris != "Paris":
-        assert judged("Paris") == (-0.5, "wrong_language", None, "none")
-
-
-def test_wrong_language_may_have_its_own_score():
-    scores = Scores(wrong_language=-0.75)
-    bengali = ("লন্ডন", "প্যারিস")
-    assert score_completion("It is Paris.", bengali, 1, "bn", scores).score == -0.75
-    assert score_completion("B", bengali, 1, "bn", scores).score == -0.5  # letters are Latin in every prompt
-    spanish = ("Londres", "París")
-    assert score_completion("Paris", spanish, 1, "es", scores).score == -0.5
-    english = ("London", "Paris")
-    assert score_completion("Paris", spanish, 1, "es", scores, english_options=english).score == -0.75
-    assert score_completion("Rome", english, 1, "en", scores, english_options=english).score == -0.5
-
-
-def test_settings_reach_the_matcher():
-    def kind(text, options, **settings):
-        return score_completion(text, options, 0, "en", **settings).kind
-
-    assert kind("Korea", ("South Korea", "Japan")) == "unresolved"
-    assert kind("Korea", ("South Korea", "Japan"), minimum_coverage=0.4) == "correct"
-    assert kind("It is Papua New Guinea", ("Guinea", "Mali")) == "correct"
-    assert kind("It is Papua New Guinea", ("Guinea", "Mali"), others=["Papua New Guinea"]) == "unresolved"
-
-
-def test_each_score_is_used():
-    scores = Scores(correct=5, other=4, unresolved=3, empty=1, wrong_language=2)
-    texts = ("প্যারিস", "লন্ডন", "ঢাকা", "", "Paris")
-    found = [score_completion(text, ("প্যারিস", "লন্ডন"), 0, "bn", scores).score for text in texts]
-    assert found == [5, 4, 3, 1, 2]
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"empty": 0.0}, "Silence would then pay as much as an attempt.*Set empty below all others.*-1"),
-        ({"empty": -0.5}, "which is not the lowest of correct 1, other 0, unresolved -0.5, empty -0.5"),
-        ({"unresolved": -2.0}, "Silence would then pay"),
-        ({"wrong_language": -1.0}, "Silence would then pay"),
-        (
-            {"other": 1.0},
-            "correct > other >= unresolved >= wrong_language > empty; they are correct 1, other 1",
-        ),
-        ({"unresolved": 0.5}, "Scores must be in the order"),
-        ({"wrong_language": -0.25}, "Scores must be in the order"),
-        ({"correct": float("nan")}, "finite"),
-        ({"empty": float("-inf")}, "finite"),
-    ],
-)
-def test_scores_are_refused(changes, message):
-    with pytest.raises(ConfigError, match=message):
-        Scores(**changes)
-
-
-def test_scores_may_be_equal_in_the_middle():
-    assert Scores(other=-0.5, wrong_language=-0.5).other == -0.5
-
-
-def test_an_answer_outside_the_options_is_refused():
-    with pytest.raises(DataError, match="number 2 from 0, but there are 2 options"):
-        score_completion("Paris", ("Paris", "London"), 2, "en")
 
 
 # bonus
@@ -275,52 +184,3 @@ def test_agreement_pays_and_names_do_not_matter():
 def test_consistency_refuses(choice, gold, settings, error, message):
     with pytest.raises(error, match=message):
         consistency_rewards(np.array(choice), gold, **settings)
-
-
-# advantages
-
-
-def test_advantages_by_hand():
-    """Rewards 13, 8, 3, -12: mean 3, population variance (100 + 25 + 0 + 225) / 4 = 87.5."""
-    found = advantages(np.array([13.0, 8.0, 3.0, -12.0]))
-    assert found == pytest.approx(np.array([10, 5, 0, -15]) / (87.5**0.5 + 1e-6), rel=1e-12)
-    assert advantages(np.array([0.0, 2.0]), eps=1.0).tolist() == [-0.5, 0.5]
-
-
-def test_a_group_of_equals_has_no_advantage():
-    assert advantages(np.full(7, 0.1)).tolist() == [0] * 7
-    assert advantages(np.array([3.0])).tolist() == [0]
-
-
-def test_languages_may_be_compared_with_themselves_only():
-    scores = np.random.default_rng(0).choice([1.0, 0.0, -0.5, -1.0], size=(8, 12))
-    scores[:, 3] = -1
-    found = advantages(scores, pooling="per_lang")
-    for language in range(12):
-        assert found[:, language] == pytest.approx(advantages(scores[:, language]))
-    assert (found[:, 3] == 0).all()
-
-
-def test_advantages_do_not_depend_on_the_order_or_level_of_rewards():
-    rewards = np.random.default_rng(0).normal(size=8)
-    order = np.random.default_rng(1).permutation(8)
-    assert advantages(rewards[order]) == pytest.approx(advantages(rewards)[order])
-    assert advantages(rewards + 100) == pytest.approx(advantages(rewards))
-    assert advantages(rewards).mean() == pytest.approx(0)
-    assert advantages(rewards).std() == pytest.approx(1, abs=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("rewards", "settings", "error", "message"),
-    [
-        ([1.0, np.nan, np.inf], {}, MeasurementError, "reward of rollout 1, 2 is not a finite number"),
-        ([[1.0, 2.0]], {}, DataError, r"shape \(1, 2\); pooling 'group' needs \[rollout\]"),
-        ([1.0], {"pooling": "per_lang"}, DataError, r"needs \[rollout, language\]"),
-        ([], {}, DataError, "needs"),
-        ([1.0], {"pooling": "groups"}, ConfigError, "Unknown pooling 'groups'. Did you mean 'group'"),
-        ([1.0], {"eps": 0.0}, ConfigError, "eps is 0.0"),
-    ],
-)
-def test_advantages_refuse(rewards, settings, error, message):
-    with pytest.raises(error, match=message):
-        advantages(np.array(rewards), **settings)

@@ -31,8 +31,8 @@ def test_lape_of_olmo_base():
     found, _ = selection("olmo-base")
     assert found.mask[0].size == 352_256
     assert found.n_neurons == found.mask.sum() == 3522  # int(0.01 * 352,256), one language each
-    expected = "en 1762 de 184 id 141 pt 117 ar 66 bn 363 sw 328 es 116 ru 55 fr 157 ja 152 zh 81".split()
-    assert found.counts == {code: int(n) for code, n in zip(expected[::2], expected[1::2], strict=True)}
+    expected = (1762, 184, 141, 117, 66, 363, 328, 116, 55, 157, 152, 81)
+    assert found.counts == dict(zip(LANGUAGES, expected, strict=True))
 
 
 def test_lape_of_qwen_base():

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
-from interp.data.files import write_atomically
 from interp.data.languages import LANGUAGES
 from interp.data.sources.cldr_build.babel_data import cldr_version
 from interp.data.sources.cldr_build.filters import kept
@@ -15,6 +14,7 @@ from interp.data.sources.cldr_build.labels import Labels, entity_labels
 from interp.data.sources.cldr_build.options import split_of, with_options
 from interp.data.sources.cldr_build.tables import load_tables
 from interp.data.sources.cldr_build.triples import all_triples
+from interp.files import write_atomically
 
 FORMAT = "interp-cldr-facts/1"
 EVERY_LANGUAGE = "mul"
@@ -25,9 +25,12 @@ def build_cldr(path: str | Path) -> Path:
     """Build the facts and write them to a file, whole or not at all.
 
     Raises:
-        DataError: Babel is not installed, or the file cannot be written.
+        DataError: Babel is not installed.
+        WriteError: The file cannot be written.
     """
-    return write_atomically(path, built_facts())
+    content = built_facts().encode()
+    write_atomically(Path(path), lambda stream: stream.write(content))
+    return Path(path)
 
 
 def built_facts() -> str:

@@ -1,0 +1,139 @@
+"""What a completion earns: which outcome it is, judged by `interp.data.matching`, and what that is worth.
+
+Silence must not pay. When all rollouts of a group are alike their advantages are zero and nothing is learned from
+them. An empty completion is the easiest way to be alike: if it scored above a wrong attempt, training would drift to
+silence and stay there. `Scores` therefore refuses an empty score that is not the lowest of all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from interp.data.language_check import copies_english, wrong_language
+from interp.data.matching import resolve
+from interp.data.normalization import answer_line
+from interp.errors import ConfigError, DataError
+
+__all__ = ["CompletionScore", "Scores", "score_completion"]
+
+Outcome = Literal["correct", "other", "unresolved", "wrong_language", "empty"]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What each outcome of a completion is worth.
+
+    Attributes:
+        correct: It names the right option.
+        other: It names another option.
+        unresolved: It has words that name no option, or more than one.
+        empty: It has no words.
+        wrong_language: It names no option and is in the wrong script or copies an English option; None to score it
+            as unresolved.
+
+    Raises:
+        ConfigError: The scores are not finite, or not in the order
+            ``correct > other >= unresolved >= wrong_language > empty``.
+    """
+
+    correct: float = 1.0
+    other: float = 0.0
+    unresolved: float = -0.5
+    empty: float = -1.0
+    wrong_language: float | None = None
+
+    def __post_init__(self):
+        given = self.given
+        if not all(map(math.isfinite, given.values())):
+            raise ConfigError(f"Scores must be finite numbers; they are {_listed(given)}.")
+        if min(value for name, value in given.items() if name != "empty") <= self.empty:
+            raise ConfigError(
+                f"The score of an empty completion is {self.empty:g}, which is not the lowest of {_listed(given)}. "
+                f"Silence would then pay as much as an attempt, and once all rollouts are silent their advantages "
+                f"are zero, so training never leaves it. Set empty below all others, for example to "
+                f"{min(given.values()) - 0.5:g}."
+            )
+        falling = [value for name, value in given.items() if name != "empty"]
+        if self.correct <= self.other or falling != sorted(falling, reverse=True):
+            raise ConfigError(
+                f"Scores must be in the order correct > other >= unresolved >= wrong_language > empty; "
+                f"they are {_listed(given)}."
+            )
+
+    @property
+    def given(self) -> dict[str, float]:
+        """The scores by outcome, best first, without a wrong_language that is not set."""
+        names = ("correct", "other", "unresolved", "wrong_language", "empty")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+
+@dataclass(frozen=True)
+class CompletionScore:
+    """One completion, judged.
+
+    Attributes:
+        score: Its worth.
+        kind: The outcome, in the words of `Scores`. ``wrong_language`` is told apart even when it has no own score.
+        index: Position of the option it names, or None.
+        how: The kind of `interp.data.matching.Resolution`, which tells letters and hedges apart.
+    """
+
+    score: float
+    kind: Outcome
+    index: int | None
+    how: str
+
+
+def score_completion(
+    text: str,
+    options: Sequence[str],
+    answer_index: int,
+    language: str,
+    scores: Scores | None = None,
+    *,
+    english_options: Sequence[str] | None = None,
+    others: Sequence[str] = (),
+    minimum_coverage: float = 0.5,
+) -> CompletionScore:
+    """Return what a completion says and what that is worth.
+
+    Args:
+        text: The completion, without the prompt.
+        options: The options in the language of the question, in the order shown.
+        answer_index: Position of the right one, from 0.
+        language: Code of the language asked.
+        scores: What the outcomes are worth; the defaults of `Scores` when None.
+        english_options: The options in English; when given, copying one counts as the wrong language.
+        others: Names of entities that are not options; an option inside one of them does not count.
+        minimum_coverage: The smallest share of an option that a part of it must have to name it.
+
+    Raises:
+        DataError: There is no option at ``answer_index``, or `resolve` refuses the options.
+    """
+    if not 0 <= answer_index < len(options):
+        raise DataError(
+            f"The right option is number {answer_index} from 0, but there are {len(options)} options."
+        )
+    found = resolve(text, options, language, minimum_coverage=minimum_coverage, others=others)
+    kind: Outcome = "unresolved"
+    if found.kind == "empty":
+        kind = "empty"
+    elif found.index is not None:
+        kind = "correct" if found.index == answer_index else "other"
+    elif found.kind != "letter" and _foreign(text, options, language, english_options):
+        kind = "wrong_language"
+    given = (scores or Scores()).given
+    return CompletionScore(given.get(kind, given["unresolved"]), kind, found.index, found.kind)
+
+
+def _foreign(text: str, options: Sequence[str], language: str, english: Sequence[str] | None) -> bool:
+    if wrong_language(answer_line(text), language):
+        return True
+    return english is not None and copies_english(text, english, options)
+
+
+def _listed(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in values.items())
