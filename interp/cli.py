@@ -171,6 +171,8 @@ def _specialization(config: SpecializationConfig) -> None:
     print_study(study, _console())
     files = [*study.files, *(_draw(study, config.out) if config.figure else [])]
     _say_files(files)
+    if leftovers := sorted(config.out.glob(".*.tmp")):
+        print(f"Ignored: {len(leftovers)} unfinished files of runs that were killed, such as {leftovers[0]}")
     doubts = study.sanity()
     print_doubts(doubts, _console())
     if doubts and config.strict:

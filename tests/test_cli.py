@@ -237,6 +237,16 @@ def test_one_more_checkpoint_joins_a_folder(measured, checkpoints, tmp_path, run
     assert opened == [str(checkpoints["qwen2"])]
 
 
+def test_what_a_killed_run_left_is_ignored_and_reported(checkpoints, measured, tmp_path, run):
+    for file in measured[0].glob("*.npz"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / ".llama.neurons.npz.x1.tmp").write_bytes(b"half")
+    code, out, _ = run(*study(checkpoints, tmp_path))
+    assert code == 0
+    assert "Ignored: 1 unfinished files of runs that were killed, such as" in out
+    assert ".llama.neurons.npz.x1.tmp" in out
+
+
 def test_the_file_that_a_damaged_result_is_in_is_named(checkpoints, measured, tmp_path, refused):
     for file in measured[0].glob("*.npz"):
         (tmp_path / file.name).write_bytes(file.read_bytes())

@@ -135,7 +135,7 @@ def test_a_full_disk_leaves_no_half_checkpoint_and_can_be_continued(
 
     with monkeypatch.context() as patch:
         patch.setattr(organism, "write_card", full)
-        with pytest.raises(NoSpaceError, match="No space left on device; .*free some space"):
+        with pytest.raises(NoSpaceError, match=r"No space left on device; .*free some space"):
             train_organism(tmp_path, toy, facts=few, save_every=0.0)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".state", "recipe.json"]
     assert not list(tmp_path.rglob("*.tmp"))
