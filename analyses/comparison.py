@@ -146,7 +146,7 @@ class Comparison:
 
     def save(self, path: Path | str) -> Path:
         """Write JSON; whole or not at all."""
-        text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
+        text = json.dumps(_finite(self.to_dict()), indent=1, ensure_ascii=False, allow_nan=False)
         write_atomically(Path(path), lambda stream: stream.write(text.encode()))
         return Path(path)
 
@@ -193,6 +193,15 @@ def contrast(
         overlap=jaccard(before.selected(), after.selected()),
         remarks=tuple(_remarks(before, after)),
     )
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: null instead."""
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _remarks(before: UnitResult, after: UnitResult) -> list[str]:

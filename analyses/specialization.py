@@ -59,6 +59,8 @@ def run_specialization(
         scaffold=config.scaffold,
         allow_missing=config.allow_missing,
     )
+    if len(prompts.languages) < 2:
+        raise ConfigError(f"One language ({config.languages}); specialisation compares at least 2.")
     checkpoints = [resolve_checkpoint(spec) for spec in config.ckpt]
     _refuse_twins(checkpoints)
     asked = {unit: _asked(config, unit, prompts) for unit in _UNITS[config.units]}
@@ -137,10 +139,11 @@ def _asked(config: SpecializationConfig, unit: str, prompts: PromptSet) -> Prove
     chosen = prompts if unit == "neurons" else _head_prompts(config, prompts)
     chosen.group_blocks(config.blocks)  # enough groups
     if unit == "heads":
-        require_items(chosen)
+        require_items(chosen.languages, [len(chosen.prompts[code]) for code in chosen.languages])
     own = neuron_settings(config.blocks) if unit == "neurons" else head_settings(config.blocks, config.mask)
     requested = {"dtype": config.dtype, "attention": config.attention}
-    return Provenance(prompts_digest=chosen.digest, settings=settings_of(chosen, requested, own))
+    run = {"prompts_note": f"{chosen.note}; {chosen.n_items} items"}
+    return Provenance(prompts_digest=chosen.digest, settings=settings_of(chosen, requested, own), run=run)
 
 
 def _reusable(out: Path, checkpoint: Checkpoint, unit: str, asked: Provenance) -> UnitResult | None:
@@ -149,8 +152,12 @@ def _reusable(out: Path, checkpoint: Checkpoint, unit: str, asked: Provenance) -
         return None
     result = load_result(file)
     differing = result.provenance.differences(asked)
+    if "prompts" in differing:
+        differing["prompts"] = (result.provenance.run.get("prompts_note"), asked.run["prompts_note"])
     if differing:
-        listed = "; ".join(f"{k}: {short(a)} there, {short(b)} asked" for k, (a, b) in differing.items())
+        listed = "; ".join(
+            f"{k}: {short(a, 120)} there, {short(b, 120)} asked" for k, (a, b) in differing.items()
+        )
         raise ResultError(
             f"{file} answers another question ({listed}). Use --fresh to replace it, or another --out."
         )

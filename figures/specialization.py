@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from figures.style import look, new_figure
 from interp.data.languages import LANGUAGES
 from interp.results import HeadsResult, SpecializationResult, UnitResult
-from interp.results.heads import pairwise_overlap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +84,8 @@ def _per_language(result: UnitResult) -> tuple[str, np.ndarray]:
     if isinstance(result, SpecializationResult):
         return "neurons above 0.05 nats that tell most about it", result.specialised().sum(axis=(1, 2))
     if isinstance(result, HeadsResult):
-        overlap = pairwise_overlap(result.selected())
-        others = (overlap.sum(axis=1) - 1) / max(1, len(overlap) - 1)
-        return f"overlap of its top {result.default_k} heads with other languages' (mean)", others
+        return (
+            f"overlap of its top {result.default_k} heads with other languages' (mean)",
+            result.mean_overlap(),
+        )
     raise TypeError(f"no bars for {type(result).__name__}")

@@ -40,6 +40,7 @@ _SETTINGS: Any = {
     "grid.linewidth": 0.6,
     "legend.frameon": False,
     "hatch.linewidth": 0.6,
+    "text.parse_math": False,  # a name with dollar signs is a name
     "savefig.dpi": 200,
 }
 

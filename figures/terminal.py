@@ -12,10 +12,9 @@ from rich.text import Text
 from analyses.comparison import Comparison
 from analyses.study import SpecializationStudy
 from interp.results import HeadsResult, SpecializationResult, UnitResult
-from interp.results.heads import pairwise_overlap
 from interp.results.lape import lape_polyfact
 
-_LABELS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_PER_TABLE = 2  # checkpoints side by side, so that a table fits 80 columns
 _LEGEND = {
     "neuron": "> .05: neurons above 0.05 nats that tell most about the language; LAPE and PolyFact select a fixed share.",
     "head": "top head: layer.head of most importance; shared: overlap of the top heads with other languages' (mean).",
@@ -30,12 +29,13 @@ def print_study(study: SpecializationStudy, console: Console) -> None:
     console.print(Text(f"Prompts: {study.prompts.name}{note}", style="dim"))
     for unit, results in study.results.items():
         console.print()
-        console.print(_languages(unit, results))
+        labels = _labels(len(results))
+        for start in range(0, len(results), _PER_TABLE):
+            part = slice(start, start + _PER_TABLE)
+            console.print(_languages(unit, results[part], labels[part]))
+            console.print(_layers(unit, results[part], labels[part]))
         console.print(Text(_LEGEND[results[0].unit], style="dim"))
-        console.print(_layers(unit, results))
-        for label, name, result, floor in zip(
-            _LABELS, study.names, results, study.floors[unit], strict=False
-        ):
+        for label, name, result, floor in zip(labels, study.names, results, study.floors[unit], strict=True):
             low, high = result.overall.interval()
             said = (
                 f"{label} {name}: mean specialisation {result.overall.value:.4f} nats [{low:.4f}, {high:.4f}]; two halves "
@@ -78,13 +78,18 @@ def print_doubts(doubts: Sequence[str], console: Console) -> None:
         console.print(Panel(body, title="SANITY CHECK FAILED", border_style="bold red"))
 
 
-def _languages(unit: str, results: Sequence[UnitResult]) -> Table:
+def _labels(n: int) -> list[str]:
+    """A, B, ... as long as letters last, then numbers."""
+    return [chr(ord("A") + i) if n <= 26 else str(i + 1) for i in range(n)]
+
+
+def _languages(unit: str, results: Sequence[UnitResult], labels: Sequence[str]) -> Table:
     table = Table(title=f"{unit.capitalize()} per language")
     for header in ("", "prompts", "tokens"):
         table.add_column(header, justify="right")
     columns = [
         (f"{label}\n{title}", values)
-        for result, label in zip(results, _LABELS, strict=False)
+        for result, label in zip(results, labels, strict=True)
         for title, values in _columns(result)
     ]
     for title, _ in columns:
@@ -107,17 +112,16 @@ def _columns(result: UnitResult) -> list[tuple[str, list[str]]]:
             ("PolyFact", [str(n) for n in polyfact]),
         ]
     assert isinstance(result, HeadsResult)
-    overlap = pairwise_overlap(result.selected())
-    mean = (overlap.sum(axis=1) - 1) / max(1, len(overlap) - 1)
-    top = result.importance.reshape(len(overlap), -1).argmax(axis=1)
+    mean = result.mean_overlap()
+    top = result.importance.reshape(len(mean), -1).argmax(axis=1)
     best = [f"{t // result.magnitude.shape[3]}.{t % result.magnitude.shape[3]}" for t in top]
     return [("top head", best), (f"top-{result.default_k} shared", [f"{m:.2f}" for m in mean])]
 
 
-def _layers(unit: str, results: Sequence[UnitResult]) -> Table:
+def _layers(unit: str, results: Sequence[UnitResult], labels: Sequence[str]) -> Table:
     table = Table(title=f"Mean specialisation per layer ({unit}, nats, 95 %)")
     table.add_column("layer", justify="right")
-    for _, label in zip(results, _LABELS, strict=False):
+    for _, label in zip(results, labels, strict=True):
         table.add_column(label, justify="right")
     columns = [(r.per_layer.value, *r.per_layer.interval()) for r in results]
     for layer in range(results[0].n_layers):

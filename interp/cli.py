@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from interp.config import SpecializationConfig
-from interp.errors import InterpError, Interrupted
+from interp.errors import ConfigError, InterpError, Interrupted
 from interp.flags import configured
 
 if TYPE_CHECKING:
@@ -100,11 +100,13 @@ def compare(
     from figures.terminal import print_comparison
     from interp.results import load_result
 
+    if out is not None and not out.name:
+        raise ConfigError(f"--out is '{out}'; a stem such as {out / 'comparison'} is expected.")
     comparison = compare_results(load_result(before), load_result(after))
     print_comparison(comparison, _console())
     if out is not None:
-        saved = comparison.save(out.with_name(out.name + ".json"))
-        _say_files([saved, *save_figure(plot(comparison), out, comparison.to_frame())])
+        drawn = save_figure(plot(comparison), out, comparison.to_frame())
+        _say_files([comparison.save(out.with_name(out.name + ".json")), *drawn])
 
 
 @data_app.command("check")

@@ -7,7 +7,7 @@ since row i of the mask touches only item i.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from interp.data.prompts import PromptSet
 from interp.errors import MeasurementError
 from interp.measure.passes import Progress, require_finite, run_pass
 from interp.measure.provenance import make_provenance, resume_key
-from interp.measure.specialization import require_blocks
+from interp.measure.specialization import require_blocks, require_full_blocks
 from interp.model.hooks import editing
 from interp.model.loading import LoadedModel
 from interp.model.sites import Site
@@ -66,9 +66,12 @@ def measure_heads(
 
     Source: LAHIS (Linuxin-xxx/LAHIS); the mask as a pre-hook of the output projection is ours.
     """
-    require_items(prompts, min_items)
     require_blocks(n_blocks)
-    encoded = encode(prompts, loaded.tokenizer, n_blocks=n_blocks, context=loaded.context)
+    encoded = encode(
+        prompts, loaded.tokenizer, n_blocks=n_blocks, context=loaded.context, n_embeddings=loaded.n_embeddings
+    )
+    require_items(encoded.languages, encoded.n_items().sum(axis=1).tolist(), min_items)
+    require_full_blocks(encoded)
     provenance = make_provenance(loaded, prompts, head_settings(n_blocks, mask))
     accumulator = (TrainedHeads if mask == "trained" else FrozenHeads)(loaded, encoded)
     batches = (
@@ -102,10 +105,9 @@ def head_settings(n_blocks: int, mask: str) -> dict[str, Any]:
     return {"measure": "heads", "blocks": n_blocks, "site": "head", "mask": mask}
 
 
-def require_items(prompts: PromptSet, min_items: int = 16) -> None:
+def require_items(languages: Sequence[str], counts: Sequence[int], min_items: int = 16) -> None:
     """Refuse languages with too few items for the share in which a head helps to mean anything."""
-    for code in prompts.languages:
-        count = len(prompts.prompts[code])
+    for code, count in zip(languages, counts, strict=True):
         if count < min_items:
             raise MeasurementError(
                 f"Language '{code}' has {count} prompts; {min_items} are needed, because the standard error of the share "
@@ -221,7 +223,7 @@ def _loss_gradient(
     """The states that predict scored tokens, and the gradient of the items' losses with respect to them.
 
     An item's loss is the mean negative log-likelihood of its scored tokens: those that count and have something before
-    them. Logits are computed in float32 for a chunk of tokens at a time and let go of before the next.
+    them. The loss is computed in float32 for a chunk of tokens at a time and let go of before the next.
     """
     scored = batch.counted[:, 1:] & batch.attention[:, :-1].bool()
     per_item = scored.sum(dim=1, keepdim=True).clamp(min=1)
@@ -235,5 +237,6 @@ def _chunk_gradient(
     loaded: LoadedModel, states: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:
     states = states.requires_grad_(True)
-    losses = functional.cross_entropy(loaded.architecture.unembed(states).float(), targets, reduction="none")
-    return torch.autograd.grad((losses * weights).sum(), states)[0]
+    logits = loaded.architecture.unembed(states).float()  # on the unembedding's device when a model is spread
+    losses = functional.cross_entropy(logits, targets.to(logits.device), reduction="none")
+    return torch.autograd.grad((losses * weights.to(losses.device)).sum(), states)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -60,6 +61,8 @@ def run_pass(
         NoSpaceError: The state would not fit where it is to be saved.
     """
     key = {**(key or {}), **_numerics(loaded)}
+    if resume is not None and loaded.checkpoint is None:
+        key["weights"] = _weights_digest(loaded)
     done, largest = _restore(resume, key, accumulator)
     if resume is not None:
         require_room(resume.parent, sum(a.nbytes for a in accumulator.state().values()))
@@ -120,8 +123,7 @@ def _add(
     padding: str,
 ) -> int:
     """Add a batch; when memory runs out, add its halves."""
-    pad_id = loaded.tokenizer.pad_token_id or 0
-    batch = pad(items, pad_id=pad_id, side=padding, device=loaded.device)
+    batch = pad(items, pad_id=loaded.pad_id, side=padding, device=loaded.device)
     try:
         accumulator.add(batch)
         return len(items)
@@ -142,6 +144,15 @@ def _add(
 def _numerics(loaded: LoadedModel) -> dict[str, Any]:
     """What 'auto' came to: on another machine it can come to something else."""
     return {f"resolved {name}": loaded.describe()[name] for name in ("dtype", "attention")}
+
+
+def _weights_digest(loaded: LoadedModel) -> str:
+    """SHA-256 of a model that has no files."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(loaded.model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _restore(resume: Path | None, key: dict[str, Any], accumulator: Accumulator) -> tuple[int, int]:

@@ -32,6 +32,7 @@ def make_provenance(loaded: LoadedModel, prompts: PromptSet, own: dict[str, Any]
         **({"revision": checkpoint.revision, "adapter": str(checkpoint.adapter or "")} if checkpoint else {}),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        "prompts_note": f"{prompts.note}; {prompts.n_items} items",
         "seed": None,  # nothing here is random
         **_commit(),
     }

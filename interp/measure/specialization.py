@@ -14,7 +14,13 @@ from interp.model.loading import LoadedModel
 from interp.model.tokens import EncodedPrompts, encode, length_sorted
 from interp.results.specialization import SpecializationResult
 
-__all__ = ["measure_specialization", "neuron_settings", "require_blocks", "require_tokens"]
+__all__ = [
+    "measure_specialization",
+    "neuron_settings",
+    "require_blocks",
+    "require_full_blocks",
+    "require_tokens",
+]
 
 
 def measure_specialization(
@@ -45,8 +51,11 @@ def measure_specialization(
         CapabilityError: The architecture has no activated gate.
     """
     loaded.architecture.require("mlp_gate")
-    encoded = encode(prompts, loaded.tokenizer, n_blocks=n_blocks, context=loaded.context)
+    encoded = encode(
+        prompts, loaded.tokenizer, n_blocks=n_blocks, context=loaded.context, n_embeddings=loaded.n_embeddings
+    )
     require_tokens(encoded, min_tokens)
+    require_full_blocks(encoded)
     provenance = make_provenance(loaded, prompts, neuron_settings(n_blocks))
     counter = NeuronCounter(loaded, encoded)
     options = {"batch_tokens": batch_tokens, "padding": padding}
@@ -86,3 +95,11 @@ def require_blocks(n_blocks: int) -> None:
     """Refuse fewer blocks than an interval needs."""
     if n_blocks < 2:
         raise MeasurementError(f"{n_blocks} block; at least 2 are needed for an interval.")
+
+
+def require_full_blocks(encoded: EncodedPrompts) -> None:
+    """Refuse a block without items in some language: the interval would stand on the others alone."""
+    for language, block in zip(*(encoded.n_items() == 0).nonzero(), strict=True):
+        raise MeasurementError(
+            f"Block {block} has no items in language '{encoded.languages[language]}'. Use fewer blocks, or add prompts."
+        )

@@ -58,6 +58,17 @@ class LoadedModel:
         """Longest input in tokens."""
         return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", 2**31))
 
+    @property
+    def n_embeddings(self) -> int:
+        """Token ids that the model embeds."""
+        return len(next(self.model.get_input_embeddings().parameters()))
+
+    @property
+    def pad_id(self) -> int:
+        """What fills a batch: masked everywhere, so any embedded id will do."""
+        pad = self.tokenizer.pad_token_id
+        return pad if pad is not None and pad < self.n_embeddings else 0
+
     def describe(self) -> dict[str, Any]:
         """What provenance records of the model as it runs."""
         return {
@@ -77,7 +88,7 @@ def open_checkpoint(
     Args:
         spec: Folder, hub id[@revision] or LoRA adapter folder, or an already resolved checkpoint.
         dtype: auto (as saved on an accelerator, float32 on a CPU), float32, bfloat16, float16.
-        device: auto (one GPU if the weights fit, else all of them, else CPU), or a torch device.
+        device: auto (one GPU if the weights fit, else all of them; the CPU where there is none), or a torch device.
         attention: auto, sdpa or eager.
 
     Raises:
@@ -85,7 +96,7 @@ def open_checkpoint(
         CapabilityError: The architecture lacks the sites, or a site does not do what it should.
     """
     checkpoint = resolve_checkpoint(spec) if isinstance(spec, str) else spec
-    place = _device(device, checkpoint.weight_bytes)
+    place = _device(device, _bytes_needed(checkpoint, dtype))
     kind = _dtype(dtype, place)
     tokenizer = _tokenizer(checkpoint)
     model = _model(checkpoint, kind, place, attention)
@@ -121,6 +132,14 @@ def _device(device: str, weight_bytes: int) -> str:
     free = [torch.cuda.mem_get_info(i)[0] for i in range(torch.cuda.device_count())]
     roomiest = max(range(len(free)), key=free.__getitem__)
     return f"cuda:{roomiest}" if free[roomiest] > _HEADROOM * weight_bytes else "spread"
+
+
+def _bytes_needed(checkpoint: Checkpoint, dtype: str) -> int:
+    """Bytes of the weights in the dtype asked for, which can be wider than the saved one."""
+    saved = str(checkpoint.config.get("dtype") or checkpoint.config.get("torch_dtype") or "float32")
+    if dtype not in _DTYPES or saved not in _DTYPES:
+        return checkpoint.weight_bytes
+    return checkpoint.weight_bytes * _DTYPES[dtype].itemsize // _DTYPES[saved].itemsize
 
 
 def _dtype(dtype: str, place: str) -> torch.dtype | str:
@@ -164,11 +183,30 @@ def _model(checkpoint: Checkpoint, dtype: torch.dtype | str, place: str, attenti
         plain, found = opened
         _require_all(checkpoint, found["missing_keys"])
         model: Any = _with_adapter(plain, checkpoint)
+        if place == "spread":
+            _require_on_gpus(checkpoint, model)
+            return model
+        return model.to(place)
     except (CheckpointError, CapabilityError):
         raise
+    except torch.OutOfMemoryError:
+        raise CheckpointError(f"{checkpoint.path} {_does_not_fit(checkpoint)}") from None
     except Exception as error:  # as above
         raise CheckpointError(_advice(checkpoint, error)) from None
-    return model if place == "spread" else model.to(place)
+
+
+def _require_on_gpus(checkpoint: Checkpoint, model: Any) -> None:
+    """Layers that wait on the CPU or on disk have no weights that a measure could look at."""
+    if {"cpu", "disk"} & {str(place) for place in getattr(model, "hf_device_map", {}).values()}:
+        raise CapabilityError(f"{checkpoint.path} {_does_not_fit(checkpoint)}")
+
+
+def _does_not_fit(checkpoint: Checkpoint) -> str:
+    free = sum(torch.cuda.mem_get_info(i)[0] for i in range(torch.cuda.device_count()))
+    return (
+        f"does not fit on the accelerators: {checkpoint.weight_bytes / 1e9:.1f} GB of weights, {free / 1e9:.1f} GB free. "
+        "Use a smaller --dtype, more devices, or --device cpu."
+    )
 
 
 def _require_all(checkpoint: Checkpoint, missing: Collection[str]) -> None:
@@ -198,7 +236,8 @@ def _with_adapter(model: PreTrainedModel, checkpoint: Checkpoint) -> PreTrainedM
 
 def _check_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
     rows = len(next(model.get_input_embeddings().parameters()))
-    largest = max(tokenizer.get_vocab().values(), default=-1)
+    added = tokenizer.added_tokens_encoder  # some families add a token that the model never embeds
+    largest = max((i for token, i in tokenizer.get_vocab().items() if token not in added), default=-1)
     if largest >= rows or largest + 1 < _FEWEST_ROWS_USED * rows:
         raise CheckpointError(
             f"The tokenizer of {name} has ids up to {largest}, but the model embeds {rows}: they do not belong together. "

@@ -149,7 +149,7 @@ def _check_edit(model: PreTrainedModel, architecture: Architecture, name: str, i
 def _same(
     found: torch.Tensor, expected: torch.Tensor, architecture: Architecture, where: str, failure: str
 ) -> None:
-    found, expected = found.float(), expected.float()
+    found, expected = found.float(), expected.float().to(found.device)
     scale = expected.abs().max().clamp(min=1e-6)
     if not torch.isfinite(expected).all():
         raise CapabilityError(

@@ -101,7 +101,12 @@ class Batch:
 
 
 def encode(
-    prompts: PromptSet, tokenizer: PreTrainedTokenizerBase, *, n_blocks: int, context: int
+    prompts: PromptSet,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    n_blocks: int,
+    context: int,
+    n_embeddings: int | None = None,
 ) -> EncodedPrompts:
     """Tokenise prompts (text and answer) and deal them to blocks.
 
@@ -109,7 +114,7 @@ def encode(
     is cut, block by block, to the tokens of its shortest language, so that every language is counted equally.
 
     Raises:
-        MeasurementError: An item is empty, or longer than the context.
+        MeasurementError: An item is empty, longer than the context, or has a token that the model does not embed.
     """
     blocks = prompts.group_blocks(n_blocks)
     items = [
@@ -119,6 +124,7 @@ def encode(
     ]
     encoded = EncodedPrompts(prompts.languages, n_blocks, tuple(items))
     _check_lengths(encoded, context)
+    _check_ids(encoded, n_embeddings)
     return encoded if prompts.parallel else _equal_budget(encoded)
 
 
@@ -178,6 +184,15 @@ def _check_lengths(encoded: EncodedPrompts, context: int) -> None:
             f"Item {encoded.describe(longest)} has {len(longest)} tokens, but the model's context is {context} "
             f"({over} items are too long). Shorten or remove them; nothing is truncated."
         )
+
+
+def _check_ids(encoded: EncodedPrompts, n_embeddings: int | None) -> None:
+    for item in encoded.items:
+        if n_embeddings is not None and max(item.ids) >= n_embeddings:
+            raise MeasurementError(
+                f"Item {encoded.describe(item)} has the token id {max(item.ids)}, but the model embeds {n_embeddings}: the "
+                "tokenizer was given tokens that the model was not."
+            )
 
 
 def _equal_budget(encoded: EncodedPrompts) -> EncodedPrompts:

@@ -81,8 +81,13 @@ class HeadsResult(UnitResult):
 
     @staticmethod
     def score(activity: Float[np.ndarray, "language layer unit"]) -> Float[np.ndarray, "layer unit"]:
-        """See `importance_information`."""
-        return importance_information(activity)
+        """The head's part of I(language; head), times the number of heads, so that the mean over heads is I itself.
+
+        `importance_information` of a head counts by the head's share of all importance: a head that mattered in one item
+        is not specialised. The mean over a model is 0 to log(n_languages) nats.
+        """
+        weight = activity.mean(axis=0) * activity[0].size
+        return weight * importance_information(activity)
 
     @property
     def default_k(self) -> int:
@@ -92,6 +97,11 @@ class HeadsResult(UnitResult):
     def selected(self) -> Bool[np.ndarray, "language layer unit"]:
         """The top 2 % of heads of each language."""
         return top_heads(self.importance, self.default_k)
+
+    def mean_overlap(self) -> Float[np.ndarray, " language"]:
+        """Overlap of each language's top heads with those of the other languages, averaged (0 to 1)."""
+        overlap = pairwise_overlap(self.selected())
+        return (overlap.sum(axis=1) - 1) / max(1, len(overlap) - 1)
 
     def layer_profile(self) -> Float[np.ndarray, "language layer"]:
         """Share of each language's top heads that lies in each layer (sums to 1)."""

@@ -71,6 +71,14 @@ class SpecializationResult(UnitResult):
         """Share of tokens on which each neuron is active (0 to 1)."""
         return self.activity(np.ones(self.n_blocks, dtype=bool))
 
+    def smoothed_rates(self, alpha: float = 0.5) -> Float[np.ndarray, "language layer neuron"]:
+        """Rates with ``alpha`` active and ``alpha`` inactive tokens added, for LAPE on unequal token counts.
+
+        The specialisation score needs no smoothing: the jackknife removes its bias.
+        """
+        counts = self.counts.sum(axis=1, dtype=np.int64)
+        return (counts + alpha) / (self.tokens.sum(axis=1)[:, None, None] + 2 * alpha)
+
     def selected(self) -> Bool[np.ndarray, "language layer unit"]:
         """LAPE as upstream publishes it, at its default thresholds."""
         return lape_upstream(self.rates).mask

@@ -64,7 +64,7 @@ def test_the_same_checkpoint_on_other_text_is_rarely_called_different(many_block
         low, high = change.mean().interval()
         alarms += bool(low > 0 or high < 0)
         layer_alarms += bool((change.p_value() < 0.05)[0])
-    assert result.overall.interval()[0] > 0.02  # it is specialised, so there is something to confuse
+    assert result.overall.interval()[0] > 0.01  # it is specialised, so there is something to confuse
     assert 1 <= alarms <= MOST_ALARMS
     assert layer_alarms <= MOST_ALARMS
 
@@ -149,6 +149,13 @@ def test_more_text_lowers_the_floor_and_chance_is_about_zero():
     assert much.overall < little.overall / 3
     specialised = neurons(rates, tokens=5000)
     assert abs(much.permuted.mean()) < much.chance < specialised.overall.value / 2
+
+
+def test_saved_json_is_strict(tmp_path):
+    """Too few neurons for 1 %: no set is selected, and JSON has no NaN."""
+    tiny = neurons(np.random.default_rng(0).random((3, 1, 3)))
+    saved = (compare(tiny, tiny).save(tmp_path / "c.json")).read_text()
+    assert json.loads(saved, parse_constant=lambda name: pytest.fail(name))["jaccard"] is None
 
 
 def test_floor_needs_four_blocks():

@@ -11,8 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerFast
 
-from interp.errors import CapabilityError, CheckpointError, ConfigError
+from interp.data.prompts import Prompt, PromptSet
+from interp.errors import CapabilityError, CheckpointError, ConfigError, MeasurementError
 from interp.model.loading import adopt_model, open_checkpoint
+from interp.model.tokens import encode
 from tests.tiny import byte_tokenizer, tiny_model
 
 IDS = torch.arange(60, 80)[None]
@@ -96,20 +98,37 @@ def test_numerics_that_do_not_exist(checkpoints, options, text):
 # what does not belong together
 
 
-def test_a_tokenizer_with_more_ids_than_the_model_embeds(folder):
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
-    tokenizer.add_tokens(["<a>", "<b>"])
-    tokenizer.save_pretrained(folder)
+def test_a_tokenizer_with_more_ids_than_the_model_embeds():
     with pytest.raises(
-        CheckpointError, match="has ids up to 260, but the model embeds 259: they do not belong together"
+        CheckpointError, match="has ids up to 255, but the model embeds 200: they do not belong together"
     ):
-        open_checkpoint(str(folder))
+        adopt_model(
+            tiny_model(vocab_size=200, pad_token_id=0, bos_token_id=1, eos_token_id=2), byte_tokenizer()
+        )
+
+
+def test_a_token_added_beyond_the_embedding_is_refused_only_where_it_is_used(folder):
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    tokenizer.add_tokens(["<image>"])
+    loaded = adopt_model(tiny_model(), tokenizer)
+    prompts = {
+        c: (Prompt("x", c, "plain", "", "", "g"), Prompt("y", c, "an <image>", "", "", "h"))
+        for c in ("en", "sw")
+    }
+    both = PromptSet("x", ("en", "sw"), prompts, parallel=True)
+    options = {"n_blocks": 1, "context": 99, "n_embeddings": loaded.n_embeddings}
+    with pytest.raises(
+        MeasurementError, match="Item 'y' in 'en' has the token id 259, but the model embeds 259"
+    ):
+        encode(both, tokenizer, **options)
+    plain = PromptSet("x", ("en", "sw"), {c: p[:1] for c, p in prompts.items()}, parallel=True)
+    assert len(encode(plain, tokenizer, **options).items) == 2
 
 
 def test_a_tokenizer_with_far_fewer():
     model = tiny_model(vocab_size=400)
     with pytest.raises(
-        CheckpointError, match="tokenizer of the model has ids up to 258, but the model embeds 400"
+        CheckpointError, match="tokenizer of the model has ids up to 255, but the model embeds 400"
     ):
         adopt_model(model, byte_tokenizer())
     adopt_model(tiny_model(vocab_size=264), byte_tokenizer())  # padded to a round number

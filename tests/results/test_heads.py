@@ -25,6 +25,23 @@ def test_weighted_by_shares_it_is_the_mutual_information_of_language_and_head():
     )
 
 
+def test_the_mean_over_heads_is_the_mutual_information():
+    importance = np.random.default_rng(0).random((4, 2, 3))
+    result = heads(importance)
+    share = (importance / importance.sum(axis=(1, 2), keepdims=True)).reshape(4, 6)
+    assert result.overall.value == pytest.approx(mutual_information((share / 4).tolist()))
+
+
+def test_a_head_that_mattered_in_one_item_is_not_specialised():
+    result = heads(np.full((3, 1, 8), 100.0))
+    result.magnitude[:, :, 0, 3] = 0
+    result.helpful[:, :, 0, 3] = 0
+    result.magnitude[1, 2, 0, 3], result.helpful[1, 2, 0, 3] = 0.1, 1
+    assert importance_information(result.activity(np.ones(8, bool)))[0, 3] == pytest.approx(np.log(3))
+    assert abs(result.scores.value[0, 3]) < 0.01
+    assert abs(result.overall.value) < 0.001
+
+
 def test_the_size_of_a_languages_loss_does_not_matter():
     importance = np.random.default_rng(0).random((3, 2, 4))
     louder = importance * np.array([1, 50, 1])[:, None, None]

@@ -80,6 +80,12 @@ def test_a_neuron_that_fired_once_is_not_specialised():
     assert not result.specialised().any()
 
 
+def test_smoothing_draws_rates_towards_a_half_by_the_weight_of_its_tokens():
+    result = neurons(np.zeros((3, 1, 2)), tokens=100, blocks=2, seed=None)
+    assert result.smoothed_rates(0.5) == pytest.approx(np.full((3, 1, 2), 0.5 / 201))
+    assert result.smoothed_rates(0.0) == pytest.approx(result.rates)
+
+
 def test_unequal_token_counts_do_not_matter():
     rates = np.random.default_rng(0).random((3, 2, 5))
     even, uneven = neurons(rates, seed=None, tokens=1000), neurons(rates, seed=None, tokens=1000)
