@@ -1,0 +1,62 @@
+"""Refusals found in review: one language, a block without items, a model in memory resumed as another, odd names."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from analyses.comparison import compare
+from analyses.specialization import run_specialization
+from figures import plot
+from figures.style import save_figure
+from interp.config import SpecializationConfig
+from interp.errors import CapabilityError, ConfigError, MeasurementError
+from interp.measure.passes import _weights_digest
+from interp.measure.specialization import require_full_blocks
+from interp.model import loading
+from interp.model.checkpoints import Checkpoint
+from interp.model.tokens import encode
+from tests.planted import planted_prompts
+from tests.results.made import neurons
+from tests.tiny import byte_tokenizer, save_checkpoint, tiny_model
+
+
+def test_one_language_is_refused_before_a_model_is_looked_for():
+    with pytest.raises(ConfigError, match=r"One language \(en\); specialisation compares at least 2"):
+        run_specialization(SpecializationConfig(ckpt=("nowhere/at-all",), languages="en"))
+
+
+def test_a_block_without_items_is_named():
+    encoded = encode(planted_prompts(8), byte_tokenizer(), n_blocks=2, context=99)
+    require_full_blocks(encoded)
+    kept = tuple(i for i in encoded.items if (i.language, i.block) != (1, 1))
+    with pytest.raises(MeasurementError, match="Block 1 has no items in language 'sw'"):
+        require_full_blocks(dataclasses.replace(encoded, items=kept))
+
+
+def test_models_in_memory_are_told_apart():
+    one, same, other = (loading.adopt_model(tiny_model(seed=seed), byte_tokenizer()) for seed in (0, 0, 1))
+    assert _weights_digest(one) == _weights_digest(same) != _weights_digest(other)
+
+
+def test_a_wider_dtype_needs_more_room(tmp_path):
+    checkpoint = Checkpoint("x", save_checkpoint(tmp_path))
+    saved = checkpoint.weight_bytes
+    assert loading._bytes_needed(checkpoint, "auto") == saved
+    assert loading._bytes_needed(checkpoint, "bfloat16") == saved // 2  # saved in float32
+
+
+def test_layers_left_on_the_cpu_are_refused(tmp_path):
+    checkpoint = Checkpoint("x", save_checkpoint(tmp_path))
+    loading._require_on_gpus(checkpoint, SimpleNamespace(hf_device_map={"a": 0, "b": 1}))
+    with pytest.raises(CapabilityError, match="does not fit on the accelerators"):
+        loading._require_on_gpus(checkpoint, SimpleNamespace(hf_device_map={"a": 0, "b": "disk"}))
+
+
+def test_dollar_signs_in_a_name_are_drawn_as_they_are(tmp_path):
+    result = neurons(np.random.default_rng(0).random((3, 2, 50)))
+    comparison = compare(result, result, names=("x$a_{$b", "y"))
+    assert save_figure(plot(comparison), tmp_path / "c", comparison.to_frame())[0].stat().st_size > 0
