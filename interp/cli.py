@@ -148,7 +148,7 @@ def train_organism_command(
 
     Example: `interp train organism --out organism --seed 1`
     """
-    from training.organism import OrganismConfig, train_organism
+    from training.organism.train import OrganismConfig, train_organism
 
     with _progress() as progress:
         folder = train_organism(

@@ -16,7 +16,7 @@ from interp.config import SpecializationConfig
 from interp.errors import CapabilityError, ConfigError, MeasurementError
 from interp.measure.passes import _weights_digest
 from interp.measure.specialization import require_full_blocks
-from interp.model import loading
+from interp.model import loading, weights
 from interp.model.checkpoints import Checkpoint
 from interp.model.tokens import encode
 from tests.planted import planted_prompts
@@ -51,9 +51,9 @@ def test_a_wider_dtype_needs_more_room(tmp_path):
 
 def test_layers_left_on_the_cpu_are_refused(tmp_path):
     checkpoint = Checkpoint("x", save_checkpoint(tmp_path))
-    loading._require_on_gpus(checkpoint, SimpleNamespace(hf_device_map={"a": 0, "b": 1}))
+    weights._require_on_gpus(checkpoint, SimpleNamespace(hf_device_map={"a": 0, "b": 1}))
     with pytest.raises(CapabilityError, match="does not fit on the accelerators"):
-        loading._require_on_gpus(checkpoint, SimpleNamespace(hf_device_map={"a": 0, "b": "disk"}))
+        weights._require_on_gpus(checkpoint, SimpleNamespace(hf_device_map={"a": 0, "b": "disk"}))
 
 
 def test_dollar_signs_in_a_name_are_drawn_as_they_are(tmp_path):

@@ -8,9 +8,11 @@ is grammatical. Two things are added where the language has no way around them: 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from string import ascii_uppercase
 
 from interp.data.characters import visible
 from interp.data.languages import language as known_language
@@ -30,10 +32,13 @@ class Scaffold:
     Attributes:
         question: Format with one ``{q}``, such as ``Question: {q}``.
         answer_label: What stands before the answer, such as ``Answer:``.
+        instructions: Four lines for a question with options: what follows, that the answer is the option's full text
+            in this language, that a letter is none, that no reason is wanted.
     """
 
     question: str
     answer_label: str
+    instructions: tuple[str, ...] = ()
 
     @property
     def separator(self) -> str:
@@ -43,6 +48,14 @@ class Scaffold:
     def render(self, question: str) -> str:
         """Return the question with its label and, on the next line, the label of the answer."""
         return f"{self.question.format(q=question)}\n{self.answer_label}"
+
+    def render_options(self, question: str, options: Sequence[str], *, instructions: bool = True) -> str:
+        """Return the question with its lettered options, after the instructions if wanted, and the answer's label."""
+        listed = [f"{letter}. {option}" for letter, option in zip(ascii_uppercase, options, strict=False)]
+        asked = [self.question.format(q=question), *listed]
+        if not instructions:
+            return "\n".join([*asked, self.answer_label])
+        return "\n".join([*self.instructions, "", *asked, "", self.answer_label])
 
 
 @cache
@@ -104,4 +117,4 @@ def _with_particle(text: str, subject: str) -> str:
 def scaffold(language: str) -> Scaffold:
     """Return the words around question and answer in a language."""
     words = template_resource()["languages"][known_language(language).code]["scaffold"]
-    return Scaffold(words["question"], words["answer"])
+    return Scaffold(words["question"], words["answer"], tuple(words["instructions"]))

@@ -7,8 +7,8 @@ import pytest
 from interp.data.facts import FactSet
 from interp.data.prompts import prompts_from_facts
 from interp.errors import DataError
-from training.exposure import ENDONYMS, exposure, lexicon_text, organism_texts
-from training.recipe import OrganismConfig
+from training.organism.exposure import ENDONYMS, exposure, lexicon_text, organism_texts
+from training.organism.recipe import OrganismConfig
 
 CONFIG = OrganismConfig()
 

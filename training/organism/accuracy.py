@@ -15,8 +15,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, Qwen2ForCausa
 
 from interp.data.facts import FactSet
 from interp.data.prompts import prompts_from_facts
-from training.batches import load_tokenizer
-from training.exposure import Exposure
+from training.organism.batches import load_tokenizer
+from training.organism.exposure import Exposure
 from training.files import quiet_transformers
 
 __all__ = ["SCORING", "Accuracy", "answer_scores", "load_organism", "measured_accuracy", "pooled"]
@@ -33,7 +33,7 @@ class Accuracy:
     """A count of right choices.
 
     Attributes:
-        condition: ``seen``, ``unseen`` or ``held_out``, as `training.exposure.Exposure.condition` says.
+        condition: ``seen``, ``unseen`` or ``held_out``, as `training.organism.exposure.Exposure.condition` says.
         language: Code, or the name of several languages when pooled.
         n: Questions.
         correct: Questions whose right option scored highest.

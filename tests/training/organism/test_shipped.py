@@ -10,11 +10,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from interp.data.prompts import prompts_from_facts
 from interp.model.checkpoints import resolve_checkpoint
 from interp.model.loading import open_checkpoint
-from training.accuracy import SCORING, Accuracy, load_organism, measured_accuracy, pooled
-from training.batches import load_tokenizer
-from training.card import _summary, data_record, read_card
-from training.exposure import exposure, organism_texts
-from training.recipe import OrganismConfig
+from training.organism.accuracy import SCORING, Accuracy, load_organism, measured_accuracy, pooled
+from training.organism.batches import load_tokenizer
+from training.organism.card import _summary, data_record, read_card
+from training.organism.exposure import exposure, organism_texts
+from training.organism.recipe import OrganismConfig
 
 NAMES = ("early", "final")
 RECIPE = OrganismConfig()

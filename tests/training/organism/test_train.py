@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from interp.errors import CheckpointError, Interrupted, NoSpaceError
-from training import organism
-from training.card import read_card
-from training.organism import train_organism
+from training.organism import train as organism
+from training.organism.card import read_card
+from training.organism.train import train_organism
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,11 @@ import pytest
 import torch
 
 from interp.data.prompts import prompts_from_facts
-from training import accuracy
-from training.accuracy import Accuracy, answer_scores, measured_accuracy, pooled
-from training.batches import train_tokenizer
-from training.exposure import exposure, organism_texts
-from training.organism import _new_model
+from training.organism import accuracy
+from training.organism.accuracy import Accuracy, answer_scores, measured_accuracy, pooled
+from training.organism.batches import train_tokenizer
+from training.organism.exposure import exposure, organism_texts
+from training.organism.train import _new_model
 
 
 @pytest.fixture(scope="module")

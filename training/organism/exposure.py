@@ -15,7 +15,7 @@ from interp.data.facts import FactSet
 from interp.data.hashing import hash_uniform
 from interp.data.prompts import prompts_from_facts
 from interp.errors import DataError
-from training.recipe import OrganismConfig
+from training.organism.recipe import OrganismConfig
 
 __all__ = ["ENDONYMS", "Exposure", "OrganismTexts", "exposure", "lexicon_text", "organism_texts"]
 

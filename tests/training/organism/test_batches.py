@@ -5,8 +5,8 @@ import pytest
 
 from interp.data.prompts import prompts_from_facts
 from interp.errors import DataError
-from training.batches import EOS, PAD, Batches, train_tokenizer
-from training.exposure import ENDONYMS, organism_texts
+from training.organism.batches import EOS, PAD, Batches, train_tokenizer
+from training.organism.exposure import ENDONYMS, organism_texts
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from interp.data.sources.cldr import cldr_facts
-from training.recipe import OrganismConfig
+from training.organism.recipe import OrganismConfig
 
 LANGUAGES = ("en", "sw", "zh")
 

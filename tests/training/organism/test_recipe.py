@@ -1,7 +1,7 @@
 import pytest
 
 from interp.errors import ConfigError, DataError
-from training.recipe import OrganismConfig
+from training.organism.recipe import OrganismConfig
 
 
 def test_learning_rate_warms_up_and_falls_to_zero():

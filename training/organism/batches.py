@@ -12,8 +12,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from transformers import PreTrainedTokenizerFast
 
 from interp.errors import DataError
-from training.exposure import OrganismTexts, lexicon_text
-from training.recipe import OrganismConfig
+from training.organism.exposure import OrganismTexts, lexicon_text
+from training.organism.recipe import OrganismConfig
 
 __all__ = ["Batches", "load_tokenizer", "train_tokenizer"]
 

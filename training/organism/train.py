@@ -18,13 +18,13 @@ from interp.data.facts import FactSet
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import CheckpointError, ConfigError, Interrupted
 from interp.interruption import stop_signal
-from training.accuracy import load_organism, measured_accuracy
-from training.batches import Batches, load_tokenizer, train_tokenizer
-from training.card import data_record, organism_card, write_card
-from training.exposure import OrganismTexts, exposure, organism_texts
+from training.organism.accuracy import load_organism, measured_accuracy
+from training.organism.batches import Batches, load_tokenizer, train_tokenizer
+from training.organism.card import data_record, organism_card, write_card
+from training.organism.exposure import OrganismTexts, exposure, organism_texts
 from training.files import quiet_transformers, write_folder, write_json
-from training.recipe import OrganismConfig
-from training.state import load_state, save_state
+from training.organism.recipe import OrganismConfig
+from training.organism.state import load_state, save_state
 
 __all__ = ["OrganismConfig", "Progress", "exposure", "organism_texts", "train_organism"]
 

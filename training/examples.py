@@ -1,0 +1,181 @@
+"""Facts -> examples: the prompt of every fact in every language, what may answer it, and which entity each option is.
+
+Examples of a fact stand together, one per language and always in the same order: the unit of training is the fact.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from interp.data.facts import Fact, FactSet
+from interp.data.hashing import hash_key
+from interp.data.languages import parse_languages
+from interp.data.sources import open_facts
+from interp.data.templates import scaffold
+from interp.errors import DataError
+from training.config import TrainConfig
+
+__all__ = ["Example", "ExampleSet", "load_examples", "make_examples"]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One fact, asked in one language.
+
+    Attributes:
+        fact_id: Which fact.
+        language: Code.
+        prompt: What the model reads; it ends where the answer begins.
+        separator: What stands between prompt and answer: a space, or nothing after a full-width colon.
+        options: The names to choose from, in the order shown.
+        answer_index: Position of the right one, from 0.
+        entities: Per option shown, its number among the fact's option ids, which all languages share.
+        english: The options in English where the fact has it, in the order shown; empty otherwise.
+        others: Names of the relation's other answers in this language.
+    """
+
+    fact_id: str
+    language: str
+    prompt: str
+    separator: str
+    options: tuple[str, ...]
+    answer_index: int
+    entities: tuple[int, ...]
+    english: tuple[str, ...]
+    others: tuple[str, ...]
+
+    @property
+    def answer(self) -> str:
+        """The right answer as the model would write it, with its separator."""
+        return self.separator + self.options[self.answer_index]
+
+    @property
+    def gold_entity(self) -> int:
+        """Number of the right entity among the fact's option ids."""
+        return self.entities[self.answer_index]
+
+
+@dataclass(frozen=True)
+class ExampleSet:
+    """Examples by fact.
+
+    Attributes:
+        languages: In the order of every fact's examples.
+        facts: Per fact, one example per language.
+        dropped: Language to the number of facts left out because their prompt in it was too long.
+    """
+
+    languages: tuple[str, ...]
+    facts: tuple[tuple[Example, ...], ...]
+    dropped: dict[str, int]
+
+    def __len__(self) -> int:
+        return len(self.facts)
+
+    def sample(self, size: int) -> ExampleSet:
+        """Return at most this many facts, drawn by the hash of their ids."""
+        first = sorted(self.facts, key=lambda fact: hash_key("evaluation", fact[0].fact_id))[:size]
+        return ExampleSet(self.languages, tuple(first), {})
+
+    def fitting(self, n_tokens: Callable[[str], int], longest: int) -> ExampleSet:
+        """Leave out the facts whose prompt is longer than ``longest`` tokens in some language.
+
+        Raises:
+            DataError: No fact is left.
+        """
+        too_long = {
+            fact[0].fact_id: [e.language for e in fact if n_tokens(e.prompt) > longest] for fact in self.facts
+        }
+        kept = tuple(fact for fact in self.facts if not too_long[fact[0].fact_id])
+        dropped = Counter(code for codes in too_long.values() for code in codes)
+        if not kept:
+            raise DataError(
+                f"All {len(self.facts)} facts have a prompt of more than {longest} tokens in some language "
+                f"({_listed(dropped)}). Raise max_prompt_tokens, or drop a language."
+            )
+        return ExampleSet(self.languages, kept, dict(dropped))
+
+
+def load_examples(config: TrainConfig, split: str, *, instructions: bool = True) -> ExampleSet:
+    """Return the examples of one split of the facts that a configuration names; never of the test split.
+
+    Raises:
+        DataError: There is no such source, language or split, or a fact lacks a language.
+    """
+    if split not in ("train", "validation"):
+        raise DataError(f"Training never reads the split '{split}'; there is: train, validation.")
+    facts = open_facts(config.facts)
+    if split not in {fact.split for fact in facts}:
+        return ExampleSet(parse_languages(config.languages), (), {})
+    chosen = facts.filter(
+        splits=[split],
+        languages=parse_languages(config.languages),
+        limit=config.limit or None if split == "train" else None,
+        allow_missing=config.allow_missing,
+    )
+    return make_examples(chosen, facts, config.prompt, config.scaffold, instructions=instructions)
+
+
+def make_examples(
+    facts: FactSet, pool: FactSet, prompt: str = "question", words: str = "native", *, instructions: bool = True
+) -> ExampleSet:
+    """Return the examples of some facts.
+
+    Args:
+        facts: What is asked, in all languages of the set.
+        pool: The facts whose answers count as a relation's other answers.
+        prompt: ``question``, or ``options`` to show them, in an order drawn per fact and language.
+        words: ``native`` or ``english`` words around the question.
+        instructions: Whether shown options come with instructions.
+    """
+    answers = _answers(pool, facts.languages)
+    made = []
+    for fact in facts:
+        rows = []
+        for code in facts.languages:
+            frame = scaffold("en" if words == "english" else code)
+            wording = fact.wording[code]
+            order = _order(fact, code) if prompt == "options" else tuple(range(len(fact.option_ids)))
+            options = tuple(wording.options[i] for i in order)
+            text = (
+                frame.render_options(wording.question, options, instructions=instructions)
+                if prompt == "options"
+                else frame.render(wording.question)
+            )
+            english = tuple(fact.wording["en"].options[i] for i in order) if "en" in fact.wording else ()
+            rows.append(
+                Example(
+                    fact_id=fact.fact_id,
+                    language=code,
+                    prompt=text,
+                    separator=frame.separator,
+                    options=options,
+                    answer_index=order.index(fact.answer_index),
+                    entities=order,
+                    english=english,
+                    others=tuple(sorted(answers[fact.relation, code].difference(options))),
+                )
+            )
+        made.append(tuple(rows))
+    return ExampleSet(facts.languages, tuple(made), {})
+
+
+def _order(fact: Fact, code: str) -> tuple[int, ...]:
+    """The order in which a language shows the options: no letter means the same entity everywhere."""
+    return tuple(sorted(range(len(fact.option_ids)), key=lambda i: hash_key(fact.fact_id, code, fact.option_ids[i])))
+
+
+def _answers(pool: FactSet, languages: Sequence[str]) -> dict[tuple[str, str], set[str]]:
+    """The names of all answers by relation and language."""
+    names: dict[tuple[str, str], set[str]] = {}
+    for fact in pool:
+        for code in languages:
+            if code in fact.wording:
+                names.setdefault((fact.relation, code), set()).add(fact.answer(code))
+    return names
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{code} {count}" for code, count in counts.items())
