@@ -7,22 +7,37 @@ from pathlib import Path
 
 from interp.config import option
 
-__all__ = ["CONFIGS", "CalmConfig", "CmAlignConfig", "CptConfig", "DcoConfig", "GrpoConfig", "SftConfig", "TrainConfig"]
+__all__ = [
+    "CONFIGS",
+    "CalmConfig",
+    "CmAlignConfig",
+    "CptConfig",
+    "DcoConfig",
+    "GrpoConfig",
+    "SftConfig",
+    "TrainConfig",
+]
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """What every method needs to know."""
 
-    model: str = option("", "Checkpoint to start from: folder, hub id[@revision], LoRA folder, organism:final.")
-    facts: str = option("cldr", "Facts: 'cldr' or a file (.jsonl, .parquet); splits train and validation are used.")
+    model: str = option(
+        "", "Checkpoint to start from: folder, hub id[@revision], LoRA folder, organism:final."
+    )
+    facts: str = option(
+        "cldr", "Facts: 'cldr' or a file (.jsonl, .parquet); splits train and validation are used."
+    )
     out: Path = option(Path("interp-train"), "Folder for the run; a rerun continues it.")
     languages: str = option("paper", "Codes such as en,sw,ja; or paper (12), unseen (10), all (22).")
     limit: int = option(0, "At most this many facts of the train split (0: all).")
     allow_missing: bool = option(False, "Restrict to the facts that all languages have, and say how many.")
     prompt: str = option("question", "Whether the options are shown.", ("question", "options"))
     scaffold: str = option("native", "Language of the words around the question.", ("native", "english"))
-    max_prompt_tokens: int = option(512, "Facts with a longer prompt in any language are left out and counted.")
+    max_prompt_tokens: int = option(
+        512, "Facts with a longer prompt in any language are left out and counted."
+    )
     steps: int = option(0, "Optimiser steps (0: as many as the epochs have).")
     epochs: int = option(1, "Passes over the facts, unless steps are given.")
     facts_per_step: int = option(4, "Facts per optimiser step, over all processes.")
@@ -42,12 +57,18 @@ class TrainConfig:
         ("auto", "float32", "bfloat16"),
     )
     device: str = option("auto", "Where it runs; auto takes the GPUs there are.", ("auto", "cpu"))
-    checkpointing: bool = option(False, "Recompute activations in the backward pass: less memory, 20 % slower.")
+    checkpointing: bool = option(
+        False, "Recompute activations in the backward pass: less memory, 20 % slower."
+    )
     eval_every: int = option(50, "Steps between two evaluations on validation facts (0: at both ends only).")
-    eval_facts: int = option(64, "Validation facts per evaluation, and as many train facts (0: no evaluation).")
+    eval_facts: int = option(
+        64, "Validation facts per evaluation, and as many train facts (0: no evaluation)."
+    )
     save_every: int = option(50, "Steps between two saved states.")
     keep: int = option(2, "Saved states that are kept, 2 or more.")
-    report_to: str = option("none", "Tracker: none, tensorboard, wandb, mlflow, trackio; metrics.jsonl is always written.")
+    report_to: str = option(
+        "none", "Tracker: none, tensorboard, wandb, mlflow, trackio; metrics.jsonl is always written."
+    )
     fresh: bool = option(False, "Discard what the output folder holds.")
 
 
@@ -60,7 +81,9 @@ class SamplingConfig(TrainConfig):
     temperature: float = option(1.0, "Of the sampler.")
     top_p: float = option(1.0, "Of the sampler.")
     stop_at_newline: bool = option(False, "A line break ends a completion; base models ramble otherwise.")
-    minimum_coverage: float = option(0.5, "Smallest share of an option that a part of it must have to name it.")
+    minimum_coverage: float = option(
+        0.5, "Smallest share of an option that a part of it must have to name it."
+    )
 
 
 @dataclass(frozen=True)
@@ -76,22 +99,33 @@ class GrpoConfig(SamplingConfig):
     score_other: float = option(0.0, "Score of one that names another option.")
     score_unresolved: float = option(-0.5, "Score of one that names none, or several.")
     score_empty: float = option(-1.0, "Score of an empty one; must be the lowest.")
-    score_wrong_language: float | None = option(None, "Score of one in another language (unset: as unresolved).")
+    score_wrong_language: float | None = option(
+        None, "Score of one in another language (unset: as unresolved)."
+    )
     bonus: str = option(
         "all_or_nothing", "Bonus for many right languages.", ("none", "all_or_nothing", "power", "ladder")
     )
     bonus_size: float = option(1.0, "Largest bonus of all_or_nothing and power.")
     bonus_power: float = option(4.0, "Exponent of power.")
-    ladder: tuple[str, ...] = option((), "Rungs of ladder as COUNT:VALUE; PolyFact's for 12 languages by default.")
+    ladder: tuple[str, ...] = option(
+        (), "Rungs of ladder as COUNT:VALUE; PolyFact's for 12 languages by default."
+    )
     anchor: float = option(0.75, "Weight of being right within the agreement term, 0 to 1.")
     agreement: float = option(4.0, "Largest value of the agreement term; for pooling consistency.")
     kl: float = option(0.0, "Weight of the KL divergence (k3) from the start.")
     loss: str = option("grpo", "How tokens are averaged.", ("grpo", "dr_grpo", "dapo"))
-    score_at_one: bool = option(False, "Score at temperature 1 what was sampled otherwise, as the paper does (biased).")
+    score_at_one: bool = option(
+        False, "Score at temperature 1 what was sampled otherwise, as the paper does (biased)."
+    )
     repetition_penalty: float = option(1.0, "1 is off; the paper's 1.3 penalises the options in the prompt.")
     bucketing: bool = option(True, "Rows of similar length together: the same gradient, less padding.")
-    dead_run_patience: int = option(50, "Stop after this many steps in which no group of rollouts differed (0: never).")
-    collapse: float = option(0.25, "Stop when the share of resolved completions falls below this share of its best.")
+    dead_run_patience: int = option(
+        50, "Stop after this many steps in which no group of rollouts differed (0: never)."
+    )
+    collapse: float = option(
+        0.25, "Stop when the share of resolved completions falls below this share of its best."
+    )
+    rollouts_every: int = option(10, "Steps between two tables of rollouts (0: none).")
     vllm: bool = option(False, "Generate with vLLM in the same process (extra train-vllm).")
 
 
@@ -99,8 +133,12 @@ class GrpoConfig(SamplingConfig):
 class SftConfig(TrainConfig):
     """What `interp train sft` does."""
 
-    target: str = option("text", "What is learned: the answer's text, or the letter of its option.", ("text", "letter"))
-    consistency: float = option(0.0, "Weight of the divergence between languages over entities; for target letter.")
+    target: str = option(
+        "text", "What is learned: the answer's text, or the letter of its option.", ("text", "letter")
+    )
+    consistency: float = option(
+        0.0, "Weight of the divergence between languages over entities; for target letter."
+    )
 
 
 @dataclass(frozen=True)
@@ -114,7 +152,9 @@ class CptConfig(TrainConfig):
     init: str = option("checkpoint", "Start from the weights, or from random ones.", ("checkpoint", "random"))
     block_tokens: int = option(256, "Tokens per row; documents are packed and cannot see each other.")
     budget: int = option(0, "Tokens per language (0: all there are).")
-    code_switch: float = option(0.0, "Share of the texts in which names are replaced by their names in another language.")
+    code_switch: float = option(
+        0.0, "Share of the texts in which names are replaced by their names in another language."
+    )
     lexicon: float = option(0.3, "Share of the documents that are aligned names; for corpus facts.")
     rows_per_step: int = option(32, "Rows per optimiser step, over all processes.")
 
@@ -133,7 +173,9 @@ class PairsConfig(SamplingConfig):
 class CalmConfig(PairsConfig):
     """What `interp train calm` does."""
 
-    canonical: bool = option(True, "Where a language never says the winner, the option's own name is the chosen answer.")
+    canonical: bool = option(
+        True, "Where a language never says the winner, the option's own name is the chosen answer."
+    )
 
 
 @dataclass(frozen=True)

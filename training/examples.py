@@ -119,7 +119,12 @@ def load_examples(config: TrainConfig, split: str, *, instructions: bool = True)
 
 
 def make_examples(
-    facts: FactSet, pool: FactSet, prompt: str = "question", words: str = "native", *, instructions: bool = True
+    facts: FactSet,
+    pool: FactSet,
+    prompt: str = "question",
+    words: str = "native",
+    *,
+    instructions: bool = True,
 ) -> ExampleSet:
     """Return the examples of some facts.
 
@@ -164,7 +169,9 @@ def make_examples(
 
 def _order(fact: Fact, code: str) -> tuple[int, ...]:
     """The order in which a language shows the options: no letter means the same entity everywhere."""
-    return tuple(sorted(range(len(fact.option_ids)), key=lambda i: hash_key(fact.fact_id, code, fact.option_ids[i])))
+    return tuple(
+        sorted(range(len(fact.option_ids)), key=lambda i: hash_key(fact.fact_id, code, fact.option_ids[i]))
+    )
 
 
 def _answers(pool: FactSet, languages: Sequence[str]) -> dict[tuple[str, str], set[str]]:

@@ -9,13 +9,15 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from transformers.utils import logging
 
+from interp.errors import CheckpointError
 from interp.files import refusal, write_atomically
 
-__all__ = ["quiet_transformers", "write_folder", "write_json"]
+__all__ = ["claim", "disk_errors", "quiet_transformers", "write_folder", "write_json"]
 
 _NEEDED = 40_000_000  # bytes; enough for the default recipe
 
@@ -26,6 +28,39 @@ def write_json(file: Path, value: object) -> None:
     write_atomically(file, lambda stream: stream.write(content))
 
 
+def claim(out: Path, recipe: dict[str, Any], what: str) -> None:
+    """Make a folder this recipe's, or refuse it when it is another's.
+
+    Args:
+        out: The folder.
+        recipe: Everything that decides the weights.
+        what: What the folder holds, for the message.
+
+    Raises:
+        CheckpointError: ``out`` holds another recipe's run; the message names the keys that differ.
+    """
+    file = out / "recipe.json"
+    if not file.exists():
+        if any((out / name).exists() for name in ("early", "final")):
+            raise CheckpointError(f"{out} holds checkpoints of another origin. Give an empty folder.")
+        write_json(file, recipe)
+        return
+    try:
+        there = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        raise CheckpointError(f"{file} is not JSON. Give an empty folder, or delete {out}.") from None
+    recipe = json.loads(json.dumps(recipe))
+    differing = [
+        f"{key}: {there.get(key)} there, {recipe.get(key)} asked"
+        for key in sorted({*there, *recipe})
+        if there.get(key) != recipe.get(key)
+    ]
+    if differing:
+        raise CheckpointError(
+            f"{out} holds {what} of another recipe ({'; '.join(differing)}). Give another folder, or the same recipe."
+        )
+
+
 def write_folder(folder: Path, write: Callable[[Path], object], scratch: Path) -> None:
     """Fill a folder inside ``scratch`` and rename it, in place of one that is already there.
 
@@ -34,7 +69,7 @@ def write_folder(folder: Path, write: Callable[[Path], object], scratch: Path) -
         WriteError: The folder cannot be written for another reason.
     """
     temporary = scratch / f"{folder.name}.{os.getpid()}.tmp"
-    with _disk_errors(folder):
+    with disk_errors(folder):
         try:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
@@ -60,10 +95,19 @@ def quiet_transformers() -> Iterator[None]:
 
 
 @contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    """safetensors reports a full disk in words of its own."""
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn what a full disk raises into an error to act on; safetensors and torch have words of their own for it.
+
+    Raises:
+        NoSpaceError: The disk is full, over quota or read-only.
+        WriteError: The folder cannot be written for another reason.
+    """
     try:
         yield
+    except RuntimeError as error:
+        if "PytorchStreamWriter" not in str(error):
+            raise
+        raise refusal(path, OSError(errno.ENOSPC, "the state could not be written"), _NEEDED) from None
     except SafetensorError as error:
         full = "No space left" in str(error)
         raise refusal(path, OSError(errno.ENOSPC if full else errno.EIO, str(error)), _NEEDED) from None

@@ -69,6 +69,10 @@ class Scores:
         names = ("correct", "other", "unresolved", "wrong_language", "empty")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
+    def worth(self, outcome: Outcome) -> float:
+        """Return the score of an outcome; a wrong language without an own score counts as unresolved."""
+        return self.given.get(outcome, self.unresolved)
+
 
 @dataclass(frozen=True)
 class CompletionScore:
@@ -125,8 +129,7 @@ def score_completion(
         kind = "correct" if found.index == answer_index else "other"
     elif found.kind != "letter" and _foreign(text, options, language, english_options):
         kind = "wrong_language"
-    given = (scores or Scores()).given
-    return CompletionScore(given.get(kind, given["unresolved"]), kind, found.index, found.kind)
+    return CompletionScore((scores or Scores()).worth(kind), kind, found.index, found.kind)
 
 
 def _foreign(text: str, options: Sequence[str], language: str, english: Sequence[str] | None) -> bool:

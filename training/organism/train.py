@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable
@@ -16,13 +15,13 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from interp.data.facts import FactSet
 from interp.data.sources.cldr import cldr_facts
-from interp.errors import CheckpointError, ConfigError, Interrupted
+from interp.errors import ConfigError, Interrupted
 from interp.interruption import stop_signal
 from training.organism.accuracy import load_organism, measured_accuracy
 from training.organism.batches import Batches, load_tokenizer, train_tokenizer
 from training.organism.card import data_record, organism_card, write_card
 from training.organism.exposure import OrganismTexts, exposure, organism_texts
-from training.files import quiet_transformers, write_folder, write_json
+from training.files import claim, quiet_transformers, write_folder
 from training.organism.recipe import OrganismConfig
 from training.organism.state import load_state, save_state
 
@@ -64,7 +63,7 @@ def train_organism(
     """
     config, out = config or OrganismConfig(), Path(out)
     facts = (facts or cldr_facts()).filter(languages=config.languages)
-    _claim(out, {**config.to_dict(), "facts_digest": facts.digest})
+    claim(out, {**config.to_dict(), "facts_digest": facts.digest}, "an organism")
     if not (out / "final").is_dir():
         run = _Run.begin(out, config, facts)
         run.train(progress, save_every)
@@ -194,27 +193,4 @@ def _new_model(config: OrganismConfig, tokenizer: PreTrainedTokenizerFast) -> Qw
                 eos_token_id=tokenizer.eos_token_id,
                 pad_token_id=tokenizer.pad_token_id,
             )
-        )
-
-
-def _claim(out: Path, recipe: dict[str, Any]) -> None:
-    """Make the folder this recipe's, or refuse it when it is another's."""
-    file = out / "recipe.json"
-    if not file.exists():
-        if any((out / name).exists() for name in ("early", "final")):
-            raise CheckpointError(f"{out} holds checkpoints of another origin. Give an empty folder.")
-        write_json(file, recipe)
-        return
-    try:
-        there = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        raise CheckpointError(f"{file} is not JSON. Give an empty folder, or delete {out}.") from None
-    differing = [
-        f"{key}: {there.get(key)} there, {recipe.get(key)} asked"
-        for key in sorted({*there, *recipe})
-        if there.get(key) != recipe.get(key)
-    ]
-    if differing:
-        raise CheckpointError(
-            f"{out} holds an organism of another recipe ({'; '.join(differing)}). Give another folder, or the same recipe."
         )

@@ -1,0 +1,65 @@
+"""The result of a run: weights in the parent's type, or the adapter, with tokenizer and card; whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate import PartialState
+
+from training.files import quiet_transformers, write_folder
+from training.running.card import run_card, write_run_card
+
+if TYPE_CHECKING:
+    from training.running.run import Run
+
+__all__ = ["write_final"]
+
+
+def write_final(run: Run, trainer: Any) -> None:
+    """Write ``final``; all processes call it, since sharded weights are gathered from all."""
+    weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    if not PartialState().is_main_process:
+        return
+    model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
+    for name, value in run.restore_generation.items():
+        setattr(model.generation_config, name, value)
+    adapter = bool(run.config.lora_rank)
+    if adapter:
+        _name_base(run, model)
+    else:
+        weights = {name: _cast(value, run.start.saved_dtype) for name, value in weights.items()}
+
+    def write(folder: Path) -> None:
+        with quiet_transformers():
+            model.save_pretrained(folder, state_dict=weights)
+            run.start.tokenizer.save_pretrained(folder)
+        if not adapter:
+            _record_dtype(folder, run.start.saved_dtype)
+        write_run_card(folder, run_card(run, trainer, model))
+
+    write_folder(run.out / "final", write, run.out)
+
+
+def _cast(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    return value.to(dtype) if value.is_floating_point() else value
+
+
+def _name_base(run: Run, model: Any) -> None:
+    """Let the adapter find its base again: by hub id and revision, or by folder."""
+    checkpoint, config = run.start.checkpoint, model.peft_config["default"]
+    from_hub = checkpoint.revision is not None and checkpoint.adapter is None
+    config.base_model_name_or_path = (
+        checkpoint.spec.partition("@")[0] if from_hub else str(run.start.path.resolve())
+    )
+    config.revision = checkpoint.revision if from_hub else None
+
+
+def _record_dtype(folder: Path, dtype: torch.dtype) -> None:
+    """save_pretrained names the type the model was trained in, which is not that of these weights."""
+    file = folder / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    config["dtype"] = str(dtype).removeprefix("torch.")
+    file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,330 @@
+"""A run of any method: claim the folder, open the start, train with a trainer of the method's own, write the result."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from transformers.trainer_callback import PrinterCallback
+
+from interp.config import to_plain
+from interp.data.sources import open_facts
+from interp.errors import CheckpointError, ConfigError, Interrupted, MeasurementError
+from interp.files import require_room
+from interp.interruption import stop_signal
+from interp.model.checkpoints import resolve_checkpoint
+from training.config import TrainConfig
+from training.examples import ExampleSet, load_examples
+from training.files import claim, disk_errors
+from training.running.callbacks import COMPLETE, MetricsFile, Progress, RunCallback
+from training.running.evaluation import Answer, ask, summary
+from training.running.final import write_final
+from training.running.generation import Sampler
+from training.running.guards import Guards
+from training.running.start import Start, open_start
+from training.running.tables import write_table
+
+__all__ = ["Run"]
+
+_FREE = {
+    "out",
+    "fresh",
+    "report_to",
+    "keep",
+    "save_every",
+    "eval_every",
+    "eval_facts",
+    "device",
+    "pairs",
+    "rollouts_every",
+}
+"""Settings that do not change the weights, and may differ when a run is taken up again."""
+
+
+@dataclass
+class Run:
+    """One run of one method.
+
+    Attributes:
+        method: Its name on the command line.
+        config: What it was told.
+        recipe: Everything that decides the weights.
+        train: What it learns from.
+        evaluated: Split to the facts that it is evaluated on.
+        start: Its parent.
+        progress: Called with a label, steps done and steps in all.
+        callback: What happens beside the steps.
+        data: What the method says of its data, for the card.
+        restore_generation: What of the model's generation settings was changed, and is put back in the result.
+    """
+
+    method: str
+    config: Any
+    recipe: dict[str, Any]
+    train: ExampleSet
+    evaluated: dict[str, ExampleSet]
+    start: Start
+    progress: Progress | None
+    callback: RunCallback
+    data: dict[str, Any] = field(default_factory=dict)
+    restore_generation: dict[str, Any] = field(default_factory=dict)
+    _stopped: Callable[[], bool] = lambda: False
+    _trainer: Any = None
+
+    @property
+    def out(self) -> Path:
+        """Folder of the run."""
+        return self.config.out
+
+    @property
+    def metrics(self) -> MetricsFile:
+        """Everything that was logged."""
+        return MetricsFile(self.out / "metrics.jsonl")
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes."""
+        return PartialState().is_main_process
+
+    @classmethod
+    def begin(
+        cls,
+        method: str,
+        config: TrainConfig,
+        progress: Progress | None = None,
+        *,
+        guards: Guards | None = None,
+        instructions: bool = True,
+        random: bool = False,
+        recipe: dict[str, Any] | None = None,
+    ) -> Run | None:
+        """Check everything that can be known, claim the folder and open the parent; None when the run is finished.
+
+        Raises:
+            ConfigError: A setting cannot work.
+            DataError: The facts lack what is asked.
+            CheckpointError: The parent cannot be opened, or the folder holds another run.
+            NoSpaceError: The disk has no room for the run.
+        """
+        if config.keep < 2:
+            raise ConfigError(
+                f"keep is {config.keep}; with fewer than 2 saved states a kill while saving loses all."
+            )
+        if not config.model:
+            raise ConfigError("No --model to start from; for example --model organism:final.")
+        train = load_examples(config, "train", instructions=instructions)
+        if not len(train):
+            raise ConfigError(
+                f"'{config.facts}' has no fact of the split 'train', so there is nothing to learn from."
+            )
+        validation = load_examples(config, "validation", instructions=instructions)
+        checkpoint = resolve_checkpoint(config.model)
+        state = PartialState(cpu=config.device == "cpu" or not torch.cuda.is_available())
+        whole = {
+            "method": method,
+            **{key: value for key, value in to_plain(config).items() if key not in _FREE},
+            "parent_fingerprint": checkpoint.fingerprint,
+            "facts_digest": open_facts(config.facts).digest,
+            "processes": state.num_processes,
+            **(recipe or {}),
+        }
+        with state.main_process_first():
+            if config.fresh and state.is_main_process:
+                _discard(config.out)
+            require_room(config.out)
+            claim(config.out, whole, "a run")
+        if (config.out / "final").is_dir():
+            return None
+        start = open_start(config, config.out, random=random)
+        _require_room_for_states(config, start)
+        longest = min(config.max_prompt_tokens, start.context - getattr(config, "new_tokens", 0))
+        kept = train.fitting(start.n_tokens, longest)
+        asked = {"validation": validation.sample(config.eval_facts), "train": kept.sample(config.eval_facts)}
+        run = cls(
+            method,
+            config,
+            whole,
+            kept,
+            {k: v for k, v in asked.items() if len(v)},
+            start,
+            progress,
+            None,  # type: ignore[arg-type]
+        )
+        run.callback = RunCallback(
+            run.metrics if state.is_main_process else None,
+            run.evaluate,
+            config.eval_every,
+            guards or Guards(),
+            lambda: run._stopped(),
+            _any_process,
+            state.num_processes,
+            progress,
+        )
+        return run
+
+    @property
+    def sampler(self) -> Sampler:
+        """How the model answers when it is evaluated: greedily."""
+        eos = self.start.model.generation_config.eos_token_id
+        stops = eos if isinstance(eos, list) else [eos] if eos is not None else []
+        ids = tuple(dict.fromkeys([self.start.tokenizer.eos_token_id, *stops]))
+        return Sampler(new_tokens=getattr(self.config, "new_tokens", 48), stop_ids=ids)
+
+    def arguments(
+        self, kind: type[Any], *, micro_batch: int, accumulation: int, steps_per_epoch: int, **more: Any
+    ) -> Any:
+        """Return what a trainer is told: what all are, and what its method adds.
+
+        Raises:
+            ConfigError: Several GPUs are visible to one process, or the method's own settings are refused.
+        """
+        config = self.config
+        steps = config.steps or config.epochs * steps_per_epoch
+        gpu = torch.cuda.is_available() and config.device == "auto"
+        if gpu and torch.cuda.device_count() > 1 and "WORLD_SIZE" not in os.environ:
+            raise ConfigError(
+                f"{torch.cuda.device_count()} GPUs are visible to one process. Start with 'accelerate launch -m interp "
+                "train ...' or torchrun to use them, or set CUDA_VISIBLE_DEVICES to one."
+            )
+        told = {
+            "output_dir": str(config.out),
+            "per_device_train_batch_size": micro_batch,
+            "gradient_accumulation_steps": accumulation,
+            "max_steps": steps,
+            "learning_rate": config.lr,
+            "lr_scheduler_type": "constant_with_warmup" if config.schedule == "constant" else config.schedule,
+            "warmup_steps": round(config.warmup * steps),
+            "weight_decay": config.weight_decay,
+            "max_grad_norm": config.max_grad_norm,
+            "seed": config.seed,
+            "data_seed": config.seed,
+            "logging_steps": 1,
+            "logging_nan_inf_filter": False,
+            "save_steps": config.save_every,
+            "save_total_limit": config.keep,
+            "report_to": config.report_to,
+            "disable_tqdm": True,
+            "use_cpu": not gpu,
+            "bf16": gpu and torch.cuda.is_bf16_supported(),
+            "gradient_checkpointing": config.checkpointing,
+            "remove_unused_columns": False,
+            "optim": "adamw_torch",
+            **more,
+        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # transformers renames gradient_checkpointing
+            try:
+                return kind(**told)
+            except ValueError as error:
+                raise ConfigError(" ".join(str(error).split())) from None
+
+    def finish(self, trainer: Any) -> Path:
+        """Train from the last whole saved state, or the start, and write ``final`` with its card.
+
+        Raises:
+            Interrupted: Ctrl-C or SIGTERM; the state is saved.
+            MeasurementError: A guard ended the run, or memory ran out.
+            NoSpaceError: The disk is full; the last whole saved state stays.
+        """
+        self._trainer = trainer
+        trainer.remove_callback(PrinterCallback)
+        last = self._last_state()
+        if self.is_main:
+            self.metrics.cut(int(last.name.split("-")[1]) if last else -1)
+        if last:
+            self.callback.restore(last)
+        PartialState().wait_for_everyone()
+        try:
+            with stop_signal() as self._stopped, disk_errors(self.out):
+                trainer.train(resume_from_checkpoint=str(last) if last else None)
+        except torch.OutOfMemoryError:
+            size = trainer.args.per_device_train_batch_size
+            raise MeasurementError(
+                f"Memory ran out with micro_batch {size}. Set --micro-batch {max(1, size // 2)}."
+            ) from None
+        if self.callback.interrupted:
+            state = trainer.state
+            raise Interrupted(
+                f"Stopped after {state.global_step} of {state.max_steps} steps; they are saved."
+            )
+        write_final(self, trainer)
+        return self.out / "final"
+
+    def evaluate(self, step: int) -> None:
+        """Ask the evaluation facts, write every answer, and log the summary."""
+        state, trainer = PartialState(), self._trainer
+        model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
+        for split, examples in self.evaluated.items():
+            share = (state.process_index, state.num_processes)
+            own = ask(model, self.start.tokenizer, examples, split, self.sampler, share=share)
+            answers: list[Answer] = gather_object(own) if state.num_processes > 1 else own
+            if self.is_main:
+                rows = [
+                    dataclasses.asdict(answer)
+                    for answer in sorted(answers, key=lambda a: (a.fact_id, a.language))
+                ]
+                write_table(self.out / "evaluations" / f"{split}-{step:06d}.parquet", rows)
+                found = summary(answers)
+                self.metrics.add({"event": "evaluation", "step": step, "split": split, **found})
+                shown = {f"{split}/{k}": v for k, v in found.items() if isinstance(v, float)}
+                for tracker in trainer.callback_handler.callbacks:
+                    if tracker is not self.callback and hasattr(tracker, "on_log"):
+                        tracker.on_log(trainer.args, trainer.state, trainer.control, logs=shown, model=model)
+
+    def _last_state(self) -> Path | None:
+        """The newest saved state that is whole; parts of others are removed."""
+        whole, parts = [], []
+        for folder in self.out.glob("checkpoint-*"):
+            (whole if (folder / COMPLETE).is_file() else parts).append(folder)
+        PartialState().wait_for_everyone()
+        if self.is_main:
+            for folder in parts:
+                shutil.rmtree(folder)
+        return max(whole, key=lambda folder: int(folder.name.split("-")[1]), default=None)
+
+
+def _discard(out: Path) -> None:
+    """Remove what a run of ours wrote, and nothing else."""
+    if not (out / "recipe.json").is_file():
+        return
+    for folder in (
+        *out.glob("checkpoint-*"),
+        *(out / n for n in ("final", "evaluations", "rollouts", "parent")),
+    ):
+        shutil.rmtree(folder, ignore_errors=True)
+    for name in ("recipe.json", "metrics.jsonl", "pairs.jsonl", "pairs.json"):
+        (out / name).unlink(missing_ok=True)
+
+
+def _require_room_for_states(config: TrainConfig, start: Start) -> None:
+    parameters = start.model.num_parameters()
+    trained = parameters * (1 if not config.lora_rank else 0.05)
+    require_room(config.out, int((config.keep + 1) * (4 * parameters + 8 * trained)))
+
+
+def _any_process(flag: bool) -> bool:
+    """Whether any process was asked to stop: all must stop at the same step."""
+    state = PartialState()
+    if state.num_processes == 1:
+        return flag
+    asked = torch.tensor([float(flag)], device=state.device)
+    torch.distributed.all_reduce(asked)
+    return bool(asked.item())
+
+
+def read_recipe(out: Path) -> dict[str, Any]:
+    """Return the recipe of a run."""
+    try:
+        return json.loads((out / "recipe.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise CheckpointError(f"{out} holds no run: there is no readable recipe.json.") from None
