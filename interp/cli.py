@@ -8,20 +8,18 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from interp.config import SpecializationConfig
+from interp.console import console, progress_bars, say, say_files
 from interp.errors import ConfigError, InterpError, Interrupted
 from interp.flags import configured
+from interp.train_cli import train_app
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from analyses.study import SpecializationStudy
 
 app = typer.Typer(
@@ -35,7 +33,6 @@ app = typer.Typer(
 data_app = typer.Typer(
     no_args_is_help=True, help="Facts: check a file of your own, rebuild the embedded ones."
 )
-train_app = typer.Typer(no_args_is_help=True, help="Make checkpoints.")
 app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")
 
@@ -73,7 +70,7 @@ def demo(out: Annotated[Path, typer.Option(help="Folder for results and figures.
     Example: `interp demo`
     """
     _specialization(dataclasses.replace(DEMO, out=out))
-    _say(
+    say(
         "\n[b]What to try next[/b]\n"
         f"  look      {out}/neurons.png, {out}/heads.png\n"
         "  yours     interp specialization --ckpt PATH_OR_HUB_ID --ckpt ANOTHER --languages en,sw,ja --figure\n"
@@ -103,10 +100,10 @@ def compare(
     if out is not None and not out.name:
         raise ConfigError(f"--out is '{out}'; a stem such as {out / 'comparison'} is expected.")
     comparison = compare_results(load_result(before), load_result(after))
-    print_comparison(comparison, _console())
+    print_comparison(comparison, console())
     if out is not None:
         drawn = save_figure(plot(comparison), out, comparison.to_frame())
-        _say_files([comparison.save(out.with_name(out.name + ".json")), *drawn])
+        say_files([comparison.save(out.with_name(out.name + ".json")), *drawn])
 
 
 @data_app.command("check")
@@ -134,27 +131,7 @@ def data_build_cldr(
     from interp.data.sources.cldr_build import build_cldr
 
     build_cldr(out)
-    _say_files([out])
-
-
-@train_app.command("organism")
-def train_organism_command(
-    out: Annotated[Path, typer.Option(help="Folder for the checkpoints; a rerun continues it.")] = Path(
-        "organism"
-    ),
-    seed: Annotated[int, typer.Option(help="Another seed makes another member of the family.")] = 0,
-) -> None:
-    """Rebuild the organism: a small multilingual model trained from scratch on the embedded facts (CPU, ~20 minutes).
-
-    Example: `interp train organism --out organism --seed 1`
-    """
-    from training.organism.train import OrganismConfig, train_organism
-
-    with _progress() as progress:
-        folder = train_organism(
-            out, OrganismConfig(seed=seed), lambda done, total, loss: progress("training steps", done, total)
-        )
-    _say_files([folder])
+    say_files([out])
 
 
 def _specialization(config: SpecializationConfig) -> None:
@@ -166,17 +143,17 @@ def _specialization(config: SpecializationConfig) -> None:
     if not sys.stderr.isatty():
         logging.disable_progress_bar()
     try:
-        with _progress() as progress:
+        with progress_bars() as progress:
             study = run_specialization(config, progress)
     except KeyboardInterrupt:  # between two passes
         raise Interrupted("Stopped.") from None
-    print_study(study, _console())
+    print_study(study, console())
     files = [*study.files, *(_draw(study, config.out) if config.figure else [])]
-    _say_files(files)
+    say_files(files)
     if leftovers := sorted(config.out.glob(".*.tmp")):
         print(f"Ignored: {len(leftovers)} unfinished files of runs that were killed, such as {leftovers[0]}")
     doubts = study.sanity()
-    print_doubts(doubts, _console())
+    print_doubts(doubts, console())
     if doubts and config.strict:
         raise typer.Exit(1)
 
@@ -194,45 +171,6 @@ def _draw(study: SpecializationStudy, out: Path) -> list[Path]:
             stem = out / f"{comparison.names[0]}-to-{comparison.names[1]}.{unit}"
             files += save_figure(plot(comparison), stem, comparison.to_frame())
     return files
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar per label on a terminal; nothing elsewhere."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(
-        *columns, console=_console(stderr=True), transient=True, disable=not sys.stderr.isatty()
-    ) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def update(label: str, done: int, total: int) -> None:
-            if label not in tasks:
-                tasks[label] = bars.add_task(label, total=total)
-            bars.update(tasks[label], completed=done, total=total)
-
-        yield update
-
-
-def _console(stderr: bool = False) -> Console:
-    from rich.console import Console
-
-    return Console(stderr=stderr)
-
-
-def _say(text: str) -> None:
-    _console().print(text, highlight=False, soft_wrap=True)
-
-
-def _say_files(files: Iterable[Path]) -> None:
-    """List files, those that differ only in their suffix on one line."""
-    stems: dict[Path, list[str]] = {}
-    for file in files:
-        stems.setdefault(file.with_suffix(""), []).append(file.suffix)
-    print("\nWritten or reused:")
-    for stem, suffixes in stems.items():
-        print(f"  {stem}{' '.join(dict.fromkeys(suffixes))}")
 
 
 def _resume_command(arguments: list[str]) -> str:

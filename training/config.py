@@ -183,6 +183,9 @@ class CmAlignConfig(PairsConfig):
     """What `interp train cm-align` does."""
 
     pivot: str = option("en", "The language whose majority the others follow.")
+    canonical: bool = option(
+        False, "Where a language never says the winner, the option's own name is the chosen answer."
+    )
 
 
 @dataclass(frozen=True)
@@ -191,6 +194,14 @@ class DcoConfig(TrainConfig):
 
     beta: float = option(1.0, "Weight of the second language's odds; 1 treats both alike.")
     instances: int = option(5000, "Pairs of languages and candidates.")
+
+
+@dataclass(frozen=True)
+class PlanConfig(GrpoConfig):
+    """What `interp train plan` is asked: the settings of a GRPO run, and where it would run."""
+
+    processes: int = option(1, "Processes, one per device.")
+    memory: float = option(80.0, "Memory of a device in GB.")
 
 
 CONFIGS: dict[str, type[TrainConfig]] = {

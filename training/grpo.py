@@ -168,6 +168,7 @@ class PooledGRPOTrainer(GRPOTrainer):
         self.examples, self.rule, self.bucketing = examples, rule, bucketing
         self.minimum_coverage, self.rollouts, self.rollouts_every = minimum_coverage, rollouts, rollouts_every
         self._own_advantages = torch.zeros(0)
+        self._buffered_inputs: Any = None
         require_whole_facts(
             args.per_device_train_batch_size,
             args.world_size,
@@ -232,8 +233,8 @@ class PooledGRPOTrainer(GRPOTrainer):
                 self.rule.scores.worth(said.outcome),
                 said.outcome == "correct",
                 said.entity,
-            ]  # type: ignore[arg-type]
-            + [self.examples.facts[row["fact"]][row["language"]].gold_entity]
+                self.examples.facts[row["fact"]][row["language"]].gold_entity,
+            ]
             for row, said in zip(inputs, judged, strict=True)
         ]
         device = self.accelerator.device

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -32,7 +32,7 @@ class RewardRule:
         agreement: Largest value of the agreement term.
     """
 
-    scores: Scores = Scores()
+    scores: Scores = field(default_factory=Scores)
     pooling: Literal["group", "per_lang", "consistency"] = "group"
     shape: Literal["none", "all_or_nothing", "power", "ladder"] = "all_or_nothing"
     size: float = 1.0

@@ -17,7 +17,7 @@ from interp.data.matching import resolve
 from interp.data.normalization import answer_line
 from interp.errors import ConfigError, DataError
 
-__all__ = ["CompletionScore", "Scores", "score_completion"]
+__all__ = ["CompletionScore", "Outcome", "Scores", "score_completion"]
 
 Outcome = Literal["correct", "other", "unresolved", "wrong_language", "empty"]
 

@@ -77,7 +77,7 @@ def train_sft(config: SftConfig, progress: Progress | None = None) -> Path:
             dataloader_drop_last=True,
             include_num_input_tokens_seen="non_padding",
         ),
-        train_dataset=list(run.train.facts),  # type: ignore[arg-type]
+        train_dataset=list(run.train.facts),
         data_collator=FactCollator(run.start.tokenizer, config.target, run.start.context),
         processing_class=run.start.tokenizer,
         callbacks=[run.callback],
@@ -126,7 +126,7 @@ class FactCollator:
         if self.target == "letter":
             return [self.letters[example.separator][example.answer_index]]
         said = self.tokenizer(example.answer, add_special_tokens=False)["input_ids"]
-        return [*said, self.tokenizer.eos_token_id]  # type: ignore[list-item]
+        return [*said, self.tokenizer.eos_token_id]
 
 
 class SftTrainer(Trainer):

@@ -147,5 +147,5 @@ class RunCallback(TrainerCallback):
     ) -> None:
         """Mark the saved state as whole."""
         if state.is_world_process_zero:
-            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
             write_json(folder / COMPLETE, {"cost": self.cost(state), "guards": self.guards.state()})

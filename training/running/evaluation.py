@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from training.examples import Example, ExampleSet
 from training.running.generation import Completion, Sampler, complete
-from training.scores import score_completion
+from training.scores import Outcome, score_completion
 
 __all__ = ["Answer", "ask", "judge", "summary"]
 
@@ -34,7 +34,7 @@ class Answer:
     fact_id: str
     language: str
     completion: str
-    outcome: str
+    outcome: Outcome
     entity: int
     n_tokens: int
 

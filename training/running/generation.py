@@ -99,7 +99,8 @@ def _generate(
 def _cut(tokenizer: PreTrainedTokenizerBase, tokens: list[int], sampler: Sampler) -> Completion:
     stop = next((i for i, token in enumerate(tokens) if token in sampler.stop_ids), None)
     kept = tokens if stop is None else tokens[: stop + 1]
-    return Completion(tokenizer.decode(kept, skip_special_tokens=True), len(kept), stop is not None)
+    text = str(tokenizer.decode(kept, skip_special_tokens=True))
+    return Completion(text, len(kept), stop is not None)
 
 
 @contextmanager

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,16 +17,17 @@ from transformers.trainer_callback import PrinterCallback
 
 from interp.config import to_plain
 from interp.data.sources import open_facts
-from interp.errors import CheckpointError, ConfigError, Interrupted, MeasurementError
+from interp.errors import ConfigError, Interrupted, MeasurementError
 from interp.files import require_room
 from interp.interruption import stop_signal
 from interp.model.checkpoints import resolve_checkpoint
 from training.config import TrainConfig
 from training.examples import ExampleSet, load_examples
 from training.files import claim, disk_errors
-from training.running.callbacks import COMPLETE, MetricsFile, Progress, RunCallback
+from training.running.callbacks import MetricsFile, Progress, RunCallback
 from training.running.evaluation import Answer, ask, summary
 from training.running.final import write_final
+from training.running.folder import any_process, discard, last_state, require_room_for_states
 from training.running.generation import Sampler
 from training.running.guards import Guards
 from training.running.start import Start, open_start
@@ -140,13 +139,15 @@ class Run:
         }
         with state.main_process_first():
             if config.fresh and state.is_main_process:
-                _discard(config.out)
+                discard(config.out)
             require_room(config.out)
             claim(config.out, whole, "a run")
         if (config.out / "final").is_dir():
             return None
         start = open_start(config, config.out, random=random)
-        _require_room_for_states(config, start)
+        require_room_for_states(
+            config.out, config.keep, start.model.num_parameters(), full=not config.lora_rank
+        )
         longest = min(config.max_prompt_tokens, start.context - getattr(config, "new_tokens", 0))
         kept = train.fitting(start.n_tokens, longest)
         asked = {"validation": validation.sample(config.eval_facts), "train": kept.sample(config.eval_facts)}
@@ -166,7 +167,7 @@ class Run:
             config.eval_every,
             guards or Guards(),
             lambda: run._stopped(),
-            _any_process,
+            any_process,
             state.num_processes,
             progress,
         )
@@ -238,7 +239,7 @@ class Run:
         """
         self._trainer = trainer
         trainer.remove_callback(PrinterCallback)
-        last = self._last_state()
+        last = last_state(self.out)
         if self.is_main:
             self.metrics.cut(int(last.name.split("-")[1]) if last else -1)
         if last:
@@ -280,51 +281,3 @@ class Run:
                 for tracker in trainer.callback_handler.callbacks:
                     if tracker is not self.callback and hasattr(tracker, "on_log"):
                         tracker.on_log(trainer.args, trainer.state, trainer.control, logs=shown, model=model)
-
-    def _last_state(self) -> Path | None:
-        """The newest saved state that is whole; parts of others are removed."""
-        whole, parts = [], []
-        for folder in self.out.glob("checkpoint-*"):
-            (whole if (folder / COMPLETE).is_file() else parts).append(folder)
-        PartialState().wait_for_everyone()
-        if self.is_main:
-            for folder in parts:
-                shutil.rmtree(folder)
-        return max(whole, key=lambda folder: int(folder.name.split("-")[1]), default=None)
-
-
-def _discard(out: Path) -> None:
-    """Remove what a run of ours wrote, and nothing else."""
-    if not (out / "recipe.json").is_file():
-        return
-    for folder in (
-        *out.glob("checkpoint-*"),
-        *(out / n for n in ("final", "evaluations", "rollouts", "parent")),
-    ):
-        shutil.rmtree(folder, ignore_errors=True)
-    for name in ("recipe.json", "metrics.jsonl", "pairs.jsonl", "pairs.json"):
-        (out / name).unlink(missing_ok=True)
-
-
-def _require_room_for_states(config: TrainConfig, start: Start) -> None:
-    parameters = start.model.num_parameters()
-    trained = parameters * (1 if not config.lora_rank else 0.05)
-    require_room(config.out, int((config.keep + 1) * (4 * parameters + 8 * trained)))
-
-
-def _any_process(flag: bool) -> bool:
-    """Whether any process was asked to stop: all must stop at the same step."""
-    state = PartialState()
-    if state.num_processes == 1:
-        return flag
-    asked = torch.tensor([float(flag)], device=state.device)
-    torch.distributed.all_reduce(asked)
-    return bool(asked.item())
-
-
-def read_recipe(out: Path) -> dict[str, Any]:
-    """Return the recipe of a run."""
-    try:
-        return json.loads((out / "recipe.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise CheckpointError(f"{out} holds no run: there is no readable recipe.json.") from None

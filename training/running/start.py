@@ -144,7 +144,7 @@ def _merged(checkpoint: Checkpoint, out: Path, tokenizer: PreTrainedTokenizerBas
             f"{checkpoint.adapter} is a LoRA adapter: pip install 'interp[train]'."
         ) from None
     base: Any = load_weights(dataclasses.replace(checkpoint, adapter=None), torch.float32)
-    adapted: Any = PeftModel.from_pretrained(base, checkpoint.adapter)
+    adapted: Any = PeftModel.from_pretrained(base, str(checkpoint.adapter))
     whole = adapted.merge_and_unload()
 
     def write(temporary: Path) -> None:

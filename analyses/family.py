@@ -1,0 +1,178 @@
+"""What each method did to the organism: accuracy by what was read, how it is spelled, and in which script."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+
+from interp.data.facts import FactSet
+from interp.data.normalization import normalize
+from interp.data.sources.cldr import cldr_facts
+from interp.files import write_atomically
+from training.family import Questions, measure_members, questions, train_members
+from training.running.callbacks import Progress
+
+__all__ = ["FamilyTable", "family_table", "relation_prior", "run_family", "strata"]
+
+_DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class FamilyTable:
+    """Accuracy of every member by stratum.
+
+    Attributes:
+        frame: One row per stratum and member: ``accuracy`` (mean over seeds), ``change`` from the base with its 95 %
+            interval ``low`` to ``high``, ``seeds``, the lowest and highest change of one seed, ``n`` questions, and
+            ``prior``, what the relation's most frequent answer scores.
+    """
+
+    frame: pd.DataFrame
+
+    def __repr__(self) -> str:
+        lines = []
+        for stratum, rows in self.frame.groupby("stratum", sort=False):
+            first = rows.iloc[0]
+            lines.append(f"{stratum} (n {first.n}, prior {first.prior:.3f})")
+            lines += [f"  {_line(row)}" for row in rows.itertuples()]
+        return "\n".join(lines)
+
+    def to_markdown(self) -> str:
+        """Return strata as rows, members as columns."""
+        members = list(dict.fromkeys(self.frame.member))
+        head = ["stratum", "n", "prior", *members]
+        lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+        for stratum, rows in self.frame.groupby("stratum", sort=False):
+            by_member = {row.member: row for row in rows.itertuples()}
+            first = rows.iloc[0]
+            cells = [_cell(by_member[member]) for member in members]
+            lines.append(f"| {stratum} | {first.n} | {first.prior:.3f} | " + " | ".join(cells) + " |")
+        return "\n".join(lines) + "\n"
+
+
+def run_family(
+    out: Path, seeds: int, members: tuple[str, ...] = (), progress: Progress | None = None
+) -> FamilyTable:
+    """Train the family, ask every member the same questions, and write ``family.csv`` and ``family.md``."""
+    runs = train_members(out, seeds, members, progress)
+    asked = questions()
+    table = family_table(measure_members(out, runs, asked, progress), asked)
+    write_atomically(
+        out / "family.csv", lambda stream: stream.write(table.frame.to_csv(index=False).encode())
+    )
+    write_atomically(out / "family.md", lambda stream: stream.write(table.to_markdown().encode()))
+    return table
+
+
+def family_table(
+    right: Mapping[tuple[str, int], Bool[np.ndarray, "fact language"]], asked: Questions
+) -> FamilyTable:
+    """Compare every member with the base on the same questions.
+
+    The interval is a bootstrap over groups of facts (all facts of a country and all languages of a fact together),
+    of the mean over seeds; it says nothing about other seeds, whose spread stands beside it.
+
+    Args:
+        right: By member and seed, which questions were right; ``("base", 0)`` among them.
+        asked: The questions.
+    """
+    members = list(dict.fromkeys(member for member, _ in right))
+    prior = relation_prior(asked.facts)
+    base = right["base", 0].astype(float)
+    rows = []
+    for name, chosen in strata(asked).items():
+        for member in members:
+            own = [table.astype(float) for (m, _), table in right.items() if m == member]
+            mean = np.mean(own, axis=0)
+            each = [float((table - base)[chosen].mean()) for table in own]
+            low, high = _interval(mean - base, chosen, asked.facts)
+            rows.append(
+                {
+                    "stratum": name,
+                    "member": member,
+                    "n": int(chosen.sum()),
+                    "prior": float(prior[chosen].mean()),
+                    "accuracy": float(mean[chosen].mean()),
+                    "change": float((mean - base)[chosen].mean()),
+                    "low": low,
+                    "high": high,
+                    "seeds": len(own),
+                    "lowest": min(each),
+                    "highest": max(each),
+                }
+            )
+    return FamilyTable(pd.DataFrame(rows))
+
+
+def strata(asked: Questions) -> dict[str, Bool[np.ndarray, "fact language"]]:
+    """Return the questions of each stratum; empty ones are left out.
+
+    Spelling is alike when the right answer, normalised, is the same as in English: such a fact can carry over
+    without being shared.
+    """
+    facts, languages = asked.facts, asked.facts.languages
+    anchor = languages.index(asked.exposed.anchor)
+    shape = (len(facts), len(languages))
+    condition = np.array([[asked.exposed.condition(f.fact_id, c) for c in languages] for f in facts])
+    english = [normalize(fact.answer(languages[anchor])) for fact in facts]
+    alike = np.array(
+        [[normalize(f.answer(c)) == e for c in languages] for f, e in zip(facts, english, strict=True)]
+    )
+    is_anchor = np.broadcast_to(np.arange(len(languages)) == anchor, shape)
+    found = {}
+    for split in ("train", "validation"):
+        of_split = np.broadcast_to(np.array([fact.split == split for fact in facts])[:, None], shape)
+        found[f"{split}, {languages[anchor]}"] = of_split & is_anchor
+        found[f"{split}, read"] = of_split & ~is_anchor & (condition == "seen")
+        unread = of_split & ~is_anchor & (condition == "unseen")
+        found[f"{split}, unread, spelled alike"] = unread & alike
+        found[f"{split}, unread, spelled otherwise"] = unread & ~alike
+    found["test, read nowhere"] = condition == "held_out"
+    return {name: chosen for name, chosen in found.items() if chosen.any()}
+
+
+def relation_prior(facts: FactSet) -> Float[np.ndarray, "fact 1"]:
+    """Return what picking the answer that is most often right in the relation's train facts scores, per fact."""
+    frequency = Counter((f.relation, f.object_id) for f in cldr_facts() if f.split == "train")
+    credit = []
+    for fact in facts:
+        counts = [frequency[fact.relation, option] for option in fact.option_ids]
+        best = [i for i, count in enumerate(counts) if count == max(counts)]
+        credit.append((fact.answer_index in best) / len(best))
+    return np.broadcast_to(np.array(credit)[:, None], (len(facts), len(facts.languages)))
+
+
+def _interval(
+    change: Float[np.ndarray, "fact language"], chosen: Bool[np.ndarray, "fact language"], facts: FactSet
+) -> tuple[float, float]:
+    groups = {name: i for i, name in enumerate(dict.fromkeys(fact.group for fact in facts))}
+    of_fact = np.array([groups[fact.group] for fact in facts])
+    sums, counts = np.zeros(len(groups)), np.zeros(len(groups))
+    np.add.at(sums, of_fact, np.where(chosen, change, 0).sum(axis=1))
+    np.add.at(counts, of_fact, chosen.sum(axis=1))
+    used = counts > 0
+    drawn = np.random.default_rng(0).integers(used.sum(), size=(_DRAWS, used.sum()))
+    means = sums[used][drawn].sum(axis=1) / counts[used][drawn].sum(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _line(row: object) -> str:
+    if row.member == "base":  # type: ignore[attr-defined]
+        return f"{row.member:14s} {row.accuracy:.3f}"  # type: ignore[attr-defined]
+    return (
+        f"{row.member:14s} {row.accuracy:.3f}  {row.change:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"  # type: ignore[attr-defined]
+        f"  {row.seeds} seeds {row.lowest:+.3f} to {row.highest:+.3f}"  # type: ignore[attr-defined]
+    )
+
+
+def _cell(row: object) -> str:
+    if row.member == "base":  # type: ignore[attr-defined]
+        return f"{row.accuracy:.3f}"  # type: ignore[attr-defined]
+    return f"{row.accuracy:.3f} ({row.change:+.3f} [{row.low:+.3f}, {row.high:+.3f}])"  # type: ignore[attr-defined]

@@ -1,0 +1,262 @@
+"""Direct Consistency Optimisation: two languages exchange how much more probable one entity is than another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from jaxtyping import Float, Int
+from torch.nn import functional
+from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments, set_seed
+
+from interp.data.languages import parse_languages
+from interp.errors import ConfigError, DataError
+from training.config import DcoConfig
+from training.examples import Example, ExampleSet
+from training.running.callbacks import Progress
+from training.running.plan import COMFORTABLE_ROWS, plan_batches
+from training.running.run import Run
+from training.running.start import lora_config
+from training.sampler import FactSampler
+
+__all__ = [
+    "DcoTrainer",
+    "Instance",
+    "InstanceCollator",
+    "dco_loss",
+    "draw_instances",
+    "sum_logps",
+    "train_dco",
+]
+
+IGNORED = -100
+ROWS = 4  # of an instance: two languages, two candidates
+
+
+def train_dco(config: DcoConfig, progress: Progress | None = None) -> Path:
+    """Train two random languages at a time to agree (`dco_loss`) and return the folder of the result.
+
+    No right answer is used. Log-probabilities are sums over the tokens of separator and option, without an end token,
+    so the odds of languages with more tokens per name are larger. **The unit of a step is the instance**:
+    ``facts_per_step`` instances make an optimiser step, ``micro_batch`` instances a forward and backward pass.
+
+    Raises:
+        ConfigError: There are fewer than two languages, or a setting is out of range.
+        InterpError: See `training.running.run.Run.begin` and `finish`.
+    """
+    _check(config)
+    run = Run.begin("dco", config, progress)
+    if run is None:
+        return config.out / "final"
+    instances = draw_instances(run.train, config.instances, config.seed)
+    plan = plan_batches(
+        len(instances),
+        config.facts_per_step,
+        1,
+        run.recipe["processes"],
+        config.micro_batch,
+        largest=COMFORTABLE_ROWS // ROWS,
+    )
+    model: Any = run.start.model
+    if adapter := lora_config(config):
+        from peft import get_peft_model
+
+        set_seed(config.seed)
+        model = get_peft_model(model, adapter)
+    trainer = DcoTrainer(
+        beta=config.beta,
+        per_step=config.facts_per_step,
+        model=model,
+        args=run.arguments(
+            TrainingArguments,
+            micro_batch=plan.micro_batch,
+            accumulation=plan.accumulation,
+            steps_per_epoch=plan.steps_per_epoch,
+            include_num_input_tokens_seen="non_padding",
+        ),
+        train_dataset=instances,
+        data_collator=InstanceCollator(run.start.tokenizer, run.start.context),
+        processing_class=run.start.tokenizer,
+        callbacks=[run.callback],
+    )
+    trainer.add_reference(progress)
+    run.data |= {"instances": len(instances), "dropped_instances_per_epoch": plan.dropped_facts}
+    return run.finish(trainer)
+
+
+def _check(config: DcoConfig) -> None:
+    if config.beta <= 0:
+        raise ConfigError(f"beta is {config.beta}; a number above 0 is expected.")
+    if config.instances < max(1, config.facts_per_step):
+        raise ConfigError(
+            f"instances is {config.instances}, fewer than the {config.facts_per_step} of one step (facts_per_step counts "
+            "instances here). Raise it, or lower facts_per_step."
+        )
+    codes = parse_languages(config.languages)
+    if len(codes) < 2:
+        raise ConfigError(f"dco compares two languages; the only one is {','.join(codes)}. Add another.")
+
+
+def dco_loss(
+    policy: Float[torch.Tensor, "instance language candidate"],
+    reference: Float[torch.Tensor, "instance language candidate"],
+    beta: float = 1.0,
+) -> torch.Tensor:
+    """Return the mean over instances of ``|D_1 - o_2 / beta| + |D_2 - beta * o_1|``, in nats.
+
+    ``o_i = log ref_i(c) - log ref_i(r)`` are the log odds of the first candidate in language ``i`` before training, and
+    ``D_i`` is by how much training changed them: ``(log p_i(c) - log ref_i(c)) - (log p_i(r) - log ref_i(r))``. The loss
+    at the start is ``|o_2| / beta + beta * |o_1|``, and not 0 even where the languages agree.
+
+    At zero loss and ``beta`` 1 both languages have log odds ``o_1 + o_2``: a product of experts. It makes languages
+    agree **and** sharper, since evidence is added and not averaged; a gain on multiple choice can come from that alone.
+
+    Args:
+        policy: Log-probabilities of two candidates in two languages, in nats.
+        reference: The same before training.
+        beta: Above 0; see the formula.
+    """
+    odds, before = policy[..., 0] - policy[..., 1], reference[..., 0] - reference[..., 1]
+    change = odds - before
+    first = (change[:, 0] - before[:, 1] / beta).abs()
+    second = (change[:, 1] - beta * before[:, 0]).abs()
+    return (first + second).mean()
+
+
+@dataclass
+class Instance:
+    """One fact in two languages, and two of its entities.
+
+    Attributes:
+        examples: The fact in either language.
+        entities: Numbers of the two entities among the fact's option ids.
+        reference: Log-probabilities [language, candidate] before training; set by `DcoTrainer.add_reference`.
+    """
+
+    examples: tuple[Example, Example]
+    entities: tuple[int, int]
+    reference: list[list[float]] | None = None
+
+
+def draw_instances(examples: ExampleSet, size: int, seed: int) -> list[Instance]:
+    """Draw instances: a fact, two different languages and two different entities, all uniform and independent.
+
+    Raises:
+        DataError: A fact has fewer than two options.
+    """
+    generator = np.random.default_rng(seed)
+    drawn = []
+    for _ in range(size):
+        fact = examples.facts[generator.integers(len(examples))]
+        if len(fact[0].options) < 2:
+            raise DataError(f"Fact '{fact[0].fact_id}' has one option; dco compares two.")
+        first, second = generator.choice(len(fact), 2, replace=False).tolist()
+        entities = generator.choice(len(fact[0].options), 2, replace=False).tolist()
+        drawn.append(Instance((fact[first], fact[second]), (entities[0], entities[1])))
+    return drawn
+
+
+class InstanceCollator:
+    """Instances -> padded rows in the order [instance, language, candidate]."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, context: int):
+        self.tokenizer, self.context = tokenizer, context
+
+    def __call__(self, instances: Sequence[Instance]) -> dict[str, torch.Tensor]:
+        """Return ids, mask, labels, and the reference where it is known.
+
+        Raises:
+            DataError: A prompt with its answer is longer than the model's context.
+        """
+        rows = [self._row(example, n) for i in instances for example in i.examples for n in i.entities]
+        width = max(len(prompt) + len(answer) for prompt, answer in rows)
+        if width > self.context:
+            raise DataError(
+                f"A prompt with its answer has {width} tokens; the model's context is {self.context}. "
+                "Lower max_prompt_tokens."
+            )
+        pad: Any = self.tokenizer.pad_token_id
+        ids, labels, mask = [], [], []
+        for prompt, answer in rows:
+            empty = width - len(prompt) - len(answer)
+            ids.append(prompt + answer + [pad] * empty)
+            labels.append([IGNORED] * len(prompt) + answer + [IGNORED] * empty)
+            mask.append([1] * (width - empty) + [0] * empty)
+        batch: dict[str, Any] = {"input_ids": ids, "labels": labels, "attention_mask": mask}
+        if instances[0].reference is not None:
+            batch["reference"] = [instance.reference for instance in instances]
+        return {name: torch.tensor(value) for name, value in batch.items()}
+
+    def _row(self, example: Example, entity: int) -> tuple[list[int], list[int]]:
+        answer = example.separator + example.options[example.entities.index(entity)]
+        return (
+            self.tokenizer(example.prompt)["input_ids"],
+            self.tokenizer(answer, add_special_tokens=False)["input_ids"],
+        )
+
+
+def sum_logps(
+    logits: Float[torch.Tensor, "row token vocab"], labels: Int[torch.Tensor, "row token"]
+) -> Float[torch.Tensor, " row"]:
+    """Return per row the sum of the log-probabilities, in nats, of the tokens that are labelled."""
+    told = labels[:, 1:] != IGNORED
+    rows, _ = told.nonzero(as_tuple=True)
+    each = -functional.cross_entropy(logits[:, :-1][told].float(), labels[:, 1:][told], reduction="none")
+    return each.new_zeros(len(labels)).index_add_(0, rows, each)
+
+
+class DcoTrainer(Trainer):
+    """A Trainer of `dco_loss` on instances that hold their reference.
+
+    Args:
+        beta: Of the loss.
+        per_step: Instances per optimiser step, over all processes.
+        options: As of Trainer.
+    """
+
+    def __init__(self, *, beta: float, per_step: int, **options: Any):
+        super().__init__(**options)
+        self.beta, self.per_step = beta, per_step
+        self.model_accepts_loss_kwargs = (
+            False  # the loss is a mean over instances: average over micro-batches
+        )
+
+    def add_reference(self, progress: Progress | None = None) -> None:
+        """Store the log-probabilities of the model as it is now with every instance; processes share the work."""
+        state, model, instances = PartialState(), self.model, self.train_dataset
+        size, own = self.args.per_device_train_batch_size, []
+        was = model.training
+        model.eval()
+        for start in range(0, len(instances), size):
+            if start // size % state.num_processes == state.process_index:
+                batch = self._prepare_inputs(self.data_collator(instances[start : start + size]))
+                with torch.no_grad(), self.compute_loss_context_manager():
+                    found = self._candidates(model, batch).tolist()
+                own += list(enumerate(found, start))
+            if progress:
+                progress("reference", min(start + size, len(instances)), len(instances))
+        model.train(was)
+        for number, reference in gather_object(own) if state.num_processes > 1 else own:
+            instances[number].reference = reference
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Return the loss of a micro-batch."""
+        policy = self._candidates(model, inputs)
+        loss = dco_loss(policy, inputs["reference"], self.beta)
+        return (loss, {"policy": policy}) if return_outputs else loss
+
+    def _candidates(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        hidden = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+        outputs = model(**hidden, use_cache=False)
+        return sum_logps(outputs.logits, inputs["labels"]).reshape(-1, 2, 2)
+
+    def _get_train_sampler(self, dataset: Any = None) -> FactSampler:
+        return FactSampler(len(self.train_dataset), 1, 1, self.per_step, 1, self.args.seed)

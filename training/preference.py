@@ -1,0 +1,252 @@
+"""CALM and CM-Align: the model's own answers become preference pairs, and DPO teaches them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+from trl import DPOConfig, DPOTrainer
+
+from interp.data.languages import parse_languages
+from interp.errors import ConfigError, DataError
+from training.config import CalmConfig, CmAlignConfig, PairsConfig
+from training.pair_files import check_pairs, load_pairs, pairs_digest, save_pairs, saved_summary
+from training.pairs import Pair, PairSet, calm_pairs, cm_align_pairs
+from training.running.callbacks import Progress
+from training.running.generation import Sampler, newline_ids
+from training.running.plan import COMFORTABLE_ROWS, plan_batches
+from training.running.run import Run
+from training.running.start import lora_config
+from training.sampler import FactSampler
+from training.samples import Sample, sample_answers
+
+__all__ = ["PairTrainer", "pair_rows", "train_calm", "train_cm_align"]
+
+Construct = Callable[[Run, Sequence[Sample]], PairSet]
+
+
+def train_calm(config: CalmConfig, progress: Progress | None = None) -> Path:
+    """Train on pairs from a vote of all languages (`training.pairs.calm_pairs`); return the folder of the result.
+
+    Loss of a pair: ``-log sigmoid(beta * (r(chosen) - r(rejected)))`` with ``r`` the log-probability of an answer's
+    tokens, end token included, less that under the parent; per token with ``length_normalized``. **The unit of a step
+    is the pair**: ``facts_per_step`` pairs make an optimiser step, ``micro_batch`` pairs a forward and backward pass.
+    Pairs are shuffled anew in each epoch, languages and facts mixed.
+
+    Raises:
+        DataError: The model's answers give no pair, or saved pairs are not of these facts.
+        InterpError: See `training.running.run.Run.begin` and `finish`.
+
+    Source: CALM (https://arxiv.org/abs/2501.18457), DPO (https://arxiv.org/abs/2305.18290).
+    """
+
+    def construct(run: Run, samples: Sequence[Sample]) -> PairSet:
+        return calm_pairs(run.train, samples, canonical=config.canonical)
+
+    return _train("calm", config, construct, progress)
+
+
+def train_cm_align(config: CmAlignConfig, progress: Progress | None = None) -> Path:
+    """Train on pairs that follow the pivot language (`training.pairs.cm_align_pairs`); else as `train_calm`.
+
+    Raises:
+        ConfigError: The pivot is not among the languages, or alone among them.
+        DataError: The model's answers give no pair, or saved pairs are not of these facts.
+        InterpError: See `training.running.run.Run.begin` and `finish`.
+
+    Source: CM-Align (https://arxiv.org/abs/2509.08541).
+    """
+
+    def construct(run: Run, samples: Sequence[Sample]) -> PairSet:
+        return cm_align_pairs(run.train, samples, pivot=config.pivot, canonical=config.canonical)
+
+    codes = parse_languages(config.languages)
+    if config.pivot not in codes or len(codes) < 2:
+        raise ConfigError(
+            f"The pivot is '{config.pivot}' and the languages are {','.join(codes)}; the pivot must be one of them, and "
+            "not the only one. Add it to --languages, or name another --pivot."
+        )
+    return _train("cm-align", config, construct, progress)
+
+
+def _train(method: str, config: PairsConfig, construct: Construct, progress: Progress | None) -> Path:
+    _check(config)
+    run = Run.begin(method, config, progress)
+    if run is None:
+        return config.out / "final"
+    pairs, summary = _pairs(run, config, construct)
+    run.data |= {"pairs": summary}
+    if not pairs:
+        counts = ", ".join(f"{name} {summary[name]}" for name in ("facts", "voted", "ties", "unresolved"))
+        raise DataError(
+            f"The model's answers give no pair ({counts}): nothing can be preferred. Sample more generations, raise the "
+            "temperature, use more facts, or start from a model that answers."
+        )
+    if len(pairs) < config.facts_per_step:
+        raise ConfigError(
+            f"There are {len(pairs)} pairs, fewer than the {config.facts_per_step} of one step (facts_per_step counts "
+            f"pairs here). Set facts_per_step to {len(pairs)} or less, or sample more."
+        )
+    return run.finish(_trainer(run, config, pairs))
+
+
+def _check(config: PairsConfig) -> None:
+    if config.beta <= 0:
+        raise ConfigError(f"beta is {config.beta}; a number above 0 is expected.")
+    if config.temperature < 0 or not 0 < config.top_p <= 1:
+        raise ConfigError(
+            f"temperature {config.temperature} must not be below 0, and top_p {config.top_p} above 0 and at most 1."
+        )
+    if config.generations < 1 or (config.generations > 1 and not config.temperature):
+        raise ConfigError(
+            f"generations is {config.generations} at temperature {config.temperature}; 1 or more is expected, and at "
+            "temperature 0 all are the same, so exactly 1."
+        )
+
+
+def _pairs(run: Run, config: PairsConfig, construct: Construct) -> tuple[Sequence[Pair], dict[str, Any]]:
+    """The pairs of the run's folder, or the given ones, or new ones; the first two are checked."""
+    summary, saved = saved_summary(run.out), run.out / "pairs.jsonl"
+    if summary and config.pairs and pairs_digest(config.pairs) != summary["digest"]:
+        raise DataError(
+            f"The run in {run.out} was begun with other pairs than {config.pairs}. Give another folder, or the same pairs."
+        )
+    if summary and not summary["pairs"]:
+        return (), summary
+    if summary or config.pairs:
+        pairs = load_pairs(saved if summary else config.pairs)  # type: ignore[arg-type]
+        check_pairs(pairs, run.train)
+        made = PairSet(pairs, {"pairs": len(pairs), "given": str(config.pairs)})
+    else:
+        made = construct(run, _sampled(run, config))
+    PartialState().wait_for_everyone()  # all have looked for saved pairs before one writes them
+    if summary is None:
+        summary = save_pairs(run.out, made) if run.is_main else {}
+        PartialState().wait_for_everyone()
+    return made.pairs, summary
+
+
+def _sampled(run: Run, config: PairsConfig) -> list[Sample]:
+    start = run.start
+    stops = newline_ids(start.tokenizer) if config.stop_at_newline else ()
+    sampler = Sampler(
+        config.new_tokens,
+        tuple(dict.fromkeys([*run.sampler.stop_ids, *stops])),
+        config.temperature,
+        config.top_p,
+        config.sample_batch,
+    )
+    start.model.to(PartialState().device)  # type: ignore[arg-type]
+    return sample_answers(
+        start.model,
+        start.tokenizer,
+        run.train,
+        sampler,
+        generations=config.generations,
+        seed=config.seed,
+        minimum_coverage=config.minimum_coverage,
+        progress=run.progress,
+    )
+
+
+def _trainer(run: Run, config: PairsConfig, pairs: Sequence[Pair]) -> PairTrainer:
+    plan = plan_batches(
+        len(pairs),
+        config.facts_per_step,
+        1,
+        run.recipe["processes"],
+        config.micro_batch,
+        largest=COMFORTABLE_ROWS // 2,
+    )
+    run.data |= {"dropped_pairs_per_epoch": plan.dropped_facts}
+    return PairTrainer(
+        per_step=config.facts_per_step,
+        model=run.start.model,
+        args=run.arguments(
+            DPOConfig,
+            micro_batch=plan.micro_batch,
+            accumulation=plan.accumulation,
+            steps_per_epoch=plan.steps_per_epoch,
+            beta=config.beta,
+            loss_type="sigmoid_norm" if config.length_normalized else "sigmoid",
+            max_length=None,  # rows are checked against the context instead of being cut
+            disable_dropout=True,
+            precompute_ref_log_probs=True,
+            include_num_input_tokens_seen="non_padding",
+        ),
+        train_dataset=Dataset.from_list(pair_rows(pairs, run.start.tokenizer, run.start.context)),
+        processing_class=run.start.tokenizer,
+        peft_config=lora_config(config),
+        callbacks=[run.callback],
+    )
+
+
+def pair_rows(
+    pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerBase, context: int
+) -> list[dict[str, Any]]:
+    """Return the tokens of each pair: ``prompt_ids``, ``chosen_ids`` and ``rejected_ids``.
+
+    The prompt is tokenised alone, as when its answers were sampled, so the border between prompt and answer is where
+    it was. An end token follows the answers that came to an end, and not those that were cut.
+
+    Raises:
+        DataError: A prompt with its answer is longer than the model's context.
+    """
+
+    def answer(text: str, ended: bool) -> list[int]:
+        ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+        return [*ids, tokenizer.eos_token_id] if ended else ids  # type: ignore[list-item]
+
+    rows = []
+    for number, pair in enumerate(pairs, 1):
+        row: dict[str, Any] = {
+            "prompt_ids": tokenizer(pair.prompt)["input_ids"],
+            "chosen_ids": answer(pair.chosen, pair.chosen_ended),
+            "rejected_ids": answer(pair.rejected, pair.rejected_ended),
+        }
+        longest = len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
+        if longest > context:
+            raise DataError(
+                f"Pair {number} ({pair.fact_id}, {pair.language}) has {longest} tokens; the model's context is {context}. "
+                "Lower max_prompt_tokens or new_tokens, or remove the pair."
+            )
+        rows.append(row)
+    return rows
+
+
+class PairTrainer(DPOTrainer):
+    """TRL's DPOTrainer on rows that are tokenised already, in whole steps, in an order that a resumed run takes up.
+
+    Args:
+        per_step: Pairs per optimiser step, over all processes.
+        options: As of DPOTrainer.
+    """
+
+    def __init__(self, *, per_step: int, **options: Any):
+        self.per_step = per_step
+        super().__init__(**options)
+
+    def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
+        return dataset  # TRL would tokenise prompt and answer together, and add an end token to cut answers
+
+    def _get_train_sampler(self, dataset: Any = None) -> FactSampler:
+        return FactSampler(len(self.train_dataset), 1, 1, self.per_step, 1, self.args.seed)
+
+    def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
+        """Add the parent's log-probabilities; TRL would read them from a file that only the first process has."""
+        state, device = PartialState(), self.accelerator.device
+        own: list[tuple[int, float, float]] = []
+        for start in range(state.process_index * batch_size, len(dataset), batch_size * state.num_processes):
+            rows = dataset.select(range(start, min(start + batch_size, len(dataset)))).to_list()
+            batch = {key: value.to(device) for key, value in self.data_collator(rows).items()}
+            chosen, rejected = self.compute_ref_log_probs(self.model, batch)
+            own += zip(range(start, start + len(rows)), chosen.tolist(), rejected.tolist(), strict=True)
+        found = sorted(gather_object(own) if state.num_processes > 1 else own)
+        return dataset.add_column("ref_chosen_logps", [row[1] for row in found]).add_column(
+            "ref_rejected_logps", [row[2] for row in found]
+        )
