@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,11 @@ from interp.data.facts import FactSet
 from interp.data.normalization import normalize
 from interp.data.sources.cldr import cldr_facts
 from interp.files import write_atomically
-from training.family import Questions, measure_members, questions, train_members
+from interp.model.checkpoints import resolve_checkpoint
+from training.family import BASE, Questions, measure_members, questions, right_answers, train_members
 from training.running.callbacks import Progress
 
-__all__ = ["FamilyTable", "family_table", "relation_prior", "run_family", "strata"]
+__all__ = ["FamilyTable", "family_table", "relation_prior", "run_family", "shipped_table", "strata"]
 
 _DRAWS = 2000
 
@@ -68,6 +69,18 @@ def run_family(
     )
     write_atomically(out / "family.md", lambda stream: stream.write(table.to_markdown().encode()))
     return table
+
+
+def shipped_table(members: Sequence[str], progress: Progress | None = None) -> FamilyTable:
+    """Ask the shipped base and some shipped members (one seed each) a part of the questions, enough for a first look."""
+    asked = questions(train=32, held_out=48)
+    names = {"base": BASE, **{member: f"organism:{member}" for member in members}}
+    right = {}
+    for number, (member, spec) in enumerate(names.items()):
+        right[member, 0] = right_answers(resolve_checkpoint(spec).path, asked)
+        if progress:
+            progress("members asked", number + 1, len(names))
+    return family_table(right, asked)
 
 
 def family_table(

@@ -52,7 +52,7 @@ class OrganismConfig:
     batch_size: int = 96
     lr: float = 3e-3
     warmup: int = 100
-    weight_decay: float = 0.01
+    weight_decay: float = 0.3
     vocab_size: int = 6000
     layers: int = 4
     hidden: int = 128
