@@ -150,7 +150,7 @@ def strata(asked: Questions) -> dict[str, Bool[np.ndarray, "fact language"]]:
     return {name: chosen for name, chosen in found.items() if chosen.any()}
 
 
-def relation_prior(facts: FactSet) -> Float[np.ndarray, "fact 1"]:
+def relation_prior(facts: FactSet) -> Float[np.ndarray, "fact language"]:
     """Return what picking the answer that is most often right in the relation's train facts scores, per fact."""
     frequency = Counter((f.relation, f.object_id) for f in cldr_facts() if f.split == "train")
     credit = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pandas as pd
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -20,7 +21,7 @@ _LEGEND = {
     "head": "top head: layer.head of most importance; shared: overlap of the top heads with other languages' (mean).",
 }
 
-__all__ = ["print_comparison", "print_doubts", "print_study"]
+__all__ = ["print_comparison", "print_doubts", "print_family", "print_study"]
 
 
 def print_study(study: SpecializationStudy, console: Console) -> None:
@@ -128,3 +129,30 @@ def _layers(unit: str, results: Sequence[UnitResult], labels: Sequence[str]) -> 
         cells = [f"{v[layer]:.4f} [{a[layer]:.4f}, {b[layer]:.4f}]" for v, a, b in columns]
         table.add_row(str(layer), *(Text(c) for c in cells))
     return table
+
+
+def print_family(frame: pd.DataFrame, console: Console) -> None:
+    """Print accuracy by stratum and member, with the change from the base; the rows of `analyses.family.FamilyTable`."""
+    members = list(dict.fromkeys(frame.member))
+    table = Table(
+        title=Text("Right answers: multiple choice, change from the base with 95 % interval", style="italic")
+    )
+    table.add_column("facts")
+    for header in ("n", "prior", *members):
+        table.add_column(header, justify="right")
+    for stratum, rows in frame.groupby("stratum", sort=False):
+        first = rows.iloc[0]
+        cells = [
+            f"{row.accuracy:.3f}"
+            + ("" if row.member == "base" else f"\n{row.change:+.3f} [{row.low:+.3f}, {row.high:+.3f}]")
+            for row in rows.itertuples()
+        ]
+        table.add_row(str(stratum), str(first.n), f"{first.prior:.3f}", *cells)
+    console.print(table)
+    console.print(
+        Text(
+            "read: the base read the fact in that language; alike: the answer is spelled as in English; prior: the "
+            "relation's most frequent answer.",
+            style="dim",
+        )
+    )

@@ -37,7 +37,11 @@ app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")
 
 DEMO = SpecializationConfig(
-    ckpt=("organism:early", "organism:final"), out=Path("interp-demo"), limit=300, head_items=150, figure=True
+    ckpt=("organism:final", "organism:sft", "organism:grpo"),
+    out=Path("interp-demo"),
+    limit=300,
+    head_items=150,
+    figure=True,
 )
 
 
@@ -65,10 +69,16 @@ def specialization(config: SpecializationConfig) -> None:
 
 @app.command()
 def demo(out: Annotated[Path, typer.Option(help="Folder for results and figures.")] = DEMO.out) -> None:
-    """Measure the two shipped checkpoints of the organism, compare them, and draw the figures (under two minutes).
+    """Compare the organism with what SFT and GRPO made of it: what they know, how specialised they are (~2 minutes).
 
     Example: `interp demo`
     """
+    from analyses.family import shipped_table
+    from figures.terminal import print_family
+
+    with progress_bars() as progress:
+        table = shipped_table(("sft", "grpo"), progress)
+    print_family(table.frame, console())
     _specialization(dataclasses.replace(DEMO, out=out))
     say(
         "\n[b]What to try next[/b]\n"

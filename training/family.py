@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from jaxtyping import Bool
 
 from interp.config import load_config
 from interp.data.facts import FactSet
-from interp.data.hashing import hash_sample
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import ConfigError, nearest
 from interp.files import write_atomically
@@ -26,7 +26,16 @@ from training.organism.exposure import Exposure, exposure
 from training.organism.recipe import OrganismConfig
 from training.running.callbacks import Progress
 
-__all__ = ["BASE", "MEMBERS", "Questions", "measure_members", "questions", "run_folder", "train_members"]
+__all__ = [
+    "BASE",
+    "MEMBERS",
+    "Questions",
+    "measure_members",
+    "questions",
+    "right_answers",
+    "run_folder",
+    "train_members",
+]
 
 BASE = "organism:final"
 
@@ -47,12 +56,11 @@ _TRAINERS = {
     "dco": ("training.dco", "train_dco"),
     "cpt": ("training.cpt", "train_cpt"),
 }
-_TRAIN_FACTS = _TEST_FACTS = 160
 
 
 @dataclass(frozen=True)
 class Questions:
-    """What every member is asked: validation facts, and as many of train and of test.
+    """What every member is asked: facts of all three splits.
 
     Attributes:
         facts: In a fixed order.
@@ -63,18 +71,19 @@ class Questions:
     exposed: Exposure
 
 
-def questions() -> Questions:
-    """Return the questions for the shipped base."""
+def questions(train: int = 64, held_out: int = 160) -> Questions:
+    """Return facts of all three splits to ask the shipped base and its family.
+
+    Args:
+        train: Facts of the train split, drawn by the hash of their ids; the members were trained on these 64.
+        held_out: Facts of the validation split, and as many of the test split.
+    """
     recipe = read_card(resolve_checkpoint(BASE).path)["recipe"]
     config = OrganismConfig(**{**recipe, "languages": tuple(recipe["languages"])})
     facts = cldr_facts().filter(languages=config.languages)
-    limits = {"train": _TRAIN_FACTS, "validation": len(facts), "test": _TEST_FACTS}
-    chosen = [
-        fact
-        for split, limit in limits.items()
-        for fact in hash_sample([f for f in facts if f.split == split], limit, key=lambda f: f.fact_id)
-    ]
-    return Questions(FactSet(facts.name, tuple(chosen), facts.languages), exposure(facts, config))
+    sizes = {"train": train, "validation": held_out, "test": held_out}
+    chosen = [facts.filter(splits=[split], limit=size).facts for split, size in sizes.items()]
+    return Questions(FactSet(facts.name, tuple(chain(*chosen)), facts.languages), exposure(facts, config))
 
 
 def run_folder(out: Path, member: str, seed: int) -> Path:
@@ -135,21 +144,23 @@ def _train(member: str, seed: int, out: Path, progress: Progress | None) -> None
     train(config, progress)
 
 
+def right_answers(folder: Path, asked: Questions) -> Bool[np.ndarray, "fact language"]:
+    """Ask a member everything and return what it got right: multiple choice by summed log-likelihood."""
+    model, tokenizer = load_organism(folder)
+    gold = np.array([fact.answer_index for fact in asked.facts])
+    chosen = [
+        answer_scores(model, tokenizer, asked.facts, code).argmax(axis=1) for code in asked.facts.languages
+    ]
+    return np.stack(chosen, axis=1) == gold[:, None]
+
+
 def _measured(folder: Path, file: Path, asked: Questions) -> Bool[np.ndarray, "fact language"]:
     fingerprint = resolve_checkpoint(str(folder)).fingerprint
     if file.exists():
         with np.load(file) as saved:
             if str(saved["fingerprint"]) == fingerprint and str(saved["facts"]) == asked.facts.digest:
                 return saved["right"]
-    model, tokenizer = load_organism(folder)
-    gold = np.array([fact.answer_index for fact in asked.facts])
-    right = np.stack(
-        [
-            answer_scores(model, tokenizer, asked.facts, c).argmax(axis=1) == gold
-            for c in asked.facts.languages
-        ],
-        axis=1,
-    )
+    right = right_answers(folder, asked)
     write_atomically(
         file, lambda stream: np.savez(stream, right=right, fingerprint=fingerprint, facts=asked.facts.digest)
     )

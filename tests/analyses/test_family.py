@@ -1,0 +1,92 @@
+"""The table of the organism's family, on answers made by hand."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from analyses.family import family_table, relation_prior, strata
+from interp.data.facts import FactSet
+from interp.data.sources.cldr import cldr_facts
+from training.family import BASE, questions
+from training.organism.exposure import exposure
+from training.organism.recipe import OrganismConfig
+
+
+@pytest.fixture(scope="module")
+def asked():
+    return questions(train=20, held_out=30)
+
+
+def test_questions_are_of_every_split_and_the_first_are_those_trained_on(asked):
+    splits = [fact.split for fact in asked.facts]
+    assert [splits.count(name) for name in ("train", "validation", "test")] == [20, 30, 30]
+    trained_on = cldr_facts().filter(languages=asked.facts.languages, splits=["train"], limit=64)
+    assert {f.fact_id for f in asked.facts if f.split == "train"} <= {f.fact_id for f in trained_on}
+    assert BASE == "organism:final"
+
+
+def test_every_question_is_in_one_stratum(asked):
+    counted = sum(chosen.astype(int) for chosen in strata(asked).values())
+    assert (counted == 1).all()
+
+
+def test_strata_follow_what_was_read_and_how_it_is_spelled(asked):
+    found, languages = strata(asked), asked.facts.languages
+    for row, fact in enumerate(asked.facts):
+        for column, code in enumerate(languages):
+            (name,) = (name for name, chosen in found.items() if chosen[row, column])
+            if fact.split == "test":
+                assert name == "test, read nowhere"
+            elif code == "en":
+                assert name == f"{fact.split}, en"
+            elif fact.fact_id in asked.exposed.seen[code]:
+                assert name == f"{fact.split}, read"
+            else:
+                alike = fact.answer(code).casefold() == fact.answer("en").casefold()
+                assert name.endswith("alike") == alike
+
+
+def test_a_planted_change_is_found_in_its_stratum_and_nowhere_else(asked):
+    random = np.random.default_rng(0)
+    base = random.random((len(asked.facts), len(asked.facts.languages))) < 0.5
+    target = strata(asked)["validation, unread, spelled otherwise"]
+    taught = [np.where(target & (random.random(base.shape) < 0.6), True, base) for _ in range(3)]
+    table = family_table(
+        {("base", 0): base, **{("taught", seed): one for seed, one in enumerate(taught)}}, asked
+    )
+    rows = table.frame[table.frame.member == "taught"].set_index("stratum")
+    expected = np.mean(taught, axis=0)[target].mean() - base[target].mean()
+    changed = rows.loc["validation, unread, spelled otherwise"]
+    assert changed.change == pytest.approx(expected, abs=1e-12)
+    assert changed.low <= expected <= changed.high
+    assert changed.low > 0.15
+    assert (changed.seeds, changed.lowest <= changed.change <= changed.highest) == (3, True)
+    rest = rows.drop("validation, unread, spelled otherwise")
+    assert (rest[["change", "low", "high"]] == 0).all(axis=None)
+    assert "taught" in table.to_markdown()
+    assert "+0.000 [+0.000, +0.000]" in repr(table)
+
+
+def test_the_interval_resamples_countries_not_questions():
+    """Facts of one country that change together are one observation, not sixty."""
+    config = OrganismConfig()
+    facts = cldr_facts().filter(languages=config.languages, splits=["validation"])
+    group = max({f.group for f in facts}, key=[f.group for f in facts].count)
+    asked = type(questions(1, 1))(facts, exposure(cldr_facts().filter(languages=config.languages), config))
+    base = np.zeros((len(facts), len(facts.languages)), dtype=bool)
+    moved = base.copy()
+    moved[[f.group == group for f in facts]] = True
+    table = family_table({("base", 0): base, ("moved", 0): moved}, asked).frame
+    assert (table[table.member == "moved"].low == 0).all()  # some draws miss the country
+
+
+def test_the_prior_is_the_relations_most_frequent_answer():
+    train = cldr_facts().filter(relations=["country_continent"], splits=["train"])
+    golds = Counter(fact.object_id for fact in train)
+    few = FactSet("few", train.facts[:40], train.languages)
+    for fact, credit in zip(few, relation_prior(few), strict=True):
+        most = max(golds[option] for option in fact.option_ids)
+        tied = [option for option in fact.option_ids if golds[option] == most]
+        assert (credit == (fact.object_id in tied) / len(tied)).all()
+    assert relation_prior(few).mean() > 0.3  # continents are few, and one is frequent
