@@ -25,7 +25,7 @@ def blocks(language: str) -> list[str]:
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+    return CliRunner(env={"COLUMNS": "400"}).invoke(app, list(arguments), catch_exceptions=False)
 
 
 def test_the_two_commands_stand_as_they_are_run():
@@ -34,11 +34,13 @@ def test_the_two_commands_stand_as_they_are_run():
 
 
 def test_every_flag_of_every_command_shown_exists():
-    shown = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("interp ")]
+    lines = [line.partition("-m interp ") for block in blocks("bash") for line in block.splitlines()]
+    shown = [f"interp {tail}" if tail else head for head, _, tail in lines if tail or head.startswith("interp ")]
     assert len(shown) >= 2
     for line in shown:
-        words = shlex.split(line)[1:]
-        help_text = run(words[0], "--help").output
+        words = shlex.split(line.partition("   ")[0])[1:]
+        command = words[:2] if words[0] in ("train", "data") else words[:1]
+        help_text = run(*command, "--help").output
         for flag in (w for w in words if w.startswith("--")):
             assert flag in help_text, line
 
@@ -55,8 +57,8 @@ def test_the_demo_measures_compares_and_draws(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "organism-early" in done.stdout
-    assert "noise floor" in done.stdout
+    for said in ("organism-sft", "organism-grpo", "validation, unread, spelled otherwise", "noise floor"):
+        assert said in done.stdout
     assert "What to try next" in done.stdout
     written = {p.name for p in (tmp_path / "interp-demo").iterdir()}
     assert {"neurons.png", "neurons.pdf", "neurons.csv", "heads.png"} <= written
