@@ -16,10 +16,26 @@ from interp.data.normalization import normalize
 from interp.data.sources.cldr import cldr_facts
 from interp.files import write_atomically
 from interp.model.checkpoints import resolve_checkpoint
-from training.family import BASE, Questions, measure_members, questions, right_answers, train_members
+from training.family import (
+    BASE,
+    Questions,
+    measure_members,
+    questions,
+    right_answers,
+    run_folder,
+    train_members,
+)
 from training.running.callbacks import Progress
 
-__all__ = ["FamilyTable", "family_table", "relation_prior", "run_family", "shipped_table", "strata"]
+__all__ = [
+    "FamilyTable",
+    "family_curves",
+    "family_table",
+    "relation_prior",
+    "run_family",
+    "shipped_table",
+    "strata",
+]
 
 _DRAWS = 2000
 
@@ -59,8 +75,12 @@ class FamilyTable:
 
 def run_family(
     out: Path, seeds: int, members: tuple[str, ...] = (), progress: Progress | None = None
-) -> FamilyTable:
-    """Train the family, ask every member the same questions, and write ``family.csv`` and ``family.md``."""
+) -> tuple[FamilyTable, pd.DataFrame]:
+    """Train the family, ask every member the same questions, and write ``family.csv`` and ``family.md``.
+
+    Returns:
+        The table, and the curves of `family_curves`.
+    """
     runs = train_members(out, seeds, members, progress)
     asked = questions()
     table = family_table(measure_members(out, runs, asked, progress), asked)
@@ -68,7 +88,7 @@ def run_family(
         out / "family.csv", lambda stream: stream.write(table.frame.to_csv(index=False).encode())
     )
     write_atomically(out / "family.md", lambda stream: stream.write(table.to_markdown().encode()))
-    return table
+    return table, family_curves(out, runs, asked)
 
 
 def shipped_table(members: Sequence[str], progress: Progress | None = None) -> FamilyTable:
@@ -81,6 +101,30 @@ def shipped_table(members: Sequence[str], progress: Progress | None = None) -> F
         if progress:
             progress("members asked", number + 1, len(names))
     return family_table(right, asked)
+
+
+def family_curves(out: Path, runs: Sequence[tuple[str, int]], asked: Questions) -> pd.DataFrame:
+    """Return how the greedy answers of every run changed while it trained.
+
+    Returns:
+        One row per member, seed, step and stratum (of `strata`): ``accuracy`` and ``n``. The base is step 0.
+    """
+    named = strata(asked)
+    place = {fact.fact_id: row for row, fact in enumerate(asked.facts)}
+    column = {code: number for number, code in enumerate(asked.facts.languages)}
+    rows = []
+    for member, seed in runs:
+        for file in sorted((run_folder(out, member, seed) / "evaluations").glob("*.parquet")):
+            answers = pd.read_parquet(file, columns=["fact_id", "language", "outcome"])
+            answers = answers[answers.fact_id.isin(place)]
+            at = (answers.fact_id.map(place).to_numpy(), answers.language.map(column).to_numpy())
+            right = (answers.outcome == "correct").to_numpy()
+            for stratum, chosen in named.items():
+                if (inside := chosen[at]).any():
+                    found = {"accuracy": right[inside].mean(), "n": int(inside.sum())}
+                    step = int(file.stem.rpartition("-")[2])
+                    rows.append({"member": member, "seed": seed, "step": step, "stratum": stratum, **found})
+    return pd.DataFrame(rows)
 
 
 def family_table(

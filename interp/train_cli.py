@@ -135,11 +135,15 @@ def train_family_command(
     """
     _require_extra()
     from analyses.family import run_family
+    from figures.family import plot_family
+    from figures.style import save_figure
+    from figures.terminal import print_family
 
     with progress_bars() as progress:
-        table = run_family(out, seeds, tuple(filter(None, methods.split(","))), progress)
-    print(table)
-    say_files([out / "family.csv", out / "family.md"])
+        table, curves = run_family(out, seeds, tuple(filter(None, methods.split(","))), progress)
+    print_family(table.frame, console())
+    drawn = save_figure(plot_family(curves), out / "family-curves", curves)
+    say_files([out / "family.csv", out / "family.md", *drawn])
 
 
 def _train(module: str, name: str, config: TrainConfig) -> None:

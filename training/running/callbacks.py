@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from interp.errors import MeasurementError
+from interp.files import write_atomically
 from training.files import write_json
 from training.running.guards import Guards
 
@@ -55,7 +57,7 @@ class MetricsFile:
         kept = [record for record in self.records() if record["step"] <= step]
         text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept)
         if self.file.exists():
-            self.file.write_text(text, encoding="utf-8")
+            write_atomically(self.file, lambda stream: stream.write(text.encode()))
 
 
 class RunCallback(TrainerCallback):
@@ -110,6 +112,17 @@ class RunCallback(TrainerCallback):
         if state.global_step == 0:
             self.evaluate(0)
 
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Tell the sampler the epoch; accelerate does not reach it in a resumed epoch of several processes."""
+        layer = getattr(kwargs.get("train_dataloader"), "batch_sampler", None)
+        while hasattr(layer, "batch_sampler"):
+            layer = layer.batch_sampler
+        sampler = getattr(layer, "sampler", None)
+        if hasattr(sampler, "set_epoch"):
+            sampler.set_epoch(int(state.epoch or 0))
+
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
@@ -145,7 +158,8 @@ class RunCallback(TrainerCallback):
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Mark the saved state as whole."""
+        """Mark the saved state as whole, once every process has written its part."""
+        PartialState().wait_for_everyone()
         if state.is_world_process_zero:
             folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
             write_json(folder / COMPLETE, {"cost": self.cost(state), "guards": self.guards.state()})

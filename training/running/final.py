@@ -30,7 +30,7 @@ def write_final(run: Run, trainer: Any) -> None:
     if adapter:
         _name_base(run, model)
     else:
-        weights = {name: _cast(value, run.start.saved_dtype) for name, value in weights.items()}
+        weights = _cast(weights, run.start.saved_dtype)
 
     def write(folder: Path) -> None:
         with quiet_transformers():
@@ -43,8 +43,13 @@ def write_final(run: Run, trainer: Any) -> None:
     write_folder(run.out / "final", write, run.out)
 
 
-def _cast(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    return value.to(dtype) if value.is_floating_point() else value
+def _cast(weights: dict[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Change the type of the weights; tied ones stay one tensor, so that they are written once."""
+    made: dict[int, torch.Tensor] = {}
+    for value in weights.values():
+        if value.data_ptr() not in made:
+            made[value.data_ptr()] = value.to(dtype) if value.is_floating_point() else value
+    return {name: made[value.data_ptr()] for name, value in weights.items()}
 
 
 def _name_base(run: Run, model: Any) -> None:

@@ -23,7 +23,7 @@ from interp.interruption import stop_signal
 from interp.model.checkpoints import resolve_checkpoint
 from training.config import TrainConfig
 from training.examples import ExampleSet, load_examples
-from training.files import claim, disk_errors
+from training.files import claim, disk_errors, quiet_transformers
 from training.running.callbacks import MetricsFile, Progress, RunCallback
 from training.running.evaluation import Answer, ask, summary
 from training.running.final import write_final
@@ -239,6 +239,7 @@ class Run:
         """
         self._trainer = trainer
         trainer.remove_callback(PrinterCallback)
+        trainer.create_model_card = lambda *_, **__: None  # ours has the numbers
         last = last_state(self.out)
         if self.is_main:
             self.metrics.cut(int(last.name.split("-")[1]) if last else -1)
@@ -246,7 +247,7 @@ class Run:
             self.callback.restore(last)
         PartialState().wait_for_everyone()
         try:
-            with stop_signal() as self._stopped, disk_errors(self.out):
+            with stop_signal() as self._stopped, disk_errors(self.out), quiet_transformers():
                 trainer.train(resume_from_checkpoint=str(last) if last else None)
         except torch.OutOfMemoryError:
             size = trainer.args.per_device_train_batch_size
