@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import torch
+from accelerate import PartialState
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer, pack_dataset
@@ -101,6 +103,8 @@ def _check(config: CptConfig) -> None:
     for name, least in (("block_tokens", 2), ("rows_per_step", 1), ("budget", 0), ("micro_batch", 0)):
         if getattr(config, name) < least:
             raise ConfigError(f"{name} is {getattr(config, name)}; {least} or more is expected.")
+    processes = PartialState(cpu=config.device == "cpu" or not torch.cuda.is_available()).num_processes
+    deal_rows(config.rows_per_step, processes, config.micro_batch, config.block_tokens)
     if config.init == "random" and config.lora_rank:
         raise ConfigError(
             "init random with an adapter: the random weights under it would be frozen, and not saved. "

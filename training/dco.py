@@ -229,7 +229,9 @@ class DcoTrainer(Trainer):
 
     def add_reference(self, progress: Progress | None = None) -> None:
         """Store the log-probabilities of the model as it is now with every instance; processes share the work."""
-        state, model, instances = PartialState(), self.model, self.train_dataset
+        state = PartialState()
+        model: Any = self.model
+        instances: Any = self.train_dataset
         size, own = self.args.per_device_train_batch_size, []
         was = model.training
         model.eval()
@@ -259,4 +261,5 @@ class DcoTrainer(Trainer):
         return sum_logps(outputs.logits, inputs["labels"]).reshape(-1, 2, 2)
 
     def _get_train_sampler(self, dataset: Any = None) -> FactSampler:
-        return FactSampler(len(self.train_dataset), 1, 1, self.per_step, 1, self.args.seed)
+        instances: Any = self.train_dataset
+        return FactSampler(len(instances), 1, 1, self.per_step, 1, self.args.seed)

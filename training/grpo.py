@@ -65,6 +65,7 @@ def _check(config: GrpoConfig) -> None:
 
 def _trainer(run: Run, config: GrpoConfig, rule: RewardRule) -> PooledGRPOTrainer:
     start, languages = run.start, len(run.train.languages)
+    _switch_off_attention_dropout(start.model)
     processes = run.recipe["processes"]
     plan = plan_batches(
         len(run.train), config.facts_per_step, languages * config.generations, processes, config.micro_batch
@@ -102,11 +103,21 @@ def _trainer(run: Run, config: GrpoConfig, rule: RewardRule) -> PooledGRPOTraine
     )
 
 
+def _switch_off_attention_dropout(model: Any) -> None:
+    """Attention keeps its dropout as a number, which TRL's disable_dropout does not see."""
+    for module in model.modules():
+        if isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = 0.0
+
+
 def _arguments(run: Run, config: GrpoConfig, plan: BatchPlan, stops: Sequence[int]) -> GRPOConfig:
     sampler: dict[str, Any] = {"temperature": config.temperature, "top_p": config.top_p}
     scored = sampler
     if config.score_at_one:  # TRL scores at its own temperature, and samples with what it is told here
         scored = {"temperature": 1.0, "generation_kwargs": dict(sampler)}
+    engine = vllm_settings(config, stops) if config.vllm else {}
+    if "generation_kwargs" in scored and "generation_kwargs" in engine:
+        engine["generation_kwargs"] |= scored["generation_kwargs"]
     return run.arguments(
         GRPOConfig,
         micro_batch=plan.micro_batch,
@@ -121,8 +132,7 @@ def _arguments(run: Run, config: GrpoConfig, plan: BatchPlan, stops: Sequence[in
         disable_dropout=True,  # rollouts are sampled in training mode
         use_bias_correction_kl=False,
         shuffle_dataset=False,
-        **scored,
-        **(vllm_settings(config, stops) if config.vllm else {}),
+        **{**scored, **engine},
     )
 
 

@@ -1,6 +1,7 @@
 """Preference pairs from a vote over entities: what a model says most often, in all languages or in one, is chosen.
 
-No right answer is used anywhere. A vote needs one winner: facts in which several entities have the most votes are
+Which answer is right is used nowhere. (The matcher knows the names that answer a relation's other facts, as words only:
+they keep Guinea apart from Papua New Guinea.) A vote needs one winner: facts in which several entities have the most votes are
 skipped. In each language, every distinct answer that does not name the winner is rejected, an empty answer too, since
 silence is an answer that can be unlearned; one answer that does name it is chosen against all of them.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,7 @@ def _sampled(run: Run, config: PairsConfig) -> list[Sample]:
         config.top_p,
         config.sample_batch,
     )
-    start.model.to(PartialState().device)  # type: ignore[arg-type]
+    start.model.to(PartialState().device)
     return sample_answers(
         start.model,
         start.tokenizer,
@@ -192,7 +193,8 @@ def pair_rows(
     """Return the tokens of each pair: ``prompt_ids``, ``chosen_ids`` and ``rejected_ids``.
 
     The prompt is tokenised alone, as when its answers were sampled, so the border between prompt and answer is where
-    it was. An end token follows the answers that came to an end, and not those that were cut.
+    it was. Answers are tokenised from their text: bytes that were no text when sampled are replacement characters now.
+    An end token follows the answers that came to an end, and not those that were cut.
 
     Raises:
         DataError: A prompt with its answer is longer than the model's context.
@@ -200,7 +202,7 @@ def pair_rows(
 
     def answer(text: str, ended: bool) -> list[int]:
         ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
-        return [*ids, tokenizer.eos_token_id] if ended else ids  # type: ignore[list-item]
+        return [*ids, tokenizer.eos_token_id] if ended else ids
 
     rows = []
     for number, pair in enumerate(pairs, 1):
@@ -244,7 +246,9 @@ class PairTrainer(DPOTrainer):
         for start in range(state.process_index * batch_size, len(dataset), batch_size * state.num_processes):
             rows = dataset.select(range(start, min(start + batch_size, len(dataset)))).to_list()
             batch = {key: value.to(device) for key, value in self.data_collator(rows).items()}
-            chosen, rejected = self.compute_ref_log_probs(self.model, batch)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".*is_gradient_checkpointing. is deprecated", FutureWarning)
+                chosen, rejected = self.compute_ref_log_probs(self.model, batch)
             own += zip(range(start, start + len(rows)), chosen.tolist(), rejected.tolist(), strict=True)
         found = sorted(gather_object(own) if state.num_processes > 1 else own)
         return dataset.add_column("ref_chosen_logps", [row[1] for row in found]).add_column(

@@ -72,7 +72,7 @@ class RewardRule:
         Raises:
             ConfigError: A setting cannot work with this number of languages.
         """
-        table = np.zeros((1, languages))
+        table = np.zeros((languages, 1))
         self.rewards(table, table > 0, table.astype(int), 0)
 
     def rewards(

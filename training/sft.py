@@ -82,7 +82,7 @@ def train_sft(config: SftConfig, progress: Progress | None = None) -> Path:
         processing_class=run.start.tokenizer,
         callbacks=[run.callback],
     )
-    run.data |= {"dropped_tail_per_epoch": plan.dropped_facts}
+    run.data |= {"dropped_tail_per_epoch": len(run.train) % (plan.micro_batch * plan.processes)}
     return run.finish(trainer)
 
 

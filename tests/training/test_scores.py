@@ -27,6 +27,29 @@ def test_every_outcome_in_every_language(language):
         assert judged("Paris") == (-0.5, "wrong_language", None, "none")
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "options", "kind"),
+    [
+        ("en", "a", ("Niger", "Nigeria"), "unresolved"),
+        ("en", "(B)", ("Niger", "Nigeria"), "unresolved"),
+        ("en", "C.", ("Niger", "Nigeria"), "unresolved"),
+        ("en", "It is Nigeria.", ("Niger", "Nigeria"), "other"),
+        ("en", "Niger", ("Niger", "Nigeria"), "correct"),
+        ("en", "Niger or Nigeria", ("Niger", "Nigeria"), "unresolved"),
+        ("ar", "النيجر؟", ("النيجر", "مالي"), "correct"),
+        ("ar", "مالي،", ("النيجر", "مالي"), "other"),
+        ("zh", "几内亚比绍。", ("几内亚", "几内亚比绍"), "other"),
+        ("ja", "「パリ」、", ("パリ", "ロンドン"), "correct"),
+        ("bn", "প্যারিস।", ("প্যারিস", "লন্ডন"), "correct"),
+        ("bn", "The capital is Paris.", ("প্যারিস", "লন্ডন"), "wrong_language"),
+        ("zh", "　\n", ("几内亚", "几内亚比绍"), "empty"),
+        ("en", " …。!\n", ("Niger", "Nigeria"), "empty"),
+    ],
+)
+def test_what_models_really_say(language, text, options, kind):
+    assert score_completion(text, options, 0, language).kind == kind
+
+
 def test_wrong_language_may_have_its_own_score():
     scores = Scores(wrong_language=-0.75)
     bengali = ("লন্ডন", "প্যারিস")

@@ -15,9 +15,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, Qwen2ForCausa
 
 from interp.data.facts import FactSet
 from interp.data.prompts import prompts_from_facts
+from training.files import quiet_transformers
 from training.organism.batches import load_tokenizer
 from training.organism.exposure import Exposure
-from training.files import quiet_transformers
 
 __all__ = ["SCORING", "Accuracy", "answer_scores", "load_organism", "measured_accuracy", "pooled"]
 

@@ -14,9 +14,9 @@ import torch
 from interp.data.facts import FactSet
 from interp.data.hashing import digest_of
 from interp.data.languages import LANGUAGES
+from training.files import write_json
 from training.organism.accuracy import SCORING, Accuracy, pooled
 from training.organism.exposure import HELD_OUT, SEEN, UNSEEN, Exposure, OrganismTexts
-from training.files import write_json
 from training.organism.recipe import OrganismConfig
 
 __all__ = ["data_record", "organism_card", "read_card", "write_card"]

@@ -17,11 +17,11 @@ from interp.data.facts import FactSet
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import ConfigError, Interrupted
 from interp.interruption import stop_signal
+from training.files import claim, quiet_transformers, write_folder
 from training.organism.accuracy import load_organism, measured_accuracy
 from training.organism.batches import Batches, load_tokenizer, train_tokenizer
 from training.organism.card import data_record, organism_card, write_card
 from training.organism.exposure import OrganismTexts, exposure, organism_texts
-from training.files import claim, quiet_transformers, write_folder
 from training.organism.recipe import OrganismConfig
 from training.organism.state import load_state, save_state
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
+from transformers import set_seed
 from transformers.trainer_callback import PrinterCallback
 
 from interp.config import to_plain
@@ -145,6 +146,7 @@ class Run:
         if (config.out / "final").is_dir():
             return None
         start = open_start(config, config.out, random=random)
+        set_seed(config.seed)  # before an adapter is made
         require_room_for_states(
             config.out, config.keep, start.model.num_parameters(), full=not config.lora_rank
         )
