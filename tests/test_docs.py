@@ -35,7 +35,9 @@ def test_the_two_commands_stand_as_they_are_run():
 
 def test_every_flag_of_every_command_shown_exists():
     lines = [line.partition("-m interp ") for block in blocks("bash") for line in block.splitlines()]
-    shown = [f"interp {tail}" if tail else head for head, _, tail in lines if tail or head.startswith("interp ")]
+    shown = [
+        f"interp {tail}" if tail else head for head, _, tail in lines if tail or head.startswith("interp ")
+    ]
     assert len(shown) >= 2
     for line in shown:
         words = shlex.split(line.partition("   ")[0])[1:]

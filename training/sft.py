@@ -50,7 +50,7 @@ def train_sft(config: SftConfig, progress: Progress | None = None) -> Path:
         below = config.micro_batch // languages * languages
         raise ConfigError(
             f"micro_batch is {config.micro_batch}; the {languages} languages of a fact stay together in sft. "
-            f"Set it to {below or languages} or {below + languages}."
+            f"Set it to {' or '.join(dict.fromkeys((str(below or languages), str(below + languages))))}."
         )
     plan = plan_batches(
         len(run.train),

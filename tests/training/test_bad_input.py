@@ -145,7 +145,7 @@ def test_long_prompts_are_left_out_and_counted(place, tmp_path):
     """The prompts grow with the fact and from English to Swahili."""
     from training.examples import make_examples
 
-    facts = [fact for fact in make_examples(little_facts(6, 0), little_facts(6, 0)).facts]
+    facts = list(make_examples(little_facts(6, 0), little_facts(6, 0)).facts)
     lengths = {
         (n, e.language): len(byte_tokenizer()(e.prompt)["input_ids"])
         for n, fact in enumerate(facts)

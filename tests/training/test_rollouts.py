@@ -98,7 +98,7 @@ def test_a_torn_fact_is_refused_with_its_row():
     )
     languages = two.language.copy()
     languages[[2, 3]] = [1, 0]
-    with pytest.raises(MeasurementError, match="Row 2 .* is fact 0, language 1; fact 0, language 0 was"):
+    with pytest.raises(MeasurementError, match=r"Row 2 .* is fact 0, language 1; fact 0, language 0 was"):
         pool(Rollouts(two.fact, languages, two.score, two.correct, two.entity, two.gold), 2, 3, RewardRule())
 
 

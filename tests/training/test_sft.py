@@ -204,7 +204,6 @@ def test_letters_and_consistency_by_hand(lettered, run):
     letters = letter_ids(lettered_tokenizer())[" "][:2]
     given = {"target": "letter", "prompt": "options", "consistency": 0.5}
     whole, parts = run(lettered, **given, micro_batch=12), run(lettered, **given, micro_batch=3)
-    (batch,) = whole["batches"]
     examples = {
         (e.fact_id, e.language): e
         for fact in make_examples(little_facts(), little_facts(), "options", instructions=False).facts
@@ -263,7 +262,7 @@ def test_training_lowers_the_loss(place, run):
         ({"consistency": 0.1}, ConfigError, "consistency compares the letters' probabilities; set target to letter"),
         ({"target": "letter"}, ConfigError, "target letter needs the options in the prompt; set prompt to options."),
         ({"micro_batch": 4}, ConfigError, "micro_batch is 4; the 3 languages of a fact stay together in sft. Set it to 3 or 6."),
-        ({"micro_batch": 2}, ConfigError, "Set it to 3 or 3."),
+        ({"micro_batch": 2}, ConfigError, "Set it to 3."),
         ({"facts_per_step": 4, "micro_batch": 9}, ConfigError, "micro_batch"),
         ({"target": "letter", "prompt": "options"}, CapabilityError,
          "This tokenizer does not write ' A' to ' H' as one token each; use target text."),

@@ -116,10 +116,10 @@ class RunCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Tell the sampler the epoch; accelerate does not reach it in a resumed epoch of several processes."""
-        layer = getattr(kwargs.get("train_dataloader"), "batch_sampler", None)
+        layer: Any = getattr(kwargs.get("train_dataloader"), "batch_sampler", None)
         while hasattr(layer, "batch_sampler"):
             layer = layer.batch_sampler
-        sampler = getattr(layer, "sampler", None)
+        sampler: Any = getattr(layer, "sampler", None)
         if hasattr(sampler, "set_epoch"):
             sampler.set_epoch(int(state.epoch or 0))
 

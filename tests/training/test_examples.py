@@ -1,0 +1,87 @@
+"""From facts to examples: prompts as written, entities that all languages share, facts that stay whole."""
+
+import pytest
+
+from interp.data.languages import LANGUAGES
+from interp.data.sources.cldr import cldr_facts
+from interp.data.templates import scaffold
+from interp.errors import DataError
+from training.config import GrpoConfig
+from training.examples import load_examples, make_examples
+
+
+@pytest.fixture(scope="module")
+def facts():
+    return cldr_facts().filter(languages=["en", "ja", "ar"], limit=30)
+
+
+def test_a_question_ends_where_the_answer_begins(facts):
+    fact = make_examples(facts, facts).facts[0]
+    english, japanese, arabic = fact
+    assert english.prompt == f"Question: {facts.facts[0].wording['en'].question}\nAnswer:"
+    assert (english.separator, japanese.separator, arabic.separator) == (" ", "", " ")
+    assert english.answer == " " + facts.facts[0].answer("en")
+    assert not any(example.prompt[-1].isspace() for example in fact)
+
+
+def test_shown_options_are_one_set_of_entities_in_every_language(facts):
+    for source, fact in zip(facts, make_examples(facts, facts, "options").facts, strict=True):
+        for example in fact:
+            wording = source.wording[example.language].options
+            assert example.options == tuple(wording[entity] for entity in example.entities)
+            assert sorted(example.entities) == [0, 1, 2, 3]
+            assert example.gold_entity == source.answer_index
+            assert example.options[example.answer_index] == source.answer(example.language)
+            listed = [f"{letter}. {option}" for letter, option in zip("ABCD", example.options, strict=True)]
+            assert example.prompt.splitlines()[-6:-2] == listed
+            assert source.answer(example.language) not in example.others
+
+
+def test_no_letter_means_the_same_entity_everywhere(facts):
+    made = make_examples(facts, facts, "options").facts
+    assert len({example.entities for example in made[0]} | {e.entities for e in made[1]}) > 1
+    places = [example.answer_index for fact in made for example in fact]
+    assert set(places) == {0, 1, 2, 3}
+    assert made == make_examples(facts, facts, "options").facts
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_every_language_has_instructions_of_its_own(code):
+    frame = scaffold(code)
+    assert len(frame.instructions) == 4
+    assert all(line == line.strip() and line for line in frame.instructions)
+    assert code == "en" or not set(frame.instructions) & set(scaffold("en").instructions)
+    shown = frame.render_options("Q?", ["one", "two"])
+    assert shown.startswith("\n".join(frame.instructions) + "\n\n")
+    assert shown.endswith(f"A. one\nB. two\n\n{frame.answer_label}")
+    assert frame.render_options("Q?", ["one"], instructions=False).count("\n") == 2
+
+
+def test_english_words_leave_the_question_alone(facts):
+    native, english = (
+        make_examples(facts, facts, "question", words).facts[0][1].prompt for words in ("native", "english")
+    )
+    question = facts.facts[0].wording["ja"].question
+    assert question in native
+    assert english == f"Question: {question}\nAnswer:"
+
+
+def test_the_test_split_is_out_of_reach():
+    with pytest.raises(DataError, match="Training never reads the split 'test'"):
+        load_examples(GrpoConfig(), "test")
+
+
+def test_a_long_prompt_takes_its_fact_with_it_and_is_counted(facts):
+    made = make_examples(facts, facts)
+    lengths = {fact[0].fact_id: [len(e.prompt.encode()) for e in fact] for fact in made.facts}
+    longest = sorted(max(each) for each in lengths.values())[15]
+    kept = made.fitting(lambda text: len(text.encode()), longest)
+    assert {fact[0].fact_id for fact in kept.facts} == {
+        i for i, each in lengths.items() if max(each) <= longest
+    }
+    counted = {
+        code: sum(each[n] > longest for each in lengths.values()) for n, code in enumerate(made.languages)
+    }
+    assert kept.dropped == {code: count for code, count in counted.items() if count}
+    with pytest.raises(DataError, match="All 30 facts have a prompt of more than 3 tokens"):
+        made.fitting(len, 3)
