@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,21 @@ if TYPE_CHECKING:
 else:
     Values = np.ndarray | np.floating
 
-__all__ = ["Jackknife", "binary_entropy", "entropy", "fdr_adjust", "jaccard"]
+__all__ = [
+    "Jackknife",
+    "PairedBootstrap",
+    "binary_entropy",
+    "entropy",
+    "fdr_adjust",
+    "holm",
+    "jaccard",
+    "paired_bootstrap",
+    "wilson",
+]
+
+_CHUNK = (
+    2**22
+)  # indices drawn at a time (32 MiB): a bootstrap over thousands of facts must not fill the memory
 
 
 def entropy(weights: Float[np.ndarray, " category *unit"]) -> Float[np.ndarray, "*unit"]:
@@ -91,6 +106,111 @@ class Jackknife:
             np.average(self.plug_in, axis=-1, weights=weights),
             np.average(self.replicates, axis=-1, weights=weights),
         )
+
+
+@dataclass(frozen=True)
+class PairedBootstrap:
+    """The difference of two means over the same facts, with its bootstrap interval and p-values.
+
+    Attributes:
+        difference: mean(a) - mean(b), in the unit of the values.
+        low: Lower end of the percentile interval.
+        high: Upper end of the percentile interval.
+        p: Two-sided p-value, 2 * (b + 1) / (draws + 1) and at most 1, where b is the smaller of the numbers of
+            resampled differences <= 0 and >= 0. Never 0: its least value is 2 / (draws + 1).
+        published_p: As the PolyFact repository computes it: 2 * min(share <= 0, share >= 0), not below 1 / draws
+            (and here at most 1).
+        n: Facts.
+        n_clusters: Units resampled: facts, or answer entities.
+        draws: Resamples.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    published_p: float
+    n: int
+    n_clusters: int
+    draws: int
+
+
+def paired_bootstrap(
+    a: Float[np.ndarray, " fact"],
+    b: Float[np.ndarray, " fact"],
+    *,
+    draws: int = 10_000,
+    seed: int = 0,
+    groups: Sequence[Hashable] | None = None,
+    confidence: float = 0.95,
+) -> PairedBootstrap:
+    """Compare two models by a quantity per fact, resampling facts: mean(a) - mean(b), a percentile interval and p.
+
+    Both models get the same resamples, ``default_rng(seed).integers(0, n, (draws, n))``, so what they share cancels,
+    and all languages of a fact stay together. With ``groups``, a label per fact such as its answer entity, whole groups
+    are resampled: the facts of one answer are not independent, and the interval is as wide as that makes it. A
+    resampled difference within rounding error of zero counts on both sides.
+
+    Source: Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapters 13 and 16; the (b + 1) / (B + 1) of
+    Davison & Hinkley (1997), section 4.2.
+
+    Raises:
+        ValueError: There is not one label per fact, there are no facts, or a difference is not finite.
+    """
+    if groups is not None and len(groups) != len(a):
+        raise ValueError(f"{len(groups)} labels for {len(a)} facts")
+    gain = a - b
+    if not len(gain) or not np.isfinite(gain).all():
+        raise ValueError(
+            f"{np.sum(~np.isfinite(gain))} of {len(gain)} paired facts are not finite; leave them out"
+        )
+    codes = np.arange(len(gain)) if groups is None else _codes(groups)
+    total, size = np.bincount(codes, weights=gain), np.bincount(codes)
+    rng, step = np.random.default_rng(seed), max(1, _CHUNK // len(total))
+    parts = []
+    for start in range(0, draws, step):
+        index = rng.integers(0, len(total), (min(step, draws - start), len(total)))
+        parts.append(total[index].sum(axis=1) / size[index].sum(axis=1))
+    found = np.concatenate(parts)
+    found[np.abs(found) <= 1e-12 * np.abs(gain).max()] = 0.0
+    low, high = np.quantile(found, [0.5 - confidence / 2, 0.5 + confidence / 2])
+    beyond = int(min((found <= 0).sum(), (found >= 0).sum()))
+    return PairedBootstrap(
+        difference=float(gain.mean()),
+        low=float(low),
+        high=float(high),
+        p=min(1.0, 2 * (beyond + 1) / (draws + 1)),
+        published_p=min(1.0, max(2 * beyond, 1) / draws),
+        n=len(gain),
+        n_clusters=len(total),
+        draws=draws,
+    )
+
+
+def _codes(labels: Sequence[Hashable]) -> np.ndarray:
+    """A number per label, in order of first appearance."""
+    number = {label: i for i, label in enumerate(dict.fromkeys(labels))}
+    return np.array([number[label] for label in labels])
+
+
+def wilson(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval of a share, ``correct`` of ``n`` independent trials (scipy); within 0 to 1 at any count."""
+    low, high = stats.binomtest(correct, n).proportion_ci(confidence, method="wilson")
+    return float(low), float(high)
+
+
+def holm(p_values: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
+    """Holm's adjusted p-values, which bound the chance of even one false positive under any dependence.
+
+    Of m tests the i-th smallest (from 0) becomes max over k <= i of (m - k) * p_k, at most 1.
+
+    Source: Holm (1979), A Simple Sequentially Rejective Multiple Test Procedure.
+    """
+    order = np.argsort(p_values, kind="stable")
+    steps = p_values[order] * np.arange(len(p_values), 0, -1)
+    adjusted = np.empty_like(steps)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return adjusted
 
 
 def fdr_adjust(p_values: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:

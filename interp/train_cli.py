@@ -170,11 +170,14 @@ def _installed(name: str) -> bool:
 
 
 def _quiet() -> None:
-    """Third parties announce renamings of each other's options; that is nothing a user of this command can act on."""
+    """Say what the run says of itself; not what third parties announce of each other, which no user can act on."""
+    import logging
     import warnings
 
-    from transformers.utils import logging
+    from transformers.utils import logging as theirs
 
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    theirs.disable_progress_bar()
+    theirs.set_verbosity_error()
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("training").setLevel(logging.INFO)

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from scipy import stats as reference
 
-from interp.stats import Jackknife, binary_entropy, entropy, fdr_adjust, jaccard
+from interp import stats
+from interp.stats import (
+    Jackknife,
+    binary_entropy,
+    entropy,
+    fdr_adjust,
+    holm,
+    jaccard,
+    paired_bootstrap,
+    wilson,
+)
 
 
 def jackknife_of(statistic, sample: np.ndarray) -> Jackknife:
@@ -83,3 +93,130 @@ def test_jaccard_of_masks_and_of_indices():
 
 def test_fdr_is_benjamini_hochberg():
     assert fdr_adjust(np.array([0.01, 0.04, 0.03])) == pytest.approx([0.03, 0.04, 0.04])
+
+
+def test_bootstrap_of_three_facts_by_all_27_resamples():
+    """Gains -1, 0, 5: the resampled mean is negative in 7 of 27 resamples and zero in one."""
+    a, b = np.array([0.0, 2.0, 6.0]), np.array([1.0, 2.0, 1.0])
+    found = paired_bootstrap(a, b, draws=40_000)
+    assert found.difference == pytest.approx(4 / 3)
+    assert (found.low, found.high) == (
+        -1.0,
+        5.0,
+    )  # 1 of 27 resamples is the same fact three times: 3.7 % > 2.5 %
+    assert found.p == pytest.approx(2 * 8 / 27, abs=0.015)
+    assert found.published_p == pytest.approx(found.p, abs=1e-4)
+    assert (found.n, found.n_clusters, found.draws) == (3, 3, 40_000)
+
+
+def slow_bootstrap(gain: list[float], index: np.ndarray, groups: list[str] | None = None):
+    """Means of the resamples of ``index``, one by one, then the interval and both p-values."""
+    names = list(dict.fromkeys(groups)) if groups else list(range(len(gain)))
+    members = {name: [x for x, g in zip(gain, groups or names, strict=True) if g == name] for name in names}
+    means = []
+    for row in index.tolist():
+        drawn = [x for i in row for x in members[names[i]]]
+        means.append(sum(drawn) / len(drawn))
+    below, above = sum(m <= 0 for m in means), sum(m >= 0 for m in means)
+    draws = len(means)
+    return (
+        *np.percentile(means, [2.5, 97.5]),
+        2 * (min(below, above) + 1) / (draws + 1),
+        max(2 * min(below, above) / draws, 1 / draws),
+    )
+
+
+@pytest.mark.parametrize("groups", [None, ["x", "y", "x", "z", "z", "y", "x", "w", "v", "u"]])
+def test_bootstrap_equals_its_definition(groups):
+    gain = np.random.default_rng(2).normal(0.4, 1, size=10)
+    n = len(set(groups)) if groups else 10
+    index = np.random.default_rng(7).integers(0, n, (500, n))
+    found = paired_bootstrap(gain + 3, np.full(10, 3.0), draws=500, seed=7, groups=groups)
+    assert found.n_clusters == n
+    expected = slow_bootstrap(gain.tolist(), index, groups)
+    assert (found.low, found.high, found.p, found.published_p) == pytest.approx(expected)
+
+
+def test_bootstrap_in_parts_draws_the_same_resamples(monkeypatch):
+    a, b = np.random.default_rng(3).normal(size=(2, 50))
+    whole = paired_bootstrap(a, b, draws=1000)
+    monkeypatch.setattr(stats, "_CHUNK", 7 * 50)
+    assert paired_bootstrap(a, b, draws=1000) == whole
+
+
+def test_bootstrap_laws():
+    a, b = np.random.default_rng(4).normal(size=(2, 60))
+    found, back = paired_bootstrap(a, b), paired_bootstrap(b, a)
+    assert (back.difference, back.low, back.high, back.p) == pytest.approx(
+        (-found.difference, -found.high, -found.low, found.p)
+    )
+    shifted = paired_bootstrap(a + 9, b + 9)
+    assert (shifted.low, shifted.high) == pytest.approx((found.low, found.high))  # what is shared is gone
+    assert paired_bootstrap(a, b, groups=[f"Q{i}" for i in range(60)]) == found  # groups of one are facts
+    assert paired_bootstrap(a, b, seed=1).low != found.low
+    assert paired_bootstrap(a, b, confidence=0.5).low > found.low
+
+
+def test_a_model_against_itself_differs_by_nothing_with_certainty():
+    same = np.random.default_rng(0).random(20)
+    found = paired_bootstrap(same, same, draws=100)
+    assert (found.difference, found.low, found.high, found.p, found.published_p) == (0, 0, 0, 1, 1)
+
+
+def test_smallest_p_values_say_how_many_draws_there_were():
+    found = paired_bootstrap(np.ones(5), np.zeros(5), draws=999)
+    assert found.p == pytest.approx(2 / 1000)
+    assert found.published_p == pytest.approx(1 / 999)
+
+
+def test_rounding_error_counts_as_zero_on_both_sides():
+    thirds = np.array([0.1, 0.2, -0.3] * 10)
+    found = paired_bootstrap(thirds, np.zeros(30), draws=2000)
+    exact = paired_bootstrap(np.array([1.0, 2.0, -3.0] * 10), np.zeros(30), draws=2000)
+    assert (found.p, found.published_p) == (exact.p, exact.published_p)
+
+
+def test_bootstrap_rejects_a_null_as_often_as_it_says_and_only_by_clusters_when_facts_repeat():
+    rng = np.random.default_rng(5)
+    rejected = {"facts": 0, "clusters": 0, "ignored": 0}
+    for i in range(300):
+        gain = rng.normal(size=50)
+        repeated, labels = np.repeat(gain, 4), [j // 4 for j in range(200)]
+        zero, settings = np.zeros(200), {"draws": 400, "seed": i}
+        rejected["facts"] += paired_bootstrap(gain, zero[:50], **settings).p < 0.05
+        rejected["clusters"] += paired_bootstrap(repeated, zero, groups=labels, **settings).p < 0.05
+        rejected["ignored"] += paired_bootstrap(repeated, zero, **settings).p < 0.05
+    assert rejected["facts"] == rejected["clusters"]
+    assert 0.02 <= rejected["facts"] / 300 <= 0.085
+    assert rejected["ignored"] / 300 > 0.25  # four copies of a fact are not four facts
+
+
+def test_bootstrap_refuses_what_cannot_be_paired():
+    with pytest.raises(ValueError, match="2 labels for 3 facts"):
+        paired_bootstrap(np.zeros(3), np.ones(3), groups=["a", "b"])
+    with pytest.raises(ValueError, match="1 of 3 paired facts are not finite"):
+        paired_bootstrap(np.array([0.0, np.nan, 1.0]), np.ones(3))
+    with pytest.raises(ValueError, match="0 of 0 paired facts"):
+        paired_bootstrap(np.zeros(0), np.zeros(0))
+
+
+def test_wilson_by_hand():
+    z = reference.norm.ppf(0.975)
+    centre, half = (
+        (8 + z**2 / 2) / (10 + z**2),
+        z / (10 + z**2) * np.sqrt(8 * 2 / 10 + z**2 / 4),
+    )
+    assert wilson(8, 10) == pytest.approx((centre - half, centre + half))
+    assert wilson(0, 10) == pytest.approx((0, z**2 / (10 + z**2)))
+    assert wilson(8, 10, 0.5)[0] > wilson(8, 10)[0]
+
+
+def test_holm_by_hand():
+    assert holm(np.array([0.04, 0.01, 0.03])) == pytest.approx([0.06, 0.03, 0.06])
+    assert holm(np.array([0.6, 0.5])) == pytest.approx([1, 1])
+
+
+def test_holm_bounds_the_chance_of_one_false_positive():
+    rng = np.random.default_rng(6)
+    any_found = np.mean([holm(rng.random(20)).min() < 0.1 for _ in range(2000)])
+    assert any_found == pytest.approx(1 - (1 - 0.1 / 20) ** 20, abs=0.025)

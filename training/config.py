@@ -67,7 +67,9 @@ class TrainConfig:
     save_every: int = option(50, "Steps between two saved states.")
     keep: int = option(2, "Saved states that are kept, 2 or more.")
     report_to: str = option(
-        "none", "Tracker: none, tensorboard, wandb, mlflow, trackio; metrics.jsonl is always written."
+        "none",
+        "Tracker; metrics.jsonl is written in any case.",
+        ("none", "tensorboard", "wandb", "mlflow", "trackio"),
     )
     fresh: bool = option(False, "Discard what the output folder holds.")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
+import logging
 import os
 import warnings
 from collections.abc import Callable
@@ -18,7 +20,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from interp.config import to_plain
 from interp.data.sources import open_facts
-from interp.errors import ConfigError, Interrupted, MeasurementError
+from interp.errors import CapabilityError, ConfigError, Interrupted, MeasurementError
 from interp.files import require_room
 from interp.interruption import stop_signal
 from interp.model.checkpoints import resolve_checkpoint
@@ -35,6 +37,8 @@ from training.running.start import Start, open_start
 from training.running.tables import write_table
 
 __all__ = ["Run"]
+
+_log = logging.getLogger(__name__)
 
 _FREE = {
     "out",
@@ -122,6 +126,10 @@ class Run:
             )
         if not config.model:
             raise ConfigError("No --model to start from; for example --model organism:final.")
+        if config.report_to != "none" and importlib.util.find_spec(config.report_to) is None:
+            raise CapabilityError(
+                f"report_to is {config.report_to}, which is not installed: pip install {config.report_to}."
+            )
         train = load_examples(config, "train", instructions=instructions)
         if not len(train):
             raise ConfigError(
@@ -268,6 +276,7 @@ class Run:
         """Ask the evaluation facts, write every answer, and log the summary."""
         state, trainer = PartialState(), self._trainer
         model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
+        said = []
         for split, examples in self.evaluated.items():
             share = (state.process_index, state.num_processes)
             own = ask(model, self.start.tokenizer, examples, split, self.sampler, share=share)
@@ -280,7 +289,10 @@ class Run:
                 write_table(self.out / "evaluations" / f"{split}-{step:06d}.parquet", rows)
                 found = summary(answers)
                 self.metrics.add({"event": "evaluation", "step": step, "split": split, **found})
+                said.append(f"{split} {found['accuracy']:.3f} right, {found['resolved']:.3f} resolved")
                 shown = {f"{split}/{k}": v for k, v in found.items() if isinstance(v, float)}
                 for tracker in trainer.callback_handler.callbacks:
                     if tracker is not self.callback and hasattr(tracker, "on_log"):
                         tracker.on_log(trainer.args, trainer.state, trainer.control, logs=shown, model=model)
+        if said:
+            _log.info("step %d of %d: %s", step, trainer.state.max_steps, "; ".join(said))

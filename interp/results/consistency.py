@@ -1,0 +1,311 @@
+"""Accuracy and cross-lingual consistency of multiple-choice answers, from scores in one canonical option order.
+
+Scores are ``[fact, language, option]``, higher is better; option j of a fact is the same entity in every language.
+Facts may have pools of different sizes: an absent option is NaN or -inf in every language. Everything is a function
+of the scores' order within one fact and language, so any monotone transform of the scores gives the same values.
+
+Ties. Credit is shared between tied options, so it favours no position. Top slots and rankings, which consistency
+compares across languages, put the lower option index first, as the published code does: two languages whose scores
+are all equal then *agree* by construction. Report `tie_rate` and `truncated` beside any consistency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy import special
+
+from interp.errors import ResultError
+
+__all__ = [
+    "Mean",
+    "accuracy",
+    "agree_wrong",
+    "both_wrong",
+    "consistency_histogram",
+    "credit",
+    "group_means",
+    "mean_over_facts",
+    "pair_mean",
+    "pairwise_agreement",
+    "pool_sizes",
+    "rankc",
+    "rankc_bounds",
+    "rankc_chance",
+    "rankc_floor",
+    "rankc_weights",
+    "relation_macro",
+    "relation_means",
+    "rescale",
+    "strata",
+    "tie_rate",
+    "top_slot",
+    "total_consistency",
+    "truncated",
+]
+
+_TRUNCATED = -1e9  # the published evaluator's score of an option of which no token is left
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean and the number of values it stands on (languages, relations or facts); NaN on none."""
+
+    value: float
+    n: int
+
+
+def pool_sizes(scores: Float[np.ndarray, "fact language option"]) -> Int[np.ndarray, " fact"]:
+    """Number of options of each fact.
+
+    Raises:
+        ResultError: A fact has different options in two languages, or fewer than two.
+    """
+    here = ~np.isneginf(_filled(scores))
+    unequal = np.flatnonzero((here != here[:, :1]).any(axis=(1, 2)))
+    if unequal.size:
+        raise ResultError(
+            f"Fact {unequal[0]} has different options in different languages "
+            f"({here[unequal[0]].sum(axis=1).tolist()} per language; {unequal.size} such facts), but a slot must be "
+            "the same entity in all. Align the options, or leave the fact out of every language."
+        )
+    pools = here[:, 0].sum(axis=1)
+    small = np.flatnonzero(pools < 2)
+    if small.size:
+        raise ResultError(
+            f"Fact {small[0]} has {pools[small[0]]} options, but a choice needs 2 ({small.size} such facts). "
+            "Leave it out."
+        )
+    return pools
+
+
+def truncated(
+    scores: Float[np.ndarray, "fact language option"], *, at: float = _TRUNCATED
+) -> Bool[np.ndarray, "fact language"]:
+    """Where no option was scored at all: every option of the item is at or below ``at``.
+
+    The published evaluator cuts prompts that are too long, gives every option -1e9 and counts the answer as the first
+    option. Such an item measures nothing: report their number, and leave out of a comparison the facts that were
+    truncated for any of its models.
+    """
+    return (_filled(scores) <= at).all(axis=2)
+
+
+def top_slot(scores: Float[np.ndarray, "fact language option"]) -> Int[np.ndarray, "fact language"]:
+    """The option with the highest score; the lowest index of a tie, as published."""
+    pool_sizes(scores)
+    return _filled(scores).argmax(axis=2)
+
+
+def credit(
+    scores: Float[np.ndarray, "fact language option"], gold: Int[np.ndarray, " fact"]
+) -> Float[np.ndarray, "fact language"]:
+    """1 where the gold option alone has the highest score, 1/k where k options share it and gold is one, 0 otherwise.
+
+    This is the expectation over a fair choice among the tied options; the published code instead takes the lowest
+    index, which `top_slot` gives.
+
+    Raises:
+        ResultError: The gold option is outside of a fact's pool.
+    """
+    pool_sizes(scores)
+    filled, facts = _filled(scores), np.arange(len(scores))
+    known = (gold >= 0) & (gold < scores.shape[2])
+    absent = np.flatnonzero(~known | np.isneginf(filled[facts, 0, np.where(known, gold, 0)]))
+    if absent.size:
+        raise ResultError(
+            f"Fact {absent[0]}: gold is option {gold[absent[0]]}, which is not in the fact's pool "
+            f"({absent.size} such facts). Check that gold is in the canonical order, counted from 0."
+        )
+    best = _best(filled)
+    return best[facts, :, gold] / best.sum(axis=2)
+
+
+def tie_rate(scores: Float[np.ndarray, "fact language option"]) -> Float[np.ndarray, " language"]:
+    """Share of a language's facts whose highest score is shared by two or more options (0 to 1)."""
+    pool_sizes(scores)
+    return (_best(_filled(scores)).sum(axis=2) > 1).mean(axis=0)
+
+
+def accuracy(credit: Float[np.ndarray, "fact language"]) -> Float[np.ndarray, " language"]:
+    """Mean credit of each language (0 to 1)."""
+    return credit.mean(axis=0)
+
+
+def group_means(
+    values: Float[np.ndarray, " language"], languages: Sequence[str], groups: Mapping[str, Sequence[str]]
+) -> dict[str, Mean]:
+    """Macro mean over the languages of each group, with the number of the group's languages that are here.
+
+    A benchmark often lacks some languages of a group (Global-MMLU-Lite has no Russian), so two means compare only if
+    their sizes agree: print them.
+    """
+    place = {code: i for i, code in enumerate(languages)}
+    return {name: _mean(values[[place[c] for c in codes if c in place]]) for name, codes in groups.items()}
+
+
+def total_consistency(correct: Bool[np.ndarray, "fact language"]) -> float:
+    """Share of facts that are right in every language (0 to 1)."""
+    return float(correct.all(axis=1).mean())
+
+
+def consistency_histogram(correct: Bool[np.ndarray, "fact language"]) -> Int[np.ndarray, " count"]:
+    """Number of facts that are right in exactly k languages, for k from 0 to their number L.
+
+    The mean k is L times the mean accuracy, and the last entry over all facts is the total consistency.
+    """
+    return np.bincount(correct.sum(axis=1), minlength=correct.shape[1] + 1)
+
+
+def agree_wrong(
+    scores: Float[np.ndarray, "fact language option"], gold: Int[np.ndarray, " fact"]
+) -> Bool[np.ndarray, " fact"]:
+    """Facts whose top slot is the same in all languages and is not gold: consistently wrong."""
+    top = top_slot(scores)
+    return (top == top[:, :1]).all(axis=1) & (top[:, 0] != gold)
+
+
+def pairwise_agreement(
+    scores: Float[np.ndarray, "fact language option"],
+) -> Float[np.ndarray, "fact language language"]:
+    """1 where two languages have the same top slot, else 0; `mean_over_facts` and `pair_mean` summarise it."""
+    top = top_slot(scores)
+    return (top[:, :, None] == top[:, None, :]).astype(float)
+
+
+def rankc_weights(n: int) -> Float[np.ndarray, " option"]:
+    """RankC's weights of the positions 1 to n, w_j = e^(n - j) / sum_k e^(n - k); they sum to one."""
+    return special.softmax(-np.arange(n, dtype=float))
+
+
+def rankc_floor(n: int) -> float:
+    """RankC of two opposite rankings of n options: the lowest possible, sum_j w_j max(2j - n, 0) / j."""
+    j = np.arange(1, n + 1)
+    return float((rankc_weights(n) * np.maximum(2 * j - n, 0) / j).sum())
+
+
+def rankc_chance(n: int) -> float:
+    """Expected RankC of two independent uniform rankings of n options, sum_j w_j j / n."""
+    return float((rankc_weights(n) * np.arange(1, n + 1) / n).sum())
+
+
+def rankc_bounds(pools: Int[np.ndarray, " fact"]) -> tuple[float, float]:
+    """Floor and chance of the mean RankC over facts with these pool sizes: the means over facts."""
+    sizes, counts = np.unique(pools, return_counts=True)
+    floors, chances = zip(*((rankc_floor(int(n)), rankc_chance(int(n))) for n in sizes), strict=True)
+    return float(np.average(floors, weights=counts)), float(np.average(chances, weights=counts))
+
+
+def rescale(value: float, zero: float) -> float:
+    """(value - zero) / (1 - zero): 0 at ``zero``, 1 at 1. The published rescaled RankC puts zero at the floor."""
+    return (value - zero) / (1 - zero)
+
+
+def rankc(
+    scores: Float[np.ndarray, "fact language option"],
+) -> Float[np.ndarray, "fact language language"]:
+    """RankC of every fact and pair of languages: the weighted overlap of their rankings (floor to 1; diagonal 1).
+
+    sum_j w_j |top_j and top_j'| / j over positions 1 to n, where top_j is the set of the j best options, n the size of
+    the fact's pool and w `rankc_weights`. An option is in both sets from the worse of its two positions m on, so the
+    sum is over options: the tail sum_{j >= m} w_j / j.
+
+    Equal scores rank by option index, as published, so ties depend on the order of the options. At n = 4 the first
+    weight is .644: RankC is for two thirds the agreement of the answers and no independent evidence beside it. It is not
+    corrected for accuracy either, since two languages also agree by being right: see `both_wrong`.
+
+    Source: Qi et al. (2023), Cross-Lingual Consistency of Factual Knowledge, arXiv 2310.10378; equal to
+    Betswish/Cross-Lingual-Consistency with softmax weights.
+    """
+    tails = _tails(pool_sizes(scores), scores.shape[2])
+    order = np.argsort(-_filled(scores), axis=2, kind="stable")
+    position = np.argsort(order, axis=2)
+    found = np.ones((len(scores), scores.shape[1], scores.shape[1]))
+    for a, b in _pairs(scores.shape[1]):
+        worse = np.maximum(position[:, a], position[:, b])
+        found[:, a, b] = found[:, b, a] = np.take_along_axis(tails, worse, axis=1).sum(axis=1)
+    return found
+
+
+def both_wrong(correct: Bool[np.ndarray, "fact language"]) -> Bool[np.ndarray, "fact language language"]:
+    """Where both languages of a pair are wrong: what they agree on there is not knowledge of the fact."""
+    return ~correct[:, :, None] & ~correct[:, None, :]
+
+
+def mean_over_facts(
+    values: Float[np.ndarray, "fact language language"],
+    keep: Bool[np.ndarray, "fact language language"] | Bool[np.ndarray, " fact"] | None = None,
+) -> Float[np.ndarray, "language language"]:
+    """Mean over facts for each pair of languages; over the facts of ``keep`` only, NaN for a pair that keeps none."""
+    if keep is None:
+        return values.mean(axis=0)
+    kept = keep if keep.ndim == 3 else np.broadcast_to(keep[:, None, None], values.shape)
+    with np.errstate(invalid="ignore"):
+        return np.where(kept, values, 0.0).sum(axis=0) / kept.sum(axis=0)
+
+
+def pair_mean(
+    values: Float[np.ndarray, "*fact language language"], anchor: int | None = None
+) -> Float[np.ndarray, "*fact"]:
+    """Mean over unordered pairs of different languages, per fact or of a matrix.
+
+    NaN if the value of any pair is. With ``anchor``, the index of a language (English in the published ``en_x``), only
+    the pairs with that language count.
+
+    Raises:
+        ResultError: There is only one language.
+    """
+    if values.shape[-1] < 2:
+        raise ResultError("A mean over pairs needs 2 languages or more, but there is 1.")
+    chosen = [pair for pair in _pairs(values.shape[-1]) if anchor is None or anchor in pair]
+    first, second = zip(*chosen, strict=True)
+    return np.asarray(values[..., first, second].mean(axis=-1))
+
+
+def strata(
+    values: Float[np.ndarray, " fact"], masks: Mapping[str, Bool[np.ndarray, " fact"]]
+) -> dict[str, Mean]:
+    """Mean of a per-fact quantity over the facts of each mask, with their number; facts that are NaN do not count."""
+    return {name: _mean(values[mask]) for name, mask in masks.items()}
+
+
+def relation_means(values: Float[np.ndarray, " fact"], relations: Sequence[str]) -> dict[str, Mean]:
+    """Mean of a per-fact quantity over the facts of each relation, in order of first appearance."""
+    names = np.asarray(relations)
+    return strata(values, {name: names == name for name in dict.fromkeys(relations)})
+
+
+def relation_macro(values: Float[np.ndarray, " fact"], relations: Sequence[str]) -> Mean:
+    """Mean over relations of their means, with the number of relations: a large relation weighs as a small one."""
+    return _mean(np.array([mean.value for mean in relation_means(values, relations).values()]))
+
+
+def _mean(values: Float[np.ndarray, " item"]) -> Mean:
+    known = values[~np.isnan(values)]
+    return Mean(float(known.mean()) if known.size else float("nan"), known.size)
+
+
+def _filled(scores: Float[np.ndarray, "fact language option"]) -> Float[np.ndarray, "fact language option"]:
+    """Absent options as -inf, so that every present one comes before them."""
+    return np.where(np.isnan(scores), -np.inf, scores)
+
+
+def _best(filled: Float[np.ndarray, "fact language option"]) -> Bool[np.ndarray, "fact language option"]:
+    return filled == filled.max(axis=2, keepdims=True)
+
+
+def _pairs(n_languages: int) -> Iterator[tuple[int, int]]:
+    return ((a, b) for a in range(n_languages) for b in range(a + 1, n_languages))
+
+
+def _tails(pools: Int[np.ndarray, " fact"], n_options: int) -> Float[np.ndarray, "fact option"]:
+    """Per fact, sum_{j > m} w_j / j at 0-based position m of its pool; 0 at the positions of absent options."""
+    sizes, which = np.unique(pools, return_inverse=True)
+    table = np.zeros((len(sizes), n_options))
+    for row, n in zip(table, sizes.tolist(), strict=True):
+        share = rankc_weights(n) / np.arange(1, n + 1)
+        row[:n] = share[::-1].cumsum()[::-1]
+    return table[which]
