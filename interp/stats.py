@@ -149,7 +149,8 @@ def paired_bootstrap(
     Both models get the same resamples, ``default_rng(seed).integers(0, n, (draws, n))``, so what they share cancels,
     and all languages of a fact stay together. With ``groups``, a label per fact such as its answer entity, whole groups
     are resampled: the facts of one answer are not independent, and the interval is as wide as that makes it. A
-    resampled difference within rounding error of zero counts on both sides.
+    resampled difference within rounding error of zero counts on both sides. The last digits depend on the order of the
+    facts, as on the seed: sort them by id.
 
     Source: Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapters 13 and 16; the (b + 1) / (B + 1) of
     Davison & Hinkley (1997), section 4.2.

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from interp.console import console, progress_bars, say_files
-from interp.errors import CapabilityError
+from interp.errors import CapabilityError, Interrupted
 from interp.flags import configured
 from training.config import (
     CalmConfig,
@@ -85,7 +85,7 @@ def train_cm_align_command(config: CmAlignConfig) -> None:
 def train_dco_command(config: DcoConfig) -> None:
     """Make pairs of languages agree on their odds (DCO). No label is used.
 
-    Example: `interp train dco --model organism:final --steps 100 --facts-per-step 16 --out dco`
+    Example: `interp train dco --model organism:final --steps 100 --out dco`
     """
     _train("training.dco", "train_dco", config)
 
@@ -151,8 +151,11 @@ def _train(module: str, name: str, config: TrainConfig) -> None:
     from training.running.summary import print_run
 
     train: Callable[..., Path] = getattr(importlib.import_module(module), name)
-    with progress_bars() as progress:
-        final = train(config, progress)
+    try:
+        with progress_bars() as progress:
+            final = train(config, progress)
+    except KeyboardInterrupt:  # before the first step, or a second time
+        raise Interrupted("Stopped.") from None
     if os.environ.get("RANK", "0") == "0":
         print_run(config.out, console())
         say_files([final, config.out / "metrics.jsonl"])

@@ -40,7 +40,6 @@ class TrainConfig:
     )
     steps: int = option(0, "Optimiser steps (0: as many as the epochs have).")
     epochs: int = option(1, "Passes over the facts, unless steps are given.")
-    facts_per_step: int = option(4, "Facts per optimiser step, over all processes.")
     micro_batch: int = option(0, "Rows per forward and backward pass and process (0: chosen).")
     lr: float = option(1e-5, "Peak learning rate of AdamW.")
     schedule: str = option("cosine", "Learning rate after the warm-up.", ("cosine", "linear", "constant"))
@@ -92,6 +91,7 @@ class SamplingConfig(TrainConfig):
 class GrpoConfig(SamplingConfig):
     """What `interp train grpo` does."""
 
+    facts_per_step: int = option(4, "Facts per optimiser step, over all processes.")
     pooling: str = option(
         "group",
         "What rewards one rollout: all its languages, each on its own, or agreement.",
@@ -135,6 +135,7 @@ class GrpoConfig(SamplingConfig):
 class SftConfig(TrainConfig):
     """What `interp train sft` does."""
 
+    facts_per_step: int = option(4, "Facts per optimiser step, over all processes.")
     target: str = option(
         "text", "What is learned: the answer's text, or the letter of its option.", ("text", "letter")
     )
@@ -165,6 +166,8 @@ class CptConfig(TrainConfig):
 class PairsConfig(SamplingConfig):
     """What the preference methods that sample need to know."""
 
+    pairs_per_step: int = option(16, "Pairs per optimiser step, over all processes.")
+    micro_batch: int = option(0, "Pairs per forward and backward pass and process (0: chosen).")
     beta: float = option(0.1, "Strength of the pull towards the start (DPO).")
     length_normalized: bool = option(False, "Divide log-probabilities by the number of tokens.")
     pairs: Path | None = option(None, "Use these saved pairs (.jsonl) instead of making them.")
@@ -194,6 +197,10 @@ class CmAlignConfig(PairsConfig):
 class DcoConfig(TrainConfig):
     """What `interp train dco` does."""
 
+    instances_per_step: int = option(16, "Instances per optimiser step, over all processes.")
+    micro_batch: int = option(
+        0, "Instances, four rows each, per forward and backward pass and process (0: chosen)."
+    )
     beta: float = option(1.0, "Weight of the second language's odds; 1 treats both alike.")
     instances: int = option(5000, "Pairs of languages and candidates.")
 

@@ -19,9 +19,10 @@ from interp.data.languages import parse_languages
 from interp.data.sources import open_facts
 from interp.errors import CapabilityError, ConfigError
 from interp.model.checkpoints import resolve_checkpoint
-from training.aligned import AlignedLines, read_aligned
 from training.config import CptConfig
-from training.corpus import Corpus, encode, fact_documents, require_shares
+from training.corpus.aligned import AlignedLines, read_aligned
+from training.corpus.documents import Corpus, encode, fact_documents, require_shares
+from training.running.arguments import trainer_arguments
 from training.running.callbacks import Progress
 from training.running.run import Run
 from training.running.start import lora_config
@@ -183,7 +184,8 @@ def _trainer(run: Run, config: CptConfig, rows: Dataset) -> SFTTrainer:
         ) from None
     return SFTTrainer(
         model=model,
-        args=run.arguments(
+        args=trainer_arguments(
+            run.config,
             SFTConfig,
             micro_batch=micro_batch,
             accumulation=accumulation,

@@ -19,11 +19,12 @@ from interp.data.languages import parse_languages
 from interp.errors import ConfigError, DataError
 from training.config import DcoConfig
 from training.examples import Example, ExampleSet
+from training.rollouts.sampler import FactSampler
+from training.running.arguments import trainer_arguments
 from training.running.callbacks import Progress
 from training.running.plan import COMFORTABLE_ROWS, plan_batches
 from training.running.run import Run
 from training.running.start import lora_config
-from training.sampler import FactSampler
 
 __all__ = [
     "DcoTrainer",
@@ -44,7 +45,7 @@ def train_dco(config: DcoConfig, progress: Progress | None = None) -> Path:
 
     No right answer is used. Log-probabilities are sums over the tokens of separator and option, without an end token,
     so the odds of languages with more tokens per name are larger. **The unit of a step is the instance**:
-    ``facts_per_step`` instances make an optimiser step, ``micro_batch`` instances a forward and backward pass.
+    ``instances_per_step`` instances make an optimiser step, ``micro_batch`` instances a forward and backward pass.
 
     Raises:
         ConfigError: There are fewer than two languages, or a setting is out of range.
@@ -57,10 +58,11 @@ def train_dco(config: DcoConfig, progress: Progress | None = None) -> Path:
     instances = draw_instances(run.train, config.instances, config.seed)
     plan = plan_batches(
         len(instances),
-        config.facts_per_step,
+        config.instances_per_step,
         1,
         run.recipe["processes"],
         config.micro_batch,
+        unit="instances",
         largest=COMFORTABLE_ROWS // ROWS,
     )
     model: Any = run.start.model
@@ -71,9 +73,10 @@ def train_dco(config: DcoConfig, progress: Progress | None = None) -> Path:
         model = get_peft_model(model, adapter)
     trainer = DcoTrainer(
         beta=config.beta,
-        per_step=config.facts_per_step,
+        per_step=config.instances_per_step,
         model=model,
-        args=run.arguments(
+        args=trainer_arguments(
+            run.config,
             TrainingArguments,
             micro_batch=plan.micro_batch,
             accumulation=plan.accumulation,
@@ -93,10 +96,10 @@ def train_dco(config: DcoConfig, progress: Progress | None = None) -> Path:
 def _check(config: DcoConfig) -> None:
     if config.beta <= 0:
         raise ConfigError(f"beta is {config.beta}; a number above 0 is expected.")
-    if config.instances < max(1, config.facts_per_step):
+    if config.instances < max(1, config.instances_per_step):
         raise ConfigError(
-            f"instances is {config.instances}, fewer than the {config.facts_per_step} of one step (facts_per_step counts "
-            "instances here). Raise it, or lower facts_per_step."
+            f"instances is {config.instances}, fewer than the {config.instances_per_step} of one step. "
+            "Raise it, or lower instances_per_step."
         )
     codes = parse_languages(config.languages)
     if len(codes) < 2:

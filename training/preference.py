@@ -16,15 +16,16 @@ from trl import DPOConfig, DPOTrainer
 from interp.data.languages import parse_languages
 from interp.errors import ConfigError, DataError
 from training.config import CalmConfig, CmAlignConfig, PairsConfig
-from training.pair_files import check_pairs, load_pairs, pairs_digest, save_pairs, saved_summary
-from training.pairs import Pair, PairSet, calm_pairs, cm_align_pairs
+from training.pairs.files import check_pairs, load_pairs, pairs_digest, save_pairs, saved_summary
+from training.pairs.samples import Sample, sample_answers
+from training.pairs.votes import Pair, PairSet, calm_pairs, cm_align_pairs
+from training.rollouts.sampler import FactSampler
+from training.running.arguments import trainer_arguments
 from training.running.callbacks import Progress
 from training.running.generation import Sampler, newline_ids
 from training.running.plan import COMFORTABLE_ROWS, plan_batches
 from training.running.run import Run
 from training.running.start import lora_config
-from training.sampler import FactSampler
-from training.samples import Sample, sample_answers
 
 __all__ = ["PairTrainer", "pair_rows", "train_calm", "train_cm_align"]
 
@@ -32,11 +33,11 @@ Construct = Callable[[Run, Sequence[Sample]], PairSet]
 
 
 def train_calm(config: CalmConfig, progress: Progress | None = None) -> Path:
-    """Train on pairs from a vote of all languages (`training.pairs.calm_pairs`); return the folder of the result.
+    """Train on pairs from a vote of all languages (`training.pairs.votes.calm_pairs`); return the folder of the result.
 
     Loss of a pair: ``-log sigmoid(beta * (r(chosen) - r(rejected)))`` with ``r`` the log-probability of an answer's
     tokens, end token included, less that under the parent; per token with ``length_normalized``. **The unit of a step
-    is the pair**: ``facts_per_step`` pairs make an optimiser step, ``micro_batch`` pairs a forward and backward pass.
+    is the pair**: ``pairs_per_step`` pairs make an optimiser step, ``micro_batch`` pairs a forward and backward pass.
     Pairs are shuffled anew in each epoch, languages and facts mixed.
 
     Raises:
@@ -53,7 +54,7 @@ def train_calm(config: CalmConfig, progress: Progress | None = None) -> Path:
 
 
 def train_cm_align(config: CmAlignConfig, progress: Progress | None = None) -> Path:
-    """Train on pairs that follow the pivot language (`training.pairs.cm_align_pairs`); else as `train_calm`.
+    """Train on pairs that follow the pivot language (`training.pairs.votes.cm_align_pairs`); else as `train_calm`.
 
     Raises:
         ConfigError: The pivot is not among the languages, or alone among them.
@@ -81,17 +82,23 @@ def _train(method: str, config: PairsConfig, construct: Construct, progress: Pro
     if run is None:
         return config.out / "final"
     pairs, summary = _pairs(run, config, construct)
-    run.data |= {"pairs": summary}
+    told = [
+        pair
+        for pair in pairs
+        if _has_tokens(pair.chosen, pair.chosen_ended, pair.rejected, pair.rejected_ended)
+    ]
+    run.data |= {"pairs": summary, "pairs_without_tokens": len(pairs) - len(told)}
+    pairs = told
     if not pairs:
         counts = ", ".join(f"{name} {summary[name]}" for name in ("facts", "voted", "ties", "unresolved"))
         raise DataError(
             f"The model's answers give no pair ({counts}): nothing can be preferred. Sample more generations, raise the "
             "temperature, use more facts, or start from a model that answers."
         )
-    if len(pairs) < config.facts_per_step:
+    if len(pairs) < config.pairs_per_step:
         raise ConfigError(
-            f"There are {len(pairs)} pairs, fewer than the {config.facts_per_step} of one step (facts_per_step counts "
-            f"pairs here). Set facts_per_step to {len(pairs)} or less, or sample more."
+            f"There are {len(pairs)} pairs, fewer than the {config.pairs_per_step} of one step. "
+            f"Set pairs_per_step to {len(pairs)} or less, or sample more."
         )
     return run.finish(_trainer(run, config, pairs))
 
@@ -113,6 +120,8 @@ def _check(config: PairsConfig) -> None:
 def _pairs(run: Run, config: PairsConfig, construct: Construct) -> tuple[Sequence[Pair], dict[str, Any]]:
     """The pairs of the run's folder, or the given ones, or new ones; the first two are checked."""
     summary, saved = saved_summary(run.out), run.out / "pairs.jsonl"
+    if config.pairs:
+        load_pairs(config.pairs)
     if summary and config.pairs and pairs_digest(config.pairs) != summary["digest"]:
         raise DataError(
             f"The run in {run.out} was begun with other pairs than {config.pairs}. Give another folder, or the same pairs."
@@ -132,6 +141,11 @@ def _pairs(run: Run, config: PairsConfig, construct: Construct) -> tuple[Sequenc
     return made.pairs, summary
 
 
+def _has_tokens(chosen: str, chosen_ended: bool, rejected: str, rejected_ended: bool) -> bool:
+    """Whether both answers have a token to be preferred by: white space up to the limit has none."""
+    return bool((chosen or chosen_ended) and (rejected or rejected_ended))
+
+
 def _sampled(run: Run, config: PairsConfig) -> list[Sample]:
     start = run.start
     stops = newline_ids(start.tokenizer) if config.stop_at_newline else ()
@@ -143,7 +157,7 @@ def _sampled(run: Run, config: PairsConfig) -> list[Sample]:
         config.sample_batch,
     )
     start.model.to(PartialState().device)
-    return sample_answers(
+    samples = sample_answers(
         start.model,
         start.tokenizer,
         run.train,
@@ -153,22 +167,27 @@ def _sampled(run: Run, config: PairsConfig) -> list[Sample]:
         minimum_coverage=config.minimum_coverage,
         progress=run.progress,
     )
+    asked = config.generations * sum(start.n_tokens(e.prompt) for fact in run.train.facts for e in fact)
+    run.callback.prepared_tokens = asked + sum(start.n_tokens(sample.text) for sample in samples)
+    return samples
 
 
 def _trainer(run: Run, config: PairsConfig, pairs: Sequence[Pair]) -> PairTrainer:
     plan = plan_batches(
         len(pairs),
-        config.facts_per_step,
+        config.pairs_per_step,
         1,
         run.recipe["processes"],
         config.micro_batch,
         largest=COMFORTABLE_ROWS // 2,
+        unit="pairs",
     )
     run.data |= {"dropped_pairs_per_epoch": plan.dropped_facts}
     return PairTrainer(
-        per_step=config.facts_per_step,
+        per_step=config.pairs_per_step,
         model=run.start.model,
-        args=run.arguments(
+        args=trainer_arguments(
+            run.config,
             DPOConfig,
             micro_batch=plan.micro_batch,
             accumulation=plan.accumulation,

@@ -15,6 +15,8 @@ from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
 from interp.errors import CapabilityError, ConfigError, DataError
 from training.config import SftConfig
 from training.examples import Example
+from training.rollouts.sampler import FactSampler
+from training.running.arguments import trainer_arguments
 from training.running.callbacks import Progress
 from training.running.plan import COMFORTABLE_ROWS, plan_batches
 from training.running.run import Run
@@ -68,8 +70,10 @@ def train_sft(config: SftConfig, progress: Progress | None = None) -> Path:
     trainer = SftTrainer(
         letters=config.target == "letter",
         weight=config.consistency,
+        per_step=plan.facts_per_step,
         model=model,
-        args=run.arguments(
+        args=trainer_arguments(
+            run.config,
             TrainingArguments,
             micro_batch=plan.micro_batch,
             accumulation=plan.accumulation,
@@ -82,7 +86,7 @@ def train_sft(config: SftConfig, progress: Progress | None = None) -> Path:
         processing_class=run.start.tokenizer,
         callbacks=[run.callback],
     )
-    run.data |= {"dropped_tail_per_epoch": len(run.train) % (plan.micro_batch * plan.processes)}
+    run.data |= {"dropped_tail_per_epoch": plan.dropped_facts}
     return run.finish(trainer)
 
 
@@ -130,12 +134,24 @@ class FactCollator:
 
 
 class SftTrainer(Trainer):
-    """A Trainer whose rows weigh the same, and whose languages may have to agree."""
+    """A Trainer whose rows weigh the same, and whose languages may have to agree.
 
-    def __init__(self, *, letters: bool, weight: float, **options: Any):
+    Args:
+        letters: Whether letters are learned, and not texts.
+        weight: Of the agreement between languages.
+        per_step: Facts per optimiser step, over all processes.
+        options: As of Trainer.
+    """
+
+    def __init__(self, *, letters: bool, weight: float, per_step: int, **options: Any):
+        self.per_step = per_step
         super().__init__(**options)
         self.letters, self.weight = letters, weight
         self.model_accepts_loss_kwargs = False  # the loss is a mean over rows: average it over micro-batches
+
+    def _get_train_sampler(self, dataset: Any = None) -> FactSampler:
+        facts: Any = self.train_dataset
+        return FactSampler(len(facts), 1, 1, self.per_step, 1, self.args.seed)
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None

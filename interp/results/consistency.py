@@ -91,7 +91,7 @@ def truncated(
     option. Such an item measures nothing: report their number, and leave out of a comparison the facts that were
     truncated for any of its models.
     """
-    return (_filled(scores) <= at).all(axis=2)
+    return _filled(scores).max(axis=2) <= at
 
 
 def top_slot(scores: Float[np.ndarray, "fact language option"]) -> Int[np.ndarray, "fact language"]:

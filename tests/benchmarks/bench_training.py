@@ -21,8 +21,8 @@ from tests.benchmarks.bench_specialization import describe_machine
 from tests.benchmarks.timing import interleave, paired
 from tests.tiny import byte_tokenizer, tiny_model
 from training.examples import Example, ExampleSet
-from training.grpo import PooledGRPOTrainer, fact_rows
-from training.rollouts import RewardRule
+from training.rollouts.pool import RewardRule
+from training.rollouts.trainer import PooledGRPOTrainer, fact_rows
 from training.running.evaluation import judge
 from training.running.generation import Completion
 

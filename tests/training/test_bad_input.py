@@ -34,11 +34,11 @@ from tests.training.runs import (
 needed("trl")
 from training import grpo  # noqa: E402
 from training.config import GrpoConfig  # noqa: E402
+from training.rollouts.vllm import importlib as vllm_importlib  # noqa: E402
+from training.rollouts.vllm import vllm_settings  # noqa: E402
 from training.running import start  # noqa: E402
 from training.running.guards import Guards  # noqa: E402
 from training.running.plan import plan_batches  # noqa: E402
-from training.vllm import importlib as vllm_importlib  # noqa: E402
-from training.vllm import vllm_settings  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),

@@ -55,4 +55,5 @@ def test_the_papers_settings_are_the_papers():
         config.max_grad_norm,
     )
     assert said == (0.7, 0.95, 1.3, True, 5.0)
-    assert (config.lora_rank, config.lora_alpha, config.lr, config.facts_per_step) == (128, 256, 1e-5, 1)
+    assert (config.lora_rank, config.lora_alpha, config.steps, config.facts_per_step) == (64, 128, 20_000, 1)
+    assert (config.scaffold, config.seed) == ("english", 42)

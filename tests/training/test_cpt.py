@@ -14,7 +14,7 @@ from tests.training.runs import needed, records, same, weights
 
 needed("trl")
 from training.config import CptConfig  # noqa: E402
-from training.corpus import fact_documents  # noqa: E402
+from training.corpus.documents import fact_documents  # noqa: E402
 from training.cpt import deal_rows, packed, train_cpt  # noqa: E402
 from training.running.run import Run  # noqa: E402
 

@@ -43,7 +43,7 @@ def place(tmp_path_factory):
 
 def look(folder: Path, rank: int) -> None:
     """Say what does not depend on the number of processes, and write down what comes into the loss."""
-    from training.grpo import PooledGRPOTrainer
+    from training.rollouts.trainer import PooledGRPOTrainer
 
     plain_loss, plain_rewards = PooledGRPOTrainer._compute_loss, PooledGRPOTrainer._calculate_rewards
 

@@ -15,8 +15,8 @@ from transformers import AutoModelForCausalLM
 from interp.errors import CheckpointError, ConfigError, DataError
 from tests.tiny import byte_tokenizer, save_checkpoint
 from training.config import CalmConfig, CmAlignConfig
-from training.pair_files import load_pairs
-from training.pairs import Pair
+from training.pairs.files import load_pairs
+from training.pairs.votes import Pair
 from training.preference import pair_rows, train_calm, train_cm_align
 from training.running.run import Run
 
@@ -25,7 +25,7 @@ CALM = CalmConfig(
     languages="en,de",
     limit=10,
     steps=2,
-    facts_per_step=4,
+    pairs_per_step=4,
     generations=4,
     new_tokens=10,
     lr=1e-3,
@@ -101,7 +101,7 @@ class TestCalm:
         assert (tmp_path / "pairs.jsonl").read_bytes() == (out / "pairs.jsonl").read_bytes()
 
     def test_an_interrupted_run_gives_the_same_weights(self, tmp_path):
-        config = dataclasses.replace(CALM, steps=4, save_every=2, facts_per_step=6, micro_batch=2)
+        config = dataclasses.replace(CALM, steps=4, save_every=2, pairs_per_step=6, micro_batch=2)
         train_calm(dataclasses.replace(config, out=tmp_path / "whole"))
 
         def kill(label, done, _):
@@ -171,7 +171,7 @@ class TestLoss:
     def test_an_epoch_has_whole_steps_only(self, calm, tmp_path, monkeypatch):
         kept = []
         monkeypatch.setattr(Run, "finish", lambda run, trainer: kept.append(trainer))
-        train_calm(dataclasses.replace(CALM, out=tmp_path, pairs=calm[0] / "pairs.jsonl", facts_per_step=5))
+        train_calm(dataclasses.replace(CALM, out=tmp_path, pairs=calm[0] / "pairs.jsonl", pairs_per_step=5))
         size = len(load_pairs(calm[0] / "pairs.jsonl"))
         assert size % 5
         drawn = list(kept[0]._get_train_sampler())
@@ -241,7 +241,7 @@ class TestRefusals:
                 train_calm(config)
 
     def test_fewer_pairs_than_a_step(self, tmp_path, calm):
-        config = dataclasses.replace(CALM, out=tmp_path, pairs=calm[0] / "pairs.jsonl", facts_per_step=999)
+        config = dataclasses.replace(CALM, out=tmp_path, pairs=calm[0] / "pairs.jsonl", pairs_per_step=999)
         with pytest.raises(ConfigError, match=r"There are \d+ pairs, fewer than the 999 of one step"):
             train_calm(config)
 

@@ -88,18 +88,23 @@ class RunCallback(TrainerCallback):
         self.metrics, self.evaluate, self.eval_every, self.guards = metrics, evaluate, eval_every, guards
         self.stopped, self.agree, self.processes, self.progress = stopped, agree, processes, progress
         self.seconds, self.interrupted, self._since = 0.0, False, time.monotonic()
+        self.prepared_tokens = 0
 
     def restore(self, folder: Path) -> None:
         """Take up the totals and guards of a saved state."""
         saved = json.loads((folder / COMPLETE).read_text(encoding="utf-8"))
-        self.seconds = saved["cost"]["wall_seconds"]
+        self.seconds, self._since = saved["cost"]["wall_seconds"], time.monotonic()
+        self.prepared_tokens = saved["prepared_tokens"]
         self.guards.restore(saved["guards"])
 
     def cost(self, state: TrainerState) -> dict[str, float]:
-        """Return tokens, wall time in seconds and device-hours of the whole run, resumed parts included."""
+        """Return tokens, wall time in seconds and device-hours of the whole run.
+
+        Resumed parts, evaluations and what came before the first step are included, evaluations not in the tokens.
+        """
         seconds = self.seconds + time.monotonic() - self._since
         return {
-            "tokens": int(state.num_input_tokens_seen),
+            "tokens": int(state.num_input_tokens_seen) + self.prepared_tokens,
             "wall_seconds": round(seconds, 2),
             "device_hours": round(seconds * self.processes / 3600, 5),
         }
@@ -108,7 +113,6 @@ class RunCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Measure where the run starts."""
-        self._since = time.monotonic()
         if state.global_step == 0:
             self.evaluate(0)
 
@@ -162,4 +166,11 @@ class RunCallback(TrainerCallback):
         PartialState().wait_for_everyone()
         if state.is_world_process_zero:
             folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
-            write_json(folder / COMPLETE, {"cost": self.cost(state), "guards": self.guards.state()})
+            write_json(
+                folder / COMPLETE,
+                {
+                    "cost": self.cost(state),
+                    "prepared_tokens": self.prepared_tokens,
+                    "guards": self.guards.state(),
+                },
+            )

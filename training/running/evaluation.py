@@ -47,6 +47,7 @@ def ask(
     sampler: Sampler,
     *,
     share: tuple[int, int] = (0, 1),
+    minimum_coverage: float = 0.5,
 ) -> list[Answer]:
     """Ask every fact in every language.
 
@@ -57,13 +58,14 @@ def ask(
         split: The split they are of.
         sampler: How it answers.
         share: This process and the number of processes; each asks its share, all the same number of prompts.
+        minimum_coverage: See `interp.data.matching.resolve`.
     """
     rank, processes = share
     flat = [example for fact in examples.facts for example in fact]
     padded = flat + flat[:1] * (-len(flat) % processes)
     mine = padded[rank::processes]
     said = complete(model, tokenizer, [example.prompt for example in mine], sampler)
-    judged = [judge(example, text, split) for example, text in zip(mine, said, strict=True)]
+    judged = [judge(example, text, split, minimum_coverage) for example, text in zip(mine, said, strict=True)]
     return judged if rank + (len(mine) - 1) * processes < len(flat) else judged[:-1]
 
 

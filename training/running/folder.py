@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import PartialState
+from transformers import TrainerState
 
 from interp.files import require_room
 from training.running.callbacks import COMPLETE
 
-__all__ = ["any_process", "discard", "last_state", "require_room_for_states"]
+__all__ = ["any_process", "discard", "last_state", "require_room_for_states", "step_of", "take_up"]
 
 _ADAPTER_SHARE = 0.05  # of the parameters, at most, in a usual adapter
 
@@ -38,7 +40,18 @@ def last_state(out: Path) -> Path | None:
     if state.is_main_process:
         for folder in parts:
             shutil.rmtree(folder)
-    return max(whole, key=lambda folder: int(folder.name.split("-")[1]), default=None)
+    return max(whole, key=step_of, default=None)
+
+
+def step_of(state: Path) -> int:
+    """Return the step after which a state was saved."""
+    return int(state.name.partition("-")[2])
+
+
+def take_up(trainer: Any, state: Path) -> None:
+    """Give a trainer the weights and counters of a state without a further step, which resuming would take."""
+    trainer._load_from_checkpoint(str(state))
+    trainer.state = TrainerState.load_from_json(str(state / "trainer_state.json"))
 
 
 def require_room_for_states(out: Path, keep: int, parameters: int, *, full: bool) -> None:

@@ -105,10 +105,16 @@ def _cut(tokenizer: PreTrainedTokenizerBase, tokens: list[int], sampler: Sampler
 
 @contextmanager
 def _evaluating(model: Any) -> Iterator[None]:
-    """Without dropout, and with the cache that gradient checkpointing switches off."""
-    was = model.training
+    """Without dropout, and without what the model's own generation settings would add to the sampler's.
+
+    transformers fills every setting that is not given from the model's; a parent's repetition penalty would fall on
+    the options in the prompt.
+    """
+    was, settings = model.training, model.generation_config
     model.eval()
+    model.generation_config = GenerationConfig()
     try:
         yield
     finally:
+        model.generation_config = settings
         model.train(was)

@@ -65,6 +65,7 @@ def plan_batches(
     micro_batch: int = 0,
     *,
     largest: int = COMFORTABLE_ROWS,
+    unit: str = "facts",
 ) -> BatchPlan:
     """Deal the rows of a step to processes and micro-batches.
 
@@ -77,24 +78,25 @@ def plan_batches(
         processes: Number of processes.
         micro_batch: Rows per pass; 0 for the most that divide them evenly, up to ``largest``.
         largest: See above.
+        unit: What a step counts, for the messages: facts, pairs or instances.
 
     Raises:
         ConfigError: The rows cannot be dealt evenly, or there are fewer facts than in a step; the message has the
             nearest settings that work.
     """
     if facts_per_step < 1:
-        raise ConfigError(f"facts_per_step is {facts_per_step}; 1 or more is expected.")
+        raise ConfigError(f"{unit}_per_step is {facts_per_step}; 1 or more is expected.")
     if facts < facts_per_step:
         raise ConfigError(
-            f"There are {facts} facts, fewer than the {facts_per_step} of one step; an epoch would have no step. "
-            f"Set facts_per_step to {facts} or less, or add facts."
+            f"There are {facts} {unit}, fewer than the {facts_per_step} of one step; an epoch would have no step. "
+            f"Set {unit}_per_step to {facts} or less, or add {unit}."
         )
     rows = facts_per_step * rows_per_fact
     if rows % processes:
-        unit = processes // math.gcd(processes, rows_per_fact)
+        step = processes // math.gcd(processes, rows_per_fact)
         raise ConfigError(
-            f"A step of {facts_per_step} facts x {rows_per_fact} rows = {rows} rows cannot be dealt to {processes} "
-            f"processes. Set facts_per_step to {_neighbours(facts_per_step, unit)}."
+            f"A step of {facts_per_step} {unit} x {rows_per_fact} rows = {rows} rows cannot be dealt to {processes} "
+            f"processes. Set {unit}_per_step to {_neighbours(facts_per_step, step)}."
         )
     own = rows // processes
     divisors = [n for n in range(1, own + 1) if own % n == 0]
@@ -103,7 +105,7 @@ def plan_batches(
     if own % micro_batch:
         near = sorted(sorted(divisors, key=lambda n: abs(n - micro_batch))[:2])
         raise ConfigError(
-            f"micro_batch is {micro_batch}, which does not divide the {own} rows of a process ({facts_per_step} facts x "
+            f"micro_batch is {micro_batch}, which does not divide the {own} rows of a process ({facts_per_step} {unit} x "
             f"{rows_per_fact} rows / {processes} processes). Set it to {' or '.join(map(str, near))}."
         )
     return BatchPlan(facts, facts_per_step, rows_per_fact, processes, micro_batch, own // micro_batch)
@@ -194,7 +196,7 @@ def expected_memory(
     )
 
 
-def _neighbours(value: int, unit: int) -> str:
-    """The multiples of a unit on both sides of a value."""
-    below, above = value // unit * unit, -(-value // unit) * unit
+def _neighbours(value: int, step: int) -> str:
+    """The multiples of a step on both sides of a value."""
+    below, above = value // step * step, -(-value // step) * step
     return " or ".join(str(n) for n in dict.fromkeys((below, above)) if n > 0)

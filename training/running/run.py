@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import logging
-import os
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +28,14 @@ from training.files import claim, disk_errors, quiet_transformers
 from training.running.callbacks import MetricsFile, Progress, RunCallback
 from training.running.evaluation import Answer, ask, summary
 from training.running.final import write_final
-from training.running.folder import any_process, discard, last_state, require_room_for_states
+from training.running.folder import (
+    any_process,
+    discard,
+    last_state,
+    require_room_for_states,
+    step_of,
+    take_up,
+)
 from training.running.generation import Sampler
 from training.running.guards import Guards
 from training.running.start import Start, open_start
@@ -51,6 +56,8 @@ _FREE = {
     "device",
     "pairs",
     "rollouts_every",
+    "dead_run_patience",
+    "collapse",
 }
 """Settings that do not change the weights, and may differ when a run is taken up again."""
 
@@ -126,6 +133,8 @@ class Run:
             )
         if not config.model:
             raise ConfigError("No --model to start from; for example --model organism:final.")
+        if not (config.steps or config.epochs):
+            raise ConfigError("steps and epochs are both 0, so there is nothing to do. Set one of them.")
         if config.report_to != "none" and importlib.util.find_spec(config.report_to) is None:
             raise CapabilityError(
                 f"report_to is {config.report_to}, which is not installed: pip install {config.report_to}."
@@ -160,6 +169,7 @@ class Run:
         )
         longest = min(config.max_prompt_tokens, start.context - getattr(config, "new_tokens", 0))
         kept = train.fitting(start.n_tokens, longest)
+        validation = validation.fitting(start.n_tokens, longest) if len(validation) else validation
         asked = {"validation": validation.sample(config.eval_facts), "train": kept.sample(config.eval_facts)}
         run = cls(
             method,
@@ -191,54 +201,6 @@ class Run:
         ids = tuple(dict.fromkeys([self.start.tokenizer.eos_token_id, *stops]))
         return Sampler(new_tokens=getattr(self.config, "new_tokens", 48), stop_ids=ids)
 
-    def arguments(
-        self, kind: type[Any], *, micro_batch: int, accumulation: int, steps_per_epoch: int, **more: Any
-    ) -> Any:
-        """Return what a trainer is told: what all are, and what its method adds.
-
-        Raises:
-            ConfigError: Several GPUs are visible to one process, or the method's own settings are refused.
-        """
-        config = self.config
-        steps = config.steps or config.epochs * steps_per_epoch
-        gpu = torch.cuda.is_available() and config.device == "auto"
-        if gpu and torch.cuda.device_count() > 1 and "WORLD_SIZE" not in os.environ:
-            raise ConfigError(
-                f"{torch.cuda.device_count()} GPUs are visible to one process. Start with 'accelerate launch -m interp "
-                "train ...' or torchrun to use them, or set CUDA_VISIBLE_DEVICES to one."
-            )
-        told = {
-            "output_dir": str(config.out),
-            "per_device_train_batch_size": micro_batch,
-            "gradient_accumulation_steps": accumulation,
-            "max_steps": steps,
-            "learning_rate": config.lr,
-            "lr_scheduler_type": "constant_with_warmup" if config.schedule == "constant" else config.schedule,
-            "warmup_steps": round(config.warmup * steps),
-            "weight_decay": config.weight_decay,
-            "max_grad_norm": config.max_grad_norm,
-            "seed": config.seed,
-            "data_seed": config.seed,
-            "logging_steps": 1,
-            "logging_nan_inf_filter": False,
-            "save_steps": config.save_every,
-            "save_total_limit": config.keep,
-            "report_to": config.report_to,
-            "disable_tqdm": True,
-            "use_cpu": not gpu,
-            "bf16": gpu and torch.cuda.is_bf16_supported(),
-            "gradient_checkpointing": config.checkpointing,
-            "remove_unused_columns": False,
-            "optim": "adamw_torch",
-            **more,
-        }
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # transformers renames gradient_checkpointing
-            try:
-                return kind(**told)
-            except ValueError as error:
-                raise ConfigError(" ".join(str(error).split())) from None
-
     def finish(self, trainer: Any) -> Path:
         """Train from the last whole saved state, or the start, and write ``final`` with its card.
 
@@ -252,17 +214,22 @@ class Run:
         trainer.create_model_card = lambda *_, **__: None  # ours has the numbers
         last = last_state(self.out)
         if self.is_main:
-            self.metrics.cut(int(last.name.split("-")[1]) if last else -1)
+            self.metrics.cut(step_of(last) if last else -1)
         if last:
             self.callback.restore(last)
         PartialState().wait_for_everyone()
         try:
             with stop_signal() as self._stopped, disk_errors(self.out), quiet_transformers():
-                trainer.train(resume_from_checkpoint=str(last) if last else None)
+                if (
+                    last and step_of(last) >= trainer.args.max_steps
+                ):  # killed between the last step and the result
+                    take_up(trainer, last)
+                else:
+                    trainer.train(resume_from_checkpoint=str(last) if last else None)
         except torch.OutOfMemoryError:
             size = trainer.args.per_device_train_batch_size
             raise MeasurementError(
-                f"Memory ran out with micro_batch {size}. Set --micro-batch {max(1, size // 2)}."
+                f"Memory ran out with micro_batch {size}. Set --micro-batch {max(1, size // 2)}, with --fresh or another --out."
             ) from None
         if self.callback.interrupted:
             state = trainer.state
@@ -276,10 +243,18 @@ class Run:
         """Ask the evaluation facts, write every answer, and log the summary."""
         state, trainer = PartialState(), self._trainer
         model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
-        said = []
+        said, coverage = [], getattr(self.config, "minimum_coverage", 0.5)
         for split, examples in self.evaluated.items():
             share = (state.process_index, state.num_processes)
-            own = ask(model, self.start.tokenizer, examples, split, self.sampler, share=share)
+            own = ask(
+                model,
+                self.start.tokenizer,
+                examples,
+                split,
+                self.sampler,
+                share=share,
+                minimum_coverage=coverage,
+            )
             answers: list[Answer] = gather_object(own) if state.num_processes > 1 else own
             if self.is_main:
                 rows = [

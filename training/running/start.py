@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from interp.errors import CapabilityError, CheckpointError, ConfigError
@@ -69,7 +70,10 @@ def open_start(config: TrainConfig, out: Path, *, random: bool = False) -> Start
     tokenizer = load_tokenizer(checkpoint)
     _require_tokens(checkpoint, tokenizer)
     with quiet_transformers():
-        path = checkpoint.path if checkpoint.adapter is None else _merged(checkpoint, out, tokenizer)
+        path = checkpoint.path
+        if checkpoint.adapter is not None:
+            with PartialState().main_process_first():  # one merges, the others find it done
+                path = _merged(checkpoint, out, tokenizer)
         model: Any
         if random:
             model = _random_model(checkpoint, config.seed)

@@ -12,7 +12,7 @@ from tests.training.runs import needed
 
 needed("trl")
 from training.config import GrpoConfig  # noqa: E402
-from training.rollouts import RewardRule, Rollouts, pool  # noqa: E402
+from training.rollouts.pool import RewardRule, Rollouts, pool  # noqa: E402
 
 # two languages x three rollouts; the right entity is 0
 SCORE = np.array([[1.0, 0.0, 1.0], [1.0, -0.5, -1.0]])

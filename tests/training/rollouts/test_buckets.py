@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.buckets import bucketed, generated_in_buckets
+from training.rollouts.buckets import bucketed, generated_in_buckets
 
 PAD = 0
 

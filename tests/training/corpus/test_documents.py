@@ -11,8 +11,8 @@ from interp.data.prompts import prompts_from_facts
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import ConfigError, DataError
 from tests.tiny import byte_tokenizer
-from training.aligned import read_aligned
-from training.corpus import OWN_NAMES, Document, Documents, encode, fact_documents
+from training.corpus.aligned import read_aligned
+from training.corpus.documents import OWN_NAMES, Document, Documents, encode, fact_documents
 
 END = 258
 

@@ -14,7 +14,7 @@ from interp.errors import DataError
 from interp.files import write_atomically
 from training.examples import ExampleSet
 from training.files import write_json
-from training.pairs import Pair, PairSet
+from training.pairs.votes import Pair, PairSet
 
 __all__ = ["check_pairs", "load_pairs", "pairs_digest", "save_pairs", "saved_summary"]
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from interp.errors import ConfigError
 from training.examples import Example, ExampleSet
-from training.samples import Sample
+from training.pairs.samples import Sample
 
 __all__ = ["Pair", "PairSet", "calm_pairs", "cm_align_pairs", "vote"]
 

@@ -11,7 +11,7 @@ from interp.data.characters import visible
 from interp.data.files import read_lines
 from interp.data.hashing import digest_of
 from interp.errors import DataError
-from training.corpus import Document, Documents, shuffled
+from training.corpus.documents import Document, Documents, shuffled
 
 __all__ = ["AlignedLines", "read_aligned"]
 

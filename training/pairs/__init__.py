@@ -1,0 +1,1 @@
+"""Preference pairs: answers are sampled, entities are voted on, and pairs are a file to look at before training."""
