@@ -79,18 +79,20 @@ class ExampleSet:
         first = sorted(self.facts, key=lambda fact: hash_key("evaluation", fact[0].fact_id))[:size]
         return ExampleSet(self.languages, tuple(first), {})
 
-    def fitting(self, n_tokens: Callable[[str], int], longest: int) -> ExampleSet:
+    def fitting(
+        self, n_tokens: Callable[[str], int], longest: int, *, may_be_empty: bool = False
+    ) -> ExampleSet:
         """Leave out the facts whose prompt is longer than ``longest`` tokens in some language.
 
         Raises:
-            DataError: No fact is left.
+            DataError: No fact is left, and ``may_be_empty`` is not set.
         """
         too_long = {
             fact[0].fact_id: [e.language for e in fact if n_tokens(e.prompt) > longest] for fact in self.facts
         }
         kept = tuple(fact for fact in self.facts if not too_long[fact[0].fact_id])
         dropped = Counter(code for codes in too_long.values() for code in codes)
-        if not kept:
+        if not kept and not may_be_empty:
             raise DataError(
                 f"All {len(self.facts)} facts have a prompt of more than {longest} tokens in some language "
                 f"({_listed(dropped)}). Raise max_prompt_tokens, or drop a language."

@@ -88,7 +88,7 @@ def _trainer(run: Run, config: GrpoConfig, rule: RewardRule) -> PooledGRPOTraine
         rollouts=run.out / "rollouts" if run.is_main else None,
         rollouts_every=config.rollouts_every,
         model=start.model,
-        args=_arguments(run, config, plan, stops),
+        args=_arguments(config, plan, stops),
         processing_class=start.tokenizer,
         peft_config=lora_config(config),
         callbacks=[run.callback],
@@ -102,7 +102,7 @@ def _switch_off_attention_dropout(model: Any) -> None:
             module.attention_dropout = 0.0
 
 
-def _arguments(run: Run, config: GrpoConfig, plan: BatchPlan, stops: Sequence[int]) -> GRPOConfig:
+def _arguments(config: GrpoConfig, plan: BatchPlan, stops: Sequence[int]) -> GRPOConfig:
     sampler: dict[str, Any] = {"temperature": config.temperature, "top_p": config.top_p}
     scored = sampler
     if config.score_at_one:  # TRL scores at its own temperature, and samples with what it is told here
@@ -111,7 +111,7 @@ def _arguments(run: Run, config: GrpoConfig, plan: BatchPlan, stops: Sequence[in
     if "generation_kwargs" in scored and "generation_kwargs" in engine:
         engine["generation_kwargs"] |= scored["generation_kwargs"]
     return trainer_arguments(
-        run.config,
+        config,
         GRPOConfig,
         micro_batch=plan.micro_batch,
         accumulation=plan.accumulation,

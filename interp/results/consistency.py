@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy import special
 
 from interp.errors import ResultError
 
@@ -27,19 +26,15 @@ __all__ = [
     "both_wrong",
     "consistency_histogram",
     "credit",
+    "filled",
     "group_means",
+    "language_pairs",
     "mean_over_facts",
     "pair_mean",
     "pairwise_agreement",
     "pool_sizes",
-    "rankc",
-    "rankc_bounds",
-    "rankc_chance",
-    "rankc_floor",
-    "rankc_weights",
     "relation_macro",
     "relation_means",
-    "rescale",
     "strata",
     "tie_rate",
     "top_slot",
@@ -64,7 +59,7 @@ def pool_sizes(scores: Float[np.ndarray, "fact language option"]) -> Int[np.ndar
     Raises:
         ResultError: A fact has different options in two languages, or fewer than two.
     """
-    here = ~np.isneginf(_filled(scores))
+    here = ~np.isneginf(filled(scores))
     unequal = np.flatnonzero((here != here[:, :1]).any(axis=(1, 2)))
     if unequal.size:
         raise ResultError(
@@ -91,13 +86,13 @@ def truncated(
     option. Such an item measures nothing: report their number, and leave out of a comparison the facts that were
     truncated for any of its models.
     """
-    return _filled(scores).max(axis=2) <= at
+    return filled(scores).max(axis=2) <= at
 
 
 def top_slot(scores: Float[np.ndarray, "fact language option"]) -> Int[np.ndarray, "fact language"]:
     """The option with the highest score; the lowest index of a tie, as published."""
     pool_sizes(scores)
-    return _filled(scores).argmax(axis=2)
+    return filled(scores).argmax(axis=2)
 
 
 def credit(
@@ -112,22 +107,22 @@ def credit(
         ResultError: The gold option is outside of a fact's pool.
     """
     pool_sizes(scores)
-    filled, facts = _filled(scores), np.arange(len(scores))
+    ranked, facts = filled(scores), np.arange(len(scores))
     known = (gold >= 0) & (gold < scores.shape[2])
-    absent = np.flatnonzero(~known | np.isneginf(filled[facts, 0, np.where(known, gold, 0)]))
+    absent = np.flatnonzero(~known | np.isneginf(ranked[facts, 0, np.where(known, gold, 0)]))
     if absent.size:
         raise ResultError(
             f"Fact {absent[0]}: gold is option {gold[absent[0]]}, which is not in the fact's pool "
             f"({absent.size} such facts). Check that gold is in the canonical order, counted from 0."
         )
-    best = _best(filled)
+    best = _best(ranked)
     return best[facts, :, gold] / best.sum(axis=2)
 
 
 def tie_rate(scores: Float[np.ndarray, "fact language option"]) -> Float[np.ndarray, " language"]:
     """Share of a language's facts whose highest score is shared by two or more options (0 to 1)."""
     pool_sizes(scores)
-    return (_best(_filled(scores)).sum(axis=2) > 1).mean(axis=0)
+    return (_best(filled(scores)).sum(axis=2) > 1).mean(axis=0)
 
 
 def accuracy(credit: Float[np.ndarray, "fact language"]) -> Float[np.ndarray, " language"]:
@@ -176,60 +171,6 @@ def pairwise_agreement(
     return (top[:, :, None] == top[:, None, :]).astype(float)
 
 
-def rankc_weights(n: int) -> Float[np.ndarray, " option"]:
-    """RankC's weights of the positions 1 to n, w_j = e^(n - j) / sum_k e^(n - k); they sum to one."""
-    return special.softmax(-np.arange(n, dtype=float))
-
-
-def rankc_floor(n: int) -> float:
-    """RankC of two opposite rankings of n options: the lowest possible, sum_j w_j max(2j - n, 0) / j."""
-    j = np.arange(1, n + 1)
-    return float((rankc_weights(n) * np.maximum(2 * j - n, 0) / j).sum())
-
-
-def rankc_chance(n: int) -> float:
-    """Expected RankC of two independent uniform rankings of n options, sum_j w_j j / n."""
-    return float((rankc_weights(n) * np.arange(1, n + 1) / n).sum())
-
-
-def rankc_bounds(pools: Int[np.ndarray, " fact"]) -> tuple[float, float]:
-    """Floor and chance of the mean RankC over facts with these pool sizes: the means over facts."""
-    sizes, counts = np.unique(pools, return_counts=True)
-    floors, chances = zip(*((rankc_floor(int(n)), rankc_chance(int(n))) for n in sizes), strict=True)
-    return float(np.average(floors, weights=counts)), float(np.average(chances, weights=counts))
-
-
-def rescale(value: float, zero: float) -> float:
-    """(value - zero) / (1 - zero): 0 at ``zero``, 1 at 1. The published rescaled RankC puts zero at the floor."""
-    return (value - zero) / (1 - zero)
-
-
-def rankc(
-    scores: Float[np.ndarray, "fact language option"],
-) -> Float[np.ndarray, "fact language language"]:
-    """RankC of every fact and pair of languages: the weighted overlap of their rankings (floor to 1; diagonal 1).
-
-    sum_j w_j |top_j and top_j'| / j over positions 1 to n, where top_j is the set of the j best options, n the size of
-    the fact's pool and w `rankc_weights`. An option is in both sets from the worse of its two positions m on, so the
-    sum is over options: the tail sum_{j >= m} w_j / j.
-
-    Equal scores rank by option index, as published, so ties depend on the order of the options. At n = 4 the first
-    weight is .644: RankC is for two thirds the agreement of the answers and no independent evidence beside it. It is not
-    corrected for accuracy either, since two languages also agree by being right: see `both_wrong`.
-
-    Source: Qi et al. (2023), Cross-Lingual Consistency of Factual Knowledge, arXiv 2310.10378; equal to
-    Betswish/Cross-Lingual-Consistency with softmax weights.
-    """
-    tails = _tails(pool_sizes(scores), scores.shape[2])
-    order = np.argsort(-_filled(scores), axis=2, kind="stable")
-    position = np.argsort(order, axis=2)
-    found = np.ones((len(scores), scores.shape[1], scores.shape[1]))
-    for a, b in _pairs(scores.shape[1]):
-        worse = np.maximum(position[:, a], position[:, b])
-        found[:, a, b] = found[:, b, a] = np.take_along_axis(tails, worse, axis=1).sum(axis=1)
-    return found
-
-
 def both_wrong(correct: Bool[np.ndarray, "fact language"]) -> Bool[np.ndarray, "fact language language"]:
     """Where both languages of a pair are wrong: what they agree on there is not knowledge of the fact."""
     return ~correct[:, :, None] & ~correct[:, None, :]
@@ -260,7 +201,7 @@ def pair_mean(
     """
     if values.shape[-1] < 2:
         raise ResultError("A mean over pairs needs 2 languages or more, but there is 1.")
-    chosen = [pair for pair in _pairs(values.shape[-1]) if anchor is None or anchor in pair]
+    chosen = [pair for pair in language_pairs(values.shape[-1]) if anchor is None or anchor in pair]
     first, second = zip(*chosen, strict=True)
     return np.asarray(values[..., first, second].mean(axis=-1))
 
@@ -288,7 +229,7 @@ def _mean(values: Float[np.ndarray, " item"]) -> Mean:
     return Mean(float(known.mean()) if known.size else float("nan"), known.size)
 
 
-def _filled(scores: Float[np.ndarray, "fact language option"]) -> Float[np.ndarray, "fact language option"]:
+def filled(scores: Float[np.ndarray, "fact language option"]) -> Float[np.ndarray, "fact language option"]:
     """Absent options as -inf, so that every present one comes before them."""
     return np.where(np.isnan(scores), -np.inf, scores)
 
@@ -297,15 +238,6 @@ def _best(filled: Float[np.ndarray, "fact language option"]) -> Bool[np.ndarray,
     return filled == filled.max(axis=2, keepdims=True)
 
 
-def _pairs(n_languages: int) -> Iterator[tuple[int, int]]:
+def language_pairs(n_languages: int) -> Iterator[tuple[int, int]]:
+    """Every unordered pair of different languages, by position."""
     return ((a, b) for a in range(n_languages) for b in range(a + 1, n_languages))
-
-
-def _tails(pools: Int[np.ndarray, " fact"], n_options: int) -> Float[np.ndarray, "fact option"]:
-    """Per fact, sum_{j > m} w_j / j at 0-based position m of its pool; 0 at the positions of absent options."""
-    sizes, which = np.unique(pools, return_inverse=True)
-    table = np.zeros((len(sizes), n_options))
-    for row, n in zip(table, sizes.tolist(), strict=True):
-        share = rankc_weights(n) / np.arange(1, n + 1)
-        row[:n] = share[::-1].cumsum()[::-1]
-    return table[which]

@@ -366,18 +366,14 @@ def test_vllm_refuses_an_adapter_on_a_base_that_drifts(monkeypatch, dtype):
 def test_vllm_is_told_the_stops_too(monkeypatch):
     monkeypatch.setattr(vllm_importlib.util, "find_spec", lambda name: object())
     found = vllm_settings(GrpoConfig(vllm=True), (10, 13))
-    assert found["generation_kwargs"] == {"stop_token_ids": [10, 13]}
+    assert found.generation_kwargs == {"stop_token_ids": [10, 13]}
 
 
 def test_vllm_is_told_stops_and_sampler_together(monkeypatch):
     monkeypatch.setattr(vllm_importlib.util, "find_spec", lambda name: object())
 
-    class Told:
-        def arguments(self, kind, **told):
-            return told
-
     plan = plan_batches(4, 2, 9)
-    config = GrpoConfig(vllm=True, temperature=0.7, top_p=0.9, score_at_one=True)
-    found = grpo._arguments(Told(), config, plan, (10,))
-    assert found["temperature"] == 1.0
-    assert found["generation_kwargs"] == {"temperature": 0.7, "top_p": 0.9, "stop_token_ids": [10]}
+    config = GrpoConfig(vllm=True, generations=3, temperature=0.7, top_p=0.9, score_at_one=True)
+    found = grpo._arguments(config, plan, (10,))
+    assert found.temperature == 1.0
+    assert found.generation_kwargs == {"temperature": 0.7, "top_p": 0.9, "stop_token_ids": [10]}

@@ -27,6 +27,7 @@ needed("trl")
 from training import grpo  # noqa: E402
 from training.config import GrpoConfig  # noqa: E402
 from training.examples import make_examples  # noqa: E402
+from training.rollouts.trainer import fact_rows  # noqa: E402
 from training.running.tables import read_table  # noqa: E402
 
 pytestmark = [
@@ -468,7 +469,7 @@ def test_a_silent_group_is_led_out(qwen, run):
 
 def test_rows_are_fact_major():
     examples = make_examples(little_facts(), little_facts())
-    rows = grpo.fact_rows(examples)
+    rows = fact_rows(examples)
     assert rows["fact"] == [n for n in range(8) for _ in LANGUAGES]
     assert rows["language"] == [0, 1, 2] * 8
     assert rows["prompt"] == [e.prompt for fact in examples.facts for e in fact]

@@ -169,7 +169,7 @@ class Run:
         )
         longest = min(config.max_prompt_tokens, start.context - getattr(config, "new_tokens", 0))
         kept = train.fitting(start.n_tokens, longest)
-        validation = validation.fitting(start.n_tokens, longest) if len(validation) else validation
+        validation = validation.fitting(start.n_tokens, longest, may_be_empty=True)
         asked = {"validation": validation.sample(config.eval_facts), "train": kept.sample(config.eval_facts)}
         run = cls(
             method,

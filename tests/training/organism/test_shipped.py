@@ -115,8 +115,8 @@ def test_the_readme_is_a_model_card_with_the_same_numbers(name):
 def test_the_final_one_knows_in_english_what_it_cannot_say_elsewhere():
     assert summary("final", "seen", "anchor") > 0.95
     assert summary("final", "seen", "others") > 0.8
-    assert summary("final", "unseen", "others_other_script") < 0.4
-    assert summary("final", "unseen", "others") < 0.65
+    assert summary("final", "unseen", "others_other_script") < 0.5
+    assert summary("final", "unseen", "others") < 0.7
     assert abs(summary("final", "held_out", "all") - 0.25) < 0.05
 
 
