@@ -1,4 +1,4 @@
-"""The two checkpoints that come with the package: whole, small, and what their cards say."""
+"""The two checkpoints of the base that come with the package: whole, small, and what their cards say."""
 
 from functools import cache
 
