@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from transformers import GenerationConfig
 
 from interp.data.sources.cldr import cldr_facts
 from tests.tiny import byte_tokenizer, tiny_model
@@ -104,3 +105,17 @@ def test_the_entity_named_is_the_same_number_in_every_language():
             assert [answer.entity for answer in said] == [entity, entity]
             right = entity == fact[0].gold_entity
             assert {answer.outcome for answer in said} == {"correct" if right else "other"}
+
+
+def test_the_parents_own_generation_settings_do_not_reach_a_completion(model):
+    plain = complete(model, byte_tokenizer(), PROMPTS, Sampler(8, (EOS,)))
+    settings = model.generation_config
+    model.generation_config = GenerationConfig(
+        repetition_penalty=50.0, min_new_tokens=8, no_repeat_ngram_size=1
+    )
+    own = model.generation_config
+    try:
+        assert complete(model, byte_tokenizer(), PROMPTS, Sampler(8, (EOS,))) == plain
+        assert model.generation_config is own
+    finally:
+        model.generation_config = settings

@@ -258,3 +258,26 @@ def test_the_random_state_is_that_of_the_seed(place, tmp_path, whole):
     out = tmp_path / "out"
     train("grpo", GrpoConfig(**told("grpo", place, out)).__dict__)
     assert same(weights(out), weights(whole("grpo")))
+
+
+@pytest.mark.parametrize("method", ["grpo", "sft"])
+def test_a_kill_between_the_last_step_and_the_result_takes_no_further_step(method, place, tmp_path):
+    """Step 4 is in the middle of the second epoch: resuming there would go on to step 5."""
+    out = tmp_path / "out"
+    given = told(method, place, out, steps=4, schedule="constant")
+    train(method, given)
+    expected, logged = weights(out), records(out)
+    shutil.rmtree(out / "final")
+    train(method, given)
+    assert same(weights(out), expected)
+    assert records(out) == logged
+    assert states(out) == ["checkpoint-2", "checkpoint-4"]
+    assert json.loads((out / "final" / "card.json").read_text())["resolved"]["steps"] == 4
+
+
+def test_an_adapter_as_parent_of_a_run_in_two_processes(place, tmp_path):
+    train("sft", told("sft", place, tmp_path / "adapter", steps=2, lora_rank=2))
+    given = told("sft", place, tmp_path / "out", model=str(tmp_path / "adapter" / "final"), steps=2)
+    assert wait(start("sft", given, processes=2)) == [0, 0]
+    assert (tmp_path / "out" / "parent" / "merged.json").exists()
+    assert (tmp_path / "out" / "final" / "model.safetensors").exists()

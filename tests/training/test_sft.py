@@ -286,3 +286,23 @@ def test_an_answer_that_does_not_fit_is_refused():
         match=f"A prompt with its answer has {longest} tokens; the model's context is {longest - 1}",
     ):
         FactCollator(byte_tokenizer(), "text", longest - 1)(facts)
+
+
+def test_an_epoch_is_whole_steps_and_the_tail_is_counted(place, tmp_path):
+    """Six facts, four in a step of four micro-batches: one step an epoch, two facts left out, others in each."""
+    seen = []
+
+    class Spy(sft.SftTrainer):
+        def compute_loss(self, model, inputs, *more, **rest):
+            seen.append(len(inputs["input_ids"]))
+            return super().compute_loss(model, inputs, *more, **rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sft, "SftTrainer", Spy)
+        train_sft(
+            SftConfig(**settings(place, out=tmp_path / "out", facts_per_step=4, micro_batch=3, epochs=3))
+        )
+    assert seen == [3] * 12
+    card = json.loads((tmp_path / "out" / "final" / "card.json").read_text())
+    assert (card["resolved"]["steps"], card["data"]["dropped_tail_per_epoch"]) == (3, 2)
+    assert [record["epoch"] for record in records(tmp_path / "out")] == [1.0, 2.0, 3.0]
