@@ -144,7 +144,7 @@ def print_family(frame: pd.DataFrame, console: Console) -> None:
         first = rows.iloc[0]
         cells = [
             f"{row.accuracy:.3f}"
-            + ("" if row.member == "base" else f"\n{row.change:+.3f} [{row.low:+.3f}, {row.high:+.3f}]")
+            + ("" if row.member == "base" else f"\n{row.change:+.3f}\n{row.low:+.3f} to {row.high:+.3f}")
             for row in rows.itertuples()
         ]
         table.add_row(str(stratum), str(first.n), f"{first.prior:.3f}", *cells)

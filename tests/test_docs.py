@@ -55,7 +55,7 @@ def test_the_demo_measures_compares_and_draws(tmp_path):
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "150"},
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -366,7 +366,7 @@ def test_vllm_refuses_an_adapter_on_a_base_that_drifts(monkeypatch, dtype):
 def test_vllm_is_told_the_stops_too(monkeypatch):
     monkeypatch.setattr(vllm_importlib.util, "find_spec", lambda name: object())
     found = vllm_settings(GrpoConfig(vllm=True), (10, 13))
-    assert found.generation_kwargs == {"stop_token_ids": [10, 13]}
+    assert found["generation_kwargs"] == {"stop_token_ids": [10, 13]}
 
 
 def test_vllm_is_told_stops_and_sampler_together(monkeypatch):

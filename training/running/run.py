@@ -220,10 +220,8 @@ class Run:
         PartialState().wait_for_everyone()
         try:
             with stop_signal() as self._stopped, disk_errors(self.out), quiet_transformers():
-                if (
-                    last and step_of(last) >= trainer.args.max_steps
-                ):  # killed between the last step and the result
-                    take_up(trainer, last)
+                if last and step_of(last) >= trainer.args.max_steps:
+                    take_up(trainer, last)  # it was killed between the last step and the result
                 else:
                     trainer.train(resume_from_checkpoint=str(last) if last else None)
         except torch.OutOfMemoryError:
