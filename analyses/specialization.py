@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypedDict
 
+from analyses.checkpoints import refuse_twins, short_names
 from analyses.comparison import compare
 from analyses.noise import noise_floor
 from analyses.study import SpecializationStudy
@@ -62,7 +63,7 @@ def run_specialization(
     if len(prompts.languages) < 2:
         raise ConfigError(f"One language ({config.languages}); specialisation compares at least 2.")
     checkpoints = [resolve_checkpoint(spec) for spec in config.ckpt]
-    _refuse_twins(checkpoints)
+    refuse_twins(checkpoints)
     asked = {unit: _asked(config, unit, prompts) for unit in _UNITS[config.units]}
     require_room(config.out)
     if config.fresh:
@@ -72,7 +73,7 @@ def run_specialization(
         for unit in asked
         for i, c in enumerate(checkpoints)
     }
-    study = SpecializationStudy(_names(checkpoints), prompts)
+    study = SpecializationStudy(short_names(checkpoints), prompts)
     for i, checkpoint in enumerate(checkpoints):
         todo = [unit for unit in asked if reused[unit, i] is None]
         for unit, result in _measure(config, checkpoint, todo, prompts, progress):
@@ -173,25 +174,6 @@ def _discard(config: SpecializationConfig, checkpoints: list[Checkpoint], units:
 
 def _head_prompts(config: SpecializationConfig, prompts: PromptSet) -> PromptSet:
     return prompts.sample(config.head_items) if config.head_items else prompts
-
-
-def _refuse_twins(checkpoints: list[Checkpoint]) -> None:
-    seen: dict[str, str] = {}
-    for checkpoint in checkpoints:
-        if checkpoint.fingerprint in seen:
-            raise ConfigError(
-                f"'{checkpoint.spec}' and '{seen[checkpoint.fingerprint]}' are the same weights, byte for byte."
-            )
-        seen[checkpoint.fingerprint] = checkpoint.spec
-
-
-def _names(checkpoints: list[Checkpoint]) -> tuple[str, ...]:
-    """Short names, told apart by fingerprint where two are alike."""
-    plain = [c.name for c in checkpoints]
-    return tuple(
-        n if plain.count(n) == 1 else f"{n}-{c.fingerprint[:8]}"
-        for n, c in zip(plain, checkpoints, strict=True)
-    )
 
 
 def _file(out: Path, checkpoint: Checkpoint, unit: str) -> Path:

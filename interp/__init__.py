@@ -25,8 +25,10 @@ _PUBLIC = {
     "editing": "interp.model.hooks",
     "measure_specialization": "interp.measure.specialization",
     "measure_heads": "interp.measure.heads",
+    "measure_behaviour": "interp.measure.behaviour",
     "SpecializationResult": "interp.results.specialization",
     "HeadsResult": "interp.results.heads",
+    "BehaviourResult": "interp.results.behaviour",
     "load_result": "interp.results",
     "compare": "analyses.comparison",
 }

@@ -8,18 +8,22 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import IO, TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from interp.config import SpecializationConfig
+from interp.config import EvaluationConfig, SpecializationConfig
 from interp.console import console, progress_bars, say, say_files
 from interp.errors import ConfigError, InterpError, Interrupted
+from interp.files import write_atomically
 from interp.flags import configured
 from interp.train_cli import train_app
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from analyses.study import SpecializationStudy
 
 app = typer.Typer(
@@ -65,6 +69,32 @@ def specialization(config: SpecializationConfig) -> None:
     Example: `interp specialization --ckpt organism:early --ckpt organism:final --languages en,sw,ja --figure`
     """
     _specialization(config)
+
+
+@app.command()
+@configured(EvaluationConfig)
+def evaluate(config: EvaluationConfig) -> None:
+    """Ask facts in every language (multiple choice by log-likelihood): accuracy, consistency, changes with intervals.
+
+    A rerun reuses what is done; another --normalization needs no model.
+
+    Example: `interp evaluate --ckpt organism:final --ckpt organism:grpo --split validation --normalization sum`
+    """
+    from analyses.behaviour import run_evaluation
+    from figures.terminal import print_behaviour, print_doubts
+
+    _no_bars_in_files()
+    with progress_bars() as progress:
+        study = run_evaluation(config, progress)
+    print_behaviour(study.names, study.results, study.comparisons, study.normalization, console())
+    for name, change in zip(study.names[1:], study.comparisons, strict=True):
+        study.files.append(config.out / f"{study.names[0]}-to-{name}.{study.normalization}.csv")
+        write_atomically(study.files[-1], partial(_write_csv, table=change))
+    say_files(study.files)
+    doubts = study.sanity()
+    print_doubts(doubts, console())
+    if doubts and config.strict:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -145,13 +175,10 @@ def data_build_cldr(
 
 
 def _specialization(config: SpecializationConfig) -> None:
-    from transformers.utils import logging
-
     from analyses.specialization import run_specialization
     from figures.terminal import print_doubts, print_study
 
-    if not sys.stderr.isatty():
-        logging.disable_progress_bar()
+    _no_bars_in_files()
     try:
         with progress_bars() as progress:
             study = run_specialization(config, progress)
@@ -181,6 +208,17 @@ def _draw(study: SpecializationStudy, out: Path) -> list[Path]:
             stem = out / f"{comparison.names[0]}-to-{comparison.names[1]}.{unit}"
             files += save_figure(plot(comparison), stem, comparison.to_frame())
     return files
+
+
+def _no_bars_in_files() -> None:
+    from transformers.utils import logging
+
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()
+
+
+def _write_csv(stream: IO[bytes], table: pd.DataFrame) -> None:
+    stream.write(table.to_csv(index=False).encode())
 
 
 def _resume_command(arguments: list[str]) -> str:

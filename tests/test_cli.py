@@ -543,7 +543,16 @@ def test_help_shows_every_field_with_its_default(run):
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("specialization",), ("demo",), ("compare",), ("data", "check"), ("train", "organism")]
+    "command",
+    [
+        (),
+        ("specialization",),
+        ("demo",),
+        ("evaluate",),
+        ("compare",),
+        ("data", "check"),
+        ("train", "organism"),
+    ],
 )
 def test_every_command_has_help_with_an_example(run, command):
     code, out, _ = run(*command, "--help")

@@ -106,7 +106,9 @@ def measure_behaviour(
         splits=tuple(fact.split for fact in facts),
         gold=np.array([fact.answer_index for fact in facts]),
         log_probability=found,
-        provenance=make_provenance(loaded, prompts, {"mode": "mcq", "scaffold": scaffold}),
+        provenance=make_provenance(
+            loaded, prompts, {"mode": "mcq", "scaffold": scaffold, "facts_digest": facts.digest}
+        ),
         **lengths,
     )
 

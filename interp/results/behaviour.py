@@ -125,7 +125,8 @@ class BehaviourResult:
 
         ``total_consistency``: facts right in all languages. ``agree_wrong``: facts with one wrong answer in all.
         ``agreement``: pairs of languages with the same answer. ``rankc`` with the floor and chance of these pools, and
-        ``rankc_both_wrong``: on facts that both languages get wrong, where agreeing is no knowledge of the fact.
+        ``rankc_both_wrong``: on facts that both languages get wrong, where agreeing is no knowledge of the fact; over
+        the pairs of languages that have such facts, NaN when none has.
         """
         scores = self.scores(normalization)
         right = self.credit(normalization) == 1
@@ -138,7 +139,7 @@ class BehaviourResult:
             "rankc": float(pair_mean(mean_over_facts(ranks))),
             "rankc_floor": floor,
             "rankc_chance": chance,
-            "rankc_both_wrong": float(pair_mean(mean_over_facts(ranks, both_wrong(right)))),
+            "rankc_both_wrong": _over_pairs(mean_over_facts(ranks, both_wrong(right))),
         }
 
     def to_frame(self, normalization: str = "byte") -> pd.DataFrame:
@@ -212,3 +213,10 @@ class BehaviourResult:
             raise ResultError(
                 f"{where} lacks parts of a '{cls.kind}' result ({error}); was it edited?"
             ) from None
+
+
+def _over_pairs(matrix: Float[np.ndarray, "language language"]) -> float:
+    """Mean over the pairs of different languages that have a value."""
+    values = matrix[np.triu_indices(len(matrix), k=1)]
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")
