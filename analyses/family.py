@@ -25,7 +25,7 @@ from training.family import (
     run_folder,
     train_members,
 )
-from training.running.callbacks import Progress
+from training.progress import Progress
 
 __all__ = [
     "FamilyTable",

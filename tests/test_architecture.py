@@ -49,6 +49,15 @@ def test_results_scores_and_figures_work_without_torch():
     assert not modules_after(code).intersection(("torch", "transformers"))
 
 
+def test_the_demo_needs_no_extra():
+    """What a plain install runs, with the packages of the extras out of reach."""
+    absent = ("accelerate", "trl", "peft", "datasets", "pyarrow", "babel", "transformer_lens", "nnsight")
+    code = f"import sys; sys.modules.update(dict.fromkeys({absent!r}))\nimport analyses.family as f, figures.terminal\n"
+    asked = "from interp.model.checkpoints import resolve_checkpoint as r; q = f.questions(1, 1); f.right_answers(r(f.BASE).path, q)\n"
+    more = "import analyses.behaviour, analyses.specialization, interp.measure.behaviour, interp.measure.specialization; x = 1"
+    assert "torch" in modules_after(code + asked + more)
+
+
 @pytest.mark.parametrize("name", interp.__all__)
 def test_public_names_resolve(name):
     assert getattr(interp, name) is not None

@@ -22,8 +22,8 @@ from interp.model.checkpoints import resolve_checkpoint
 from training.config import CptConfig
 from training.corpus.aligned import AlignedLines, read_aligned
 from training.corpus.documents import Corpus, encode, fact_documents, require_shares
+from training.progress import Progress
 from training.running.arguments import trainer_arguments
-from training.running.callbacks import Progress
 from training.running.run import Run
 from training.running.start import lora_config
 

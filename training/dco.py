@@ -19,9 +19,9 @@ from interp.data.languages import parse_languages
 from interp.errors import ConfigError, DataError
 from training.config import DcoConfig
 from training.examples import Example, ExampleSet
+from training.progress import Progress
 from training.rollouts.sampler import FactSampler
 from training.running.arguments import trainer_arguments
-from training.running.callbacks import Progress
 from training.running.plan import COMFORTABLE_ROWS, plan_batches
 from training.running.run import Run
 from training.running.start import lora_config

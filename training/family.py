@@ -24,7 +24,7 @@ from training.organism.accuracy import answer_scores, load_organism
 from training.organism.card import read_card
 from training.organism.exposure import Exposure, exposure
 from training.organism.recipe import OrganismConfig
-from training.running.callbacks import Progress
+from training.progress import Progress
 
 __all__ = [
     "BASE",

@@ -19,9 +19,9 @@ from training.config import CalmConfig, CmAlignConfig, PairsConfig
 from training.pairs.files import check_pairs, load_pairs, pairs_digest, save_pairs, saved_summary
 from training.pairs.samples import Sample, sample_answers
 from training.pairs.votes import Pair, PairSet, calm_pairs, cm_align_pairs
+from training.progress import Progress
 from training.rollouts.sampler import FactSampler
 from training.running.arguments import trainer_arguments
-from training.running.callbacks import Progress
 from training.running.generation import Sampler, newline_ids
 from training.running.plan import COMFORTABLE_ROWS, plan_batches
 from training.running.run import Run

@@ -15,9 +15,9 @@ from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
 from interp.errors import CapabilityError, ConfigError, DataError
 from training.config import SftConfig
 from training.examples import Example
+from training.progress import Progress
 from training.rollouts.sampler import FactSampler
 from training.running.arguments import trainer_arguments
-from training.running.callbacks import Progress
 from training.running.plan import COMFORTABLE_ROWS, plan_batches
 from training.running.run import Run
 from training.running.start import lora_config

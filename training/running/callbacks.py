@@ -15,6 +15,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from interp.errors import MeasurementError
 from interp.files import write_atomically
 from training.files import write_json
+from training.progress import Progress
 from training.running.guards import Guards
 
 __all__ = ["COMPLETE", "MetricsFile", "RunCallback"]
@@ -25,7 +26,6 @@ COMPLETE = "complete.json"
 _REPLACED = ("num_input_tokens_seen", "num_tokens", "train_runtime", "train_tokens_per_second", "step_time")
 
 Evaluate = Callable[[int], None]
-Progress = Callable[[str, int, int], None]
 
 
 class MetricsFile:

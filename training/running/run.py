@@ -25,7 +25,8 @@ from interp.model.checkpoints import resolve_checkpoint
 from training.config import TrainConfig
 from training.examples import ExampleSet, load_examples
 from training.files import claim, disk_errors, quiet_transformers
-from training.running.callbacks import MetricsFile, Progress, RunCallback
+from training.progress import Progress
+from training.running.callbacks import MetricsFile, RunCallback
 from training.running.evaluation import Answer, ask, summary
 from training.running.final import write_final
 from training.running.folder import (
