@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -220,16 +221,16 @@ def _interval(
     return float(low), float(high)
 
 
-def _line(row: object) -> str:
-    if row.member == "base":  # type: ignore[attr-defined]
-        return f"{row.member:14s} {row.accuracy:.3f}"  # type: ignore[attr-defined]
+def _line(row: Any) -> str:
+    if row.member == "base":
+        return f"{row.member:14s} {row.accuracy:.3f}"
     return (
-        f"{row.member:14s} {row.accuracy:.3f}  {row.change:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"  # type: ignore[attr-defined]
-        f"  {row.seeds} seeds {row.lowest:+.3f} to {row.highest:+.3f}"  # type: ignore[attr-defined]
+        f"{row.member:14s} {row.accuracy:.3f}  {row.change:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+        f"  {row.seeds} seeds {row.lowest:+.3f} to {row.highest:+.3f}"
     )
 
 
-def _cell(row: object) -> str:
-    if row.member == "base":  # type: ignore[attr-defined]
-        return f"{row.accuracy:.3f}"  # type: ignore[attr-defined]
-    return f"{row.accuracy:.3f} ({row.change:+.3f} [{row.low:+.3f}, {row.high:+.3f}])"  # type: ignore[attr-defined]
+def _cell(row: Any) -> str:
+    if row.member == "base":
+        return f"{row.accuracy:.3f}"
+    return f"{row.accuracy:.3f} ({row.change:+.3f} [{row.low:+.3f}, {row.high:+.3f}])"

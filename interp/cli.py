@@ -99,7 +99,7 @@ def evaluate(config: EvaluationConfig) -> None:
 
 @app.command()
 def demo(out: Annotated[Path, typer.Option(help="Folder for results and figures.")] = DEMO.out) -> None:
-    """Compare the organism with what SFT and GRPO made of it: what they know, how specialised they are (~2 minutes).
+    """Compare the organism with what SFT and GRPO made of it: what they know, how specialised they are (under two minutes).
 
     Example: `interp demo`
     """

@@ -13,18 +13,19 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from jaxtyping import Float, Int
 from torch.nn import functional
-from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments, set_seed
+from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from interp.data.languages import parse_languages
 from interp.errors import ConfigError, DataError
 from training.config import DcoConfig
 from training.examples import Example, ExampleSet
 from training.progress import Progress
-from training.rollouts.sampler import FactSampler
 from training.running.arguments import trainer_arguments
 from training.running.plan import COMFORTABLE_ROWS, plan_batches
+from training.running.rows import IGNORED, labelled_rows
 from training.running.run import Run
-from training.running.start import lora_config
+from training.running.sampler import FactSampler
+from training.running.start import with_adapter
 
 __all__ = [
     "DcoTrainer",
@@ -36,7 +37,6 @@ __all__ = [
     "train_dco",
 ]
 
-IGNORED = -100
 ROWS = 4  # of an instance: two languages, two candidates
 
 
@@ -65,16 +65,10 @@ def train_dco(config: DcoConfig, progress: Progress | None = None) -> Path:
         unit="instances",
         largest=COMFORTABLE_ROWS // ROWS,
     )
-    model: Any = run.start.model
-    if adapter := lora_config(config):
-        from peft import get_peft_model
-
-        set_seed(config.seed)
-        model = get_peft_model(model, adapter)
     trainer = DcoTrainer(
         beta=config.beta,
         per_step=config.instances_per_step,
-        model=model,
+        model=with_adapter(run.start.model, config),
         args=trainer_arguments(
             run.config,
             TrainingArguments,
@@ -178,20 +172,8 @@ class InstanceCollator:
             DataError: A prompt with its answer is longer than the model's context.
         """
         rows = [self._row(example, n) for i in instances for example in i.examples for n in i.entities]
-        width = max(len(prompt) + len(answer) for prompt, answer in rows)
-        if width > self.context:
-            raise DataError(
-                f"A prompt with its answer has {width} tokens; the model's context is {self.context}. "
-                "Lower max_prompt_tokens."
-            )
         pad: Any = self.tokenizer.pad_token_id
-        ids, labels, mask = [], [], []
-        for prompt, answer in rows:
-            empty = width - len(prompt) - len(answer)
-            ids.append(prompt + answer + [pad] * empty)
-            labels.append([IGNORED] * len(prompt) + answer + [IGNORED] * empty)
-            mask.append([1] * (width - empty) + [0] * empty)
-        batch: dict[str, Any] = {"input_ids": ids, "labels": labels, "attention_mask": mask}
+        batch: dict[str, Any] = labelled_rows(rows, pad, self.context)
         if instances[0].reference is not None:
             batch["reference"] = [instance.reference for instance in instances]
         return {name: torch.tensor(value) for name, value in batch.items()}

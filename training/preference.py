@@ -20,11 +20,11 @@ from training.pairs.files import check_pairs, load_pairs, pairs_digest, save_pai
 from training.pairs.samples import Sample, sample_answers
 from training.pairs.votes import Pair, PairSet, calm_pairs, cm_align_pairs
 from training.progress import Progress
-from training.rollouts.sampler import FactSampler
 from training.running.arguments import trainer_arguments
 from training.running.generation import Sampler, newline_ids
 from training.running.plan import COMFORTABLE_ROWS, plan_batches
 from training.running.run import Run
+from training.running.sampler import FactSampler
 from training.running.start import lora_config
 
 __all__ = ["PairTrainer", "pair_rows", "train_calm", "train_cm_align"]

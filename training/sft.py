@@ -12,19 +12,18 @@ from jaxtyping import Float, Int
 from torch.nn import functional
 from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
 
-from interp.errors import CapabilityError, ConfigError, DataError
+from interp.errors import CapabilityError, ConfigError
 from training.config import SftConfig
 from training.examples import Example
 from training.progress import Progress
-from training.rollouts.sampler import FactSampler
 from training.running.arguments import trainer_arguments
 from training.running.plan import COMFORTABLE_ROWS, plan_batches
+from training.running.rows import IGNORED, labelled_rows
 from training.running.run import Run
-from training.running.start import lora_config
+from training.running.sampler import FactSampler
+from training.running.start import with_adapter
 
 __all__ = ["FactCollator", "SftTrainer", "consistency_loss", "letter_ids", "train_sft"]
-
-IGNORED = -100
 
 
 def train_sft(config: SftConfig, progress: Progress | None = None) -> Path:
@@ -62,16 +61,11 @@ def train_sft(config: SftConfig, progress: Progress | None = None) -> Path:
         config.micro_batch // languages,
         largest=max(1, COMFORTABLE_ROWS // languages),
     )
-    model: Any = run.start.model
-    if adapter := lora_config(config):
-        from peft import get_peft_model
-
-        model = get_peft_model(model, adapter)
     trainer = SftTrainer(
         letters=config.target == "letter",
         weight=config.consistency,
         per_step=plan.facts_per_step,
-        model=model,
+        model=with_adapter(run.start.model, config),
         args=trainer_arguments(
             run.config,
             TrainingArguments,
@@ -102,19 +96,8 @@ class FactCollator:
         rows = [example for fact in facts for example in fact]
         prompts = [self.tokenizer(example.prompt)["input_ids"] for example in rows]
         answers = [self._answer(example) for example in rows]
-        width = max(len(p) + len(a) for p, a in zip(prompts, answers, strict=True))
-        if width > self.context:
-            raise DataError(
-                f"A prompt with its answer has {width} tokens; the model's context is {self.context}."
-            )
         pad: Any = self.tokenizer.pad_token_id
-        ids, labels, mask = [], [], []
-        for prompt, answer in zip(prompts, answers, strict=True):
-            empty = width - len(prompt) - len(answer)
-            ids.append(prompt + answer + [pad] * empty)
-            labels.append([IGNORED] * len(prompt) + answer + [IGNORED] * empty)
-            mask.append([1] * (width - empty) + [0] * empty)
-        batch = {"input_ids": ids, "labels": labels, "attention_mask": mask}
+        batch: dict[str, Any] = labelled_rows(list(zip(prompts, answers, strict=True)), pad, self.context)
         if self.target == "letter":
             shown = [[self.letters[e.separator][i] for i in range(len(e.options))] for e in rows]
             batch |= {

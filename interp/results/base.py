@@ -20,7 +20,7 @@ from interp.stats import Jackknife
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SCHEMA", "Provenance", "UnitResult"]
+__all__ = ["SCHEMA", "Provenance", "UnitResult", "require_schema"]
 
 SCHEMA = 1
 
@@ -47,6 +47,12 @@ class Provenance:
     settings: dict[str, Any] = field(default_factory=dict)
     run: dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, saved: Mapping[str, Any]) -> Provenance:
+        """Return what a file says; what a newer version added to it is left out."""
+        known = {f.name for f in fields(cls)}
+        return cls(**{k: v for k, v in saved.items() if k in known})
+
     def differences(self, other: Provenance, *, ignore: Sequence[str] = ()) -> dict[str, tuple[Any, Any]]:
         """Prompts and settings in which the two questions differ -> (ours, theirs); the checkpoint is no part of it."""
         mine, theirs = self._question(), other._question()
@@ -55,6 +61,18 @@ class Provenance:
 
     def _question(self) -> dict[str, Any]:
         return {"prompts": self.prompts_digest, **self.settings}
+
+
+def require_schema(meta: Mapping[str, Any], where: str) -> None:
+    """Refuse a file of a newer version.
+
+    Raises:
+        ResultError: Its schema number is above ours, or none.
+    """
+    if not isinstance(meta.get("schema"), int) or meta["schema"] > SCHEMA:
+        raise ResultError(
+            f"{where} has schema {meta.get('schema')}; this version reads up to {SCHEMA}. Upgrade interp."
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -200,13 +218,9 @@ class UnitResult(ABC):
     def _from_archive(
         cls: type[Result], meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where: str
     ) -> Result:
-        if not isinstance(meta.get("schema"), int) or meta["schema"] > SCHEMA:
-            raise ResultError(
-                f"{where} has schema {meta.get('schema')}; this version reads up to {SCHEMA}. Upgrade interp."
-            )
-        known = {f.name for f in fields(Provenance)}
+        require_schema(meta, where)
         try:
-            provenance = Provenance(**{k: v for k, v in meta["provenance"].items() if k in known})
+            provenance = Provenance.of(meta["provenance"])
             own = {f.name for f in fields(cls)} - {"languages", "provenance"}
             values = {k: v for k, v in {**meta, **arrays}.items() if k in own}
             return cls(languages=tuple(meta["languages"]), provenance=provenance, **values)

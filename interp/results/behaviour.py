@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from interp.errors import ResultError, nearest
-from interp.results.base import SCHEMA, Provenance
+from interp.results.base import SCHEMA, Provenance, require_schema
 from interp.results.consistency import (
     accuracy,
     agree_wrong,
@@ -198,17 +198,12 @@ class BehaviourResult:
     def _from_archive(
         cls, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where: str
     ) -> BehaviourResult:
-        if not isinstance(meta.get("schema"), int) or meta["schema"] > SCHEMA:
-            raise ResultError(
-                f"{where} has schema {meta.get('schema')}; this version reads up to {SCHEMA}. Upgrade interp."
-            )
+        require_schema(meta, where)
         names = ("languages", "fact_ids", "relations", "groups", "splits")
-        known = {f.name for f in fields(Provenance)}
         try:
             values: dict[str, Any] = {name: tuple(meta[name]) for name in names}
             values |= {f.name: arrays[f.name] for f in fields(cls) if f.name not in (*names, "provenance")}
-            provenance = Provenance(**{k: v for k, v in meta["provenance"].items() if k in known})
-            return cls(**values, provenance=provenance)
+            return cls(**values, provenance=Provenance.of(meta["provenance"]))
         except (KeyError, TypeError) as error:
             raise ResultError(
                 f"{where} lacks parts of a '{cls.kind}' result ({error}); was it edited?"

@@ -5,7 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from analyses.family import family_table, relation_prior, strata
+from analyses.family import family_curves, family_table, relation_prior, strata
+from figures.family import plot_family
 from interp.data.facts import FactSet
 from interp.data.sources.cldr import cldr_facts
 from training.family import BASE, questions
@@ -90,3 +91,40 @@ def test_the_prior_is_the_relations_most_frequent_answer():
         tied = [option for option in fact.option_ids if golds[option] == most]
         assert (credit == (fact.object_id in tied) / len(tied)).all()
     assert relation_prior(few).mean() > 0.3  # continents are few, and one is frequent
+
+
+def test_curves_count_right_answers_by_stratum_and_step(tmp_path, asked):
+    """Answers made by hand: at step 20 everything but one stratum is right."""
+    pq = pytest.importorskip("pyarrow.parquet")
+    pa = pytest.importorskip("pyarrow")
+    wrong = strata(asked)["validation, unread, spelled otherwise"]
+    for step in (0, 20):
+        rows = [
+            {
+                "fact_id": fact.fact_id,
+                "language": code,
+                "outcome": "correct" if step and not wrong[i, j] else "empty",
+            }
+            for i, fact in enumerate(asked.facts)
+            for j, code in enumerate(asked.facts.languages)
+        ] + [{"fact_id": "of another set", "language": "en", "outcome": "correct"}]
+        folder = tmp_path / "sft-seed1" / "evaluations"
+        folder.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.Table.from_pylist(rows), folder / f"validation-{step:06d}.parquet")
+    curves = family_curves(tmp_path, [("sft", 1)], asked)
+    assert set(curves.member) == {"sft"}
+    assert set(curves.seed) == {1}
+    assert set(curves[curves.step == 0].accuracy) == {0.0}
+    late = curves[curves.step == 20].set_index("stratum")
+    assert late.accuracy["validation, unread, spelled otherwise"] == 0
+    assert (late.drop("validation, unread, spelled otherwise").accuracy == 1).all()
+    assert late.n.to_dict() == {name: chosen.sum() for name, chosen in strata(asked).items()}
+    figure = plot_family(curves)
+    titles = {axes.get_title(loc="left"): axes for axes in figure.axes}
+    assert set(titles) == {f"{name} (n {n})" for name, n in late.n.items()}
+    for name, n in late.n.items():
+        mean = titles[f"{name} (n {n})"].get_lines()[-1]
+        assert mean.get_xdata().tolist() == [0, 20]
+        assert mean.get_ydata().tolist() == [0.0, late.accuracy[name]]
+        low, high = titles[f"{name} (n {n})"].get_ylim()
+        assert high - low >= 0.2 - 1e-9

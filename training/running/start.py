@@ -18,7 +18,7 @@ from interp.model.weights import check_tokenizer, load_tokenizer, load_weights
 from training.config import TrainConfig
 from training.files import quiet_transformers, write_folder
 
-__all__ = ["Start", "lora_config", "open_start", "training_dtype"]
+__all__ = ["Start", "lora_config", "open_start", "training_dtype", "with_adapter"]
 
 _ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 
@@ -60,11 +60,9 @@ def open_start(config: TrainConfig, out: Path, *, random: bool = False) -> Start
         random: Random weights of the parent's shape in place of its own.
 
     Raises:
-        ConfigError: No parent is named, or the type cannot be computed with here.
+        ConfigError: The type cannot be computed with here.
         CheckpointError: The parent cannot be opened, or lacks what training needs.
     """
-    if not config.model:
-        raise ConfigError("No --model to start from; for example --model organism:final.")
     checkpoint = resolve_checkpoint(config.model)
     dtype = training_dtype(config)
     tokenizer = load_tokenizer(checkpoint)
@@ -124,6 +122,16 @@ def lora_config(config: TrainConfig) -> Any:
         target_modules=_ATTENTION if config.lora_targets == "attention" else "all-linear",
         task_type="CAUSAL_LM",
     )
+
+
+def with_adapter(model: PreTrainedModel, config: TrainConfig) -> Any:
+    """Return the model under the adapter that a configuration asks for, or as it is."""
+    adapter = lora_config(config)
+    if adapter is None:
+        return model
+    from peft import get_peft_model
+
+    return get_peft_model(model, adapter)
 
 
 def _require_tokens(checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase) -> None:

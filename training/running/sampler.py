@@ -1,4 +1,4 @@
-"""The order of facts in GRPO: whole facts, shuffled as a function of seed and epoch, every row once per completion."""
+"""The order of facts, pairs or instances: whole steps, shuffled as a function of seed and epoch, so that a run can go on."""
 
 from __future__ import annotations
 
