@@ -39,7 +39,7 @@ from training.running.folder import (
 )
 from training.running.generation import Sampler
 from training.running.guards import Guards
-from training.running.start import Start, open_start
+from training.running.start import Start, open_start, open_world
 from training.running.tables import write_table
 
 __all__ = ["Run"]
@@ -147,7 +147,7 @@ class Run:
             )
         validation = load_examples(config, "validation", instructions=instructions)
         checkpoint = resolve_checkpoint(config.model)
-        state = PartialState(cpu=config.device == "cpu" or not torch.cuda.is_available())
+        state = open_world(config.device)
         whole = {
             "method": method,
             **{key: value for key, value in to_plain(config).items() if key not in _FREE},
@@ -236,6 +236,7 @@ class Run:
                 f"Stopped after {state.global_step} of {state.max_steps} steps; they are saved."
             )
         write_final(self, trainer)
+        PartialState().wait_for_everyone()  # a process that leaves early takes down the others' connections
         return self.out / "final"
 
     def evaluate(self, step: int) -> None:

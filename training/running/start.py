@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import json
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from interp.model.weights import check_tokenizer, load_tokenizer, load_weights
 from training.config import TrainConfig
 from training.files import quiet_transformers, write_folder
 
-__all__ = ["Start", "lora_config", "open_start", "training_dtype", "with_adapter"]
+__all__ = ["Start", "lora_config", "open_start", "open_world", "training_dtype", "with_adapter"]
 
 _ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 
@@ -49,6 +50,22 @@ class Start:
     def n_tokens(self, text: str) -> int:
         """Tokens of a prompt."""
         return len(self.tokenizer(text)["input_ids"])
+
+
+def open_world(device: str) -> PartialState:
+    """Find the other processes of the run, and leave them in order when this one ends.
+
+    Threads of gloo that still run when Python ends abort the process, after all of its work is done.
+    """
+    state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available())
+    atexit.unregister(_leave_world)
+    atexit.register(_leave_world)
+    return state
+
+
+def _leave_world() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def open_start(config: TrainConfig, out: Path, *, random: bool = False) -> Start:
