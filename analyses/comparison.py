@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from analyses.changes import Changes, compare_facts
 from analyses.noise import NoiseFloor, noise_floor
 from interp.errors import ResultError, short
 from interp.files import write_atomically
-from interp.results.base import UnitResult
+from interp.results.base import FactResult, Result
+from interp.results.units import UnitResult
 from interp.stats import Jackknife, fdr_adjust, jaccard
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Comparison", "compare", "contrast"]
+__all__ = ["Comparison", "compare", "compare_results", "contrast"]
 
 _FEW_BLOCKS = 6
 _FEW_ITEMS = 100
@@ -175,6 +177,21 @@ def compare(before: UnitResult, after: UnitResult, *, names: Sequence[str] | Non
             f"{shapes[1][1]}: only checkpoints of one model family can be compared unit by unit."
         )
     return contrast(before, after, names=(before_name, after_name))
+
+
+def compare_results(
+    before: Result, after: Result, *, names: Sequence[str] | None = None
+) -> Comparison | Changes:
+    """Compare two results of any kind, see `compare` and `analyses.changes.compare_facts`.
+
+    Raises:
+        ResultError: They are of different kinds, or did not answer the same question.
+    """
+    if isinstance(before, UnitResult) and isinstance(after, UnitResult):
+        return compare(before, after, names=names)
+    if before.kind == after.kind and isinstance(before, FactResult) and isinstance(after, FactResult):
+        return compare_facts(before, after, names=names)
+    raise ResultError(f"A result of kind '{before.kind}' cannot be compared with one of kind '{after.kind}'.")
 
 
 def contrast(

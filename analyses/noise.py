@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from interp.errors import ResultError
-from interp.results.base import UnitResult
+from interp.results.units import UnitResult
 from interp.stats import jaccard
 
 __all__ = ["NoiseFloor", "noise_floor"]

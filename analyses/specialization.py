@@ -17,7 +17,7 @@ from interp.data.sources import open_prompts
 from interp.errors import ConfigError, ResultError, short
 from interp.files import require_room
 from interp.model.checkpoints import Checkpoint, resolve_checkpoint
-from interp.results import UnitResult, load_result
+from interp.results import HeadsResult, SpecializationResult, UnitResult
 from interp.results.base import Provenance
 
 __all__ = ["StudyProgress", "run_specialization"]
@@ -35,6 +35,7 @@ class PassOptions(TypedDict):
 
 StudyProgress = Callable[[str, int, int], None]
 _FEWEST_BLOCKS = 4  # a half of them needs two, see analyses.noise
+_KINDS: dict[str, type[UnitResult]] = {"neurons": SpecializationResult, "heads": HeadsResult}
 _UNITS = {"neurons": ("neurons",), "heads": ("heads",), "all": ("neurons", "heads")}
 
 
@@ -151,7 +152,7 @@ def _reusable(out: Path, checkpoint: Checkpoint, unit: str, asked: Provenance) -
     file = _file(out, checkpoint, unit)
     if not file.exists():
         return None
-    result = load_result(file)
+    result = _KINDS[unit].load(file)
     differing = result.provenance.differences(asked)
     if "prompts" in differing:
         differing["prompts"] = (result.provenance.run.get("prompts_note"), asked.run["prompts_note"])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["console", "progress_bars", "say", "say_files"]
+__all__ = ["console", "no_bars_in_files", "progress_bars", "say", "say_files"]
 
 
 def console(stderr: bool = False) -> Console:
@@ -53,3 +53,11 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
             bars.update(tasks[label], completed=done, total=total)
 
         yield update
+
+
+def no_bars_in_files() -> None:
+    """Switch off transformers' own bars where nobody watches."""
+    from transformers.utils import logging
+
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()

@@ -9,13 +9,13 @@ from typing import Any
 from trl import GRPOConfig
 
 from interp.errors import ConfigError
+from interp.model.generation import newline_ids
 from training.config import GrpoConfig
 from training.progress import Progress
 from training.rollouts.pool import RewardRule
 from training.rollouts.trainer import PooledGRPOTrainer
 from training.rollouts.vllm import vllm_settings
 from training.running.arguments import trainer_arguments
-from training.running.generation import newline_ids
 from training.running.guards import Guards
 from training.running.plan import BatchPlan, plan_batches
 from training.running.run import Run

@@ -15,13 +15,13 @@ from trl import DPOConfig, DPOTrainer
 
 from interp.data.languages import parse_languages
 from interp.errors import ConfigError, DataError
+from interp.model.generation import Sampler, newline_ids
 from training.config import CalmConfig, CmAlignConfig, PairsConfig
 from training.pairs.files import check_pairs, load_pairs, pairs_digest, save_pairs, saved_summary
 from training.pairs.samples import Sample, sample_answers
 from training.pairs.votes import Pair, PairSet, calm_pairs, cm_align_pairs
 from training.progress import Progress
 from training.running.arguments import trainer_arguments
-from training.running.generation import Sampler, newline_ids
 from training.running.plan import COMFORTABLE_ROWS, plan_batches
 from training.running.run import Run
 from training.running.sampler import FactSampler

@@ -17,11 +17,21 @@ from interp.errors import DataError, nearest
 
 @dataclass(frozen=True)
 class Wording:
-    """One fact in one language; ``options`` are in the order of the fact's ``option_ids``."""
+    """One fact in one language.
+
+    Attributes:
+        question: What is asked, up to where the answer stands.
+        subject: Name of what it is asked of.
+        options: Names of the answers, in the order of the fact's ``option_ids``.
+        suffix: What follows the answer in a cloze sentence.
+        aliases: Other names of the right answer, which count as well.
+    """
 
     question: str
     subject: str
     options: tuple[str, ...]
+    suffix: str = ""
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,11 +77,23 @@ class FactSet:
     """Facts in an order, and the languages that they are worded in.
 
     A fact may lack a language; `filter` with that language then refuses, or keeps the common facts when asked to.
+
+    Attributes:
+        name: What the reader calls it.
+        facts: In their order.
+        languages: Codes, in their order.
+        scaffold: Words around the question that its authors ask with: ``native``, ``english`` or ``none``.
+        aligned: Whether option j of a fact is the same entity in every language. Where only the right answer is known
+            to be, consistency is defined for right answers alone.
+        note: What was left out or assumed when it was read, for the reader.
     """
 
     name: str
     facts: tuple[Fact, ...]
     languages: tuple[str, ...]
+    scaffold: str = "native"
+    aligned: bool = True
+    note: str = ""
 
     def __post_init__(self):
         twice = [
@@ -142,7 +164,7 @@ class FactSet:
             facts = hash_sample(facts, limit, key=lambda fact: fact.fact_id)
         if not facts:
             raise DataError(f"No fact of '{visible(self.name)}' meets all the conditions at once.")
-        return FactSet(self.name, tuple(_restricted(fact, chosen) for fact in facts), chosen)
+        return replace(self, facts=tuple(_restricted(fact, chosen) for fact in facts), languages=chosen)
 
     def labels(self) -> dict[str, dict[str, str]]:
         """Return the name of every subject and option per language; where facts disagree, the first fact's."""
@@ -176,6 +198,8 @@ def fact_to_row(fact: Fact, languages: Collection[str]) -> dict:
                 "question": fact.wording[code].question,
                 "subject": fact.wording[code].subject,
                 "options": list(fact.wording[code].options),
+                **({"suffix": fact.wording[code].suffix} if fact.wording[code].suffix else {}),
+                **({"aliases": list(fact.wording[code].aliases)} if fact.wording[code].aliases else {}),
             }
             for code in languages
             if code in fact.wording
@@ -186,7 +210,13 @@ def fact_to_row(fact: Fact, languages: Collection[str]) -> dict:
 def row_to_fact(row: Mapping) -> Fact:
     """Return the fact of a row that has passed the checks of `interp.data.schema`."""
     wording = {
-        code: Wording(said["question"], said["subject"], tuple(said["options"]))
+        code: Wording(
+            said["question"],
+            said["subject"],
+            tuple(said["options"]),
+            said.get("suffix") or "",
+            tuple(said.get("aliases") or ()),
+        )
         for code, said in row["wording"].items()
     }
     names = {key: row[key] for key in ("fact_id", "relation", "subject_id", "object_id", "split")}

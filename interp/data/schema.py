@@ -12,7 +12,9 @@ One JSON object per line (JSON lines, UTF-8)::
      "wording": {                         per language code
        "en": {"question": "What is the capital of France?",
               "subject": "France",
-              "options": ["Paris", "Berlin", ...]},     in the order of option_ids, all different
+              "options": ["Paris", "Berlin", ...],      in the order of option_ids, all different
+              "suffix": "",                             optional: what follows the answer in a cloze sentence
+              "aliases": ["City of Light"]},            optional: other names of the right answer
        "de": {...}}}
 
 A Parquet file has the same columns; ``option_ids`` is a list of strings and ``wording`` a string that holds the JSON
@@ -100,11 +102,18 @@ def _language_problems(code: str, said: dict, n_options: int | None) -> Iterator
         if said.get(key) is None:
             yield f"{where}: '{key}' is missing"
     for key in said:
-        if key not in ("question", "subject", "options"):
+        if key not in ("question", "subject", "options", "suffix", "aliases"):
             yield f"{where}: unknown key '{visible(key, 40)}'"
     for key in ("question", "subject"):
         if said.get(key) is not None:
             yield from _text_problems(f"{where}.{key}", said[key])
+    if said.get("suffix") not in (None, ""):
+        yield from _text_problems(f"{where}.suffix", said["suffix"])
+    if said.get("aliases") is not None:
+        if isinstance(said["aliases"], list):
+            yield from _list_problems(f"{where}.aliases", said["aliases"])
+        else:
+            yield f"{where}.aliases: expected a list, found {_kind(said['aliases'])}"
     options = said.get("options")
     if options is None:
         return

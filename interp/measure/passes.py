@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,25 +18,31 @@ from interp.model.loading import LoadedModel
 from interp.model.tokens import Batch, EncodedItem, EncodedPrompts, pad
 from interp.results.storage import read_archive, write_archive
 
-__all__ = ["Accumulator", "Progress", "require_finite", "run_pass"]
+__all__ = ["Accumulator", "Kept", "Progress", "require_finite", "run_batches", "run_pass"]
 
 _SAVE_EVERY = 60.0  # seconds between two saved states
 
 Progress = Callable[[int, int], None]
+Item = TypeVar("Item")
 
 
 @runtime_checkable
-class Accumulator(Protocol):
-    """Statistics that a pass adds to."""
-
-    def add(self, batch: Batch) -> None:
-        """Add a batch: all of it, or nothing if it raises."""
+class Kept(Protocol):
+    """What an interrupted pass leaves and takes up again."""
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything added so far."""
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Continue from a saved state."""
+
+
+@runtime_checkable
+class Accumulator(Kept, Protocol):
+    """Statistics that a pass adds to."""
+
+    def add(self, batch: Batch) -> None:
+        """Add a batch: all of it, or nothing if it raises."""
 
 
 def run_pass(
@@ -60,23 +66,56 @@ def run_pass(
         Interrupted: Ctrl-C or SIGTERM, after the current batch was finished and saved.
         NoSpaceError: The state would not fit where it is to be saved.
     """
+
+    def add(items: Sequence[EncodedItem]) -> None:
+        accumulator.add(pad(items, pad_id=loaded.pad_id, side=padding, device=loaded.device))
+
+    def describe(item: EncodedItem) -> str:
+        return f"Item {encoded.describe(item)} alone ({len(item)} tokens)"
+
+    return run_batches(loaded, batches, add, accumulator, describe, resume=resume, key=key, progress=progress)
+
+
+def run_batches(
+    loaded: LoadedModel,
+    batches: Sequence[Sequence[Item]],
+    add: Callable[[Sequence[Item]], None],
+    kept: Kept,
+    describe: Callable[[Item], str],
+    *,
+    resume: Path | None = None,
+    key: dict[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Add batches of anything, in halves where memory runs out; see `run_pass`.
+
+    Args:
+        loaded: The model, which decides what a saved state may continue.
+        batches: The same ones, in the same order, whenever the run is taken up again.
+        add: Adds a batch to what is kept: all of it, or nothing if it raises.
+        kept: What is saved and restored.
+        describe: What to call an item that does not fit into memory alone.
+        resume: File of the saved state.
+        key: What must be the same to continue.
+        progress: Called with batches done and batches in all.
+    """
     key = {**(key or {}), **_numerics(loaded)}
     if resume is not None and loaded.checkpoint is None:
         key["weights"] = _weights_digest(loaded)
-    done, largest = _restore(resume, key, accumulator)
+    done, largest = _restore(resume, key, kept)
     if resume is not None:
-        require_room(resume.parent, sum(a.nbytes for a in accumulator.state().values()))
+        require_room(resume.parent, sum(a.nbytes for a in kept.state().values()))
     saved = time.monotonic()
     with stop_signal() as stopped:
         for index in range(done, len(batches)):
-            largest = max(largest, _add(loaded, encoded, batches[index], accumulator, padding))
+            largest = max(largest, _within_memory(batches[index], add, describe))
             if progress:
                 progress(index + 1, len(batches))
             if stopped():
-                _save(resume, key, accumulator, index + 1, largest)
+                _save(resume, key, kept, index + 1, largest)
                 raise Interrupted(f"Stopped after {index + 1} of {len(batches)} batches.")
             if time.monotonic() - saved > _SAVE_EVERY:
-                _save(resume, key, accumulator, index + 1, largest)
+                _save(resume, key, kept, index + 1, largest)
                 saved = time.monotonic()
     return largest
 
@@ -115,17 +154,12 @@ def _first_bad(loaded: LoadedModel, batch: Batch) -> tuple[int, int]:
     return min(bad.items(), default=(loaded.architecture.n_layers, 0))
 
 
-def _add(
-    loaded: LoadedModel,
-    encoded: EncodedPrompts,
-    items: tuple[EncodedItem, ...],
-    accumulator: Accumulator,
-    padding: str,
+def _within_memory(
+    items: Sequence[Item], add: Callable[[Sequence[Item]], None], describe: Callable[[Item], str]
 ) -> int:
-    """Add a batch; when memory runs out, add its halves."""
-    batch = pad(items, pad_id=loaded.pad_id, side=padding, device=loaded.device)
+    """Add a batch; when memory runs out, add its halves. Returns the size that fitted."""
     try:
-        accumulator.add(batch)
+        add(items)
         return len(items)
     except (torch.OutOfMemoryError, MemoryError):
         pass  # leave the except block first, so that its traceback releases the tensors
@@ -134,11 +168,11 @@ def _add(
             raise
     if len(items) == 1:
         raise MeasurementError(
-            f"Item {encoded.describe(items[0])} alone ({len(items[0])} tokens) does not fit into memory; "
-            "use a device with more, or a smaller dtype."
+            f"{describe(items[0])} does not fit into memory; use a device with more, or a smaller dtype."
         )
     torch.cuda.empty_cache()
-    return max(_add(loaded, encoded, half, accumulator, padding) for half in batch.split())
+    middle = (len(items) + 1) // 2
+    return max(_within_memory(half, add, describe) for half in (items[:middle], items[middle:]))
 
 
 def _numerics(loaded: LoadedModel) -> dict[str, Any]:
@@ -155,7 +189,7 @@ def _weights_digest(loaded: LoadedModel) -> str:
     return digest.hexdigest()
 
 
-def _restore(resume: Path | None, key: dict[str, Any], accumulator: Accumulator) -> tuple[int, int]:
+def _restore(resume: Path | None, key: dict[str, Any], kept: Kept) -> tuple[int, int]:
     """Batches done before, and items in the largest of them."""
     if resume is None or not resume.exists():
         return 0, 0
@@ -170,14 +204,10 @@ def _restore(resume: Path | None, key: dict[str, Any], accumulator: Accumulator)
         raise MeasurementError(
             f"{resume} is of another run ({'; '.join(differing)}). Use --fresh to discard it."
         )
-    accumulator.restore(arrays)
+    kept.restore(arrays)
     return int(meta["done"]), int(meta["largest"])
 
 
-def _save(
-    resume: Path | None, key: dict[str, Any], accumulator: Accumulator, done: int, largest: int
-) -> None:
+def _save(resume: Path | None, key: dict[str, Any], kept: Kept, done: int, largest: int) -> None:
     if resume is not None:
-        write_archive(
-            resume, {"key": key, "done": done, "largest": largest}, accumulator.state(), compress=False
-        )
+        write_archive(resume, {"key": key, "done": done, "largest": largest}, kept.state(), compress=False)

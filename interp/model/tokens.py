@@ -94,11 +94,6 @@ class Batch:
             "use_cache": False,
         }
 
-    def split(self) -> tuple[tuple[EncodedItem, ...], tuple[EncodedItem, ...]]:
-        """Two halves, for when memory runs out."""
-        middle = len(self.items) // 2
-        return self.items[:middle], self.items[middle:]
-
 
 def encode(
     prompts: PromptSet,

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 from interp.errors import ResultError
-from interp.results.base import UnitResult
+from interp.results.base import Result
 from interp.results.heads import HeadsResult
 from interp.results.specialization import SpecializationResult
 from interp.results.storage import read_archive
+from interp.results.units import UnitResult
 
-__all__ = ["HeadsResult", "SpecializationResult", "UnitResult", "load_result"]
+__all__ = ["HeadsResult", "Result", "SpecializationResult", "UnitResult", "load_result"]
 
-_KINDS: dict[str, type[UnitResult]] = {cls.kind: cls for cls in (SpecializationResult, HeadsResult)}
+_KINDS = {
+    "specialization": "interp.results.specialization.SpecializationResult",
+    "heads": "interp.results.heads.HeadsResult",
+    "behaviour": "interp.results.behaviour.BehaviourResult",
+}
 
 
-def load_result(path: Path | str) -> UnitResult:
+def load_result(path: Path | str) -> Result:
     """Read any saved result; its kind is in the file.
 
     Raises:
@@ -26,4 +32,6 @@ def load_result(path: Path | str) -> UnitResult:
         raise ResultError(
             f"{path} holds a result of kind '{meta.get('kind')}'; known kinds: {', '.join(_KINDS)}."
         )
-    return _KINDS[meta["kind"]]._from_archive(meta, arrays, str(path))
+    module, _, name = _KINDS[meta["kind"]].rpartition(".")
+    kind: type[Result] = getattr(importlib.import_module(module), name)
+    return kind.from_archive(meta, arrays, str(path))

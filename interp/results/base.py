@@ -1,30 +1,26 @@
-"""What every result has: provenance, a schema, and scores per unit with the uncertainty of blocks of facts."""
+"""What every result has: provenance, a schema number, and one file without pickle."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
-from html import escape
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 
 from interp.errors import ResultError
 from interp.results.storage import read_archive, write_archive
-from interp.stats import Jackknife
+from interp.stats import paired_bootstrap
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SCHEMA", "Provenance", "UnitResult", "require_schema"]
+__all__ = ["SCHEMA", "FactResult", "Provenance", "Result", "require_schema"]
 
 SCHEMA = 1
-
-Result = TypeVar("Result", bound="UnitResult")
 
 
 @dataclass(frozen=True)
@@ -75,133 +71,33 @@ def require_schema(meta: Mapping[str, Any], where: str) -> None:
         )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class UnitResult(ABC):
-    """Sufficient statistics of units (neurons or heads) per language and block, and the scores they define.
+class Result(ABC):
+    """What a result has in common: numpy arrays, plain values (texts, numbers, tuples of them), and its provenance.
 
-    Every statistic is an array ``[language, block, ...]``. Blocks are fixed groups of facts, the same in every
-    language and checkpoint, and carry all uncertainty.
-
-    Attributes:
-        languages: Codes, in the order of the language axis.
-        tokens: Counted tokens.
-        items: Prompts.
-        provenance: Where it comes from.
+    A subclass is a frozen dataclass; it declares its fields, ``provenance`` among them, a ``kind`` and `to_frame`.
+    Saving and loading follow from the fields.
     """
 
-    languages: tuple[str, ...]
-    tokens: Int[np.ndarray, "language block"]
-    items: Int[np.ndarray, "language block"]
-    provenance: Provenance
-
     kind: ClassVar[str]
-    unit: ClassVar[str]
-    score_name: ClassVar[str]
+    provenance: Provenance
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @abstractmethod
-    def activity(self, blocks: Bool[np.ndarray, " block"]) -> Float[np.ndarray, "language layer unit"]:
-        """How much each unit is used by each language, from the chosen blocks."""
-
-    @staticmethod
-    @abstractmethod
-    def score(activity: Float[np.ndarray, "language layer unit"]) -> Float[np.ndarray, "layer unit"]:
-        """Plug-in specialisation of each unit, in nats."""
-
-    @abstractmethod
-    def selected(self) -> Bool[np.ndarray, "language layer unit"]:
-        """The published way to call units specific to a language, at its default thresholds."""
-
-    @property
-    def n_blocks(self) -> int:
-        """Number of blocks."""
-        return self.tokens.shape[1]
-
-    @property
-    def n_layers(self) -> int:
-        """Number of layers."""
-        return self._statistics()[0].shape[2]
-
-    @cached_property
-    def scores(self) -> Jackknife:
-        """Specialisation of each unit in nats, ``[layer, unit]``, bias-corrected over blocks.
-
-        Unbiased estimates scatter around zero for a unit without specialisation, so they can be slightly negative.
-        """
-        every = np.ones(self.n_blocks, dtype=bool)
-        full = self.score(self.activity(every))
-        replicates = np.stack([self.score(self.activity(_without(every, b))) for b in range(self.n_blocks)])
-        return Jackknife(full, replicates)
-
-    @property
-    def per_layer(self) -> Jackknife:
-        """Mean specialisation of the units of each layer, in nats, ``[layer]``."""
-        return self.scores.mean()
-
-    @property
-    def overall(self) -> Jackknife:
-        """Mean specialisation over all units, in nats."""
-        return self.per_layer.mean()
-
-    def subset(self: Result, blocks: Sequence[int]) -> Result:
-        """The result from some of its blocks."""
-        index = np.asarray(blocks)
-        return self._mapped(lambda array: np.ascontiguousarray(array[:, index]))
-
-    def with_permuted_languages(self: Result, rng: np.random.Generator) -> Result:
-        """The result with language labels shuffled within each block, as if they meant nothing."""
-        order = np.stack([rng.permutation(len(self.languages)) for _ in range(self.n_blocks)], axis=1)
-        columns = np.arange(self.n_blocks)
-        return self._mapped(lambda array: array[order, columns])
-
-    def __repr__(self) -> str:
-        overall, (low, high) = self.overall, self.overall.interval()
-        n_units = self.scores.plug_in.shape[1]
-        return (
-            f"{type(self).__name__} of {self.provenance.checkpoint or 'a model'} on {self.provenance.prompts or 'prompts'}\n"
-            f"  mean {self.score_name} {overall.value:.4g}  [{low:.4g}, {high:.4g}] 95 %\n"
-            f"  {self.n_layers} layers x {n_units} {self.unit}s, {len(self.languages)} languages, "
-            f"{self.tokens.sum():,} tokens in {self.items.sum():,} prompts, {self.n_blocks} blocks"
-        )
-
-    def _repr_html_(self) -> str:
-        low, high = self.per_layer.interval()
-        rows = "".join(
-            f"<tr><td>{i}</td><td>{v:.4g}</td><td>[{a:.4g}, {b:.4g}]</td></tr>"
-            for i, (v, a, b) in enumerate(zip(self.per_layer.value, low, high, strict=True))
-        )
-        head = f"<tr><th>layer</th><th>mean {escape(self.score_name)}</th><th>95 %</th></tr>"
-        return f"<pre>{escape(repr(self))}</pre><table>{head}{rows}</table>"
-
-    @abstractmethod
-    def per_language(self) -> tuple[str, Float[np.ndarray, "language layer unit"]]:
-        """Name and values of what `to_frame` shows for each language."""
-
     def to_frame(self) -> pd.DataFrame:
-        """One row per unit: layer, unit, specialisation, its standard error, and a column per language."""
-        import pandas as pd
-
-        layer, unit = np.indices(self.scores.plug_in.shape)
-        name, values = self.per_language()
-        return pd.DataFrame(
-            {
-                "layer": layer.ravel(),
-                self.unit: unit.ravel(),
-                "specialisation_nats": self.scores.value.ravel(),
-                "standard_error": self.scores.standard_error.ravel(),
-                **{f"{name}_{code}": values[i].ravel() for i, code in enumerate(self.languages)},
-            }
-        )
+        """One row per thing measured."""
 
     def save(self, path: Path | str) -> Path:
         """Write one .npz without pickle; whole or not at all."""
         path = Path(path)
-        meta = {"schema": SCHEMA, "kind": self.kind, "languages": list(self.languages), **self._extra_meta()}
-        meta["provenance"] = vars(self.provenance)
-        write_archive(path, meta, self._arrays())
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "provenance"}
+        arrays = self._arrays()
+        meta = {name: value for name, value in plain.items() if name not in arrays}
+        head = {"schema": SCHEMA, "kind": self.kind, "provenance": vars(self.provenance)}
+        write_archive(path, {**head, **meta}, arrays)
         return path
 
     @classmethod
-    def load(cls: type[Result], path: Path | str) -> Result:
+    def load(cls, path: Path | str) -> Self:
         """Read a saved result of this kind.
 
         Raises:
@@ -212,18 +108,22 @@ class UnitResult(ABC):
             raise ResultError(
                 f"{path} holds a result of kind '{meta.get('kind')}'; '{cls.kind}' is expected."
             )
-        return cls._from_archive(meta, arrays, str(path))
+        return cls.from_archive(meta, arrays, str(path))
 
     @classmethod
-    def _from_archive(
-        cls: type[Result], meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where: str
-    ) -> Result:
+    def from_archive(cls, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where: str) -> Self:
+        """Return the result that a file holds.
+
+        Raises:
+            ResultError: It lacks parts, or is from a newer version.
+        """
         require_schema(meta, where)
+        own = {f.name for f in fields(cls)} - {"provenance"}
         try:
             provenance = Provenance.of(meta["provenance"])
-            own = {f.name for f in fields(cls)} - {"languages", "provenance"}
-            values = {k: v for k, v in {**meta, **arrays}.items() if k in own}
-            return cls(languages=tuple(meta["languages"]), provenance=provenance, **values)
+            values = {k: _as_tuples(v) for k, v in {**meta, **arrays}.items() if k in own}
+            make: Any = cls
+            return make(provenance=provenance, **values)
         except (KeyError, TypeError, AttributeError) as error:
             raise ResultError(
                 f"{where} lacks parts of a '{cls.kind}' result ({error}); was it edited?"
@@ -232,18 +132,45 @@ class UnitResult(ABC):
     def _arrays(self) -> dict[str, np.ndarray]:
         return {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), np.ndarray)}
 
-    def _statistics(self) -> list[np.ndarray]:
-        return [a for a in self._arrays().values() if a.ndim == 4]
 
-    def _extra_meta(self) -> dict[str, Any]:
-        return {}
+class FactResult(Result):
+    """A result with values per fact, so that intervals are over facts and two checkpoints are paired fact by fact.
 
-    def _mapped(self: Result, change: Callable[[np.ndarray], np.ndarray]) -> Result:
-        changed: dict[str, Any] = {name: change(array) for name, array in self._arrays().items()}
-        return replace(self, **changed)
+    Attributes:
+        languages: Codes, in the order of the language axis.
+        fact_ids: In the order of the fact axis.
+        groups: What each fact is resampled with; its own id where facts are independent.
+    """
+
+    languages: tuple[str, ...]
+    fact_ids: tuple[str, ...]
+    groups: tuple[str, ...]
+
+    @abstractmethod
+    def quantities(self) -> dict[str, Float[np.ndarray, " fact"]]:
+        """What checkpoints are compared by: name to a value per fact, NaN where a fact has none."""
+
+    def summary(self, **how: Any) -> pd.DataFrame:
+        """One row per quantity: ``n`` facts with a value, ``mean``, and its 95 % interval over groups of facts.
+
+        Args:
+            how: Passed to `quantities`.
+        """
+        import pandas as pd
+
+        rows = []
+        for name, values in self.quantities(**how).items():
+            known = ~np.isnan(values)
+            row: dict[str, Any] = {"quantity": name, "n": int(known.sum())}
+            if known.any():
+                groups = [group for group, here in zip(self.groups, known, strict=True) if here]
+                found = paired_bootstrap(values[known], np.zeros(known.sum()), groups=groups)
+                row |= {"mean": found.difference, "low": found.low, "high": found.high}
+            else:
+                row |= dict.fromkeys(("mean", "low", "high"), float("nan"))
+            rows.append(row)
+        return pd.DataFrame(rows)
 
 
-def _without(blocks: Bool[np.ndarray, " block"], block: int) -> Bool[np.ndarray, " block"]:
-    kept = blocks.copy()
-    kept[block] = False
-    return kept
+def _as_tuples(value: Any) -> Any:
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from interp.errors import ResultError, nearest
-from interp.results.base import SCHEMA, Provenance, require_schema
+from interp.results.base import Provenance, Result
 from interp.results.consistency import (
     accuracy,
     agree_wrong,
@@ -26,7 +24,6 @@ from interp.results.consistency import (
     total_consistency,
 )
 from interp.results.rankc import rankc, rankc_bounds
-from interp.results.storage import read_archive, write_archive
 from interp.stats import wilson
 
 if TYPE_CHECKING:
@@ -39,7 +36,7 @@ NORMALIZATIONS = ("sum", "token", "character", "byte")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class BehaviourResult:
+class BehaviourResult(Result):
     """Log-probability of every option of every fact in every language, options in one order for all languages.
 
     Everything else is recomputed from these without a model.
@@ -170,44 +167,6 @@ class BehaviourResult:
             f"  right in all {len(self.languages)} languages {same['total_consistency']:.3f}; same wrong answer in all "
             f"{same['agree_wrong']:.3f}; pairs that agree {same['agreement']:.3f}"
         )
-
-    def save(self, path: Path | str) -> Path:
-        """Write one .npz without pickle; whole or not at all."""
-        path = Path(path)
-        names = ("languages", "fact_ids", "relations", "groups", "splits")
-        meta = {"schema": SCHEMA, "kind": self.kind, **{name: list(getattr(self, name)) for name in names}}
-        arrays = {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), np.ndarray)}
-        write_archive(path, {**meta, "provenance": vars(self.provenance)}, arrays)
-        return path
-
-    @classmethod
-    def load(cls, path: Path | str) -> BehaviourResult:
-        """Read a saved result.
-
-        Raises:
-            ResultError: Not a result, of another kind, or from a newer version.
-        """
-        meta, arrays = read_archive(Path(path))
-        if meta.get("kind") != cls.kind:
-            raise ResultError(
-                f"{path} holds a result of kind '{meta.get('kind')}'; '{cls.kind}' is expected."
-            )
-        return cls._from_archive(meta, arrays, str(path))
-
-    @classmethod
-    def _from_archive(
-        cls, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where: str
-    ) -> BehaviourResult:
-        require_schema(meta, where)
-        names = ("languages", "fact_ids", "relations", "groups", "splits")
-        try:
-            values: dict[str, Any] = {name: tuple(meta[name]) for name in names}
-            values |= {f.name: arrays[f.name] for f in fields(cls) if f.name not in (*names, "provenance")}
-            return cls(**values, provenance=Provenance.of(meta["provenance"]))
-        except (KeyError, TypeError) as error:
-            raise ResultError(
-                f"{where} lacks parts of a '{cls.kind}' result ({error}); was it edited?"
-            ) from None
 
 
 def _over_pairs(matrix: Float[np.ndarray, "language language"]) -> float:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from interp.errors import ResultError
-from interp.results.base import UnitResult
+from interp.results.units import UnitResult
 from interp.stats import entropy
 
 __all__ = ["HeadsResult", "importance_information", "pairwise_overlap", "top_heads"]
@@ -126,6 +126,3 @@ class HeadsResult(UnitResult):
     def _importance(self, blocks: Bool[np.ndarray, " block"]) -> Float[np.ndarray, "language layer head"]:
         n = self.items[:, blocks].sum(axis=1)[:, None, None]
         return _SCALE * self.magnitude[:, blocks].sum(axis=1) / n * (self.helpful[:, blocks].sum(axis=1) / n)
-
-    def _extra_meta(self) -> dict[str, Any]:
-        return {"mask": self.mask}

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from interp.results.base import UnitResult
 from interp.results.lape import lape_upstream
+from interp.results.units import UnitResult
 from interp.stats import binary_entropy
 
 __all__ = ["SpecializationResult", "activity_information", "language_information"]

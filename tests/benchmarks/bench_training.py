@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from trl import GRPOConfig, GRPOTrainer
 
+from interp.model.generation import Completion
 from tests.benchmarks.bench_specialization import describe_machine
 from tests.benchmarks.timing import interleave, paired
 from tests.tiny import byte_tokenizer, tiny_model
@@ -24,7 +25,6 @@ from training.examples import Example, ExampleSet
 from training.rollouts.pool import RewardRule
 from training.rollouts.trainer import PooledGRPOTrainer, fact_rows
 from training.running.evaluation import judge
-from training.running.generation import Completion
 
 HERE = Path(__file__).parent
 LANGUAGES = ("en", "de", "id", "pt", "ar", "bn", "sw", "es", "ru", "fr", "ja", "zh")

@@ -88,12 +88,6 @@ def test_length_sorted_batches_hold_every_item_once_within_the_budget(uneven, bu
     assert length_sorted(items[::-1], budget) == batches
 
 
-def test_a_batch_splits_into_two_that_make_it_up(uneven):
-    items = encode(uneven, byte_tokenizer(), n_blocks=2, context=999).items[:5]
-    one, other = pad(items, pad_id=256, side="right", device=CPU).split()
-    assert (one + other, len(one)) == (items, 2)
-
-
 # laws
 
 

@@ -13,9 +13,9 @@ from accelerate.utils import gather_object
 from transformers import PreTrainedTokenizerBase
 
 from interp.data.hashing import hash_key
+from interp.model.generation import Completion, Sampler, complete
 from training.examples import Example, ExampleSet
 from training.running.evaluation import judge
-from training.running.generation import Completion, Sampler, complete
 
 __all__ = ["Sample", "sample_answers"]
 

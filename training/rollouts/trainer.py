@@ -14,11 +14,11 @@ from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
 from interp.errors import ConfigError
+from interp.model.generation import Completion
 from training.examples import ExampleSet
 from training.rollouts.buckets import bucketed, generated_in_buckets
 from training.rollouts.pool import RewardRule, Rollouts, pool
 from training.running.evaluation import Answer, judge
-from training.running.generation import Completion
 from training.running.plan import require_whole_facts
 from training.running.sampler import FactSampler
 from training.running.tables import write_table

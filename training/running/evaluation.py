@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from interp.model.generation import Completion, Sampler, complete
 from training.examples import Example, ExampleSet
-from training.running.generation import Completion, Sampler, complete
 from training.scores import Outcome, score_completion
 
 __all__ = ["Answer", "ask", "judge", "summary"]

@@ -22,6 +22,7 @@ from interp.errors import CapabilityError, ConfigError, Interrupted, Measurement
 from interp.files import require_room
 from interp.interruption import stop_signal
 from interp.model.checkpoints import resolve_checkpoint
+from interp.model.generation import Sampler
 from training.config import TrainConfig
 from training.examples import ExampleSet, load_examples
 from training.files import claim, disk_errors, quiet_transformers
@@ -37,7 +38,6 @@ from training.running.folder import (
     step_of,
     take_up,
 )
-from training.running.generation import Sampler
 from training.running.guards import Guards
 from training.running.start import Start, open_start, open_world
 from training.running.tables import write_table

@@ -11,12 +11,12 @@ import torch
 from interp.data.sources import open_facts
 from interp.errors import ConfigError, DataError
 from interp.model.checkpoints import resolve_checkpoint
+from interp.model.generation import Sampler
 from interp.model.weights import load_tokenizer, load_weights
 from training.examples import Example, ExampleSet, make_examples
 from training.pairs.files import check_pairs, load_pairs, save_pairs, saved_summary
 from training.pairs.samples import Sample, sample_answers
 from training.pairs.votes import Pair, calm_pairs, cm_align_pairs, vote
-from training.running.generation import Sampler
 
 NAMES = {"en": ("Paris", "Rome", "Bern"), "de": ("Paris", "Rom", "Bern"), "ja": ("パリ", "ローマ", "ベルン")}
 

@@ -5,10 +5,10 @@ import torch
 from transformers import GenerationConfig
 
 from interp.data.sources.cldr import cldr_facts
+from interp.model.generation import Completion, Sampler, complete, newline_ids
 from tests.tiny import byte_tokenizer, tiny_model
 from training.examples import make_examples
 from training.running.evaluation import Answer, ask, judge, summary
-from training.running.generation import Completion, Sampler, complete, newline_ids
 
 EOS = 258
 PROMPTS = ["a", "a longer prompt than the others", "ab", "prompt", "x" * 60]

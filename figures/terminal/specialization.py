@@ -1,11 +1,10 @@
-"""Tables in the terminal: what a study found, readable without opening a file."""
+"""Specialisation in the terminal: per language, per layer, and the verdicts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pandas as pd
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -13,17 +12,15 @@ from rich.text import Text
 from analyses.comparison import Comparison
 from analyses.study import SpecializationStudy
 from interp.results import HeadsResult, SpecializationResult, UnitResult
-from interp.results.behaviour import BehaviourResult
 from interp.results.lape import lape_polyfact
 
-_PER = {"sum": "summed", "token": "per token", "character": "per character", "byte": "per byte"}
 _PER_TABLE = 2  # checkpoints side by side, so that a table fits 80 columns
 _LEGEND = {
     "neuron": "> .05: neurons above 0.05 nats that tell most about the language; LAPE and PolyFact select a fixed share.",
     "head": "top head: layer.head of most importance; shared: overlap of the top heads with other languages' (mean).",
 }
 
-__all__ = ["print_behaviour", "print_comparison", "print_doubts", "print_family", "print_study"]
+__all__ = ["print_comparison", "print_study"]
 
 
 def print_study(study: SpecializationStudy, console: Console) -> None:
@@ -72,13 +69,6 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     console.print()
     console.print(table)
     console.print(Panel(Text(repr(comparison)), border_style="yellow" if not comparison.differs else "green"))
-
-
-def print_doubts(doubts: Sequence[str], console: Console) -> None:
-    """A loud banner when a result is doubtful."""
-    if doubts:
-        body: RenderableType = Group(*(Text(d) for d in doubts))
-        console.print(Panel(body, title="SANITY CHECK FAILED", border_style="bold red"))
 
 
 def _labels(n: int) -> list[str]:
@@ -131,73 +121,3 @@ def _layers(unit: str, results: Sequence[UnitResult], labels: Sequence[str]) -> 
         cells = [f"{v[layer]:.4f} [{a[layer]:.4f}, {b[layer]:.4f}]" for v, a, b in columns]
         table.add_row(str(layer), *(Text(c) for c in cells))
     return table
-
-
-def print_family(frame: pd.DataFrame, console: Console) -> None:
-    """Print accuracy by stratum and member, with the change from the base; the rows of `analyses.family.FamilyTable`."""
-    members = list(dict.fromkeys(frame.member))
-    table = Table(
-        title=Text("Right answers: multiple choice, change from the base with 95 % interval", style="italic")
-    )
-    table.add_column("facts")
-    for header in ("n", "prior", *members):
-        table.add_column(header, justify="right")
-    for stratum, rows in frame.groupby("stratum", sort=False):
-        first = rows.iloc[0]
-        cells = [
-            f"{row.accuracy:.3f}"
-            + ("" if row.member == "base" else f"\n{row.change:+.3f}\n{row.low:+.3f} to {row.high:+.3f}")
-            for row in rows.itertuples()
-        ]
-        table.add_row(str(stratum), str(first.n), f"{first.prior:.3f}", *cells)
-    console.print(table)
-    console.print(
-        Text(
-            "read: the base read the fact in that language; alike: the answer is spelled as in English; prior: the "
-            "relation's most frequent answer.",
-            style="dim",
-        )
-    )
-
-
-def print_behaviour(
-    names: Sequence[str],
-    results: Sequence[BehaviourResult],
-    changes: Sequence[pd.DataFrame],
-    normalization: str,
-    console: Console,
-) -> None:
-    """Print accuracy per language and consistency of every checkpoint, and the change from the first."""
-    table = Table(
-        title=Text(f"Right answers: multiple choice, log-probability {_PER[normalization]}", style="italic")
-    )
-    for header in ("", *names):
-        table.add_column(header, justify="right" if header else "left")
-    found = [result.by_language(normalization) for result in results]
-    for row, code in enumerate(results[0].languages):
-        cells = [f"{t.accuracy[row]:.3f} [{t.low[row]:.3f}, {t.high[row]:.3f}]" for t in found]
-        table.add_row(code, *cells)
-    if len(results[0].languages) > 1:
-        table.add_section()
-        same = [result.consistency(normalization) for result in results]
-        for name in same[0]:
-            table.add_row(name.replace("_", " "), *(f"{each[name]:.3f}" for each in same))
-    console.print(table)
-    ties = max(float(t.ties.max()) for t in found)
-    console.print(
-        Text(
-            f"{len(results[0].fact_ids)} facts; a guess is right in {results[0].chance:.3f}; ties, which earn a share, in at "
-            f"most {ties:.3f} of a language's facts.",
-            style="dim",
-        )
-    )
-    for name, change in zip(names[1:], changes, strict=True):
-        compared = Table(
-            title=Text(f"{names[0]} -> {name}: change, 95 % over groups of facts", style="italic")
-        )
-        for header in ("quantity", "before", "after", "change", "low", "high", "Holm p"):
-            compared.add_column(header, justify="left" if header == "quantity" else "right")
-        for line in change.itertuples():
-            numbers = (f"{line.change:+.3f}", f"{line.low:+.3f}", f"{line.high:+.3f}", f"{line.holm:.3g}")
-            compared.add_row(line.quantity, f"{line.before:.3f}", f"{line.after:.3f}", *numbers)
-        console.print(compared)

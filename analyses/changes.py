@@ -1,0 +1,136 @@
+"""Two checkpoints fact by fact: the change of every quantity, with paired intervals and Holm's correction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interp.errors import ResultError, short
+from interp.files import write_atomically
+from interp.results.base import FactResult
+from interp.stats import holm, paired_bootstrap
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Changes", "compare_facts"]
+
+_FEW_FACTS = 100
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How quantities change from one checkpoint to another on the same facts.
+
+    Attributes:
+        kind: Of the two results.
+        names: The two checkpoints.
+        table: One row per quantity: ``quantity``, ``n`` facts that have it in both, ``before``, ``after``, ``change``
+            with its 95 % interval ``low`` to ``high`` (paired bootstrap over groups of facts, all languages of a fact
+            together), ``p``, and ``holm``: adjusted over all rows.
+        remarks: What makes the comparison weaker, in words.
+    """
+
+    kind: str
+    names: tuple[str, str]
+    table: pd.DataFrame
+    remarks: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        shown = self.table.to_string(index=False, float_format=lambda x: f"{x:.4g}")
+        return "\n".join([f"{self.names[0]} -> {self.names[1]} ({self.kind})", shown, *self.remarks])
+
+    def _repr_html_(self) -> str:
+        head = escape(f"{self.names[0]} -> {self.names[1]} ({self.kind})")
+        notes = "".join(f"<p>{escape(remark)}</p>" for remark in self.remarks)
+        return f"<p>{head}</p>{self.table.to_html(index=False, float_format='%.4g')}{notes}"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the table."""
+        return self.table
+
+    def save(self, path: Path | str) -> Path:
+        """Write JSON; whole or not at all."""
+        table = self.table.astype(object).where(self.table.notna(), None)
+        plain = {"kind": self.kind, "names": list(self.names), "remarks": list(self.remarks)}
+        text = json.dumps(
+            {**plain, "quantities": table.to_dict(orient="records")},
+            indent=1,
+            ensure_ascii=False,
+            allow_nan=False,
+        )
+        write_atomically(Path(path), lambda stream: stream.write(text.encode()))
+        return Path(path)
+
+
+def compare_facts(
+    before: FactResult, after: FactResult, *, names: Sequence[str] | None = None, **how: Any
+) -> Changes:
+    """Compare two checkpoints on the same facts.
+
+    Args:
+        before: The first.
+        after: The second.
+        names: What to call them; by default their checkpoints.
+        how: Passed to the results' `quantities`, such as ``normalization``.
+
+    Raises:
+        ResultError: They were not asked the same, or have no quantity in common.
+    """
+    import pandas as pd
+
+    one, other = (result.provenance for result in (before, after))
+    differing = one.differences(other, ignore=("dtype", "attention"))
+    asked = [(r.kind, r.fact_ids, r.languages) for r in (before, after)]
+    if differing or asked[0] != asked[1]:
+        listed = "; ".join(f"{k}: {short(a)} and {short(b)}" for k, (a, b) in differing.items())
+        raise ResultError(
+            f"The two results answer different questions ({listed or 'facts or languages differ'})."
+        )
+    order = np.argsort(before.fact_ids)  # the last digits of a bootstrap depend on the order
+    groups = np.array(before.groups)[order]
+    there, here = before.quantities(**how), after.quantities(**how)
+    rows = []
+    for name in there:
+        if name not in here:
+            continue
+        a, b = there[name][order], here[name][order]
+        known = ~(np.isnan(a) | np.isnan(b))
+        if not known.any():
+            continue
+        found = paired_bootstrap(b[known], a[known], groups=groups[known].tolist())
+        rows.append(
+            {
+                "quantity": name,
+                "n": found.n,
+                "before": float(a[known].mean()),
+                "after": float(b[known].mean()),
+                "change": found.difference,
+                "low": found.low,
+                "high": found.high,
+                "p": found.p,
+            }
+        )
+    if not rows:
+        raise ResultError("The two results have no quantity in common that a fact has a value of.")
+    table = pd.DataFrame(rows)
+    called = names or (one.checkpoint, other.checkpoint)
+    remarks = tuple(_remarks(before, after))
+    return Changes(before.kind, (called[0], called[1]), table.assign(holm=holm(table.p.to_numpy())), remarks)
+
+
+def _remarks(before: FactResult, after: FactResult) -> list[str]:
+    remarks = []
+    if len(before.fact_ids) < _FEW_FACTS:
+        remarks.append(f"Few facts: {len(before.fact_ids)}.")
+    for key in ("dtype", "attention", "batch_tokens"):
+        values = [r.provenance.run.get(key) for r in (before, after)]
+        if values[0] != values[1]:
+            remarks.append(f"The runs differ in {key} ({values[0]} and {values[1]}).")
+    return remarks

@@ -1,0 +1,16 @@
+"""Tables in the terminal: what a study found, readable without opening a file."""
+
+from figures.terminal.behaviour import print_behaviour
+from figures.terminal.changes import print_changes
+from figures.terminal.doubts import print_doubts
+from figures.terminal.family import print_family
+from figures.terminal.specialization import print_comparison, print_study
+
+__all__ = [
+    "print_behaviour",
+    "print_changes",
+    "print_comparison",
+    "print_doubts",
+    "print_family",
+    "print_study",
+]

@@ -1,0 +1,26 @@
+"""Changes between two checkpoints, in the terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from analyses.changes import Changes
+
+__all__ = ["print_changes"]
+
+
+def print_changes(changes: Changes, console: Console) -> None:
+    """Print one row per quantity: both means, the paired change with its interval, and Holm's p."""
+    one, other = changes.names
+    table = Table(title=Text(f"{one} -> {other}: change, 95 % over groups of facts", style="italic"))
+    for header in ("quantity", "n", "before", "after", "change", "low", "high", "Holm p"):
+        table.add_column(header, justify="left" if header == "quantity" else "right")
+    for row in changes.table.itertuples():
+        means = (f"{row.before:.3f}", f"{row.after:.3f}")
+        numbers = (f"{row.change:+.3f}", f"{row.low:+.3f}", f"{row.high:+.3f}", f"{row.holm:.3g}")
+        table.add_row(Text(row.quantity), str(row.n), *means, *numbers)
+    console.print(table)
+    for remark in changes.remarks:
+        console.print(Text(remark, style="dim"))

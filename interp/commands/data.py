@@ -1,0 +1,44 @@
+"""`interp data ...`: check a file of facts, rebuild the embedded ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from interp.console import say_files
+
+__all__ = ["data_app"]
+
+data_app = typer.Typer(
+    no_args_is_help=True, help="Facts: check a file of your own, rebuild the embedded ones."
+)
+
+
+@data_app.command("check")
+def data_check(file: Annotated[Path, typer.Argument(help="Facts as .jsonl or .parquet.")]) -> None:
+    """Report every violation of the facts schema with its row; exit code 2 if there is one.
+
+    Example: `interp data check my-facts.jsonl`
+    """
+    from interp.data.check import check_facts
+
+    report = check_facts(file)
+    print(report)
+    if report.violations:
+        raise typer.Exit(2)
+
+
+@data_app.command("build-cldr")
+def data_build_cldr(
+    out: Annotated[Path, typer.Option(help="Where to write the facts file.")] = Path("cldr_facts.json"),
+) -> None:
+    """Rebuild the embedded facts from Babel's CLDR (needs the 'data' extra).
+
+    Example: `interp data build-cldr --out cldr_facts.json`
+    """
+    from interp.data.sources.cldr_build import build_cldr
+
+    build_cldr(out)
+    say_files([out])
