@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-from jaxtyping import Float
-
+from analyses.asked import Asked, asked_facts
+from analyses.changes import Changes, compare_facts
 from analyses.checkpoints import refuse_twins, short_names
+from analyses.reuse import partial_file, result_file, reusable
 from interp.config import EvaluationConfig
-from interp.data.facts import FactSet
-from interp.data.languages import parse_languages
-from interp.data.prompts import prompts_from_facts
-from interp.data.sources import open_facts
-from interp.errors import ConfigError, ResultError, short
+from interp.errors import ConfigError
 from interp.files import require_room
 from interp.model.checkpoints import Checkpoint, resolve_checkpoint
+from interp.results.answers import AnswersResult
 from interp.results.base import Provenance
-from interp.results.behaviour import BehaviourResult
-from interp.results.consistency import pair_mean
-from interp.results.rankc import rankc
-from interp.stats import holm, paired_bootstrap
 
-__all__ = ["BehaviourStudy", "compare_behaviour", "run_evaluation"]
+__all__ = ["BehaviourStudy", "clustered", "doubts_of", "run_evaluation"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -36,158 +29,127 @@ class BehaviourStudy:
 
     Attributes:
         names: Checkpoints, in the order given.
-        facts: What was asked.
-        normalization: How options were compared.
+        asked: What they were asked.
+        reading: How an answer was read off: a normalisation, or when a text names the answer.
         results: One per checkpoint.
-        comparisons: Of each later checkpoint with the first: the rows of `compare_behaviour`.
+        comparisons: Of each later checkpoint with the first.
         files: Everything written or reused.
     """
 
     names: tuple[str, ...]
-    facts: FactSet
-    normalization: str
-    results: list[BehaviourResult] = field(default_factory=list)
-    comparisons: list[pd.DataFrame] = field(default_factory=list)
+    asked: Asked
+    reading: str
+    results: list[AnswersResult] = field(default_factory=list)
+    comparisons: list[Changes] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
 
     def sanity(self) -> list[str]:
         """What makes the results doubtful, in words; empty if nothing does."""
-        doubts = []
-        for name, result in zip(self.names, self.results, strict=True):
-            found = result.by_language(self.normalization)
-            if (found.low <= result.chance).all():
-                doubts.append(
-                    f"{name}: accuracy is not above chance ({result.chance:.3f}) in any language, at most "
-                    f"{found.accuracy.max():.3f}. Is the scaffold what the model knows?"
-                )
-        return doubts
+        return [
+            doubt
+            for name, result in zip(self.names, self.results, strict=True)
+            for doubt in doubts_of(name, result, self.reading)
+        ]
 
 
 def run_evaluation(config: EvaluationConfig, progress: Progress | None = None) -> BehaviourStudy:
     """Ask every checkpoint of a configuration, and compare each with the first.
 
-    Finished checkpoints are reused; another normalisation needs no model.
+    Finished checkpoints are reused, an interrupted one continues; another way to read the answers needs no model.
 
     Raises:
-        InterpError: Bad input, damaged files, or a folder that holds answers to other questions.
+        InterpError: Bad input, damaged files, a folder that holds answers to other questions, or an interruption.
     """
     if not config.ckpt:
         raise ConfigError("No checkpoint: give --ckpt once or more (a folder, a hub id, or organism:final).")
-    facts = open_facts(config.facts).filter(
-        splits=None if config.split == "all" else [config.split],
-        languages=parse_languages(config.languages),
-        limit=config.limit or None,
-        allow_missing=config.allow_missing,
-    )
+    asked = asked_facts(config)
     checkpoints = [resolve_checkpoint(spec) for spec in config.ckpt]
     refuse_twins(checkpoints)
     require_room(config.out)
-    study = BehaviourStudy(short_names(checkpoints), facts, config.normalization)
-    for checkpoint, name in zip(checkpoints, study.names, strict=True):
-        file = config.out / f"{checkpoint.name}-{checkpoint.fingerprint[:8]}.behaviour.npz"
-        if config.fresh:
-            file.unlink(missing_ok=True)
-        result = _reusable(file, config, facts) or _measured(file, config, checkpoint, facts, name, progress)
-        study.results.append(result)
-        study.files.append(file)
-    study.comparisons.extend(
-        compare_behaviour(study.results[0], later, config.normalization) for later in study.results[1:]
+    reading = config.normalization if config.mode == "mcq" else config.match
+    study = BehaviourStudy(short_names(checkpoints), asked, reading)
+    kind = asked.kind
+    question = Provenance(
+        prompts_digest=asked.prompts.digest,
+        settings={
+            "languages": list(asked.facts.languages),
+            "dtype": config.dtype,
+            "attention": config.attention,
+            **asked.settings,
+        },
     )
+    if config.fresh:
+        for checkpoint in checkpoints:
+            result_file(config.out, checkpoint, kind.kind).unlink(missing_ok=True)
+            partial_file(config.out, checkpoint, kind.kind).unlink(missing_ok=True)
+    files = [result_file(config.out, checkpoint, kind.kind) for checkpoint in checkpoints]
+    done = [reusable(kind, file, question) for file in files]
+    for checkpoint, name, file, result in zip(checkpoints, study.names, files, done, strict=True):
+        study.results.append(result or _measured(file, config, checkpoint, asked, name, progress))
+        study.files.append(file)
+    clusters = [clustered(result, config.cluster) for result in study.results]
+    for name, later in zip(study.names[1:], clusters[1:], strict=True):
+        study.comparisons.append(
+            compare_facts(clusters[0], later, names=(study.names[0], name), reading=reading)
+        )
     return study
 
 
-def compare_behaviour(
-    before: BehaviourResult, after: BehaviourResult, normalization: str = "byte"
-) -> pd.DataFrame:
-    """Compare two models on the same facts.
-
-    Returns:
-        One row per quantity: ``before``, ``after``, ``change`` with its 95 % interval (paired bootstrap over groups of
-        facts, all languages of a fact together), ``p``, and ``holm``, adjusted over the rows.
-
-    Raises:
-        ResultError: They were not asked the same.
-    """
-    differing = before.provenance.differences(after.provenance)
-    if differing or before.fact_ids != after.fact_ids or before.languages != after.languages:
-        listed = "; ".join(f"{k}: {short(a)} and {short(b)}" for k, (a, b) in differing.items())
-        raise ResultError(
-            f"The two results answer different questions ({listed or 'facts or languages differ'})."
-        )
-    order = np.argsort(before.fact_ids)
-    groups = [before.groups[i] for i in order]
-    one, other = (_per_fact(result, normalization) for result in (before, after))
-    rows = []
-    for name, values in one.items():
-        found = paired_bootstrap(other[name][order], values[order], groups=groups)
-        rows.append(
-            {
-                "quantity": name,
-                "before": float(values.mean()),
-                "after": float(other[name].mean()),
-                "change": found.difference,
-                "low": found.low,
-                "high": found.high,
-                "p": found.p,
-            }
-        )
-    table = pd.DataFrame(rows)
-    return table.assign(holm=holm(table.p.to_numpy()))
+def clustered(result: AnswersResult, cluster: str) -> AnswersResult:
+    """Return a result whose intervals resample its groups of facts, single facts, or all facts of one answer."""
+    groups = {"group": result.groups, "fact": result.fact_ids, "answer": result.answers}[cluster]
+    changed: AnswersResult = dataclasses.replace(result, groups=groups)
+    return changed
 
 
-def _per_fact(result: BehaviourResult, normalization: str) -> dict[str, Float[np.ndarray, " fact"]]:
-    earned = result.credit(normalization)
-    found = {f"accuracy {code}": earned[:, i] for i, code in enumerate(result.languages)}
-    if len(result.languages) > 1:
-        found = {"accuracy": earned.mean(axis=1), **found}
-        found["right in all languages"] = (earned == 1).all(axis=1).astype(float)
-        found["RankC"] = np.asarray(pair_mean(rankc(result.scores(normalization))))
-    return found
+def doubts_of(name: str, result: AnswersResult, reading: str) -> list[str]:
+    """What makes a result doubtful: it is above chance in no language."""
+    found = result.by_language(reading)
+    if not (found.low <= result.chance).all():
+        return []
+    return [
+        f"{name}: accuracy is not above chance ({result.chance:.3f}) in any language, at most "
+        f"{found.accuracy.max():.3f}. Is the scaffold what the model knows?"
+    ]
 
 
 def _measured(
     file: Path,
     config: EvaluationConfig,
     checkpoint: Checkpoint,
-    facts: FactSet,
+    asked: Asked,
     name: str,
     progress: Progress | None,
-) -> BehaviourResult:
+) -> AnswersResult:
     from interp.measure.behaviour import measure_behaviour
+    from interp.measure.generation import measure_generation
     from interp.model.loading import open_checkpoint
 
     loaded = open_checkpoint(checkpoint, dtype=config.dtype, device=config.device, attention=config.attention)
-    result = measure_behaviour(
-        loaded,
-        facts,
-        scaffold=config.scaffold,
-        batch_tokens=config.batch_tokens,
-        progress=(lambda done, total: progress(f"{name} questions", done, total)) if progress else None,
-    )
+    resume = partial_file(config.out, checkpoint, asked.kind.kind)
+    shown = (lambda done, total: progress(f"{name} questions", done, total)) if progress else None
+    result: AnswersResult
+    if config.mode == "mcq":
+        result = measure_behaviour(
+            loaded,
+            asked.facts,
+            scaffold=asked.scaffold,
+            batch_tokens=config.batch_tokens,
+            resume=resume,
+            progress=shown,
+        )
+    else:
+        result = measure_generation(
+            loaded,
+            asked.facts,
+            asked.prompts,
+            new_tokens=asked.new_tokens,
+            stop=asked.stop,
+            protocol=asked.protocol,
+            batch_tokens=config.batch_tokens,
+            resume=resume,
+            progress=shown,
+        )
     result.save(file)
-    return result
-
-
-def _reusable(file: Path, config: EvaluationConfig, facts: FactSet) -> BehaviourResult | None:
-    if not file.exists():
-        return None
-    result = BehaviourResult.load(file)
-    settings = {
-        "languages": list(facts.languages),
-        "dtype": config.dtype,
-        "attention": config.attention,
-        "mode": "mcq",
-        "scaffold": config.scaffold,
-        "facts_digest": facts.digest,
-    }
-    asked = Provenance(
-        prompts_digest=prompts_from_facts(facts, scaffold=config.scaffold).digest, settings=settings
-    )
-    if differing := result.provenance.differences(asked):
-        listed = "; ".join(
-            f"{k}: {short(a, 80)} there, {short(b, 80)} asked" for k, (a, b) in differing.items()
-        )
-        raise ResultError(
-            f"{file} answers another question ({listed}). Use --fresh to replace it, or another --out."
-        )
+    resume.unlink(missing_ok=True)
     return result

@@ -9,12 +9,13 @@ from typing import TypedDict
 from analyses.checkpoints import refuse_twins, short_names
 from analyses.comparison import compare
 from analyses.noise import noise_floor
+from analyses.reuse import partial_file, result_file, reusable
 from analyses.study import SpecializationStudy
 from interp.config import SpecializationConfig
 from interp.data.languages import parse_languages
 from interp.data.prompts import PromptSet
 from interp.data.sources import open_prompts
-from interp.errors import ConfigError, ResultError, short
+from interp.errors import ConfigError
 from interp.files import require_room
 from interp.model.checkpoints import Checkpoint, resolve_checkpoint
 from interp.results import HeadsResult, SpecializationResult, UnitResult
@@ -70,7 +71,7 @@ def run_specialization(
     if config.fresh:
         _discard(config, checkpoints, list(asked))
     reused = {
-        (unit, i): _reusable(config.out, c, unit, asked[unit])
+        (unit, i): reusable(_KINDS[unit], result_file(config.out, c, unit), asked[unit], _notes(asked[unit]))
         for unit in asked
         for i, c in enumerate(checkpoints)
     }
@@ -81,7 +82,7 @@ def run_specialization(
             reused[unit, i] = result
     for unit in asked:
         _conclude(study, unit, [reused[unit, i] for i in range(len(checkpoints))], config.out)
-        study.files.extend(_file(config.out, c, unit) for c in checkpoints)
+        study.files.extend(result_file(config.out, c, unit) for c in checkpoints)
     return study
 
 
@@ -117,7 +118,7 @@ def _measure(
             "n_blocks": config.blocks,
             "batch_tokens": config.batch_tokens,
             "padding": config.padding,
-            "resume": _partial(config.out, checkpoint, unit),
+            "resume": partial_file(config.out, checkpoint, unit),
             "progress": _labelled(progress, f"{checkpoint.name} {unit}"),
         }
         if unit == "neurons":
@@ -127,7 +128,7 @@ def _measure(
         else:
             chosen = _head_prompts(config, prompts)
             measured.append((unit, measure_heads(loaded, chosen, mask=config.mask, **options)))
-        measured[-1][1].save(_file(config.out, checkpoint, unit))
+        measured[-1][1].save(result_file(config.out, checkpoint, unit))
         options["resume"].unlink(missing_ok=True)
     return measured
 
@@ -148,41 +149,19 @@ def _asked(config: SpecializationConfig, unit: str, prompts: PromptSet) -> Prove
     return Provenance(prompts_digest=chosen.digest, settings=settings_of(chosen, requested, own), run=run)
 
 
-def _reusable(out: Path, checkpoint: Checkpoint, unit: str, asked: Provenance) -> UnitResult | None:
-    file = _file(out, checkpoint, unit)
-    if not file.exists():
-        return None
-    result = _KINDS[unit].load(file)
-    differing = result.provenance.differences(asked)
-    if "prompts" in differing:
-        differing["prompts"] = (result.provenance.run.get("prompts_note"), asked.run["prompts_note"])
-    if differing:
-        listed = "; ".join(
-            f"{k}: {short(a, 120)} there, {short(b, 120)} asked" for k, (a, b) in differing.items()
-        )
-        raise ResultError(
-            f"{file} answers another question ({listed}). Use --fresh to replace it, or another --out."
-        )
-    return result
-
-
 def _discard(config: SpecializationConfig, checkpoints: list[Checkpoint], units: list[str]) -> None:
     for checkpoint in checkpoints:
         for unit in units:
-            _file(config.out, checkpoint, unit).unlink(missing_ok=True)
-            _partial(config.out, checkpoint, unit).unlink(missing_ok=True)
+            result_file(config.out, checkpoint, unit).unlink(missing_ok=True)
+            partial_file(config.out, checkpoint, unit).unlink(missing_ok=True)
 
 
 def _head_prompts(config: SpecializationConfig, prompts: PromptSet) -> PromptSet:
     return prompts.sample(config.head_items) if config.head_items else prompts
 
 
-def _file(out: Path, checkpoint: Checkpoint, unit: str) -> Path:
-    return out / f"{checkpoint.name}-{checkpoint.fingerprint[:8]}.{unit}.npz"
-
-
-def _partial(out: Path, checkpoint: Checkpoint, unit: str) -> Path:
-    return out / f"{checkpoint.name}-{checkpoint.fingerprint[:8]}.{unit}.partial"
+def _notes(asked: Provenance) -> dict[str, str]:
+    return {"prompts": asked.run["prompts_note"]}
 
 
 def _labelled(progress: StudyProgress | None, label: str) -> Callable[[int, int], None] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,14 +11,20 @@ if TYPE_CHECKING:
 
     from analyses.changes import Changes
     from analyses.comparison import Comparison
-    from interp.results import UnitResult
+    from interp.results import Result
 
 __all__ = ["plot"]
 
+_BY_KIND = {
+    "specialization": "figures.specialization.plot_specialization",
+    "heads": "figures.specialization.plot_specialization",
+    "behaviour": "figures.behaviour.plot_behaviour",
+    "generation": "figures.behaviour.plot_behaviour",
+}
+"""Kind of result to the function that draws one or several of it, given their names."""
 
-def plot(
-    shown: UnitResult | Sequence[UnitResult] | Comparison | Changes, names: Sequence[str] = ()
-) -> Figure:
+
+def plot(shown: Result | Sequence[Result] | Comparison | Changes, names: Sequence[str] = ()) -> Figure:
     """Draw a result, several results of one kind, or a comparison; the kind of figure follows from the type.
 
     Args:
@@ -31,16 +38,19 @@ def plot(
     from analyses.comparison import Comparison
     from figures.changes import plot_changes
     from figures.comparison import plot_comparison
-    from figures.specialization import plot_specialization
-    from interp.results import UnitResult
+    from interp.results import Result
 
     if isinstance(shown, Comparison):
         return plot_comparison(shown)
     if isinstance(shown, Changes):
         return plot_changes(shown)
-    results = [shown] if isinstance(shown, UnitResult) else list(shown)
-    if not results or not all(isinstance(r, UnitResult) for r in results):
+    results = [shown] if isinstance(shown, Result) else list(shown)
+    kinds = {r.kind if isinstance(r, Result) else "" for r in results}
+    if len(kinds) != 1 or not kinds <= _BY_KIND.keys():
         raise TypeError(
             f"no figure for {type(shown).__name__}; give a result, a list of results or a Comparison"
         )
-    return plot_specialization(results, names or [r.provenance.checkpoint for r in results])
+    module, _, name = _BY_KIND[kinds.pop()].rpartition(".")
+    draw = getattr(importlib.import_module(module), name)
+    figure: Figure = draw(results, names or [r.provenance.checkpoint for r in results])
+    return figure

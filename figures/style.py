@@ -19,7 +19,7 @@ from interp.files import write_atomically
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Look", "look", "new_figure", "save_figure"]
+__all__ = ["Look", "look", "new_figure", "save_figure", "write_table"]
 
 # Okabe & Ito's colours, distinguishable under the common colour blindnesses
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -78,10 +78,14 @@ def save_figure(figure: Figure, stem: Path, data: pd.DataFrame) -> list[Path]:
         for suffix, metadata in ((".png", {}), (".pdf", {"CreationDate": None})):
             written.append(stem.with_name(stem.name + suffix))
             write_atomically(written[-1], partial(_write, content=_render(figure, suffix[1:], metadata)))
-    table = stem.with_name(stem.name + ".csv")
+    return [*written, write_table(data, stem.with_name(stem.name + ".csv"))]
+
+
+def write_table(data: pd.DataFrame, path: Path) -> Path:
+    """Write CSV that a spreadsheet reads as text and numbers, whole or not at all."""
     text = data.map(_plain_cell).to_csv(index=False, lineterminator="\n")
-    write_atomically(table, partial(_write, content=text.encode()))
-    return [*written, table]
+    write_atomically(path, partial(_write, content=text.encode()))
+    return path
 
 
 def _write(stream: IO[bytes], content: bytes) -> None:

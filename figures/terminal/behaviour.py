@@ -2,58 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from interp.results.behaviour import BehaviourResult
+from interp.results.answers import AnswersResult
+from interp.results.consistency import Mean
 
 __all__ = ["print_behaviour"]
 
-_PER = {"sum": "summed", "token": "per token", "character": "per character", "byte": "per byte"}
+_SAID = {
+    "sum": "multiple choice, log-probability summed",
+    "token": "multiple choice, log-probability per token",
+    "character": "multiple choice, log-probability per character",
+    "byte": "multiple choice, log-probability per byte",
+    "strict": "generated text is the answer",
+    "boundary": "generated text has the answer at word boundaries",
+    "anywhere": "generated text has the answer anywhere",
+    "prefix": "generated text begins with the answer",
+    "published": "generated text matches by PolyFact's rule for KLAR",
+}
 
 
 def print_behaviour(
     names: Sequence[str],
-    results: Sequence[BehaviourResult],
-    changes: Sequence[pd.DataFrame],
-    normalization: str,
+    results: Sequence[AnswersResult],
+    reading: str,
     console: Console,
+    *,
+    baselines: Mapping[str, Mapping[str, float]] | None = None,
+    classes: Mapping[str, Sequence[str]] | None = None,
+    masks: Mapping[str, Bool[np.ndarray, " fact"]] | None = None,
 ) -> None:
-    """Print accuracy per language and consistency of every checkpoint, and the change from the first."""
-    table = Table(
-        title=Text(f"Right answers: multiple choice, log-probability {_PER[normalization]}", style="italic")
-    )
-    for header in ("", *names):
+    """Print accuracy per language beside what rules score, over classes and strata, and consistency."""
+    reading = results[0].checked(reading)
+    table = Table(title=Text(f"Right answers: {_SAID[reading]}", style="italic"))
+    rules = baselines or {}
+    for header in ("", *rules, *names):
         table.add_column(header, justify="right" if header else "left")
-    found = [result.by_language(normalization) for result in results]
-    for row, code in enumerate(results[0].languages):
+    found = [result.by_language(reading) for result in results]
+    first = results[0]
+    for row, code in enumerate(first.languages):
         cells = [f"{t.accuracy[row]:.3f} [{t.low[row]:.3f}, {t.high[row]:.3f}]" for t in found]
-        table.add_row(code, *cells)
-    if len(results[0].languages) > 1:
+        table.add_row(code, *(f"{values[code]:.3f}" for values in rules.values()), *cells)
+    table.add_section()
+    blank = [""] * len(rules)
+    if len(first.languages) > 1:
+        every = {"all languages": first.languages}
+        parts = {
+            name: codes for name, codes in (classes or {}).items() if not set(first.languages) <= set(codes)
+        }
+        _add_means(table, [r.by_class({**every, **parts}, reading) for r in results], blank, "")
+        table.add_row("mean over relations", *blank, *(f"{t.relation_macro.mean():.3f}" for t in found))
         table.add_section()
-        same = [result.consistency(normalization) for result in results]
+        _add_means(table, [r.by_spelling(reading) for r in results], blank, " items")
+        _add_means(table, [r.by_stratum(masks or {}, reading) for r in results], blank, " facts")
+        table.add_section()
+        same = [result.consistency(reading) for result in results]
         for name in same[0]:
-            table.add_row(name.replace("_", " "), *(f"{each[name]:.3f}" for each in same))
+            table.add_row(name.replace("_", " "), *blank, *(f"{each[name]:.3f}" for each in same))
+        table.add_section()
+        counts = [result.histogram(reading) for result in results]
+        for k in range(len(counts[0])):
+            if any(each[k] for each in counts):
+                table.add_row(f"facts right in {k}", *blank, *(str(each[k]) for each in counts))
+    _add_shares(table, found, blank)
     console.print(table)
-    ties = max(float(t.ties.max()) for t in found)
-    console.print(
-        Text(
-            f"{len(results[0].fact_ids)} facts; a guess is right in {results[0].chance:.3f}; ties, which earn a share, in at "
-            f"most {ties:.3f} of a language's facts.",
-            style="dim",
-        )
-    )
-    for name, change in zip(names[1:], changes, strict=True):
-        compared = Table(
-            title=Text(f"{names[0]} -> {name}: change, 95 % over groups of facts", style="italic")
-        )
-        for header in ("quantity", "before", "after", "change", "low", "high", "Holm p"):
-            compared.add_column(header, justify="left" if header == "quantity" else "right")
-        for line in change.itertuples():
-            numbers = (f"{line.change:+.3f}", f"{line.low:+.3f}", f"{line.high:+.3f}", f"{line.holm:.3g}")
-            compared.add_row(line.quantity, f"{line.before:.3f}", f"{line.after:.3f}", *numbers)
-        console.print(compared)
+    console.print(Text(_footnote(first, found, rules), style="dim"))
+
+
+def _add_means(table: Table, columns: Sequence[Mapping[str, Mean]], blank: Sequence[str], unit: str) -> None:
+    for name, mean in columns[0].items():
+        if mean.n:
+            table.add_row(f"{name} ({mean.n}{unit})", *blank, *(f"{c[name].value:.3f}" for c in columns))
+
+
+def _add_shares(table: Table, found: Sequence[pd.DataFrame], blank: Sequence[str]) -> None:
+    """What tells how generation fails."""
+    shown = [name for name in ("resolved", "empty", "ended", "tokens") if name in found[0]]
+    if shown:
+        table.add_section()
+    for name in shown:
+        table.add_row(f"{name} (mean)", *blank, *(f"{t[name].mean():.3f}" for t in found))
+
+
+def _footnote(first: AnswersResult, found: Sequence[pd.DataFrame], rules: Mapping[str, object]) -> str:
+    said = [f"{len(first.fact_ids)} facts; 95 % by Wilson"]
+    if first.chance:
+        ties = max(float(t.ties.max()) for t in found)
+        said.append(f"a guess is right in {first.chance:.3f}")
+        said.append(f"ties, which earn a share, in at most {ties:.3f} of a language's facts")
+    if "prior" in rules:
+        said.append("prior: the relation's most frequent answer")
+    if not first.aligned:
+        said.append("answers cannot be compared between languages, so agreement and RankC are not available")
+    return "; ".join(said) + "."

@@ -102,3 +102,43 @@ def _overlap(code: str) -> Score:
         return len(pairs & bigrams(fold(fact.wording[code].subject))) / max(1, len(pairs))
 
     return share
+
+
+def rule_baselines(asked: FactSet, known: FactSet, *, offered: bool = True) -> dict[str, dict[str, float]]:
+    """Return what rules score on given facts, per language, to stand beside a model's accuracy.
+
+    ``prior``: the answer that is most often right in the relation's train facts (in all of ``known`` where it has none),
+    a fact itself never counted. ``longest``: the longest option; only where options are offered.
+
+    Args:
+        asked: What the model is asked.
+        known: All facts of the source.
+        offered: Whether the answer is chosen among the fact's options, or named freely.
+    """
+    train = [fact for fact in known if fact.split == "train"] or list(known)
+    counts = Counter((fact.relation, fact.object_id) for fact in train)
+    counted = {fact.fact_id for fact in train}
+    best: dict[str, Counter[str]] = {}
+    for (relation, answer), count in counts.items():
+        best.setdefault(relation, Counter())[answer] = count
+
+    def count_of(fact: Fact, option: int) -> float:
+        answer = fact.option_ids[option]
+        return counts[fact.relation, answer] - (answer == fact.object_id and fact.fact_id in counted)
+
+    if offered:
+        prior = accuracy(asked.facts, count_of)
+        longest = {code: accuracy(asked.facts, _length(code)) for code in asked.languages}
+        return {"prior": dict.fromkeys(asked.languages, prior), "longest": longest}
+    hits = sum(_most_frequent(fact, best.get(fact.relation, Counter()), counted) for fact in asked)
+    return {"prior": dict.fromkeys(asked.languages, hits / len(asked))}
+
+
+def _most_frequent(fact: Fact, counts: Counter[str], counted: Collection[str]) -> float:
+    """Credit for naming the relation's most frequent answer; shared where several are as frequent."""
+    left = counts - Counter([fact.object_id]) if fact.fact_id in counted else counts
+    if not left:
+        return 0.0
+    top = max(left.values())
+    ties = [answer for answer, count in left.items() if count == top]
+    return (fact.object_id in ties) / len(ties)

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from interp.data.characters import visible
 from interp.data.facts import FactSet
 from interp.data.prompts import Prompt, prompts_from_facts
 from interp.errors import MeasurementError
-from interp.measure.provenance import make_provenance
+from interp.measure.passes import Progress, run_batches
+from interp.measure.provenance import make_provenance, resume_key
 from interp.model.loading import LoadedModel
 from interp.results.behaviour import BehaviourResult
 
-__all__ = ["Question", "measure_behaviour"]
-
-Progress = Callable[[int, int], None]
+__all__ = ["Question", "behaviour_settings", "measure_behaviour"]
 
 
 @dataclass(frozen=True)
@@ -45,32 +45,54 @@ class Question:
         return len(self.ids) + len(self.options) * max(map(len, self.options))
 
 
+@dataclass
+class _Scores:
+    """Log-probabilities so far; NaN where a fact has fewer options, or was not asked yet."""
+
+    found: np.ndarray
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {"found": self.found}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        self.found[:] = state["found"]
+
+
+def behaviour_settings(facts: FactSet, scaffold: str) -> dict[str, Any]:
+    """What of a multiple-choice measurement decides its result, beside the prompts and the numerics."""
+    return {"mode": "mcq", "scaffold": scaffold, "facts_digest": facts.digest}
+
+
 def measure_behaviour(
     loaded: LoadedModel,
     facts: FactSet,
     *,
     scaffold: str = "native",
     batch_tokens: int = 4096,
+    resume: Path | None = None,
     progress: Progress | None = None,
 ) -> BehaviourResult:
     """Score every option of every fact in every language of the set.
 
     The log-probability of an option is the sum over its tokens of log p(token | prompt, tokens before), from a log-softmax
     in float32. Prompt and option are tokenised together, and the prompt alone must be a prefix of that, token by token.
-    Nothing is truncated.
+    Nothing is truncated. What follows the answer in a cloze sentence is not scored.
 
     Args:
         loaded: The model.
         facts: What is asked, in which languages.
         scaffold: ``native`` words around the question, ``english`` ones, or ``none``.
         batch_tokens: Padded tokens per pass; halved where memory runs out.
-        progress: Called with questions done and questions in all.
+        resume: File in which an interrupted run keeps what is done; remove it once the result is saved.
+        progress: Called with batches done and batches in all.
 
     Raises:
         DataError: A fact lacks a language.
-        MeasurementError: A prompt is no prefix of prompt and option, an item is longer than the context, a score is not
-            finite, or one question alone does not fit into memory.
+        MeasurementError: A fact has one option only, a prompt is no prefix of prompt and option, an item is longer than the
+            context, a score is not finite, or one question alone does not fit into memory.
+        Interrupted: Ctrl-C or SIGTERM; what is done is kept in ``resume``.
     """
+    _require_options(facts)
     prompts = prompts_from_facts(facts, scaffold=scaffold)
     questions = [
         _question(loaded, facts, row, column, prompts.prompts[code][row])
@@ -78,19 +100,60 @@ def measure_behaviour(
         for row in range(len(facts))
     ]
     shape = (len(facts), len(facts.languages), max(len(fact.option_ids) for fact in facts))
-    found = np.full(shape, np.nan)
-    done = 0
-    for batch in _batches(sorted(questions, key=lambda q: (len(q.ids), q.cost)), batch_tokens):
-        for question, values in zip(batch, _within_memory(loaded, batch), strict=True):
+    scores = _Scores(np.full(shape, np.nan))
+
+    def describe(question: Question) -> str:
+        where = f"'{visible(facts.facts[question.fact].fact_id)}' in '{facts.languages[question.language]}'"
+        return f"Question {where} ({question.cost} tokens with its options)"
+
+    def add(batch: Sequence[Question]) -> None:
+        for question, values in zip(batch, _score(loaded, batch), strict=True):
             if not np.isfinite(values).all():
-                where = visible(facts.facts[question.fact].fact_id), facts.languages[question.language]
                 raise MeasurementError(
-                    f"The log-probabilities of '{where[0]}' in '{where[1]}' are not finite. Use --dtype float32 or bfloat16."
+                    f"{describe(question)}: log-probabilities are not finite. Use --dtype float32 or bfloat16."
                 )
-            found[question.fact, question.language, : len(values)] = values
-        done += len(batch)
-        if progress:
-            progress(done, len(questions))
+            scores.found[question.fact, question.language, : len(values)] = values
+
+    provenance = make_provenance(loaded, prompts, behaviour_settings(facts, scaffold))
+    run_batches(
+        loaded,
+        list(_batches(sorted(questions, key=lambda q: (-len(q.ids), -q.cost)), batch_tokens)),
+        add,
+        scores,
+        describe,
+        resume=resume,
+        key=resume_key(provenance, {"batch_tokens": batch_tokens}),
+        progress=progress,
+    )
+    return BehaviourResult(
+        languages=facts.languages,
+        fact_ids=tuple(fact.fact_id for fact in facts),
+        relations=tuple(fact.relation for fact in facts),
+        groups=tuple(fact.group for fact in facts),
+        answers=tuple(fact.object_id for fact in facts),
+        splits=tuple(fact.split for fact in facts),
+        golds=tuple(tuple(fact.answer(code) for code in facts.languages) for fact in facts),
+        aligned=facts.aligned,
+        gold=np.array([fact.answer_index for fact in facts]),
+        log_probability=scores.found,
+        provenance=provenance,
+        **_lengths(facts, questions, shape),
+    )
+
+
+def _require_options(facts: FactSet) -> None:
+    few = [fact for fact in facts if len(fact.option_ids) < 2]
+    if few:
+        raise MeasurementError(
+            f"{len(few)} of {len(facts)} facts of '{visible(facts.name)}' have no options to choose from, first "
+            f"'{visible(few[0].fact_id)}'. Ask them with --mode generate."
+        )
+
+
+def _lengths(
+    facts: FactSet, questions: Sequence[Question], shape: tuple[int, ...]
+) -> dict[str, Int[np.ndarray, "fact language option"]]:
+    """Tokens, characters and bytes of every option; 0 where there is none."""
     lengths = {name: np.zeros(shape, dtype=np.int64) for name in ("tokens", "characters", "bytes")}
     for q in questions:
         names = facts.facts[q.fact].wording[facts.languages[q.language]].options
@@ -98,19 +161,7 @@ def measure_behaviour(
             at = (q.fact, q.language, option)
             lengths["tokens"][at], lengths["characters"][at] = len(ids), len(name)
             lengths["bytes"][at] = len(name.encode())
-    return BehaviourResult(
-        languages=facts.languages,
-        fact_ids=tuple(fact.fact_id for fact in facts),
-        relations=tuple(fact.relation for fact in facts),
-        groups=tuple(fact.group for fact in facts),
-        splits=tuple(fact.split for fact in facts),
-        gold=np.array([fact.answer_index for fact in facts]),
-        log_probability=found,
-        provenance=make_provenance(
-            loaded, prompts, {"mode": "mcq", "scaffold": scaffold, "facts_digest": facts.digest}
-        ),
-        **lengths,
-    )
+    return lengths
 
 
 def _question(loaded: LoadedModel, facts: FactSet, row: int, column: int, prompt: Prompt) -> Question:
@@ -146,21 +197,8 @@ def _batches(questions: Sequence[Question], batch_tokens: int) -> Iterator[list[
         yield batch
 
 
-def _within_memory(loaded: LoadedModel, batch: list[Question]) -> list[Float[np.ndarray, " option"]]:
-    """Score a batch, in halves where memory runs out."""
-    try:
-        return _score(loaded, batch)
-    except torch.OutOfMemoryError:
-        if len(batch) == 1:
-            raise MeasurementError(
-                f"Memory ran out on one question of {batch[0].cost} tokens. Use a smaller --dtype or another device."
-            ) from None
-    middle = len(batch) // 2
-    return _within_memory(loaded, batch[:middle]) + _within_memory(loaded, batch[middle:])
-
-
 @torch.no_grad()
-def _score(loaded: LoadedModel, batch: list[Question]) -> list[Float[np.ndarray, " option"]]:
+def _score(loaded: LoadedModel, batch: Sequence[Question]) -> list[Float[np.ndarray, " option"]]:
     """Log-probabilities of all options of a batch: questions padded on the left, options on the right."""
     body: Any = loaded.architecture.body
     asked, asked_mask = _padded([q.ids for q in batch], loaded.pad_id, left=True, device=loaded.device)

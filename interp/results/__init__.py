@@ -18,6 +18,7 @@ _KINDS = {
     "specialization": "interp.results.specialization.SpecializationResult",
     "heads": "interp.results.heads.HeadsResult",
     "behaviour": "interp.results.behaviour.BehaviourResult",
+    "generation": "interp.results.generation.GenerationResult",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 
@@ -10,10 +11,13 @@ import pandas as pd
 import pytest
 
 import interp.model.loading
-from analyses.behaviour import compare_behaviour, run_evaluation
+from analyses.behaviour import clustered, run_evaluation
+from analyses.changes import compare_facts
 from interp import cli
 from interp.config import EvaluationConfig
-from interp.errors import ConfigError, ResultError
+from interp.data.baselines import rule_baselines
+from interp.data.sources.cldr import cldr_facts
+from interp.errors import ConfigError, DataError, ResultError
 from interp.results.base import Provenance
 from interp.results.behaviour import BehaviourResult
 from interp.stats import paired_bootstrap
@@ -31,19 +35,21 @@ def made(right: np.ndarray, seed: int = 0) -> BehaviourResult:
             best = gold[row] if right[row, column] else (gold[row] + 1) % 4
             scores[row, column, best] = -1.0
     ones = np.ones(scores.shape, dtype=np.int64)
-    ids = tuple(f"f{i:03d}" for i in range(n))
     return BehaviourResult(
-        LANGUAGES,
-        ids,
-        ("r",) * n,
-        tuple(f"g{i // 2}" for i in range(n)),
-        ("test",) * n,
-        gold,
-        scores,
-        ones,
-        ones,
-        ones,
-        Provenance(),
+        languages=LANGUAGES,
+        fact_ids=tuple(f"f{i:03d}" for i in range(n)),
+        relations=tuple(f"r{i % 3}" for i in range(n)),
+        groups=tuple(f"g{i // 2}" for i in range(n)),
+        answers=tuple(f"a{i // 4}" for i in range(n)),
+        splits=("test",) * n,
+        golds=tuple(("Peru", "Peru" if i % 2 else "Piru", "秘鲁") for i in range(n)),
+        aligned=True,
+        gold=gold,
+        log_probability=scores,
+        tokens=ones,
+        characters=ones,
+        bytes=ones,
+        provenance=Provenance(),
     )
 
 
@@ -52,7 +58,7 @@ def test_a_planted_change_is_found_where_it_is():
     before = random.random((200, 3)) < 0.5
     after = before.copy()
     after[:, 1] |= random.random(200) < 0.5
-    table = compare_behaviour(made(before), made(after)).set_index("quantity")
+    table = compare_facts(made(before), made(after)).table.set_index("quantity")
     assert table.change["accuracy sw"] == pytest.approx(after[:, 1].mean() - before[:, 1].mean())
     assert table.low["accuracy sw"] > 0.1
     assert table.holm["accuracy sw"] < 0.01
@@ -65,20 +71,26 @@ def test_a_planted_change_is_found_where_it_is():
 def test_facts_of_a_group_are_resampled_together():
     random = np.random.default_rng(2)
     before, after = random.random((2, 100, 3)) < 0.5
-    table = compare_behaviour(made(before), made(after)).set_index("quantity")
+    table = compare_facts(made(before), made(after)).table.set_index("quantity")
     groups = [f"g{i // 2}" for i in range(100)]
-    own = paired_bootstrap(after[:, 0].astype(float), before[:, 0].astype(float), groups=groups)
+    one, other = before[:, 0].astype(float), after[:, 0].astype(float)
+    own = paired_bootstrap(other, one, groups=groups)
     assert (table.low["accuracy en"], table.high["accuracy en"]) == (own.low, own.high)
+    for cluster, labels in (("fact", None), ("answer", [f"a{i // 4}" for i in range(100)])):
+        results = [clustered(made(right), cluster) for right in (before, after)]
+        row = compare_facts(*results).table.set_index("quantity").loc["accuracy en"]
+        own = paired_bootstrap(other, one, groups=labels)
+        assert (row.low, row.high) == (own.low, own.high)
 
 
 def test_answers_to_different_questions_are_not_compared():
     right = np.ones((10, 3), dtype=bool)
     other = replace(made(right), fact_ids=tuple(f"x{i}" for i in range(10)))
     with pytest.raises(ResultError, match="facts or languages differ"):
-        compare_behaviour(made(right), other)
+        compare_facts(made(right), other)
     asked = replace(made(right), provenance=Provenance(settings={"scaffold": "none"}))
     with pytest.raises(ResultError, match="scaffold: None and none"):
-        compare_behaviour(made(right), asked)
+        compare_facts(made(right), asked)
 
 
 @pytest.fixture(scope="module")
@@ -102,9 +114,12 @@ def test_a_rerun_and_another_normalisation_need_no_model(config, study, monkeypa
         interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
     )
     again = run_evaluation(config)
-    pd.testing.assert_frame_equal(again.comparisons[0], study.comparisons[0])
+    pd.testing.assert_frame_equal(again.comparisons[0].table, study.comparisons[0].table)
     summed = run_evaluation(replace(config, normalization="sum"))
     assert summed.results[0].provenance == study.results[0].provenance
+    assert not summed.comparisons[0].table.equals(study.comparisons[0].table)
+    by_answer = run_evaluation(replace(config, cluster="answer")).comparisons[0].table
+    assert not by_answer[["low", "high"]].equals(study.comparisons[0].table[["low", "high"]])
     with pytest.raises(ResultError, match=r"scaffold: native there, english asked.* Use --fresh"):
         run_evaluation(replace(config, scaffold="english"))
     with pytest.raises(ResultError, match="facts_digest"):
@@ -113,7 +128,7 @@ def test_a_rerun_and_another_normalisation_need_no_model(config, study, monkeypa
 
 def test_sft_changed_answers_and_the_base_knows_english(study):
     assert study.results[0].by_language().set_index("language").accuracy["en"] > 0.8
-    assert study.comparisons[0].set_index("quantity").change["accuracy"] >= 0
+    assert study.comparisons[0].table.set_index("quantity").change["accuracy"] >= 0
     assert not study.sanity()
 
 
@@ -163,8 +178,139 @@ def test_the_command_writes_results_and_changes(config, study, monkeypatch, caps
         "log-probability per byte",
         "organism-final -> organism-sft",
         "right in all languages",
-        "12 facts; a guess",
+        "12 facts; 95 % by Wilson; a guess",
     ):
         assert said in out
-    written = pd.read_csv(config.out / "organism-final-to-organism-sft.byte.csv")
-    np.testing.assert_allclose(written.change, study.comparisons[0].change)
+    written = json.loads((config.out / "organism-final-to-organism-sft.behaviour.byte.json").read_text())
+    changes = [row["change"] for row in written["quantities"]]
+    np.testing.assert_allclose(changes, study.comparisons[0].table.change)
+
+
+def run(monkeypatch, *flags: object) -> int:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "argv", ["interp", *map(str, flags)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    return int(stop.value.code or 0)
+
+
+def test_means_over_languages_classes_spellings_and_strata():
+    right = np.zeros((40, 3), dtype=bool)
+    right[:, 0], right[:20, 1], right[:10, 2] = True, True, True
+    result = made(right)
+    table = result.by_language().set_index("language")
+    assert table.accuracy.tolist() == [1, 0.5, 0.25]
+    by_relation = [np.mean([i < 20 for i in range(40) if i % 3 == r]) for r in range(3)]
+    assert table.relation_macro["sw"] == pytest.approx(np.mean(by_relation))
+    means = result.by_class({"high": ("en", "zh"), "low": ("sw", "bn"), "none": ("fr",)})
+    assert (means["high"].value, means["high"].n) == (0.625, 2)
+    assert (means["low"].value, means["low"].n, means["none"].n) == (0.5, 1, 0)
+    spelled = result.by_spelling()
+    assert (spelled["spelled as in en"].value, spelled["spelled as in en"].n) == (0.5, 20)
+    assert (spelled["not spelled as in en"].value, spelled["not spelled as in en"].n) == (20 / 60, 60)
+    mask = np.arange(40) < 10
+    parts = result.by_stratum({"contaminated": mask, "not contaminated": ~mask})
+    assert (parts["contaminated"].value, parts["contaminated"].n) == (1.0, 10)
+    assert parts["not contaminated"].value == pytest.approx((30 + 10) / 90)
+    assert result.histogram().tolist() == [0, 20, 10, 10]
+
+
+def test_rescore_and_compare_need_no_model(config, study, monkeypatch, capsys, tmp_path):
+    files = [file for file in study.files if file.suffix == ".npz"]
+    monkeypatch.setattr(
+        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
+    )
+    summed = run_evaluation(replace(config, normalization="sum")).results[0].by_language("sum")
+    assert run(monkeypatch, "rescore", *files, "--as", "sum", "--out", tmp_path / "answers") == 0
+    out = capsys.readouterr().out
+    assert "log-probability summed" in out
+    assert all(f"{value:.3f}" in out for value in summed.accuracy)
+    written = pd.read_csv(next(tmp_path.glob("answers-organism-final*.sum.csv")))
+    assert written.groupby("language", sort=False).credit.mean().to_list() == pytest.approx(
+        summed.accuracy.to_list()
+    )
+    assert run(monkeypatch, "compare", *files, "--out", tmp_path / "both") == 0
+    assert "RankC" in capsys.readouterr().out
+    assert {file.suffix for file in tmp_path.glob("both*")} == {".json", ".png", ".pdf", ".csv"}
+    assert run(monkeypatch, "rescore", files[0], "--as", "bite") == 2
+    assert "Unknown reading 'bite'" in capsys.readouterr().err
+
+
+def test_generation_from_the_command(monkeypatch, capsys, tmp_path):
+    asked = (
+        "evaluate",
+        "--ckpt",
+        "organism:final",
+        "--languages",
+        "en,ru",
+        "--limit",
+        20,
+        "--split",
+        "train",
+    )
+    where = ("--mode", "generate", "--out", tmp_path / "out")
+    assert run(monkeypatch, *asked, *where, "--figure") == 0
+    out = capsys.readouterr().out
+    assert "generated text has the answer at word boundaries" in out
+    assert "prior" in out
+    assert "longest" not in out
+    assert {file.suffix for file in (tmp_path / "out").iterdir()} == {".npz", ".png", ".pdf", ".csv"}
+    assert run(monkeypatch, *asked, *where, "--match", "strict") == 0
+    assert run(monkeypatch, *asked, *where, "--shots", 2) == 2
+    assert "answers another question" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--shots", "2"), "--shots is of --mode generate"),
+        (("--new-tokens", "2"), "--new-tokens is of --mode generate"),
+        (("--match", "strict"), "--match is of --mode generate"),
+        (("--mode", "generate", "--normalization", "sum"), "--normalization is of --mode mcq"),
+        (
+            ("--mode", "generate", "--protocol", "published"),
+            "--protocol published is of klar:DIR, not of 'cldr'",
+        ),
+        (("--mode", "generate", "--new-tokens", "0"), "--new-tokens is 0"),
+        (("--benchmark", "cldrr"), "cldr"),
+        (("--contaminated", "nowhere.json"), "nowhere.json is not readable JSON"),
+        (("--cluster", "facts"), "one of group, fact, answer is expected"),
+    ],
+)
+def test_flags_that_do_not_go_together(flags, said, monkeypatch, capsys, tmp_path):
+    assert run(monkeypatch, "evaluate", "--ckpt", "organism:final", "--out", tmp_path, *flags) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_contaminated_facts_are_told_apart(monkeypatch, capsys, tmp_path, study, config):
+    ids = [fact.fact_id for fact in study.asked.facts][:5]
+    (tmp_path / "seen.json").write_text(json.dumps([*ids, "of another benchmark"]))
+    apart = run_evaluation(replace(config, contaminated=tmp_path / "seen.json"))
+    assert apart.asked.strata["contaminated"].sum() == 5
+    assert apart.results[0].by_stratum(apart.asked.strata)["not contaminated"].n == 7
+    (tmp_path / "none.json").write_text('["x"]')
+    with pytest.raises(DataError, match="names 1 facts, but none of the 12 that are asked"):
+        run_evaluation(replace(config, contaminated=tmp_path / "none.json"))
+
+
+def test_rules_beside_the_model():
+    facts = cldr_facts().filter(languages=["en", "de"])
+    asked = facts.split("test")
+    train = facts.split("train")
+    right = []
+    for fact in asked:
+        counts = [
+            sum(f.relation == fact.relation and f.object_id == o for f in train) for o in fact.option_ids
+        ]
+        best = [i for i, count in enumerate(counts) if count == max(counts)]
+        right.append((fact.answer_index in best) / len(best))
+    found = rule_baselines(asked, facts)
+    assert found["prior"]["de"] == pytest.approx(np.mean(right))
+    free = rule_baselines(train, facts, offered=False)
+    hits = []
+    for fact in train:
+        names = [f.object_id for f in train if f.relation == fact.relation and f.fact_id != fact.fact_id]
+        top = max((names.count(n) for n in set(names)), default=0)
+        ties = {n for n in names if names.count(n) == top}
+        hits.append((fact.object_id in ties) / len(ties) if ties else 0)
+    assert free == {"prior": {"en": pytest.approx(np.mean(hits)), "de": pytest.approx(np.mean(hits))}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from interp.data.facts import Fact, FactSet
 from interp.data.prompts import prompts_from_facts
 from interp.data.sources.cldr import cldr_facts
-from interp.errors import MeasurementError, ResultError
+from interp.errors import Interrupted, MeasurementError, ResultError
 from interp.measure import behaviour
 from interp.measure.behaviour import measure_behaviour
 from interp.model.loading import adopt_model, open_checkpoint
@@ -92,7 +93,10 @@ def test_memory_that_runs_out_halves_the_batch(facts, monkeypatch):
     )
     assert max(sizes) == 18
     monkeypatch.setattr(behaviour, "_score", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError()))
-    with pytest.raises(MeasurementError, match=r"Memory ran out on one question of \d+ tokens"):
+    with pytest.raises(
+        MeasurementError,
+        match=r"Question '.+' in '.+' \(\d+ tokens with its options\) does not fit into memory",
+    ):
         measure_behaviour(loaded, facts)
 
 
@@ -127,7 +131,7 @@ def test_every_normalisation_divides_by_its_length(facts):
     np.testing.assert_allclose(found.scores("character")[1:], (summed / np.maximum(found.characters, 1))[1:])
     answers = {name: tuple(np.nanargmax(found.scores(name), axis=2).ravel()) for name in NORMALIZATIONS}
     assert len(set(answers.values())) > 1
-    with pytest.raises(ResultError, match=r"Unknown normalisation 'bytes'.* mean 'byte'"):
+    with pytest.raises(ResultError, match=r"Unknown reading 'bytes' of a 'behaviour' result.* mean 'byte'"):
         found.scores("bytes")
 
 
@@ -158,7 +162,7 @@ def test_it_is_saved_and_read_back(facts, tmp_path):
     assert read.fact_ids == found.fact_ids == tuple(fact.fact_id for fact in facts)
     np.testing.assert_array_equal(read.log_probability, found.log_probability)
     assert repr(read) == repr(found)
-    assert "6 facts, options by log-probability per byte (chance 0.292)" in repr(found)
+    assert "6 facts, byte (chance 0.292)" in repr(found)
     assert read.provenance == found.provenance
     frame = read.to_frame()
     assert len(frame) == 18
@@ -203,5 +207,60 @@ def test_weights_that_give_no_numbers_are_refused(facts):
     loaded = opened("qwen2")
     with torch.no_grad():
         loaded.model.model.norm.weight.fill_(float("nan"))
-    with pytest.raises(MeasurementError, match=r"The log-probabilities of '.+' in '.+' are not finite"):
+    with pytest.raises(MeasurementError, match=r"Question '.+' in '.+' .*: log-probabilities are not finite"):
         measure_behaviour(loaded, facts)
+
+
+def test_an_interrupted_run_continues_to_the_same_bits(facts, tmp_path, monkeypatch):
+    loaded, score, asked = opened("qwen2"), behaviour._score, []
+    whole = measure_behaviour(loaded, facts, batch_tokens=900)
+
+    def stopped(loaded, batch):
+        asked.extend(batch)
+        if len(asked) == 9:
+            signal.raise_signal(signal.SIGINT)
+        return score(loaded, batch)
+
+    monkeypatch.setattr(behaviour, "_score", stopped)
+    with pytest.raises(Interrupted, match=r"Stopped after \d+ of \d+ batches"):
+        measure_behaviour(loaded, facts, batch_tokens=900, resume=tmp_path / "r.partial")
+    first = len(asked)
+    found = measure_behaviour(loaded, facts, batch_tokens=900, resume=tmp_path / "r.partial")
+    np.testing.assert_array_equal(found.log_probability, whole.log_probability)
+    assert first < len(asked) == 18, "what was done was done again"
+    with pytest.raises(MeasurementError, match="batch_tokens: 900 there, 500 asked"):
+        measure_behaviour(loaded, facts, batch_tokens=500, resume=tmp_path / "r.partial")
+
+
+def test_facts_without_options_are_sent_to_generation(facts):
+    only = tuple(
+        replace(
+            fact,
+            option_ids=(fact.object_id,),
+            wording={
+                code: replace(said, options=(fact.answer(code),)) for code, said in fact.wording.items()
+            },
+        )
+        for fact in facts
+    )
+    with pytest.raises(MeasurementError, match=r"6 of 6 facts of 'few' have no options.* --mode generate"):
+        measure_behaviour(opened("qwen2"), FactSet("few", only, facts.languages))
+
+
+def test_options_without_ids_give_accuracy_but_no_agreement(facts):
+    loaded = opened("llama")
+    found = measure_behaviour(loaded, facts)
+    loose = measure_behaviour(loaded, replace(facts, aligned=False))
+    np.testing.assert_array_equal(loose.credit(), found.credit())
+    assert loose.consistency() == {"total_consistency": found.consistency()["total_consistency"]}
+    assert {"RankC", "pairs that agree"} == set(found.quantities()) - set(loose.quantities())
+    with pytest.raises(ResultError, match="cannot be compared between languages"):
+        loose.agreement()
+
+
+def test_a_length_that_is_not_known_is_refused(facts):
+    found = measure_behaviour(opened("llama"), facts)
+    unknown = replace(found, tokens=np.zeros_like(found.tokens))
+    np.testing.assert_array_equal(unknown.scores("byte"), found.scores("byte"))
+    with pytest.raises(ResultError, match="lengths in tokens are not known"):
+        unknown.scores("token")

@@ -1,0 +1,76 @@
+"""Answered questions before a question: chosen per fact by the hash of ids, the same facts in every language."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from interp.data.characters import visible
+from interp.data.facts import Fact, FactSet
+from interp.data.hashing import hash_key
+from interp.data.prompts import Prompt, PromptSet, prompts_from_facts
+from interp.errors import DataError
+
+__all__ = ["demonstrations", "prompts_with_demonstrations"]
+
+
+def demonstrations(fact: Fact, pool: FactSet, shots: int) -> list[Fact]:
+    """Return the facts that are shown before a fact: of its relation, about another subject.
+
+    Which ones is decided by the hash of both ids, so it depends on no language, checkpoint, order or seed.
+
+    Raises:
+        DataError: The relation has too few other facts.
+    """
+    others = [
+        other
+        for other in pool
+        if other.relation == fact.relation
+        and other.fact_id != fact.fact_id
+        and other.subject_id != fact.subject_id
+    ]
+    if len(others) < shots:
+        raise DataError(
+            f"{shots} demonstrations were asked for, but relation '{visible(fact.relation)}' has {len(others)} other facts "
+            f"for '{visible(fact.fact_id)}'. Ask for fewer, or for more facts."
+        )
+    return sorted(others, key=lambda other: hash_key(f"{fact.fact_id}\n{other.fact_id}"))[:shots]
+
+
+def prompts_with_demonstrations(
+    facts: FactSet, *, pool: FactSet | None = None, shots: int = 0, scaffold: str = "native"
+) -> PromptSet:
+    """Render facts as prompts, each after ``shots`` answered questions.
+
+    Questions with words around them are separated by a blank line, sentences by a line break.
+
+    Args:
+        facts: What is asked.
+        pool: What demonstrations are drawn from; the facts themselves by default. A fact is never shown before itself.
+        shots: How many.
+        scaffold: See `interp.data.prompts.prompts_from_facts`.
+
+    Raises:
+        DataError: A relation has too few facts, or a fact lacks a language.
+    """
+    plain = prompts_from_facts(facts, scaffold=scaffold)
+    if not shots:
+        return plain
+    pool = facts if pool is None else pool.filter(languages=facts.languages)
+    shown = prompts_from_facts(pool, scaffold=scaffold)
+    between = "\n" if scaffold == "none" else "\n\n"
+    chosen = [[other.fact_id for other in demonstrations(fact, pool, shots)] for fact in facts]
+    prompts = {}
+    for code in facts.languages:
+        answered = {
+            fact.fact_id: prompt.full_text + fact.wording[code].suffix
+            for fact, prompt in zip(pool, shown.prompts[code], strict=True)
+        }
+        prompts[code] = tuple(
+            _after(prompt, between.join([*(answered[i] for i in ids), ""]))
+            for prompt, ids in zip(plain.prompts[code], chosen, strict=True)
+        )
+    return replace(plain, prompts=prompts, note=f"{plain.note}, {shots} demonstrations")
+
+
+def _after(prompt: Prompt, before: str) -> Prompt:
+    return replace(prompt, text=before + prompt.text)

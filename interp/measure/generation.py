@@ -1,0 +1,184 @@
+"""Free generation: greedy completions of every question in every language, matched with the answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from interp.data.facts import Fact, FactSet
+from interp.data.klar import klar_match
+from interp.data.matching import names, resolve
+from interp.data.normalization import normalize
+from interp.data.prompts import Prompt, PromptSet
+from interp.errors import MeasurementError
+from interp.measure.passes import Progress, run_batches
+from interp.measure.provenance import make_provenance, resume_key
+from interp.model.generation import Sampler, complete, newline_ids
+from interp.model.loading import LoadedModel
+from interp.results.generation import MATCHES, GenerationResult
+
+__all__ = ["generation_settings", "measure_generation"]
+
+
+def generation_settings(facts: FactSet, *, new_tokens: int, stop: str, protocol: str = "") -> dict[str, Any]:
+    """What of a generation decides its result, beside the prompts and the numerics."""
+    chosen = {"mode": "generate", "new_tokens": new_tokens, "stop": stop, "facts_digest": facts.digest}
+    return {**chosen, **({"protocol": protocol} if protocol else {})}
+
+
+@dataclass
+class _Written:
+    """Texts so far, by the position of their prompt."""
+
+    rows: dict[str, Any] = field(default_factory=dict)
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {"rows": np.frombuffer(json.dumps(self.rows).encode(), dtype=np.uint8)}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        self.rows = json.loads(state["rows"].tobytes())
+
+
+def measure_generation(
+    loaded: LoadedModel,
+    facts: FactSet,
+    prompts: PromptSet,
+    *,
+    new_tokens: int = 16,
+    stop: str = "line",
+    protocol: str = "",
+    batch_tokens: int = 4096,
+    resume: Path | None = None,
+    progress: Progress | None = None,
+) -> GenerationResult:
+    """Let the model continue every prompt, greedily, and match what it writes.
+
+    A text ends at the tokenizer's and the model's end tokens, after ``new_tokens``, and with ``stop`` = ``line`` at the
+    first token with a line break in it. The text up to its first line break is matched, see `MATCHES`; ``anywhere``
+    looks at all of it.
+
+    Args:
+        loaded: The model.
+        facts: What is asked, in which languages.
+        prompts: One per fact and language, in the order of the facts; see `interp.data.demonstrations`.
+        new_tokens: Longest text.
+        stop: ``line`` or ``end``: only where the model ends.
+        protocol: Name of a published way of asking, for provenance.
+        batch_tokens: Tokens at once, answers included; halved where memory runs out.
+        resume: File in which an interrupted run keeps what is done.
+        progress: Called with batches done and batches in all.
+
+    Raises:
+        MeasurementError: A prompt leaves no room in the context, or does not fit into memory.
+        Interrupted: Ctrl-C or SIGTERM; what is done is kept in ``resume``.
+    """
+    flat = [prompt for code in facts.languages for prompt in prompts.prompts[code]]
+    lengths = [len(ids) for ids in loaded.tokenizer([prompt.text for prompt in flat])["input_ids"]]
+    _require_room(loaded, flat, lengths, new_tokens)
+    batches = _batches(lengths, new_tokens, batch_tokens)
+    sampler = Sampler(new_tokens=new_tokens, stop_ids=_stop_ids(loaded, stop), batch=len(flat))
+    written = _Written()
+
+    def add(numbers: Sequence[int]) -> None:
+        said = complete(loaded.model, loaded.tokenizer, [flat[i].text for i in numbers], sampler)
+        for i, one in zip(numbers, said, strict=True):
+            written.rows[str(i)] = [one.text, one.n_tokens, one.ended]
+
+    provenance = make_provenance(
+        loaded,
+        prompts,
+        generation_settings(facts, new_tokens=new_tokens, stop=stop, protocol=protocol),
+    )
+    run_batches(
+        loaded,
+        batches,
+        add,
+        written,
+        lambda i: f"Item '{flat[i].item_id}' in '{flat[i].language}' ({lengths[i]} tokens)",
+        resume=resume,
+        key=resume_key(provenance, {"batch_tokens": batch_tokens}),
+        progress=progress,
+    )
+    said = [written.rows[str(i)] for i in range(len(flat))]
+    return _judged(facts, said, provenance)
+
+
+def _judged(facts: FactSet, said: list[list[Any]], provenance: Any) -> GenerationResult:
+    """Match texts, in the order of languages and then facts."""
+    shape = (len(facts), len(facts.languages))
+    table = np.array(said, dtype=object).reshape(shape[1], shape[0], 3).swapaxes(0, 1)
+    aligned = facts.aligned and all(len(fact.option_ids) > 1 for fact in facts)
+    hits, named = np.zeros((*shape, len(MATCHES)), dtype=bool), np.full(shape, -1)
+    empty = np.zeros(shape, dtype=bool)
+    for row, fact in enumerate(facts):
+        for column, code in enumerate(facts.languages):
+            text = table[row, column, 0]
+            hits[row, column] = _matches(text, fact, code)
+            found = resolve(text, fact.wording[code].options, code)
+            named[row, column] = -1 if found.index is None else found.index
+            empty[row, column] = found.kind == "empty"
+    return GenerationResult(
+        languages=facts.languages,
+        fact_ids=tuple(fact.fact_id for fact in facts),
+        relations=tuple(fact.relation for fact in facts),
+        groups=tuple(fact.group for fact in facts),
+        answers=tuple(fact.object_id for fact in facts),
+        splits=tuple(fact.split for fact in facts),
+        golds=tuple(tuple(fact.answer(code) for code in facts.languages) for fact in facts),
+        aligned=aligned,
+        gold=np.array([fact.answer_index for fact in facts]),
+        texts=tuple(tuple(row) for row in table[..., 0]),
+        hits=hits,
+        named=named,
+        n_tokens=table[..., 1].astype(np.int64),
+        ended=table[..., 2].astype(bool),
+        empty=empty,
+        provenance=provenance,
+    )
+
+
+def _matches(text: str, fact: Fact, code: str) -> list[bool]:
+    """By each of `MATCHES`; aliases count in ours, not in the published rules."""
+    gold, aliases = fact.answer(code), fact.wording[code].aliases
+    line = text.partition("\n")[0]
+    ours = {
+        mode: names(text, gold, code, mode=mode, aliases=aliases)
+        for mode in ("strict", "boundary", "anywhere")
+    }
+    prefix = line.strip().startswith(gold) and bool(normalize(gold))
+    found = {**ours, "prefix": prefix, "published": klar_match(line, gold)}
+    return [found[name] for name in MATCHES]
+
+
+def _batches(lengths: list[int], new_tokens: int, batch_tokens: int) -> list[list[int]]:
+    """Prompts of similar length together, longest first."""
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    batches, start = [], 0
+    while start < len(order):
+        size = max(1, batch_tokens // (lengths[order[start]] + new_tokens))
+        batches.append(order[start : start + size])
+        start += size
+    return batches
+
+
+def _stop_ids(loaded: LoadedModel, stop: str) -> tuple[int, ...]:
+    declared = getattr(loaded.model.generation_config, "eos_token_id", None)
+    ends = declared if isinstance(declared, list) else [declared]
+    lines = newline_ids(loaded.tokenizer) if stop == "line" else ()
+    return tuple(dict.fromkeys(i for i in (loaded.tokenizer.eos_token_id, *ends, *lines) if i is not None))
+
+
+def _require_room(loaded: LoadedModel, flat: list[Prompt], lengths: list[int], new_tokens: int) -> None:
+    over = [i for i, length in enumerate(lengths) if length + new_tokens > loaded.context]
+    if over:
+        worst = max(over, key=lengths.__getitem__)
+        raise MeasurementError(
+            f"Item '{flat[worst].item_id}' in '{flat[worst].language}' has {lengths[worst]} tokens; with {new_tokens} new ones "
+            f"that is more than the model's context of {loaded.context} ({len(over)} such items). Use fewer --shots or "
+            "--new-tokens, or leave out the facts; nothing is truncated."
+        )

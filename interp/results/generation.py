@@ -1,0 +1,98 @@
+"""Free generation: what a model wrote for every fact in every language, and which answer each text names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from interp.results.answers import AnswersResult
+from interp.results.base import Provenance
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["MATCHES", "GenerationResult"]
+
+MATCHES = ("strict", "boundary", "anywhere", "prefix", "published")
+"""When a text names the right answer: see `interp.data.matching.names`; ``prefix``: it begins with the name, as in
+KLAR-CLC's own evaluation; ``published``: `interp.data.klar.klar_match`, as in PolyFact's."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GenerationResult(AnswersResult):
+    """Completions, and what was read in them. The other attributes are those of `AnswersResult`.
+
+    Attributes:
+        texts: What the model wrote, per fact and language.
+        hits: Whether the text names the right answer, by each of `MATCHES`.
+        named: Number of the option that the text names, -1 where it names none or several.
+        n_tokens: Tokens written, the stop token included.
+        ended: Whether the model stopped by itself.
+        empty: Whether it wrote no letter or digit.
+    """
+
+    languages: tuple[str, ...]
+    fact_ids: tuple[str, ...]
+    relations: tuple[str, ...]
+    groups: tuple[str, ...]
+    answers: tuple[str, ...]
+    splits: tuple[str, ...]
+    golds: tuple[tuple[str, ...], ...]
+    aligned: bool
+    gold: Int[np.ndarray, " fact"]
+    texts: tuple[tuple[str, ...], ...]
+    hits: Bool[np.ndarray, "fact language match"]
+    named: Int[np.ndarray, "fact language"]
+    n_tokens: Int[np.ndarray, "fact language"]
+    ended: Bool[np.ndarray, "fact language"]
+    empty: Bool[np.ndarray, "fact language"]
+    provenance: Provenance
+
+    kind: ClassVar[str] = "generation"
+    readings: ClassVar[tuple[str, ...]] = MATCHES
+    default_reading: ClassVar[str] = "boundary"
+
+    def credit(self, reading: str = "") -> Float[np.ndarray, "fact language"]:
+        """Return 1 where the text names the right answer, else 0."""
+        return self.hits[..., MATCHES.index(self.checked(reading))].astype(float)
+
+    def agreement(self, reading: str = "") -> Float[np.ndarray, "fact language language"]:
+        """1 where the texts of two languages name the same option; a text that names none agrees with nothing."""
+        self.require_aligned()
+        same = self.named[:, :, None] == self.named[:, None, :]
+        return (same & (self.named[:, :, None] >= 0)).astype(float)
+
+    def agree_wrong(self, reading: str = "") -> Bool[np.ndarray, " fact"]:
+        """Facts whose texts name one and the same wrong option in all languages."""
+        self.require_aligned()
+        first = self.named[:, 0]
+        return (self.named == first[:, None]).all(axis=1) & (first >= 0) & (first != self.gold)
+
+    @property
+    def chance(self) -> float:
+        """0: nothing is offered to guess from."""
+        return 0.0
+
+    def by_language(self, reading: str = "") -> pd.DataFrame:
+        """As of `AnswersResult`, and what tells how a model fails: each share of its texts, 0 to 1.
+
+        ``resolved``: name one of the fact's options. ``empty``: no letter or digit. ``ended``: the model stopped by
+        itself. ``tokens``: mean length.
+        """
+        table = super().by_language(reading)
+        shares = {"empty": self.empty, "ended": self.ended, "tokens": self.n_tokens}
+        if self.aligned:
+            shares = {"resolved": self.named >= 0, **shares}
+        return table.assign(**{name: values.mean(axis=0) for name, values in shares.items()})
+
+    def answer_columns(self, reading: str = "") -> dict[str, Any]:
+        """The text, the option that it names, and each way to match it."""
+        flat = self.hits.reshape(-1, len(MATCHES))
+        return {
+            "text": [text for row in self.texts for text in row],
+            "option": self.named.ravel(),
+            **{f"hit_{name}": flat[:, i] for i, name in enumerate(MATCHES)},
+        }
