@@ -22,11 +22,7 @@ def demonstrations(fact: Fact, pool: FactSet, shots: int) -> list[Fact]:
         DataError: The relation has too few other facts.
     """
     others = [
-        other
-        for other in pool
-        if other.relation == fact.relation
-        and other.fact_id != fact.fact_id
-        and other.subject_id != fact.subject_id
+        other for other in pool if other.relation == fact.relation and other.subject_id != fact.subject_id
     ]
     if len(others) < shots:
         raise DataError(

@@ -83,6 +83,22 @@ def test_facts_of_a_group_are_resampled_together():
         assert (row.low, row.high) == (own.low, own.high)
 
 
+def test_the_order_of_facts_does_not_change_a_digit():
+    random = np.random.default_rng(3)
+    results = [made(right) for right in random.random((2, 80, 3)) < 0.5]
+    turned = [
+        replace(
+            r,
+            fact_ids=r.fact_ids[::-1],
+            groups=r.groups[::-1],
+            gold=r.gold[::-1],
+            log_probability=r.log_probability[::-1],
+        )
+        for r in results
+    ]
+    pd.testing.assert_frame_equal(compare_facts(*results).table, compare_facts(*turned).table)
+
+
 def test_answers_to_different_questions_are_not_compared():
     right = np.ones((10, 3), dtype=bool)
     other = replace(made(right), fact_ids=tuple(f"x{i}" for i in range(10)))
@@ -200,8 +216,8 @@ def test_means_over_languages_classes_spellings_and_strata():
     result = made(right)
     table = result.by_language().set_index("language")
     assert table.accuracy.tolist() == [1, 0.5, 0.25]
-    by_relation = [np.mean([i < 20 for i in range(40) if i % 3 == r]) for r in range(3)]
-    assert table.relation_macro["sw"] == pytest.approx(np.mean(by_relation))
+    uneven = replace(result, relations=("large",) * 30 + ("small",) * 10)
+    assert uneven.by_language().set_index("language").relation_macro["sw"] == pytest.approx((20 / 30 + 0) / 2)
     means = result.by_class({"high": ("en", "zh"), "low": ("sw", "bn"), "none": ("fr",)})
     assert (means["high"].value, means["high"].n) == (0.625, 2)
     assert (means["low"].value, means["low"].n, means["none"].n) == (0.5, 1, 0)
@@ -306,6 +322,13 @@ def test_rules_beside_the_model():
         right.append((fact.answer_index in best) / len(best))
     found = rule_baselines(asked, facts)
     assert found["prior"]["de"] == pytest.approx(np.mean(right))
+    itself = []
+    for fact in train:
+        names = [f.object_id for f in train if f.relation == fact.relation and f.fact_id != fact.fact_id]
+        counts = [names.count(option) for option in fact.option_ids]
+        best = [i for i, count in enumerate(counts) if count == max(counts)]
+        itself.append((fact.answer_index in best) / len(best))
+    assert rule_baselines(train, facts)["prior"]["en"] == pytest.approx(np.mean(itself))
     free = rule_baselines(train, facts, offered=False)
     hits = []
     for fact in train:
