@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from interp.data.baselines import rule_baselines
 from interp.data.characters import visible
 from interp.data.demonstrations import prompts_with_demonstrations
 from interp.data.facts import FactSet
+from interp.data.klar import published_prompts, upstream_prompts
 from interp.data.languages import LANGUAGES, PAPER_LANGUAGES, parse_languages
 from interp.data.prompts import PromptSet
 from interp.data.sources import open_facts
@@ -26,6 +27,7 @@ from interp.results.generation import GenerationResult
 
 __all__ = ["Asked", "asked_facts", "language_classes", "strata_of"]
 
+_MATCH_OF = {"interp": "boundary", "upstream": "prefix", "published": "published"}
 _KLAR_SHOTS, _KLAR_TOKENS, _TOKENS = 3, 10, 16
 
 
@@ -42,6 +44,7 @@ class Asked:
         new_tokens: Longest generated answer.
         stop: See `interp.measure.generation.measure_generation`.
         protocol: Of a published evaluation, or empty.
+        reading: How answers are read off.
         baselines: What rules score without a model: rule, then language.
         strata: Facts that are reported apart: name to a mask.
         note: What was left out.
@@ -55,6 +58,7 @@ class Asked:
     new_tokens: int = _TOKENS
     stop: str = "line"
     protocol: str = ""
+    reading: str = ""
     baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     strata: Mapping[str, Bool[np.ndarray, " fact"]] = field(default_factory=dict)
     note: str = ""
@@ -71,6 +75,8 @@ def asked_facts(config: EvaluationConfig) -> Asked:
     options: dict[str, Any] = {"template": config.template} if config.template else {}
     if config.alignment:
         options["alignment"] = config.alignment
+    if config.languages != "auto" and config.benchmark != "cldr":
+        options["languages"] = parse_languages(config.languages)
     source = open_facts(config.benchmark, **options)
     facts = source.filter(
         splits=None if config.split == "all" else [config.split],
@@ -96,7 +102,11 @@ def asked_facts(config: EvaluationConfig) -> Asked:
 
         prompts = prompts_with_demonstrations(facts, scaffold=scaffold)
         return Asked(
-            prompts=prompts, kind=BehaviourResult, settings=behaviour_settings(facts, scaffold), **common
+            prompts=prompts,
+            kind=BehaviourResult,
+            reading=config.normalization,
+            settings=behaviour_settings(facts, scaffold),
+            **common,
         )
     from interp.measure.generation import generation_settings
 
@@ -104,9 +114,7 @@ def asked_facts(config: EvaluationConfig) -> Asked:
     tokens = config.new_tokens or (_KLAR_TOKENS if klar else _TOKENS)
     stop = "end" if protocol else "line"
     if protocol:
-        from interp.data.klar import protocol_prompts
-
-        prompts = protocol_prompts(Path(config.benchmark.partition(":")[2]), facts, protocol)
+        prompts = _protocol_prompts(Path(config.benchmark.partition(":")[2]), facts, protocol)
     else:
         shots = config.shots if config.shots is not None else _KLAR_SHOTS if klar else 0
         known = source.filter(languages=facts.languages, allow_missing=True)
@@ -121,8 +129,24 @@ def asked_facts(config: EvaluationConfig) -> Asked:
         new_tokens=tokens,
         stop=stop,
         protocol=protocol,
+        reading=_MATCH_OF[config.protocol] if config.match == "auto" else config.match,
         **common,
     )
+
+
+def _protocol_prompts(folder: Path, facts: FactSet, protocol: str) -> PromptSet:
+    """The prompts of a published evaluation, of the facts that are asked."""
+    plain = prompts_with_demonstrations(facts, scaffold="none")
+    published = protocol == "published"
+    made = (
+        published_prompts(folder, facts.languages) if published else upstream_prompts(folder, facts.languages)
+    )
+    texts = {(p.language, p.fact_id): p.prompt for p in made}
+    prompts = {
+        code: tuple(replace(prompt, text=texts[code, prompt.item_id]) for prompt in plain.prompts[code])
+        for code in facts.languages
+    }
+    return replace(plain, prompts=prompts, note=f"{len(facts)} facts, {protocol} protocol")
 
 
 def language_classes(languages: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
@@ -186,7 +210,7 @@ def _refuse_mismatches(config: EvaluationConfig, klar: bool) -> None:
         idle = {
             "--shots": config.shots is not None,
             "--new-tokens": config.new_tokens is not None,
-            "--match": config.match != "boundary",
+            "--match": config.match != "auto",
             "--protocol": config.protocol != "interp",
         }
         for flag in (flag for flag, given in idle.items() if given):

@@ -66,7 +66,7 @@ def run_evaluation(config: EvaluationConfig, progress: Progress | None = None) -
     checkpoints = [resolve_checkpoint(spec) for spec in config.ckpt]
     refuse_twins(checkpoints)
     require_room(config.out)
-    reading = config.normalization if config.mode == "mcq" else config.match
+    reading = asked.reading
     study = BehaviourStudy(short_names(checkpoints), asked, reading)
     kind = asked.kind
     question = Provenance(

@@ -14,6 +14,7 @@ import typer
 from interp.commands.compare import compare
 from interp.commands.data import data_app
 from interp.commands.evaluation import evaluate, rescore
+from interp.commands.lm_eval import export_lm_eval, import_lm_eval
 from interp.commands.specialization import demo, specialization
 from interp.commands.train import train_app
 from interp.errors import InterpError, Interrupted
@@ -26,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="What does post-training do to the way a language model routes languages? Start with: interp demo",
 )
-for command in (demo, specialization, evaluate, rescore, compare):
+for command in (demo, specialization, evaluate, rescore, compare, export_lm_eval, import_lm_eval):
     app.command()(command)
 app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")

@@ -43,7 +43,9 @@ class EvaluationConfig:
         "byte", "What a summed log-probability is divided by; changing it needs no model.", NORMALIZING
     )
     match: str = option(
-        "boundary", "When a generated text names the answer; changing it needs no model.", MATCHING
+        "auto",
+        "When a generated text names the answer; changing it needs no model. auto: boundary, or what --protocol uses.",
+        ("auto", *MATCHING),
     )
     shots: int | None = option(
         None, "Answered questions before each, with generate (default: 3 for klar, else 0)."

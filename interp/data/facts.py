@@ -177,10 +177,15 @@ class FactSet:
         return names
 
     def save(self, path: str | Path) -> Path:
-        """Write the facts as ``.jsonl`` or ``.parquet`` (see `interp.data.schema`), whole or not at all."""
+        """Write the facts as ``.jsonl`` or ``.parquet`` (see `interp.data.schema`), whole or not at all.
+
+        The file does not keep ``name``, ``scaffold`` and ``note``. `load_facts` refuses facts with one option, and questions
+        of more than 2000 characters.
+        """
         from interp.data.files import write_rows
 
-        return write_rows(path, [fact_to_row(fact, self.languages) for fact in self.facts])
+        aligned = {} if self.aligned else {"aligned": False}
+        return write_rows(path, [{**fact_to_row(fact, self.languages), **aligned} for fact in self.facts])
 
 
 def fact_to_row(fact: Fact, languages: Collection[str]) -> dict:
@@ -236,7 +241,8 @@ def load_facts(path: str | Path) -> FactSet:
     rows = checked_rows(path)
     present = {code for row in rows for code in row["wording"]}
     languages = tuple(code for code in LANGUAGES if code in present)
-    return FactSet(Path(path).stem, tuple(row_to_fact(row) for row in rows), languages)
+    aligned = all(row.get("aligned") is not False for row in rows)
+    return FactSet(Path(path).stem, tuple(row_to_fact(row) for row in rows), languages, aligned=aligned)
 
 
 def _having(facts: Collection[Fact], attribute: str, wanted: Collection[str] | None) -> list[Fact]:

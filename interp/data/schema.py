@@ -9,6 +9,8 @@ One JSON object per line (JSON lines, UTF-8)::
      "option_ids": ["Q90", "Q64", ...],   at least two, all different
      "split": "test",                     train, validation or test
      "group": "FR",                       optional: facts that stay together; the subject when absent
+     "aligned": true,                     optional: false where only the right answer is known to be the same in all
+                                          languages; one such fact makes the whole set so
      "wording": {                         per language code
        "en": {"question": "What is the capital of France?",
               "subject": "France",
@@ -33,7 +35,7 @@ from interp.errors import nearest
 SPLITS = ("train", "validation", "test")
 
 REQUIRED = ("fact_id", "relation", "subject_id", "object_id", "option_ids", "split", "wording")
-OPTIONAL = ("group",)
+OPTIONAL = ("group", "aligned")
 MAX_LENGTH = 2000
 """Characters in one text; a longer one is taken for an accident."""
 
@@ -44,11 +46,13 @@ def row_problems(row: Any) -> Iterator[str]:
         yield f"expected a JSON object, found {_kind(row)}"
         return
     yield from _key_problems(row)
-    for key in ("fact_id", "relation", "subject_id", "object_id", "split", *OPTIONAL):
+    for key in ("fact_id", "relation", "subject_id", "object_id", "split", "group"):
         if row.get(key) is not None:
             yield from _text_problems(key, row[key])
     if isinstance(row.get("split"), str) and row["split"] not in SPLITS:
         yield f"split is '{visible(row['split'], 40)}', expected {', '.join(SPLITS)}{nearest(row['split'], SPLITS)}"
+    if not isinstance(row.get("aligned"), (bool, type(None))):
+        yield f"aligned: expected true or false, found {_kind(row['aligned'])}"
     yield from _option_id_problems(row)
     yield from _wording_problems(row)
 

@@ -20,9 +20,10 @@ from interp.measure.passes import Progress, run_batches
 from interp.measure.provenance import make_provenance, resume_key
 from interp.model.generation import Sampler, complete, newline_ids
 from interp.model.loading import LoadedModel
+from interp.results.base import Provenance
 from interp.results.generation import MATCHES, GenerationResult
 
-__all__ = ["generation_settings", "measure_generation"]
+__all__ = ["generation_settings", "judge_texts", "measure_generation"]
 
 
 def generation_settings(facts: FactSet, *, new_tokens: int, stop: str, protocol: str = "") -> dict[str, Any]:
@@ -105,11 +106,17 @@ def measure_generation(
         progress=progress,
     )
     said = [written.rows[str(i)] for i in range(len(flat))]
-    return _judged(facts, said, provenance)
+    return judge_texts(facts, said, provenance)
 
 
-def _judged(facts: FactSet, said: list[list[Any]], provenance: Any) -> GenerationResult:
-    """Match texts, in the order of languages and then facts."""
+def judge_texts(facts: FactSet, said: list[list[Any]], provenance: Provenance) -> GenerationResult:
+    """Match texts with the answers.
+
+    Args:
+        facts: What was asked.
+        said: Text, tokens and whether it ended, in the order of languages and then facts.
+        provenance: Where the texts come from.
+    """
     shape = (len(facts), len(facts.languages))
     table = np.array(said, dtype=object).reshape(shape[1], shape[0], 3).swapaxes(0, 1)
     aligned = facts.aligned and all(len(fact.option_ids) > 1 for fact in facts)

@@ -86,6 +86,8 @@ def test_digest_sees_every_value(small):
         replace(fact, wording={**fact.wording, "en": replace(said, question="other")}),
         replace(fact, wording={**fact.wording, "en": replace(said, subject="other")}),
         replace(fact, wording={**fact.wording, "en": replace(said, options=said.options[::-1])}),
+        replace(fact, wording={**fact.wording, "en": replace(said, suffix=".")}),
+        replace(fact, wording={**fact.wording, "en": replace(said, aliases=("other",))}),
         replace(fact, wording={"en": said}),
     ]
     digests = {FactSet("x", (other, *small.facts[1:]), small.languages).digest for other in changed}
@@ -119,6 +121,50 @@ def test_round_trip(cldr, tmp_path, suffix):
     assert [fact.fact_id for fact in back] == [fact.fact_id for fact in some]
     assert back.name == "some"
     assert [entry.name for entry in tmp_path.iterdir()] == [f"some{suffix}"], "no temporary file is left"
+
+
+CLOZE = Wording("The capital is", "S", ("A", "B"), suffix=" today.", aliases=("A city", "Old A"))
+
+
+@pytest.mark.parametrize("kind", [".jsonl", ".parquet"])
+@pytest.mark.parametrize("aligned", [True, False])
+def test_suffix_aliases_and_alignment_survive(tmp_path, kind, aligned):
+    facts = (make_fact(1, wording={"en": CLOZE, "de": replace(CLOZE, suffix="", aliases=())}), make_fact(2))
+    some = FactSet("cloze", facts, ("en", "de"), aligned=aligned)
+    back = load_facts(some.save(tmp_path / f"cloze{kind}"))
+    assert back == some
+    assert back.aligned is aligned
+    chosen = some.filter(languages=["en"])
+    assert (chosen.facts[0].wording["en"], chosen.aligned) == (CLOZE, aligned)
+
+
+def test_one_fact_that_is_not_aligned_makes_the_set_so(row, jsonl):
+    other = {**row, "fact_id": "f2", "subject_id": "s2", "aligned": True}
+    assert load_facts(jsonl(row, other)).aligned
+    assert not load_facts(jsonl(other, {**row, "aligned": False})).aligned
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"suffix": 1}, "wording.en.suffix: expected a text, found a number"),
+        ({"suffix": "\u202e"}, "wording.en.suffix has control characters: U+202E"),
+        ({"aliases": "A"}, "wording.en.aliases: expected a list, found a text"),
+        ({"aliases": ["A", "A"]}, "wording.en.aliases has 'A' 2 times"),
+        ({"aliases": [""]}, "wording.en.aliases[0] is empty"),
+        ({"alias": ["A"]}, "wording.en: unknown key 'alias'"),
+    ],
+)
+def test_malformed_suffixes_and_aliases_are_refused(row, jsonl, said, message):
+    row["wording"]["en"] |= said
+    with pytest.raises(DataError) as error:
+        load_facts(jsonl(row))
+    assert message in str(error.value)
+
+
+def test_a_malformed_alignment_is_refused(row, jsonl):
+    with pytest.raises(DataError, match="aligned: expected true or false, found a text"):
+        load_facts(jsonl({**row, "aligned": "no"}))
 
 
 def test_odd_ids_and_texts_survive_and_name_no_file(tmp_path):

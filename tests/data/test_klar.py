@@ -1,12 +1,15 @@
-"""The published matcher: its rules by hand, and its own records reproduced."""
+"""The published matcher and prompts: their rules by hand, and the published records reproduced."""
 
 import json
 import os
+import random
 from pathlib import Path
 
 import pytest
 
-from interp.data.klar import klar_match
+from interp.data.klar import klar_match, published_prompts, upstream_prompts
+from interp.errors import DataError
+from tests.data.benchmarks import change_json, write_klar
 
 VERIFY = Path(os.environ.get("INTERP_VERIFY", Path(__file__).resolve().parents[3] / "shared" / "verify"))
 
@@ -39,3 +42,65 @@ def test_klar_records_are_reproduced(name, correct):
     found = [klar_match(record["pred"], record["target"]) for record in records]
     assert found == [record["correct"] for record in records]
     assert sum(found) == correct
+
+
+def filled(template, row):
+    return template.replace("<subject>", row["subject"]).replace(" <mask>", "").replace("<mask>", "").rstrip()
+
+
+def test_published_prompts_follow_one_stream(tmp_path):
+    write_klar(tmp_path, ("en", "de"))
+    found = published_prompts(tmp_path, ("de", "en"), template=1, shots=2, seed=7)
+    stream, expected = random.Random(7), []
+    for code in ("de", "en"):
+        for relation in ("capital", "continent"):
+            values = json.loads((tmp_path / code / f"{relation}.json").read_text())
+            template, rows = values["prompt_templates"][1], values["samples"]
+            for i, row in enumerate(rows):
+                shown = stream.sample([j for j in range(3) if j != i], 2)
+                lines = [f"{filled(template, rows[j])} {rows[j]['object']}\n" for j in shown]
+                expected.append(
+                    (code, f"{relation}/{row['index']}", "".join(lines) + filled(template, row) + " ")
+                )
+    assert [(prompt.language, prompt.fact_id, prompt.prompt) for prompt in found] == expected
+    # the suffix stands before the answer
+    assert "It is:. de answer 11\n" in found[0].prompt
+    assert published_prompts(tmp_path, ("en", "de"), template=1, shots=2, seed=7)[6:] != found[:6]
+
+
+def test_published_prompts_wrap_templates_and_take_all_rows_that_there_are(tmp_path):
+    write_klar(tmp_path, ("en",))
+    found = published_prompts(tmp_path, ("en",), template=3, shots=5)
+    assert found == published_prompts(tmp_path, ("en",), template=1, shots=5)
+    assert found[0].prompt.count("\n") == 2
+
+
+def test_upstream_prompts_fill_the_mask_and_show_the_same_rows_in_every_language(tmp_path):
+    write_klar(tmp_path, ("en", "zh"), templates=1)
+    change_json(
+        tmp_path / "zh" / "capital.json", lambda v: v.update(prompt_templates=["<subject> 的首都是<mask>。"])
+    )
+    found = upstream_prompts(tmp_path, ("zh", "en"), shots=1)
+    shown = random.Random(26).sample([1, 2], 1)[0]
+    row = {"en": [11, 11, 12], "zh": [11, 11, 12]}
+    assert found[6].prompt == (
+        f"en capital 0 of en capital {row['en'][shown]}? It is: en answer {10 + shown}. "
+        "en capital 0 of en capital 11? It is:"
+    )
+    assert found[0].prompt == (
+        f"zh capital {row['zh'][shown]}的首都是zh answer {10 + shown}。。zh capital 11的首都是"
+    )
+    assert upstream_prompts(tmp_path, ("en",), shots=1) == found[6:]
+    with pytest.raises(DataError, match=r"en/capital\.json has 3 rows, too few for 3 demonstrations"):
+        upstream_prompts(tmp_path, ("en",))
+
+
+@pytest.mark.skipif(not VERIFY.is_dir(), reason=f"published outputs are not at {VERIFY}")
+def test_published_prompts_ask_what_the_records_answer():
+    records = json.loads((VERIFY / "klar_runs" / "OLMo-2-1124-7B.json").read_text())
+    found = published_prompts(VERIFY / "klar", records["langs"])
+    keys = ("language", "relation", "index", "subject", "target")
+    assert [tuple(getattr(prompt, key) for key in keys) for prompt in found] == [
+        tuple(record[key] for key in keys) for record in records["records"]
+    ]
+    assert sum(":. " in prompt.prompt.splitlines()[-1] for prompt in found if prompt.language == "fr") == 433

@@ -8,8 +8,11 @@ from functools import cache
 import numpy as np
 import pytest
 
+from analyses.asked import strata_of
 from analyses.behaviour import clustered
 from analyses.changes import compare_facts
+from interp.data.sources import open_facts
+from interp.measure.generation import judge_texts
 from interp.results.base import Provenance
 from interp.results.behaviour import BehaviourResult
 from interp.results.consistency import truncated
@@ -104,3 +107,28 @@ def test_the_published_bootstrap_by_our_comparison():
     row = compare_facts(base, sft, reading="token").table.set_index("quantity").loc["RankC"]
     assert [round(100 * row[key], 2) for key in ("change", "low", "high")] == [2.86, 1.22, 4.44]
     assert row.p == pytest.approx(0.0004 + 2e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "correct"), [("OLMo-2-1124-7B", 2856), ("Qwen-2.5-7B-grpo-consistent", 7055)]
+)
+def test_klar_runs_through_our_own_judgement(name, correct):
+    """Every record is judged as it was, language by language; and what aliases and word boundaries make of it."""
+    run = json.loads((VERIFY / "klar_runs" / f"{name}.json").read_text())
+    facts = open_facts(f"klar:{VERIFY / 'klar'}").filter(languages=run["langs"])
+    said = {(r["language"], f"{r['relation']}/{r['index']}"): r["pred"] for r in run["records"]}
+    texts = [[said[code, fact.fact_id], 1, True] for code in run["langs"] for fact in facts]
+    result = judge_texts(facts, texts, Provenance(checkpoint=name))
+    assert len(facts) == 2619
+    assert result.credit("published").sum() == correct
+    for code, (hits, n) in run["per_lang"].items():
+        row = result.by_language("published").set_index("language").loc[code]
+        assert (round(row.accuracy * row.n), row.n) == (hits, n)
+    strata = strata_of(facts, VERIFY / "klar_polyfact_contamination.json")
+    assert {part: mask.sum() for part, mask in strata.items()} == {
+        "contaminated": 157,
+        "not contaminated": 2462,
+    }
+    found = result.by_stratum(strata, "published")
+    assert found["contaminated"].value == pytest.approx(run["subset_acc"]["contaminated_157"][2], **EXACT)
+    assert found["not contaminated"].value == pytest.approx(run["subset_acc"]["clean_all"][2], **EXACT)

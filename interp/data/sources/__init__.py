@@ -1,4 +1,4 @@
-"""Where prompts come from: the embedded facts, a file of facts, or a folder of text."""
+"""Where prompts come from: the embedded facts, a file of facts, a benchmark, or a folder of text."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ from interp.data.characters import visible
 from interp.data.facts import FactSet, load_facts
 from interp.data.files import SUFFIXES
 from interp.data.prompts import PromptSet, prompts_from_facts
+from interp.data.sources.bmlama import bmlama_facts
 from interp.data.sources.cldr import cldr_facts
+from interp.data.sources.global_mmlu import global_mmlu_facts
+from interp.data.sources.klar import klar_facts
+from interp.data.sources.polyfact import polyfact_facts
 from interp.data.text import load_text
 from interp.errors import ConfigError, DataError, nearest
 
 EMBEDDED = ("cldr",)
 """The sources that ship with the package."""
+
+BENCHMARKS = ("klar", "bmlama", "global-mmlu", "polyfact")
+"""Data of others, by the word before the colon."""
 
 
 def open_prompts(
@@ -31,8 +38,7 @@ def open_prompts(
     """Return the prompts of a source.
 
     Args:
-        source: ``cldr``, a file of facts (``.jsonl`` or ``.parquet``), or a folder of text (``./cldr`` if it has
-            the name of an embedded source).
+        source: What `open_facts` takes, or a folder of text (``./cldr`` if it has the name of an embedded source).
         languages: Which languages, in this order.
         split: ``train``, ``validation`` or ``test``; None or ``all`` for all of them. Text has no splits.
         limit: At most this many items per language, drawn by the hash of their ids.
@@ -47,7 +53,7 @@ def open_prompts(
     path = Path(source)
     if source not in EMBEDDED and source and os.path.isdir(source):
         return _text_prompts(path, languages, split, limit, scaffold)
-    facts = open_facts(source)
+    facts = open_facts(source, languages=languages)
     chosen = facts.filter(
         splits=None if split in (None, "all") else [split],
         languages=languages,
@@ -55,27 +61,85 @@ def open_prompts(
         allow_missing=allow_missing,
     )
     prompts = prompts_from_facts(chosen, scaffold=scaffold)
-    return replace(
-        prompts, note=f"{prompts.note}, split {split or 'all'}{_dropped(facts, chosen, split, limit)}"
-    )
+    note = f"{prompts.note}, split {split or 'all'}{_dropped(facts, chosen, split, limit)}"
+    return replace(prompts, note=f"{note}; {facts.note}" if facts.note else note)
 
 
-def open_facts(source: str | Path) -> FactSet:
-    """Return the facts of ``cldr`` or of a ``.jsonl`` or ``.parquet`` file.
+def open_facts(
+    source: str | Path,
+    *,
+    languages: Collection[str] | None = None,
+    template: int = 0,
+    alignment: Path | None = None,
+) -> FactSet:
+    """Return the facts of ``cldr``, of a ``.jsonl`` or ``.parquet`` file, or of a benchmark.
+
+    Benchmarks are ``klar:DIR``, ``bmlama:DIR``, ``global-mmlu:DIR`` and ``polyfact:DIR``; the last three also take a hub id
+    (``owner/name`` or ``owner/name@revision``) in place of a folder.
+
+    Args:
+        source: Which.
+        languages: Languages that a benchmark must have, and the only ones read of it; all that it has by default. ``cldr``
+            and a file are read whole: `FactSet.filter` chooses.
+        template: Which of KLAR's templates, from 0.
+        alignment: Places of PolyFact's options in English, where it has no ids; see
+            `interp.data.sources.polyfact.polyfact_facts`.
 
     Raises:
-        DataError: There is no such source.
+        DataError: There is no such source, or its rows are malformed.
+        ConfigError: An option does not apply to this kind of source.
+        CapabilityError: Reading it needs a package that is not installed.
     """
     source = str(source)
+    if source != "cldr" and not os.path.isfile(source):
+        kind, colon, place = source.partition(":")
+        if colon and kind in BENCHMARKS:
+            return _benchmark(kind, place, languages, template, alignment)
+    _require_unused(source, template=template, alignment=alignment)
     if source == "cldr":
         return cldr_facts()
     path = Path(source)
     if os.path.isfile(source) and path.suffix.lower() in SUFFIXES:
         return load_facts(path)
-    looks_like_path = any(mark in source for mark in "/\\.")
-    looked = f" Looked at {visible(path.absolute())}." if looks_like_path else nearest(source, EMBEDDED)
-    raise DataError(
-        f"No prompts named '{visible(source)}'.{looked} There is: cldr (embedded), a .jsonl or .parquet file of facts, "
+    raise _no_such_source(source)
+
+
+def _benchmark(
+    kind: str, place: str, languages: Collection[str] | None, template: int, alignment: Path | None
+) -> FactSet:
+    if not place:
+        raise DataError(f"'{kind}:' names no folder. Give {kind}:DIR.")
+    if kind == "klar":
+        _require_unused(f"{kind}:{place}", alignment=alignment)
+        return klar_facts(place, template=template, languages=languages)
+    if kind == "polyfact":
+        _require_unused(f"{kind}:{place}", template=template)
+        return polyfact_facts(place, alignment=alignment, languages=languages)
+    _require_unused(f"{kind}:{place}", template=template, alignment=alignment)
+    return {"bmlama": bmlama_facts, "global-mmlu": global_mmlu_facts}[kind](place, languages=languages)
+
+
+def _require_unused(source: str, **options: object) -> None:
+    """Raise if an option that does not apply to a source was given."""
+    owners = {"template": "klar:DIR", "alignment": "polyfact:DIR"}
+    for name, value in options.items():
+        if value:
+            raise ConfigError(
+                f"{name} {visible(value)} does not apply to '{visible(source)}'; it is an option of {owners[name]}."
+            )
+
+
+def _no_such_source(source: str) -> DataError:
+    kind, colon, _ = source.partition(":")
+    if colon and "/" not in kind:
+        looked = nearest(f"{kind}:", [f"{name}:" for name in BENCHMARKS])
+    elif any(mark in source for mark in "/\\."):
+        looked = f" Looked at {visible(Path(source).absolute())}."
+    else:
+        looked = nearest(source, EMBEDDED)
+    return DataError(
+        f"No prompts named '{visible(source)}'.{looked} There is: cldr (embedded), "
+        f"{', '.join(f'{name}:DIR' for name in BENCHMARKS)}, a .jsonl or .parquet file of facts, "
         "or a folder with <language>.txt or <language>.jsonl."
     )
 

@@ -1,0 +1,104 @@
+"""Global-MMLU and its Lite version: translated exam questions that are answered with a letter."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+
+from interp.data.characters import visible
+from interp.data.facts import Fact, FactSet, Wording
+from interp.data.sources.rows import Row, known_languages, listed, open_configs, refuse, text, text_problems
+from interp.errors import DataError
+
+__all__ = ["LETTERS", "global_mmlu_facts"]
+
+LETTERS = ("A", "B", "C", "D")
+_OPTIONS = tuple(f"option_{letter.lower()}" for letter in LETTERS)
+
+
+def global_mmlu_facts(source: str, *, languages: Collection[str] | None = None) -> FactSet:
+    """Return the samples, joined on ``sample_id``; question and four options are the prompt, the options are letters.
+
+    A sample whose right letter differs between languages is not parallel and is left out. One that some language lacks is
+    kept; `FactSet.filter` decides about it. The relation is the exam subject; every sample is a group of its own. The
+    ``dev`` part is the validation split.
+
+    Source: Global-MMLU, https://arxiv.org/abs/2412.03304.
+
+    Args:
+        source: Folder with a file or folder per language, or a hub id.
+        languages: The languages wanted; all known ones when None.
+
+    Raises:
+        DataError: Rows are malformed; the first 20 are listed. Or a language is missing.
+        CapabilityError: The source needs a package that is not installed.
+    """
+    configs = open_configs(source)
+    wanted, note = known_languages(configs, languages, source)
+    rows = [row for code in wanted for row in configs[code]()]
+    refuse(source, _problems(rows), len(rows))
+    samples: dict[str, dict[str, Row]] = defaultdict(dict)
+    for row in rows:
+        samples[text(row.values, "sample_id")][row.config] = row
+    letters = {key: {text(row.values, "answer") for row in said.values()} for key, said in samples.items()}
+    differing = [key for key, found in letters.items() if len(found) > 1]
+    kept = {key: said for key, said in samples.items() if len(letters[key]) == 1}
+    if not kept:
+        raise DataError(f"The right letter of every sample of '{visible(source)}' differs between languages.")
+    notes = [
+        listed("samples left out, whose right letter differs between languages", differing),
+        listed(
+            "samples that some language lacks", [key for key, said in kept.items() if len(said) < len(wanted)]
+        ),
+        listed("samples with two equal options in a language", _with_twins(kept)),
+        listed(
+            "rows whose part has no name were taken for test", [row.where for row in rows if not row.split]
+        ),
+        note,
+    ]
+    facts = tuple(_fact(key, said) for key, said in kept.items())
+    return FactSet("global-mmlu", facts, wanted, scaffold="none", note="; ".join(filter(None, notes)))
+
+
+def _fact(sample_id: str, said: Mapping[str, Row]) -> Fact:
+    first = next(iter(said.values()))
+    return Fact(
+        fact_id=sample_id,
+        relation=text(first.values, "subject"),
+        subject_id=sample_id,
+        object_id=text(first.values, "answer"),
+        option_ids=LETTERS,
+        split=first.split or "test",
+        wording={
+            code: Wording(_prompt(row), text(row.values, "subject"), LETTERS) for code, row in said.items()
+        },
+    )
+
+
+def _prompt(row: Row) -> str:
+    options = (f"{letter}. {text(row.values, key)}" for letter, key in zip(LETTERS, _OPTIONS, strict=True))
+    return "\n".join([f"Question: {text(row.values, 'question')}", *options, "Answer:"])
+
+
+def _with_twins(samples: Mapping[str, Mapping[str, Row]]) -> list[str]:
+    return [
+        key
+        for key, said in samples.items()
+        if any(len({text(row.values, name) for name in _OPTIONS}) < 4 for row in said.values())
+    ]
+
+
+def _problems(rows: list[Row]) -> Iterator[tuple[str, str]]:
+    first: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        if row.error:
+            yield row.where, row.error
+            continue
+        for message in text_problems(row.values, ("sample_id", "subject", "question", *_OPTIONS, "answer")):
+            yield row.where, message
+        answer, key = text(row.values, "answer"), (row.config, text(row.values, "sample_id"))
+        if answer and answer not in LETTERS:
+            yield row.where, f"answer is '{visible(answer, 40)}', expected A, B, C or D"
+        other = first.setdefault(key, row)
+        if key[1] and other is not row:
+            yield row.where, f"sample_id '{visible(key[1], 60)}' is also that of {other.where}"

@@ -1,0 +1,158 @@
+"""Rows of outside data with the place that each came from, and one refusal that names the bad ones."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from interp.data.characters import visible
+from interp.data.check import SHOWN
+from interp.data.languages import LANGUAGES, checked_languages
+from interp.errors import DataError, nearest
+
+__all__ = [
+    "Configs",
+    "Row",
+    "known_languages",
+    "listed",
+    "open_configs",
+    "refuse",
+    "text",
+    "text_fault",
+    "text_problems",
+]
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row.
+
+    Attributes:
+        config: Configuration that it came from, often a language; empty where there is only one.
+        split: ``train``, ``validation`` or ``test`` by the name of its file or part; empty where that does not say.
+        number: From 1 in its file or part.
+        values: Column to value.
+        error: Why it cannot be read; then there are no values.
+    """
+
+    config: str
+    split: str
+    number: int
+    values: Mapping[str, Any]
+    error: str = ""
+
+    @property
+    def where(self) -> str:
+        """Its place, for a message."""
+        return " ".join([*filter(None, (self.config, self.split)), f"row {self.number}"])
+
+
+Configs = dict[str, Callable[[], Iterator[Row]]]
+"""Name of a configuration to what reads its rows, when it is called."""
+
+
+def open_configs(source: str) -> Configs:
+    """Return the configurations of a folder or a file on this machine, or of a data set on the hub.
+
+    Raises:
+        DataError: There is neither, or it has no rows that we can read.
+        CapabilityError: `datasets` or pyarrow is needed and missing.
+    """
+    if source and os.path.exists(source):
+        from interp.data.sources.folders import folder_configs
+
+        return folder_configs(Path(source))
+    if _HUB_ID.fullmatch(source) and not source.startswith("."):
+        from interp.data.sources.hub import hub_configs
+
+        return hub_configs(source)
+    raise DataError(
+        f"No folder of rows at {visible(Path(source).absolute())}, and '{visible(source)}' is no hub id "
+        "(owner/name or owner/name@revision)."
+    )
+
+
+def known_languages(
+    names: Collection[str], languages: Collection[str] | None, source: str
+) -> tuple[tuple[str, ...], str]:
+    """Choose among the languages that a source has.
+
+    Args:
+        names: Names of its folders, files or configurations.
+        languages: The languages wanted; all known ones when None.
+        source: Its name, for messages.
+
+    Returns:
+        Language codes in the order of `LANGUAGES`, and a note of the other names.
+
+    Raises:
+        DataError: It lacks a wanted language, or has no known one.
+    """
+    present = [code for code in LANGUAGES if code in names]
+    wanted = present if languages is None else checked_languages(tuple(languages))
+    lacking = [code for code in wanted if code not in present]
+    if lacking or not present:
+        what = f"lacks the language {', '.join(lacking)}" if lacking else "has no language that is known here"
+        raise DataError(
+            f"'{visible(source)}' {what}. It has: {visible(', '.join(sorted(names)) or 'nothing')}."
+        )
+    others = sorted(set(names) - set(present))
+    return tuple(code for code in present if code in wanted), listed("not read, no known language", others)
+
+
+def refuse(source: str, problems: Iterable[tuple[str, str]], n_rows: int) -> None:
+    """Raise if anything is wrong.
+
+    Args:
+        source: Name of the data.
+        problems: Place and what is wrong there.
+        n_rows: Rows that were looked at.
+
+    Raises:
+        DataError: There are problems, or there is no row; the first 20 problems are listed.
+    """
+    found = [f"\n  {visible(where, 120)}: {message}" for where, message in problems]
+    if found:
+        more = f"\n  and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        raise DataError(
+            f"'{visible(source)}' has {len(found)} violations in {n_rows} rows:{''.join(found[:SHOWN])}{more}"
+        )
+    if not n_rows:
+        raise DataError(f"'{visible(source)}' has no rows.")
+
+
+def text(row: Mapping[str, Any], key: str) -> str:
+    """Return a column's text without the white space around it; a number as its digits; empty if there is none."""
+    value = row.get(key)
+    return str(value).strip() if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+
+
+def text_problems(row: Mapping[str, Any], keys: Collection[str]) -> Iterator[str]:
+    """Yield what is wrong with columns that must hold text."""
+    for key in keys:
+        if row.get(key) is None:
+            yield f"'{key}' is missing{nearest(key, row)}"
+        elif fault := text_fault(text(row, key)):
+            yield f"{key} {fault}"
+
+
+def text_fault(said: str) -> str:
+    """Return what is wrong with a text, or an empty string."""
+    if not said:
+        return "is empty"
+    return "has half of a surrogate pair" if _SURROGATE.search(said) else ""
+
+
+def listed(what: str, names: Collection[str]) -> str:
+    """Return ``"3 what (first a, b, c)"``, or an empty string when there are none."""
+    if not names:
+        return ""
+    shown = ", ".join(visible(name, 60) for name in list(names)[:3])
+    return f"{len(names)} {what} ({'first ' if len(names) > 3 else ''}{shown})"
