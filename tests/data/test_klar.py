@@ -70,8 +70,8 @@ def test_published_prompts_follow_one_stream(tmp_path):
 
 def test_published_prompts_wrap_templates_and_take_all_rows_that_there_are(tmp_path):
     write_klar(tmp_path, ("en",))
-    found = published_prompts(tmp_path, ("en",), template=3, shots=5)
-    assert found == published_prompts(tmp_path, ("en",), template=1, shots=5)
+    found = published_prompts(tmp_path, ("en",), template=2, shots=5)
+    assert found == published_prompts(tmp_path, ("en",), template=0, shots=5)
     assert found[0].prompt.count("\n") == 2
 
 

@@ -100,6 +100,8 @@ def test_an_alignment_gives_the_order_that_ids_give(tmp_path):
     for fact, expected in zip(facts, by_id, strict=True):
         assert fact.wording == expected.wording
         assert fact.answer_index == expected.answer_index
+    without_english = polyfact_facts(str(folder), alignment=tmp_path / "places.json", languages=["de", "sw"])
+    assert [fact.answer("sw") for fact in without_english] == ["sw name 1 0", "sw name 2 0"]
 
 
 def test_an_alignment_that_lacks_a_fact_leaves_it_out(tmp_path):
