@@ -52,10 +52,12 @@ def _hooked(architecture: Architecture, editors: Mapping[Site, Editor], write: b
     fired: set[Site] = set()
     handles: list[Any] = []
     try:
-        for site, editor in editors.items():
+        for site, editor in sorted(editors.items(), key=lambda pair: pair[0].name == "resid_mid"):
             module, side = architecture.module(site)
             apply = _applier(architecture, site, editor, fired, write)
-            if side == "input":
+            if write and site.name == "resid_mid":
+                handles += _rewriting_attention(architecture, site.layer, apply)
+            elif side == "input":
                 handles.append(module.register_forward_pre_hook(_on_input(apply, write), with_kwargs=True))
             else:
                 handles.append(module.register_forward_hook(_on_output(apply, write)))
@@ -86,6 +88,29 @@ def _applier(
         return new
 
     return apply
+
+
+def _rewriting_attention(
+    architecture: Architecture, layer: int, apply: Callable[[torch.Tensor], torch.Tensor]
+) -> Iterator[Any]:
+    """Edit the stream after attention by what attention adds to it: no module stands where both readers branch off."""
+    writer, scale = architecture.attention_write(layer)
+    entered: list[torch.Tensor] = []
+
+    def rewrite(added: torch.Tensor) -> torch.Tensor:
+        before = entered.pop().to(added.device)
+        between = before + added * scale
+        new = apply(between)
+        if torch.is_grad_enabled():
+            return (new - before) / scale  # what the gradient has to see
+        return added + (new - between) / scale  # the same, and no bit changes where nothing is edited
+
+    def keep(value: torch.Tensor) -> torch.Tensor:
+        entered[:] = [value]
+        return value
+
+    yield architecture.layers[layer].register_forward_pre_hook(_on_input(keep, False), with_kwargs=True)
+    yield writer.register_forward_hook(_on_output(rewrite, True))
 
 
 def _on_input(apply: Callable[[torch.Tensor], torch.Tensor], write: bool) -> Callable[..., Any]:

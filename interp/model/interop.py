@@ -18,6 +18,7 @@ __all__ = ["to_nnsight", "to_transformer_lens", "transformer_lens_name"]
 
 _TRANSFORMER_LENS = {
     "resid_pre": "hook_resid_pre",
+    "resid_mid": "hook_resid_mid",
     "resid_post": "hook_resid_post",
     "head": "attn.hook_z",
     "attn_out": "attn.hook_out",  # hook_attn_out is behind the extra norm of post-norm architectures

@@ -1,9 +1,10 @@
-"""Prove at load that the sites are what they are called: three identities, and edits that must change the logits.
+"""Prove at load that the sites are what they are called: four identities, and edits that must change the logits.
 
 1. The heads add up: the projection of each head alone, summed, is the attention output.
 2. act(gate) * up is the input of the down projection.
-3. Decoder, then unembedding, gives the model's logits.
-4. Editing any site of any layer changes the logits.
+3. What enters a layer and what attention adds to it are what is read next (else there is no `resid_mid`).
+4. Decoder, then unembedding, gives the model's logits.
+5. Editing any site of any layer changes the logits.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ def check_sites(model: PreTrainedModel, architecture: Architecture) -> None:
         CapabilityError: Names the first site, module and architecture that fails.
     """
     ids = _example(model)
-    values, ups, reference = _read_all(model, architecture, ids)
+    values, ups, writes, reference = _read_all(model, architecture, ids)
+    _check_between(architecture, values, writes)
     for layer in range(architecture.n_layers):
         _check_heads(architecture, layer, values)
         if layer in ups:
@@ -51,10 +53,11 @@ def _example(model: PreTrainedModel) -> torch.Tensor:
 
 def _read_all(
     model: PreTrainedModel, architecture: Architecture, ids: torch.Tensor
-) -> tuple[dict[Site, torch.Tensor], dict[int, torch.Tensor], torch.Tensor]:
-    """Every site, the un-gated half of every MLP, and the logits, from one forward pass."""
+) -> tuple[dict[Site, torch.Tensor], dict[int, torch.Tensor], dict[int, torch.Tensor], torch.Tensor]:
+    """Every site, the un-gated half of every MLP, what attention writes, and the logits, from one forward pass."""
     values: dict[Site, torch.Tensor] = {}
     ups: dict[int, torch.Tensor] = {}
+    writes: dict[int, torch.Tensor] = {}
 
     def keep(value: torch.Tensor, site: Site) -> None:
         values[site] = value
@@ -62,13 +65,15 @@ def _read_all(
     names = [name for name in SITES if name not in architecture.missing]
     sites = [Site(name, layer) for name in names for layer in range(architecture.n_layers)]
     handles = [h for i, layer in enumerate(architecture.layers) if (h := _keep_up(layer, i, ups))]
+    if "resid_mid" not in architecture.missing:
+        handles += [_keep_write(architecture, layer, writes) for layer in range(architecture.n_layers)]
     try:
         with reading(architecture, dict.fromkeys(sites, keep)):
             logits = model(input_ids=ids, use_cache=False).logits
     finally:
         for handle in handles:
             handle.remove()
-    return values, ups, logits
+    return values, ups, writes, logits
 
 
 def _keep_up(layer: nn.Module, index: int, ups: dict[int, torch.Tensor]) -> RemovableHandle | None:
@@ -80,6 +85,28 @@ def _keep_up(layer: nn.Module, index: int, ups: dict[int, torch.Tensor]) -> Remo
             lambda module, args, out: ups.update({index: out.chunk(2, -1)[1]})
         )
     return None
+
+
+def _keep_write(architecture: Architecture, layer: int, writes: dict[int, torch.Tensor]) -> RemovableHandle:
+    module, scale = architecture.attention_write(layer)
+
+    def keep(module: Any, args: Any, output: Any) -> None:
+        writes[layer] = scale * (output[0] if isinstance(output, tuple) else output)
+
+    return module.register_forward_hook(keep)
+
+
+def _check_between(
+    architecture: Architecture, values: dict[Site, torch.Tensor], writes: dict[int, torch.Tensor]
+) -> None:
+    """Strike `resid_mid` off the sites where a layer does not add attention to what entered it."""
+    try:
+        for layer, write in writes.items():
+            between = values[Site("resid_pre", layer)].to(write.device) + write
+            failure = "what enters and what attention adds are not what the MLP's side reads"
+            _same(between, values[Site("resid_mid", layer)], architecture, f"layer {layer}", failure)
+    except CapabilityError as error:
+        architecture.missing["resid_mid"] = str(error)
 
 
 def _check_heads(architecture: Architecture, layer: int, values: dict[Site, torch.Tensor]) -> None:

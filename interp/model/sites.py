@@ -7,6 +7,7 @@ Mistral, Gemma, OLMo, OLMo2, Phi3 and others) the modules are found by structure
 | site          | what                                             | axes                     | TransformerLens          |
 |---------------|--------------------------------------------------|--------------------------|--------------------------|
 | `resid_pre`   | residual stream entering the layer               | prompt token model       | `hook_resid_pre`         |
+| `resid_mid`   | residual stream between attention and MLP        | prompt token model       | `hook_resid_mid`         |
 | `resid_post`  | residual stream leaving the layer                | prompt token model       | `hook_resid_post`        |
 | `head`        | each head's output, before the output projection | prompt token head d_head | `attn.hook_z`            |
 | `attn_out`    | attention output projection                      | prompt token model       | `attn.hook_out`          |
@@ -16,6 +17,8 @@ Mistral, Gemma, OLMo, OLMo2, Phi3 and others) the modules are found by structure
 
 `attn_out` and `mlp_out` stand before the extra norm of post-norm architectures such as OLMo2: the projection, not the
 residual write.
+Families whose attention and MLP run side by side have no `resid_mid`. Where there is one, the module that reads it next
+holds it; it is edited through what attention writes, since the layer carries the stream past that module.
 The sign of `mlp_gate` agrees with that of `mlp_neuron` only about half of the time, so the two are kept apart.
 """
 
@@ -32,12 +35,15 @@ from interp.errors import CapabilityError, nearest
 
 __all__ = ["SITES", "Architecture", "Site", "SiteName", "locate"]
 
-SiteName = Literal["resid_pre", "resid_post", "head", "attn_out", "mlp_gate", "mlp_neuron", "mlp_out"]
+SiteName = Literal[
+    "resid_pre", "resid_mid", "resid_post", "head", "attn_out", "mlp_gate", "mlp_neuron", "mlp_out"
+]
 SITES: tuple[str, ...] = get_args(SiteName)
 
 # site -> path below the layer ("" = the layer itself; "|" = one name or the other) and side of the module
 _PLACES: dict[str, tuple[str, Literal["input", "output"]]] = {
     "resid_pre": ("", "input"),
+    "resid_mid": ("post_attention_layernorm", "input"),  # where no norm follows the MLP, see _paths
     "resid_post": ("", "output"),
     "head": ("self_attn.o_proj", "input"),
     "attn_out": ("self_attn.o_proj", "output"),
@@ -115,10 +121,16 @@ class Architecture:
             raise CapabilityError(
                 f"No layer {site.layer}: '{self.family}' has layers 0 to {self.n_layers - 1}."
             )
-        paths, side = _PLACES[site.name]
-        module = _below(self.layers[site.layer], paths)
+        layer = self.layers[site.layer]
+        module = _below(layer, _paths(layer, site.name))
         assert module is not None  # what is missing was found by locate()
-        return module, side
+        return module, _PLACES[site.name][1]
+
+    def attention_write(self, layer: int) -> tuple[nn.Module, float]:
+        """The module whose output attention adds to the residual stream, and what the layer multiplies it by."""
+        block = self.layers[layer]
+        module = block.get_submodule("post_attention_layernorm" if _normed_writes(block) else "self_attn")
+        return module, float(getattr(self.config, "residual_multiplier", None) or 1.0)  # Granite
 
     def to_axes(self, site: Site, value: torch.Tensor) -> torch.Tensor:
         """Give a site's tensor its own axes (heads apart)."""
@@ -164,10 +176,22 @@ def _below(layer: nn.Module, paths: str) -> nn.Module | None:
     return None
 
 
+def _normed_writes(layer: nn.Module) -> bool:
+    """Whether what attention and MLP write is normed on its way to the residual stream (OLMo2, Gemma 2)."""
+    return hasattr(layer, "post_feedforward_layernorm")
+
+
+def _paths(layer: nn.Module, name: str) -> str:
+    """Alternative paths of a site's module below a layer."""
+    if name == "resid_mid" and _normed_writes(layer):
+        return "pre_feedforward_layernorm|mlp"
+    return _PLACES[name][0]
+
+
 def _absent(layers: nn.ModuleList, name: str) -> str:
     """Why a site is absent, or an empty string."""
-    paths = _PLACES[name][0]
     for index, layer in enumerate(layers):
+        paths = _paths(layer, name)
         if _below(layer, paths) is None:
             parent = paths.split("|")[0].rpartition(".")[0]
             held = _children(_below(layer, parent) or layer)

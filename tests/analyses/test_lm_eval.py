@@ -86,7 +86,7 @@ def test_every_number_stands_where_it_belongs(facts, samples):
 
 
 def test_the_harness_s_accuracies_and_ours_by_hand(facts, samples):
-    """As METHODS of the harness define them: the first of the options with the highest score per length."""
+    """The harness takes the first of the options with the highest log-likelihood per length, without the space."""
     found = import_samples(list(samples.values()))
     lengths = {"acc": lambda option: 1, "acc_norm": len, "acc_bytes": lambda option: len(option.encode())}
     assert METRICS.keys() == lengths.keys()
@@ -209,15 +209,26 @@ def test_languages_that_do_not_ask_the_same(facts, samples):
         import_samples(every)
 
 
-def test_a_chat_template_makes_it_another_question(facts, samples):
+@pytest.mark.parametrize(
+    "spaced", [True, False]
+)  # a chat template takes the space away, an instruction does not
+def test_what_stands_around_a_prompt_makes_it_another_question(facts, samples, spaced):
     for file in samples.values():
         rows = read_rows(file)
         for row in rows:
             for asked, option in zip(row["arguments"].values(), row["doc"]["options"], strict=True):
-                asked |= {"arg_0": f"<user>{asked['arg_0']}<bot>", "arg_1": option}
+                asked["arg_0"] = f"<user>{asked['arg_0']}<bot>"
+                asked["arg_1"] = asked["arg_1"] if spaced else option
         write_samples(file, rows)
     found = import_samples(list(samples.values())).provenance
-    assert found.prompts_digest != prompts_from_facts(facts).digest
+    texts = prompts_from_facts(facts)
+    around = {
+        code: tuple(
+            replace(p, text=f"<user>{p.text}<bot>", separator=p.separator if spaced else "") for p in each
+        )
+        for code, each in texts.prompts.items()
+    }
+    assert found.prompts_digest == replace(texts, prompts=around).digest != texts.digest
     assert found.run["notes"] == [
         "The harness put something around 24 prompts (a chat template, an instruction), so this result compares only with "
         "others that were asked so."

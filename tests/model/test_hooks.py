@@ -54,6 +54,18 @@ def test_an_edit_takes_effect_inside_the_context_only(loaded, name):
     assert torch.equal(logits(loaded), bare)
 
 
+def test_the_order_in_which_edits_are_given_does_not_matter(loaded):
+    """The stream between attention and MLP is edited relative to what entered, which may be edited too."""
+    edits = {Site("resid_pre", 1): lambda v, s: v * 1.5, Site("resid_mid", 1): lambda v, s: v * 0 + 1}
+    found = []
+    for sites in (list(edits), list(edits)[::-1]):
+        with editing(loaded.architecture, {site: edits[site] for site in sites}):
+            found.append(logits(loaded))
+    assert torch.equal(*found)
+    with editing(loaded.architecture, {Site("resid_mid", 1): edits[Site("resid_mid", 1)]}):
+        assert torch.allclose(logits(loaded), found[0], atol=1e-5)  # what entered is gone
+
+
 @pytest.mark.parametrize("context", [reading, editing])
 def test_hooks_are_removed_after_an_error(loaded, context):
     def fails(value, site):

@@ -30,6 +30,7 @@ _ORDER = (
     "resid_pre",
     "head",
     "attn_out",
+    "resid_mid",
     "mlp_gate",
     "mlp_neuron",
     "mlp_out",

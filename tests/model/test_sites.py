@@ -27,6 +27,7 @@ def opened(family, **changes):
 
 def read_all(loaded, names=SITES):
     values = {}
+    names = [name for name in names if name not in loaded.architecture.missing]
     sites = [Site(name, layer) for name in names for layer in range(loaded.architecture.n_layers)]
     with (
         torch.no_grad(),
@@ -40,7 +41,7 @@ def read_all(loaded, names=SITES):
 def test_every_site_is_read_with_its_axes(family):
     loaded = opened(family)
     values, _ = read_all(loaded)
-    assert len(values) == len(SITES) * 3
+    assert len(values) == (len(SITES) - (family == "cohere")) * 3
     for site, value in values.items():
         assert value.shape == (2, 12, *WIDTHS.get(site.name, (32,))), site
 
@@ -74,6 +75,38 @@ def test_sites_are_what_they_are_called(family):
     with torch.no_grad():
         hidden = loaded.architecture.body(input_ids=IDS).last_hidden_state
         assert torch.allclose(loaded.architecture.unembed(hidden), logits, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", [f for f in (*FAMILIES, *MORE) if f != "cohere"])
+def test_all_that_follows_depends_on_the_stream_between_attention_and_mlp_alone(family):
+    loaded = opened(family, **({"residual_multiplier": 0.3} if family == "granite" else {}))
+    other = IDS.flip(1)
+    kept = {}
+    site = Site("resid_mid", 1)
+    with torch.no_grad():
+        with reading(loaded.architecture, {site: lambda v, s: kept.update(between=v.clone())}):
+            expected = loaded.model(input_ids=other).logits
+        with editing(loaded.architecture, {site: lambda v, s: kept["between"]}):
+            found = loaded.model(input_ids=IDS).logits
+        assert not torch.allclose(loaded.model(input_ids=IDS).logits, expected, atol=1e-2)
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_a_layer_that_runs_attention_and_mlp_side_by_side_has_no_stream_between_them():
+    loaded = opened("cohere")
+    with pytest.raises(
+        CapabilityError, match="'cohere' has no site 'resid_mid': layer 0 has no post_attention"
+    ):
+        loaded.architecture.require("resid_mid")
+
+
+def test_a_layer_that_adds_attention_otherwise_loses_that_site_alone():
+    model = tiny_model("granite", residual_multiplier=0.5)
+    assert not adopt_model(model, byte_tokenizer()).architecture.missing
+    model.config.residual_multiplier = 0.25  # the layers keep what they were made with
+    missing = adopt_model(model, byte_tokenizer()).architecture.missing
+    assert "what enters and what attention adds are not what the MLP's side reads" in missing.pop("resid_mid")
+    assert not missing
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, *MORE])
@@ -153,7 +186,7 @@ def test_a_mixture_of_experts_has_heads_and_no_neurons():
     assert "'mixtral' has no site 'mlp_gate': layer 0 has no mlp.act_fn or mlp.activation_fn (found: " in str(
         caught.value
     )
-    assert str(caught.value).endswith("It has: resid_pre, resid_post, head, attn_out.")
+    assert str(caught.value).endswith("It has: resid_pre, resid_mid, resid_post, head, attn_out.")
 
 
 def test_unknown_site_and_layer():
