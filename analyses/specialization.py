@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from analyses.checkpoints import refuse_twins, short_names
 from analyses.comparison import compare
 from analyses.noise import noise_floor
 from analyses.reuse import partial_file, result_file, reusable
+from analyses.series import labelled
 from analyses.study import SpecializationStudy
 from interp.config import SpecializationConfig
 from interp.data.languages import parse_languages
@@ -21,7 +22,17 @@ from interp.model.checkpoints import Checkpoint, resolve_checkpoint
 from interp.results import HeadsResult, SpecializationResult, UnitResult
 from interp.results.base import Provenance
 
-__all__ = ["StudyProgress", "run_specialization"]
+if TYPE_CHECKING:
+    from interp.model.loading import LoadedModel
+
+__all__ = [
+    "StudyProgress",
+    "discard_units",
+    "finished_units",
+    "measure_units",
+    "run_specialization",
+    "unit_question",
+]
 
 
 class PassOptions(TypedDict):
@@ -66,13 +77,13 @@ def run_specialization(
         raise ConfigError(f"One language ({config.languages}); specialisation compares at least 2.")
     checkpoints = [resolve_checkpoint(spec) for spec in config.ckpt]
     refuse_twins(checkpoints)
-    asked = {unit: _asked(config, unit, prompts) for unit in _UNITS[config.units]}
+    asked = {unit: unit_question(config, unit, prompts) for unit in _UNITS[config.units]}
     require_room(config.out)
     if config.fresh:
-        _discard(config, checkpoints, list(asked))
+        discard_units(config, checkpoints, list(asked))
     reused = {
-        (unit, i): reusable(_KINDS[unit], result_file(config.out, c, unit), asked[unit], _notes(asked[unit]))
-        for unit in asked
+        (unit, i): finished_units(config, c, unit, question)
+        for unit, question in asked.items()
         for i, c in enumerate(checkpoints)
     }
     study = SpecializationStudy(short_names(checkpoints), prompts)
@@ -107,34 +118,63 @@ def _measure(
 ) -> list[tuple[str, UnitResult]]:
     if not units:
         return []
-    from interp.measure.heads import measure_heads
-    from interp.measure.specialization import measure_specialization
     from interp.model.loading import open_checkpoint
 
     loaded = open_checkpoint(checkpoint, dtype=config.dtype, device=config.device, attention=config.attention)
-    measured: list[tuple[str, UnitResult]] = []
-    for unit in units:
-        options: PassOptions = {
-            "n_blocks": config.blocks,
-            "batch_tokens": config.batch_tokens,
-            "padding": config.padding,
-            "resume": partial_file(config.out, checkpoint, unit),
-            "progress": _labelled(progress, f"{checkpoint.name} {unit}"),
-        }
-        if unit == "neurons":
-            measured.append(
-                (unit, measure_specialization(loaded, prompts, min_tokens=config.min_tokens, **options))
-            )
-        else:
-            chosen = _head_prompts(config, prompts)
-            measured.append((unit, measure_heads(loaded, chosen, mask=config.mask, **options)))
-        measured[-1][1].save(result_file(config.out, checkpoint, unit))
-        options["resume"].unlink(missing_ok=True)
-    return measured
+    return [(unit, measure_units(loaded, config, checkpoint, unit, prompts, progress)) for unit in units]
 
 
-def _asked(config: SpecializationConfig, unit: str, prompts: PromptSet) -> Provenance:
-    """The question that a reusable result must have answered."""
+def measure_units(
+    loaded: LoadedModel,
+    config: SpecializationConfig,
+    checkpoint: Checkpoint,
+    unit: str,
+    prompts: PromptSet,
+    progress: StudyProgress | None = None,
+) -> UnitResult:
+    """Measure one kind of unit of an opened checkpoint, and keep the result where `finished_units` finds it."""
+    from interp.measure.heads import measure_heads
+    from interp.measure.specialization import measure_specialization
+
+    options: PassOptions = {
+        "n_blocks": config.blocks,
+        "batch_tokens": config.batch_tokens,
+        "padding": config.padding,
+        "resume": partial_file(config.out, checkpoint, unit),
+        "progress": labelled(progress, f"{checkpoint.name} {unit}"),
+    }
+    result: UnitResult
+    if unit == "neurons":
+        result = measure_specialization(loaded, prompts, min_tokens=config.min_tokens, **options)
+    else:
+        result = measure_heads(loaded, _head_prompts(config, prompts), mask=config.mask, **options)
+    result.save(result_file(config.out, checkpoint, unit))
+    options["resume"].unlink(missing_ok=True)
+    return result
+
+
+def finished_units(
+    config: SpecializationConfig, checkpoint: Checkpoint, unit: str, question: Provenance
+) -> UnitResult | None:
+    """One kind of unit of a checkpoint, if it was measured before.
+
+    Raises:
+        ResultError: The file answers another question than the one given, or is damaged.
+    """
+    return reusable(
+        _KINDS[unit],
+        result_file(config.out, checkpoint, unit),
+        question,
+        {"prompts": question.run["prompts_note"]},
+    )
+
+
+def unit_question(config: SpecializationConfig, unit: str, prompts: PromptSet) -> Provenance:
+    """The question that a reusable result must have answered.
+
+    Raises:
+        InterpError: The prompts are too few for it.
+    """
     from interp.measure.heads import head_settings, require_items
     from interp.measure.provenance import settings_of
     from interp.measure.specialization import neuron_settings
@@ -149,7 +189,10 @@ def _asked(config: SpecializationConfig, unit: str, prompts: PromptSet) -> Prove
     return Provenance(prompts_digest=chosen.digest, settings=settings_of(chosen, requested, own), run=run)
 
 
-def _discard(config: SpecializationConfig, checkpoints: list[Checkpoint], units: list[str]) -> None:
+def discard_units(
+    config: SpecializationConfig, checkpoints: Sequence[Checkpoint], units: Sequence[str]
+) -> None:
+    """Remove what the folder holds of these units, finished or not."""
     for checkpoint in checkpoints:
         for unit in units:
             result_file(config.out, checkpoint, unit).unlink(missing_ok=True)
@@ -158,11 +201,3 @@ def _discard(config: SpecializationConfig, checkpoints: list[Checkpoint], units:
 
 def _head_prompts(config: SpecializationConfig, prompts: PromptSet) -> PromptSet:
     return prompts.sample(config.head_items) if config.head_items else prompts
-
-
-def _notes(asked: Provenance) -> dict[str, str]:
-    return {"prompts": asked.run["prompts_note"]}
-
-
-def _labelled(progress: StudyProgress | None, label: str) -> Callable[[int, int], None] | None:
-    return None if progress is None else lambda done, total: progress(label, done, total)

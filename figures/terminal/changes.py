@@ -10,6 +10,8 @@ from analyses.changes import Changes
 
 __all__ = ["print_changes"]
 
+_MOST_ROWS = 30
+
 
 def print_changes(changes: Changes, console: Console) -> None:
     """Print one row per quantity: both means, the paired change with its interval, and Holm's p."""
@@ -17,10 +19,18 @@ def print_changes(changes: Changes, console: Console) -> None:
     table = Table(title=Text(f"{one} -> {other}: change, 95 % over groups of facts", style="italic"))
     for header in ("quantity", "n", "before", "after", "change", "low", "high", "Holm p"):
         table.add_column(header, justify="left" if header == "quantity" else "right")
-    for row in changes.table.itertuples():
+    shown = changes.table
+    if len(shown) > _MOST_ROWS:
+        shown = shown.loc[shown.p.sort_values(kind="stable").index[:_MOST_ROWS]].sort_index()
+    for row in shown.itertuples():
         means = (f"{row.before:.3f}", f"{row.after:.3f}")
         numbers = (f"{row.change:+.3f}", f"{row.low:+.3f}", f"{row.high:+.3f}", f"{row.holm:.3g}")
         table.add_row(Text(row.quantity), str(row.n), *means, *numbers)
     console.print(table)
+    if len(shown) < len(changes.table):
+        text = (
+            f"The {len(shown)} rows of {len(changes.table)} with the least p; Holm's correction is over all."
+        )
+        console.print(Text(text, style="dim"))
     for remark in changes.remarks:
         console.print(Text(remark, style="dim"))

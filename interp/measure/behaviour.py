@@ -2,47 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 
 from interp.data.characters import visible
 from interp.data.facts import FactSet
-from interp.data.prompts import Prompt, prompts_from_facts
+from interp.data.prompts import prompts_from_facts
 from interp.errors import MeasurementError
 from interp.measure.passes import Progress, run_batches
 from interp.measure.provenance import make_provenance, resume_key
+from interp.measure.questions import (
+    Question,
+    encode_questions,
+    make_questions,
+    question_batches,
+    score_options,
+)
 from interp.model.loading import LoadedModel
 from interp.results.behaviour import BehaviourResult
 
-__all__ = ["Question", "behaviour_settings", "measure_behaviour"]
-
-
-@dataclass(frozen=True)
-class Question:
-    """One fact in one language, as tokens.
-
-    Attributes:
-        fact: Number of the fact.
-        language: Number of the language.
-        ids: The prompt's tokens.
-        options: The tokens of each option, the separator before it included.
-    """
-
-    fact: int
-    language: int
-    ids: tuple[int, ...]
-    options: tuple[tuple[int, ...], ...]
-
-    @property
-    def cost(self) -> int:
-        """Tokens that pass the model."""
-        return len(self.ids) + len(self.options) * max(map(len, self.options))
+__all__ = ["behaviour_settings", "measure_behaviour"]
 
 
 @dataclass
@@ -94,11 +78,7 @@ def measure_behaviour(
     """
     _require_options(facts)
     prompts = prompts_from_facts(facts, scaffold=scaffold)
-    questions = [
-        _question(loaded, facts, row, column, prompts.prompts[code][row])
-        for column, code in enumerate(facts.languages)
-        for row in range(len(facts))
-    ]
+    questions = make_questions(loaded, facts, prompts)
     shape = (len(facts), len(facts.languages), max(len(fact.option_ids) for fact in facts))
     scores = _Scores(np.full(shape, np.nan))
 
@@ -117,7 +97,7 @@ def measure_behaviour(
     provenance = make_provenance(loaded, prompts, behaviour_settings(facts, scaffold))
     run_batches(
         loaded,
-        list(_batches(sorted(questions, key=lambda q: (-len(q.ids), -q.cost)), batch_tokens)),
+        list(question_batches(questions, batch_tokens)),
         add,
         scores,
         describe,
@@ -164,80 +144,6 @@ def _lengths(
     return lengths
 
 
-def _question(loaded: LoadedModel, facts: FactSet, row: int, column: int, prompt: Prompt) -> Question:
-    """Tokenise a question, and see that the border between prompt and option is one between tokens."""
-    tokenizer = loaded.tokenizer
-    ids = tuple(tokenizer(prompt.text)["input_ids"])
-    options = []
-    for name in facts.facts[row].wording[facts.languages[column]].options:
-        joint = tuple(tokenizer(prompt.text + prompt.separator + name)["input_ids"])
-        said = f"'{visible(facts.facts[row].fact_id)}' in '{facts.languages[column]}'"
-        if joint[: len(ids)] != ids or len(joint) == len(ids):
-            raise MeasurementError(
-                f"{said}: the tokens of the prompt are not the first ones of prompt and option '{visible(name)}', so the "
-                "option's own log-probability is not defined. Use another scaffold."
-            )
-        if len(joint) > loaded.context:
-            raise MeasurementError(
-                f"{said}: prompt and option have {len(joint)} tokens, the model's context is {loaded.context}. Leave out "
-                "the fact, or use a shorter scaffold."
-            )
-        options.append(joint[len(ids) :])
-    return Question(row, column, ids, tuple(options))
-
-
-def _batches(questions: Sequence[Question], batch_tokens: int) -> Iterator[list[Question]]:
-    batch: list[Question] = []
-    for question in questions:
-        if batch and (len(batch) + 1) * max(question.cost, *(q.cost for q in batch)) > batch_tokens:
-            yield batch
-            batch = []
-        batch.append(question)
-    if batch:
-        yield batch
-
-
-@torch.no_grad()
 def _score(loaded: LoadedModel, batch: Sequence[Question]) -> list[Float[np.ndarray, " option"]]:
-    """Log-probabilities of all options of a batch: questions padded on the left, options on the right."""
-    body: Any = loaded.architecture.body
-    asked, asked_mask = _padded([q.ids for q in batch], loaded.pad_id, left=True, device=loaded.device)
-    positions = (asked_mask.cumsum(dim=1) - 1).clamp_min(0)
-    out = body(input_ids=asked, attention_mask=asked_mask, position_ids=positions, use_cache=True)
-    first = loaded.architecture.unembed(out.last_hidden_state[:, -1]).float().log_softmax(dim=-1)
-
-    owner = torch.tensor([i for i, q in enumerate(batch) for _ in q.options], device=loaded.device)
-    options, mask = _padded(
-        [o for q in batch for o in q.options], loaded.pad_id, left=False, device=loaded.device
-    )
-    total = first[owner, options[:, 0]].double()
-    if options.shape[1] > 1:
-        cache = out.past_key_values
-        cache.batch_select_indices(owner)
-        steps = torch.arange(options.shape[1] - 1, device=loaded.device)
-        hidden = body(
-            input_ids=options[:, :-1],
-            attention_mask=torch.cat([asked_mask[owner], mask[:, :-1]], dim=1),
-            position_ids=asked_mask.sum(dim=1)[owner].unsqueeze(1) + steps,
-            past_key_values=cache,
-            use_cache=True,
-        ).last_hidden_state
-        rows, at = mask[:, 1:].bool().nonzero(as_tuple=True)  # only what is scored is unembedded
-        logged = loaded.architecture.unembed(hidden[rows, at]).float().log_softmax(dim=-1)
-        each = logged.gather(1, options[rows, at + 1].unsqueeze(1)).squeeze(1)
-        total.index_add_(0, rows, each.double())
-    ends = np.cumsum([len(q.options) for q in batch])[:-1]
-    return np.split(total.cpu().numpy(), ends)
-
-
-def _padded(
-    rows: Sequence[Sequence[int]], pad: int, *, left: bool, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    width = max(map(len, rows))
-    ids = torch.full((len(rows), width), pad, device=device)
-    mask = torch.zeros(len(rows), width, dtype=torch.long, device=device)
-    for number, row in enumerate(rows):
-        at = slice(width - len(row), width) if left else slice(0, len(row))
-        ids[number, at] = torch.tensor(row, device=device)
-        mask[number, at] = 1
-    return ids, mask
+    """Log-probabilities of all options of a batch."""
+    return score_options(loaded, batch, encode_questions(loaded, batch))

@@ -150,6 +150,10 @@ class FactResult(Result):
     def quantities(self) -> dict[str, Float[np.ndarray, " fact"]]:
         """What checkpoints are compared by: name to a value per fact, NaN where a fact has none."""
 
+    def doubts(self) -> list[str]:
+        """What makes the result doubtful, in words; empty if nothing does."""
+        return []
+
     def summary(self, **how: Any) -> pd.DataFrame:
         """One row per quantity: ``n`` facts with a value, ``mean``, and its 95 % interval over groups of facts.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from interp.measure.behaviour import Question, _padded, _score
+from interp.measure.questions import Question, encode_questions, score_options
 from interp.model.loading import LoadedModel
 from tests.benchmarks.bench_specialization import describe_machine
 from tests.benchmarks.timing import interleave, paired
@@ -54,20 +54,24 @@ def bench(loaded: LoadedModel, repeats: int) -> dict[str, float]:
         Question(i, 0, tokens(PROMPT), tuple(tokens(OPTION) for _ in range(OPTIONS)))
         for i in range(QUESTIONS)
     ]
-    apart = np.abs(np.concatenate(_score(loaded, batch)) - one_row_per_option(loaded, batch)).max()
+
+    def ours() -> np.ndarray:
+        return np.concatenate(score_options(loaded, batch, encode_questions(loaded, batch)))
+
+    apart = np.abs(ours() - one_row_per_option(loaded, batch)).max()
     if apart > 1e-4:
         raise SystemExit(f"scores differ by {apart}")
-    candidates = {"ours": lambda: _score(loaded, batch), "rows": lambda: one_row_per_option(loaded, batch)}
+    candidates = {"ours": ours, "rows": lambda: one_row_per_option(loaded, batch)}
     cpu, _ = interleave(candidates, repeats)
     return {**paired(cpu, "rows", "ours"), "largest_difference": float(apart)}
 
 
 @torch.no_grad()
 def one_row_per_option(loaded: LoadedModel, batch: list[Question]) -> np.ndarray:
-    """Prompt and option as a row, all in one batch; only the option's positions are unembedded."""
+    """Prompt and option as a row of equal length, all in one batch; only the option's positions are unembedded."""
     rows = [(q.ids, option) for q in batch for option in q.options]
-    ids, mask = _padded([a + b for a, b in rows], loaded.pad_id, left=False, device=loaded.device)
-    hidden = loaded.architecture.body(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+    ids = torch.tensor([a + b for a, b in rows], device=loaded.device)
+    hidden = loaded.architecture.body(input_ids=ids, use_cache=False).last_hidden_state
     at = torch.tensor([(row, len(a) + i) for row, (a, b) in enumerate(rows) for i in range(len(b))])
     logged = loaded.architecture.unembed(hidden[at[:, 0], at[:, 1] - 1]).float().log_softmax(dim=-1)
     each = logged.gather(1, ids[at[:, 0], at[:, 1]].unsqueeze(1)).squeeze(1).double()

@@ -1,0 +1,157 @@
+"""Attribution: a map of heads, or a profile of neurons by layer and the largest of them; beside it, estimate and truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from figures.style import Look, look, new_figure
+from interp.results.attribution import AttributionResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["attribution_data", "plot_attribution"]
+
+_TOP = 12
+_MOST_SPANS = 6  # maps in a row: of many positions, those with the largest estimates
+_LABELS = 9  # layers or units that an axis names
+
+
+def plot_attribution(results: Sequence[AttributionResult], names: Sequence[str]) -> Figure:
+    """One row per checkpoint: its estimates, and the true effect of what was patched for real against its estimate.
+
+    Heads: a map of layer and head for each span (of many, the six with the largest estimates), one colour scale for all. Neurons: per span the sum of absolute mean
+    estimates of each layer, with that of an unrelated fact dotted, and the neurons with the largest estimates.
+    """
+    heads = results[0].unit == "heads"
+    spans = _shown(results)
+    left = len(spans) if heads else 2
+    with new_figure(2.6 * left + 3.4, 0.7 + 2.9 * len(results)) as figure:
+        grid = figure.subplots(len(results), left + 1, squeeze=False)
+        largest = max(_largest(result) for result in results)
+        for row, (result, name) in enumerate(zip(results, names, strict=True)):
+            if heads:
+                _maps(figure, grid[row, :left], result, spans, largest)
+            else:
+                _profile(grid[row, 0], result, spans)
+                _top(grid[row, 1], result)
+            _scatter(grid[row, left], result)
+            grid[row, 0].set_title(f"{name}: {grid[row, 0].get_title(loc='left')}", loc="left", fontsize=8)
+        return figure
+
+
+def attribution_data(results: Sequence[AttributionResult], names: Sequence[str]) -> pd.DataFrame:
+    """The numbers of `plot_attribution`, tidy: checkpoint, shown, layer, unit, position, n, estimate, effect, ..."""
+    import pandas as pd
+
+    tables = []
+    for result, name in zip(results, names, strict=True):
+        if result.unit == "heads":
+            parts = {"map": result.to_frame()}
+        else:
+            parts = {"profile": _by_layer(result), "largest": result.largest(_TOP)}
+        parts["verified"] = result.verified().rename(columns={"low": "effect_low", "high": "effect_high"})
+        tables += [table.assign(shown=shown, checkpoint=name) for shown, table in parts.items() if len(table)]
+    found = pd.concat(tables, ignore_index=True)
+    first = ["checkpoint", "shown", "layer", "unit", "position", "n"]
+    return found[[*first, *(column for column in found if column not in first)]]
+
+
+def _maps(
+    figure: Figure, row: np.ndarray, result: AttributionResult, spans: Sequence[int], largest: float
+) -> None:
+    values = result.estimates().plug_in
+    for span, axes in zip(spans, row, strict=True):
+        image = axes.imshow(
+            values[:, :, span], aspect="auto", origin="lower", cmap="RdBu_r", vmin=-largest, vmax=largest
+        )
+        axes.set_title(result.positions[span], loc="left", fontsize=8)
+        axes.set(xlabel="head", ylabel="layer" if axes is row[0] else "")
+        axes.set_xticks(range(0, values.shape[1], -(-values.shape[1] // _LABELS)))
+        axes.set_yticks(range(0, values.shape[0], -(-values.shape[0] // _LABELS)))
+        axes.grid(visible=False)
+    figure.colorbar(image, ax=row[-1], label="estimate (logits)")
+
+
+def _profile(axes: Axes, result: AttributionResult, spans: Sequence[int]) -> None:
+    table = _by_layer(result)
+    for index, span in enumerate(result.positions[i] for i in spans):
+        style, part = look(index), table[table.position == span]
+        axes.plot(part.layer, part.estimate, label=span, **_line(style, full=True))
+        axes.plot(part.layer, part.floor, label=f"{span}, unrelated fact", **_line(style, full=False))
+    axes.set_title("by layer", loc="left", fontsize=8)
+    axes.set(xlabel="layer", ylabel="sum of |estimate| (logits)", ylim=(0, None))
+    axes.set_xticks(range(0, result.sums.shape[3], -(-result.sums.shape[3] // _LABELS)))
+    axes.legend(fontsize=6)
+
+
+def _line(style: Look, *, full: bool) -> dict[str, Any]:
+    return {
+        "color": style.colour,
+        "linestyle": "-" if full else ":",
+        "marker": style.marker,
+        "markersize": 4,
+        "markerfacecolor": style.colour if full else "white",
+        "linewidth": 1.2,
+    }
+
+
+def _top(axes: Axes, result: AttributionResult) -> None:
+    table = result.largest(_TOP)
+    where = np.arange(len(table))
+    around = np.stack([table.estimate - table.low, table.high - table.estimate])
+    axes.barh(where, table.estimate, color=look(0).colour, xerr=around, error_kw={"linewidth": 0.8})
+    axes.plot(table.floor, where, linestyle="none", marker="|", color="black", label="unrelated fact")
+    labels = [f"{row.layer}.{row.unit} {row.position}" for row in table.itertuples()]
+    axes.set_yticks(where, labels, fontsize=6)
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.set_title("largest", loc="left", fontsize=8)
+    axes.set_xlabel("estimate (logits), 95 %")
+    axes.legend(fontsize=6)
+
+
+def _scatter(axes: Axes, result: AttributionResult) -> None:
+    """True effect against estimate, with the line on which they are equal."""
+    axes.set(xlabel="estimate (logits)", ylabel="true effect (logits), 95 %")
+    table = result.verified()
+    if not len(table):
+        axes.set_title("not verified", loc="left", fontsize=8)
+        return
+    for index, name in enumerate(("top", "random")):
+        style, part = look(index), table[table.chosen == name]
+        if len(part):
+            around = np.stack([part.effect - part.low, part.high - part.effect])
+            axes.errorbar(
+                part.estimate, part.effect, yerr=around, fmt=style.marker, color=style.colour, label=name,
+                markersize=4, linewidth=0.8,
+            )  # fmt: skip
+    axes.axline((0, 0), slope=1, color="0.4", linewidth=0.8, linestyle="--", label="equal")
+    both = result.correlation().iloc[-1]
+    said = f"r = {both.pearson:.3f} [{both.pearson_low:.3f}, {both.pearson_high:.3f}], slope {both.slope:.2f}"
+    axes.set_title(said, loc="left", fontsize=8, color="firebrick" if result.low_correlation() else "black")
+    axes.legend(fontsize=6)
+
+
+def _by_layer(result: AttributionResult) -> pd.DataFrame:
+    """Per layer and span: sum over units of the absolute mean estimate, and of the unrelated fact's."""
+    table = result.to_frame()[["layer", "position", "n", "estimate", "floor"]]
+    table = table.assign(estimate=table.estimate.abs(), floor=table.floor.abs())
+    summed = table.groupby(["position", "layer"], sort=False)
+    return summed.agg(n=("n", "first"), estimate=("estimate", "sum"), floor=("floor", "sum")).reset_index()
+
+
+def _shown(results: Sequence[AttributionResult]) -> list[int]:
+    """The spans that all results share a figure with: of many, those with the largest estimates."""
+    shared = range(min(len(result.positions) for result in results))
+    peaks = [max(_largest(result, span) for result in results) for span in shared]
+    return sorted(sorted(shared, key=lambda span: -peaks[span])[:_MOST_SPANS])
+
+
+def _largest(result: AttributionResult, span: int | slice = slice(None)) -> float:
+    return float(np.nanmax(np.abs(result.estimates().plug_in[:, :, span]), initial=0.0))

@@ -1,0 +1,148 @@
+"""What patching recovers: by layer for a few positions, layer x position, or layer x head; and layer x language."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+from figures.layers import spaced
+from figures.style import look, new_figure
+from interp.results.patching import PatchingResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["plot_languages", "plot_patching"]
+
+_FEW_POSITIONS = 4
+_MOST_LABELS = 12
+
+
+def plot_patching(
+    results: Sequence[PatchingResult], names: Sequence[str], metric: str = "logit_diff"
+) -> Figure:
+    """Draw recovery with its floor.
+
+    Heads: a map layer x head per checkpoint and position. Many positions: layer x position. Else curves over layers with
+    95 % intervals, the floor dotted. On maps a dot marks a cell that recovers more than an unrelated fact does, by the
+    95 % interval of the difference.
+    """
+    if len(results[0].units) > 1:
+        return _maps(results, names, metric, "unit")
+    if len(results[0].positions) > _FEW_POSITIONS:
+        return _maps(results, names, metric, "position")
+    return _curves(results, names, metric)
+
+
+def plot_languages(result: PatchingResult, name: str, metric: str = "logit_diff") -> Figure:
+    """Draw recovery by layer and language, a map per position; of several units the one that recovers most."""
+    _, unit, _ = result.best(metric)
+    few = len(result.positions) <= _FEW_POSITIONS
+    positions = range(len(result.positions)) if few else (result.best(metric)[2],)
+    n_layers = result.patched.shape[3]
+    with new_figure(
+        1.6 + 0.35 * n_layers * len(positions) + 1.2, 1.4 + 0.26 * len(result.languages)
+    ) as figure:
+        panels = figure.subplots(1, len(positions), squeeze=False, sharey=True)[0]
+        tables = {code: result.recovery(metric, code) for code in result.languages}
+        for axes, position in zip(panels, positions, strict=True):
+            shape = result.patched.shape[3:]
+            rows = {code: _cut(table, shape)[:, unit, position] for code, table in tables.items()}
+            values = np.stack([row["recovery"] for row in rows.values()])
+            image = _map(axes, values, np.stack([row["beyond_low"] > 0 for row in rows.values()]))
+            axes.set_yticks(range(len(rows)), list(rows), fontsize=7)
+            _number(axes, n_layers)
+            axes.set_xlabel("layer")
+            axes.set_title(result.positions[position], fontsize=9)
+        figure.colorbar(image, ax=panels, label=f"recovery ({metric})", fraction=0.05)
+        chosen = "" if len(result.units) == 1 else f" {result.units[unit]}"
+        figure.suptitle(f"{name}: {result.site}{chosen}, {result.mode}", fontsize=10)
+        return figure
+
+
+def _curves(results: Sequence[PatchingResult], names: Sequence[str], metric: str) -> Figure:
+    positions = results[0].positions
+    with new_figure(1.2 + 2.9 * len(positions), 3.2) as figure:
+        panels = figure.subplots(1, len(positions), squeeze=False, sharey=True)[0]
+        for axes, position in zip(panels, positions, strict=True):
+            for index, (result, name) in enumerate(zip(results, names, strict=True)):
+                table = result.recovery(metric)
+                part, style = table[table.position == position], look(index)
+                axes.fill_between(
+                    part.layer, part.low, part.high, color=style.colour, alpha=0.15, linewidth=0
+                )
+                axes.plot(part.layer, part.recovery, color=style.colour, marker=style.marker, label=name)
+                axes.plot(
+                    part.layer, part.floor, color=style.colour, linestyle=":", label=f"{name}, unrelated fact"
+                )
+            axes.axhline(0, color="0.6", linewidth=0.6)
+            axes.axhline(1, color="0.6", linewidth=0.6)
+            _number(axes, results[0].patched.shape[3])
+            axes.set_xlabel("layer")
+            axes.set_title(position)
+        panels[0].set_ylabel(f"recovery ({metric})")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+        figure.suptitle(_said(results[0]), fontsize=10)
+        return figure
+
+
+def _maps(results: Sequence[PatchingResult], names: Sequence[str], metric: str, across: str) -> Figure:
+    """A map of layer x ``across`` per checkpoint, and per position where units are across."""
+    shape = results[0].patched.shape[3:]
+    columns = results[0].positions if across == "unit" else ("",)
+    wide = shape[1] if across == "unit" else shape[2]
+    labels = results[0].units if across == "unit" else results[0].positions
+    side = (1.2 + max(1.4, 0.22 * wide), 0.9 + max(1.2, 0.22 * shape[0]))
+    with new_figure(1.2 + side[0] * len(columns), 0.6 + side[1] * len(results)) as figure:
+        grid = figure.subplots(len(results), len(columns), squeeze=False)
+        for row, (result, name) in zip(grid, zip(results, names, strict=True), strict=True):
+            cut = _cut(result.recovery(metric), shape)
+            for place, (axes, column) in enumerate(zip(row, columns, strict=True)):
+                here = cut[:, :, place] if across == "unit" else cut[:, 0]
+                image = _map(axes, here["recovery"], here["beyond_low"] > 0)
+                chosen = spaced(len(labels), _MOST_LABELS)
+                axes.set_xticks(chosen, [labels[i] for i in chosen], fontsize=6, rotation=90)
+                rows = spaced(shape[0], _MOST_LABELS)
+                axes.set_yticks(rows, [str(i) for i in rows], fontsize=7)
+                axes.set_title(f"{name} {column}".strip(), fontsize=8)
+                axes.set_ylabel("layer")
+                axes.set_xlabel(result.site if across == "unit" else "position")
+                figure.colorbar(image, ax=axes, fraction=0.05)
+        figure.suptitle(f"{_said(results[0])}: recovery ({metric})", fontsize=10)
+        return figure
+
+
+def _map(axes: Axes, values: Float[np.ndarray, "row column"], marked: np.ndarray) -> AxesImage:
+    """Values on a scale that is white at 0 and symmetric; dots on what is marked."""
+    most = max(1.0, float(np.nanmax(np.abs(values), initial=0)))
+    image = axes.imshow(values, cmap="RdBu_r", vmin=-most, vmax=most, aspect="auto")
+    rows, columns = np.nonzero(marked)
+    axes.scatter(columns, rows, s=4, color="black")
+    axes.grid(visible=False)
+    return image
+
+
+def _cut(table: pd.DataFrame, shape: tuple[int, ...]) -> np.ndarray:
+    """Columns of a table of cells, in the cells' shape."""
+    kind = [("recovery", float), ("beyond_low", float)]
+    found = np.empty(len(table), dtype=kind)
+    for name, _ in kind:
+        found[name] = table[name]
+    return found.reshape(shape)
+
+
+def _number(axes: Axes, n_layers: int) -> None:
+    chosen = spaced(n_layers, _MOST_LABELS)
+    axes.set_xticks(chosen, [str(i) for i in chosen])
+
+
+def _said(result: PatchingResult) -> str:
+    where = f" from {','.join(result.sources)}" if result.sources else ""
+    return f"{result.site}{' onward' * result.onward}, {result.mode}{where}"

@@ -1,0 +1,87 @@
+"""Routes: overlap beside chance and above it, layer by layer, and a matrix of languages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from figures.layers import show_curve, show_layers, show_legend
+from figures.matrices import show_languages
+from figures.style import new_figure
+from interp.results.routing import RoutingResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["plot_pairs", "plot_routing", "routing_data"]
+
+_EXCESS = "overlap above chance"
+
+
+def plot_routing(results: Sequence[RoutingResult], names: Sequence[str]) -> Figure:
+    """Per kind of unit, by layer: overlap with chance (empty signs, dotted) on the left, overlap above chance on the right.
+
+    Means over pairs of languages; bands are 95 % over groups of facts.
+    """
+    data, units = routing_data(results, names), results[0].units
+    layers = range(results[0].dots.shape[-1])
+    with new_figure(8.8, 0.9 + 2.9 * len(units)) as figure:
+        grid = figure.subplots(len(units), 2, squeeze=False)
+        for row, unit in zip(grid, units, strict=True):
+            for axes, curves in zip(row, (("overlap", "chance"), (_EXCESS,)), strict=True):
+                for index, name in enumerate(names):
+                    for curve in curves:
+                        part = data[
+                            (data.checkpoint == name) & (data.units == unit) & (data.quantity == curve)
+                        ]
+                        label = name if len(curves) == 1 else f"{name}: {curve}"
+                        show_curve(axes, part, index, label, full=curve == curves[0])
+                axes.axhline(0, color="0.4", linewidth=0.8)
+                axes.set_title(f"{unit}: {' and '.join(curves)}", loc="left", fontsize=9)
+                show_layers(axes, layers)
+            row[0].set_ylabel("cosine of attributions")
+        for axes in grid[-1]:
+            show_legend(axes)
+        return figure
+
+
+def plot_pairs(result: RoutingResult, name: str) -> Figure:
+    """Overlap above chance of every two languages, over all layers; a dot where its 95 % interval leaves out 0.
+
+    The intervals are each pair's own: of 66 pairs without a shared route, 3 get a dot.
+    """
+    table = result.by_language()
+    place = {code: i for i, code in enumerate(result.languages)}
+    n, most = len(place), float(np.nanmax(np.abs(table[_EXCESS]), initial=0))
+    side = max(2.2, 0.8 + 0.2 * n)
+    with new_figure(1.2 + side * len(result.units), 0.7 + side) as figure:
+        grid = figure.subplots(1, len(result.units), squeeze=False)[0]
+        for axes, unit in zip(grid, result.units, strict=True):
+            part = table[table.units == unit]
+            a, b = (part[side].map(place).to_numpy() for side in ("one", "other"))
+            values, clear = np.full((n, n), np.nan), np.zeros((n, n), dtype=bool)
+            values[a, b] = values[b, a] = part[_EXCESS]
+            clear[a, b] = clear[b, a] = (part.low > 0) | (part.high < 0)
+            image = show_languages(axes, values, clear, result.languages, most)
+            axes.set_title(unit, loc="left", fontsize=9)
+        figure.colorbar(image, ax=grid, label=_EXCESS, fraction=0.05)
+        figure.suptitle(f"{name}: {len(result.fact_ids)} facts", fontsize=10)
+        return figure
+
+
+def routing_data(results: Sequence[RoutingResult], names: Sequence[str]) -> pd.DataFrame:
+    """The numbers of `plot_routing`, tidy: checkpoint, units, quantity, layer, mean, low, high."""
+    import pandas as pd
+
+    tables = []
+    for result, name in zip(results, names, strict=True):
+        table = result.by_layer()
+        for said, short in (("overlap", "overlap"), ("chance", "chance"), (_EXCESS, "excess")):
+            part = table[["units", "layer", short, f"{short}_low", f"{short}_high"]]
+            part = part.set_axis(["units", "layer", "mean", "low", "high"], axis=1)
+            tables.append(part.assign(checkpoint=name, quantity=said))
+    order = ["checkpoint", "units", "quantity", "layer", "mean", "low", "high"]
+    return pd.concat(tables, ignore_index=True)[order]

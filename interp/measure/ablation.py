@@ -1,0 +1,251 @@
+"""Measure what each language loses when the units most specialised in one language are removed, beside random units.
+
+Units are selected on one half of the facts and removed while the other half is asked, and the other way round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from interp.data.characters import visible
+from interp.data.facts import FactSet
+from interp.data.prompts import PromptSet, prompts_from_facts
+from interp.errors import MeasurementError
+from interp.measure.ablation_plan import Asked, blocks_of, halves_of, plan_passes, plan_units
+from interp.measure.passes import Progress, run_batches
+from interp.measure.provenance import make_provenance, resume_key
+from interp.measure.questions import Question, encode_questions, make_questions, score_options, text_losses
+from interp.measure.removal import removed_units, unit_means
+from interp.measure.routing import SITES_OF
+from interp.model.loading import LoadedModel
+from interp.results.ablation import AblationResult
+from interp.results.selection import default_count
+from interp.results.units import UnitResult
+
+__all__ = ["MODES", "ablation_settings", "measure_ablation"]
+
+MODES = ("zero", "mean")
+
+
+def measure_ablation(
+    loaded: LoadedModel,
+    facts: FactSet,
+    selection: UnitResult,
+    read: PromptSet,
+    *,
+    count: int = 0,
+    rule: str = "specialised",
+    mode: str = "zero",
+    draws: int = 3,
+    seed: int = 0,
+    scaffold: str = "native",
+    batch_tokens: int = 4096,
+    resume: Path | None = None,
+    progress: Progress | None = None,
+) -> AblationResult:
+    """Remove each language's units, and ask the facts in every language.
+
+    A norm behind the attention output (OLMo2) rescales what the other heads wrote when one is removed.
+
+    Args:
+        loaded: The opened checkpoint.
+        facts: What is asked, in the languages of the selection.
+        selection: Scores of this checkpoint's neurons or heads, see `interp.results.selection.top_units`.
+        read: The prompts that ``selection`` was measured on, whose blocks make the two halves. A fact of a group that
+            is not among them belongs to either half, by the hash of its group.
+        count: Units removed per language; 0 for 1 % of the neurons or 2 % of the heads.
+        rule: ``specialised`` units, or ``important`` heads; see `interp.results.selection.top_units`.
+        mode: ``zero``: a removed unit is 0 on every token. ``mean``: what it is on average over the tokens of ``read``
+            that count, all languages weighing equally, on the half that it was selected on.
+        draws: Random sets per language and half, with as many units in every layer, none of them the language's own.
+        seed: Of the random sets.
+        scaffold: ``native`` words around the question, ``english`` ones, or ``none``.
+        batch_tokens: Padded tokens per pass; halved where memory runs out.
+        resume: File for the state of an interrupted run.
+        progress: Called with batches done and batches in all.
+
+    Raises:
+        MeasurementError: The selection is of other prompts or another checkpoint, one language, no random draw, or scores
+            that are not finite.
+        ResultError: A language or a layer has fewer units than asked for, or there is no such rule.
+        CapabilityError: The architecture lacks such units.
+    """
+    _check(loaded, facts, selection, read, mode, draws)
+    unit, blocks = f"{selection.unit}s", selection.n_blocks
+    half = halves_of(facts, read, blocks)
+    removed = plan_units(selection, count or default_count(selection), draws, seed, rule)
+    means = {
+        h: unit_means(loaded, read, unit, blocks, blocks_of(blocks, 1 - h))
+        for h in ((0, 1) if mode == "mean" else ())
+    }
+    prompts = prompts_from_facts(facts, scaffold=scaffold)
+    questions = make_questions(loaded, facts, prompts)
+    kept = _Scores(facts, questions, draws)
+    settings = ablation_settings(
+        facts,
+        read,
+        units=unit,
+        blocks=blocks,
+        count=count,
+        rule=rule,
+        mode=mode,
+        draws=draws,
+        seed=seed,
+        scaffold=scaffold,
+    )
+    provenance = make_provenance(loaded, prompts, settings)
+
+    def describe(asked: Asked) -> str:
+        fact, code = facts.facts[asked.question.fact], facts.languages[asked.question.language]
+        return (
+            f"Question '{visible(fact.fact_id)}' in '{code}' ({asked.question.cost} tokens with its options)"
+        )
+
+    def add(batch: Sequence[Asked]) -> None:
+        first, asked = batch[0], [a.question for a in batch]
+        units = (
+            removed[first.half, first.variant, first.owner]
+            if first.variant >= 0
+            else np.zeros(0, dtype=np.int64)
+        )
+        with removed_units(loaded, unit, units, means.get(first.half)):
+            encoded = encode_questions(loaded, asked)
+            scores = score_options(loaded, asked, encoded)
+            golds = [facts.facts[q.fact].answer_index for q in asked]
+            answers = [(float(s[g]), len(q.options[g])) for q, s, g in zip(asked, scores, golds, strict=True)]
+            losses = text_losses(loaded, asked, encoded, answers)
+        kept.add(batch, losses, scores, describe)
+
+    options = {"batch_tokens": batch_tokens}
+    largest = run_batches(
+        loaded,
+        plan_passes(questions, half, draws, len(facts.languages), batch_tokens),
+        add,
+        kept,
+        describe,
+        resume=resume,
+        key=resume_key(provenance, options),
+        progress=progress,
+    )
+    provenance.run.update(options, largest_batch=largest, seed=seed)
+    return AblationResult(
+        languages=facts.languages,
+        fact_ids=tuple(fact.fact_id for fact in facts),
+        groups=tuple(fact.group for fact in facts),
+        unit=unit,
+        mode=mode,
+        half=half,
+        removed=removed,
+        bytes=kept.bytes,
+        gold=np.array([fact.answer_index for fact in facts]),
+        provenance=provenance,
+        **kept.state(),
+    )
+
+
+def ablation_settings(
+    facts: FactSet,
+    read: PromptSet,
+    *,
+    units: str,
+    blocks: int,
+    count: int,
+    rule: str,
+    mode: str,
+    draws: int,
+    seed: int,
+    scaffold: str,
+) -> dict[str, Any]:
+    """The settings that decide the numbers, beside prompts and numerics; a count of 0 is what `default_count` makes it."""
+    return {
+        "measure": "ablation",
+        "units": units,
+        "count": count or "default",
+        "rule": rule,
+        "mode": mode,
+        "draws": draws,
+        "seed": seed,
+        "scaffold": scaffold,
+        "facts_digest": facts.digest,
+        "selected_on": read.digest,
+        "blocks": blocks,
+    }
+
+
+class _Scores:
+    """Losses and scores so far."""
+
+    def __init__(self, facts: FactSet, questions: Sequence[Question], draws: int):
+        n_options = max(len(fact.option_ids) for fact in facts)
+        shape = (len(facts), len(facts.languages))
+        sets = (1 + draws, len(facts.languages))
+        self.intact_loss, self.loss = np.full(shape, np.nan), np.full((*sets, *shape), np.nan)
+        self.intact_scores = np.full((*shape, n_options), np.nan)
+        self.scores = np.full((*sets, *shape, n_options), np.nan)
+        self.bytes = np.zeros((*shape, n_options), dtype=np.int64)
+        for row, fact in enumerate(facts):
+            for column, code in enumerate(facts.languages):
+                for option, name in enumerate(fact.wording[code].options):
+                    self.bytes[row, column, option] = len(name.encode())
+
+    def add(
+        self,
+        batch: Sequence[Asked],
+        losses: np.ndarray,
+        scores: Sequence[np.ndarray],
+        describe: Callable[[Asked], str],
+    ) -> None:
+        """Keep what a batch gave: all of it, or nothing if it raises."""
+        for asked, loss, values in zip(batch, losses, scores, strict=True):
+            if not (np.isfinite(loss) and np.isfinite(values).all()):
+                raise MeasurementError(
+                    f"{describe(asked)}: log-probabilities are not finite. Use --dtype float32 or bfloat16."
+                )
+        for asked, loss, values in zip(batch, losses, scores, strict=True):
+            where = asked.question.fact, asked.question.language
+            if asked.variant < 0:
+                self.intact_loss[where], self.intact_scores[where][: len(values)] = loss, values
+            else:
+                at = (asked.variant, asked.owner, *where)
+                self.loss[at], self.scores[at][: len(values)] = loss, values
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything so far, under the names of the result."""
+        return {name: getattr(self, name) for name in ("intact_loss", "loss", "intact_scores", "scores")}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Continue from `state`."""
+        for name, array in self.state().items():
+            array[:] = state[name]
+
+
+def _check(
+    loaded: LoadedModel, facts: FactSet, selection: UnitResult, read: PromptSet, mode: str, draws: int
+) -> None:
+    loaded.architecture.require(SITES_OF[f"{selection.unit}s"])
+    said = selection.provenance
+    own = loaded.checkpoint.fingerprint if loaded.checkpoint else ""
+    problem = ""
+    if len(facts.languages) < 2:
+        problem = f"One language ('{facts.languages[0]}'); at least 2 are needed to tell its own units from another's."
+    elif selection.languages != facts.languages:
+        problem = (
+            f"The units were selected for {' '.join(selection.languages)}, the facts are asked in "
+            f"{' '.join(facts.languages)}; the same languages in the same order are expected."
+        )
+    elif said.prompts_digest != read.digest:
+        problem = f"The units were not selected on '{visible(read.name)}', so its halves are not theirs."
+    elif own != said.fingerprint:
+        problem = (
+            f"The units were selected in another checkpoint ({said.checkpoint}); select them in this one."
+        )
+    elif mode not in MODES:
+        problem = f"No mode '{mode}'; one of {', '.join(MODES)} is expected."
+    elif draws < 1:
+        problem = "No random draw; without random units no harm can be called a language's own."
+    if problem:
+        raise MeasurementError(problem)

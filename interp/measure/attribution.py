@@ -1,0 +1,230 @@
+"""Estimate from one backward pass what patching every head or neuron would do, and patch the largest for real."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from interp.data.facts import FactSet
+from interp.data.hashing import digest_of
+from interp.data.prompts import prompts_from_facts
+from interp.errors import ConfigError, nearest
+from interp.measure.estimates import Estimates, has_span
+from interp.measure.pairs import Pair
+from interp.measure.passes import Progress, run_batches
+from interp.measure.protocol import FoundPairs, Protocol, find_pairs
+from interp.measure.provenance import make_provenance, resume_key
+from interp.measure.routing import SITES_OF
+from interp.measure.spans import Asked
+from interp.measure.verification import SEED, Verified, chosen_cells
+from interp.model.loading import LoadedModel
+from interp.model.sites import Site
+from interp.results.attribution import AttributionResult, mean_estimates
+
+__all__ = ["attribution_settings", "measure_attribution"]
+
+_BLOCKS = 8
+
+
+def measure_attribution(
+    loaded: LoadedModel,
+    facts: FactSet,
+    protocol: Protocol,
+    *,
+    unit: str = "heads",
+    verify: int = 20,
+    source: LoadedModel | None = None,
+    batch_tokens: int = 4096,
+    resume: Path | None = None,
+    progress: Progress | None = None,
+) -> AttributionResult:
+    """Estimate the effect of patching each unit alone, at every layer and span, on the logit difference.
+
+    What stands after the prompt cannot change the logits at its end, so prompts are read without their answers. What is
+    kept does not grow with the number of facts, but for the cells that are verified.
+
+    Args:
+        loaded: The model that would be patched.
+        facts: In the languages asked and the source languages.
+        protocol: How facts are paired, and which spans are patched.
+        unit: ``heads`` or ``neurons``.
+        verify: How many cells with the largest absolute estimates, and how many others drawn at random, are patched for
+            real; 0 for none.
+        source: The checkpoint that gives activations (mode ``checkpoints``).
+        batch_tokens: Padded tokens of targets per pass; halved by itself when memory runs out.
+        resume: File for the state of an interrupted run, see `interp.measure.protocol.partial_files`.
+        progress: Called with batches done and batches in all.
+
+    Raises:
+        ConfigError: There are no such units, or ``verify`` is negative.
+        MeasurementError: No pair is left, a subject is not found, or values are not finite.
+        CapabilityError: The architecture lacks such units, or the two checkpoints have different shapes.
+        Interrupted: Ctrl-C or SIGTERM; what is done is kept in ``resume``.
+    """
+    if unit not in SITES_OF:
+        raise ConfigError(
+            f"No unit '{unit}'; one of {', '.join(SITES_OF)} is expected.{nearest(unit, SITES_OF)}"
+        )
+    if verify < 0:
+        raise ConfigError(f"verify is {verify}; a number of cells is expected, or 0 to patch none for real.")
+    loaded.architecture.require(SITES_OF[unit])
+    prompts = prompts_from_facts(facts, scaffold=protocol.scaffold)
+    fingerprint = source.checkpoint.fingerprint if source is not None and source.checkpoint else ""
+    own = attribution_settings(facts, protocol, unit, verify, fingerprint)
+    provenance = make_provenance(loaded, prompts, own)
+    options = {"batch_tokens": batch_tokens}
+    found = find_pairs(loaded, facts, protocol, source, batch_tokens, resume, progress)
+    found = replace(found, pairs=[_without_answers(pair) for pair in found.pairs])
+    dealt = prompts.group_blocks(min(_BLOCKS, len({fact.group for fact in facts})))
+    blocks = np.array([dealt[fact.group] for fact in facts], dtype=np.int64)
+    kept = _Sums(loaded, source, found, unit, blocks)
+    key = resume_key(provenance, options)
+    largest = run_batches(
+        loaded,
+        kept.batches(batch_tokens),
+        kept.add,
+        kept,
+        kept.describe,
+        resume=resume,
+        key=key,
+        progress=progress,
+    )
+    top, others = chosen_cells(mean_estimates(kept.sums[0], kept.counts[0]), verify)
+    cells = np.concatenate([top, others])
+    verified = Verified(loaded, source, found, unit, cells)
+    if len(cells):
+        run_batches(
+            loaded,
+            list(verified.runs.batches(batch_tokens, controls=False)),
+            verified.add,
+            verified,
+            verified.runs.describe,
+            resume=None if resume is None else resume.with_name(f"{resume.name}.verify"),
+            key={**key, "cells": digest_of(cells.tolist())},
+            progress=progress,
+        )
+    provenance.run.update(options, largest_batch=largest, seed=SEED)
+    return AttributionResult(
+        languages=found.targets,
+        fact_ids=tuple(fact.fact_id for fact in facts),
+        groups=tuple(fact.group for fact in facts),
+        mode=protocol.mode,
+        sources=protocol.sources,
+        unit=unit,
+        positions=tuple(map(str, found.spans)),
+        metrics=("logit_diff",),
+        left_out=found.left_out,
+        clean=found.spread(kept.clean[:, None]),
+        corrupt=found.spread(kept.corrupt[:, None]),
+        counts=kept.counts,
+        sums=kept.sums,
+        cells=cells,
+        top=len(top),
+        estimated=found.spread(verified.estimated),
+        effects=found.spread(verified.effects()),
+        provenance=provenance,
+    )
+
+
+def attribution_settings(
+    facts: FactSet, protocol: Protocol, unit: str, verify: int, source_fingerprint: str
+) -> dict[str, Any]:
+    """What decides the result of attribution, beside the prompts and the numerics."""
+    return {
+        "measure": "attribution",
+        **protocol.settings(),
+        "unit": unit,
+        "verify": verify,
+        "source_checkpoint": source_fingerprint,
+        "facts_digest": facts.digest,
+    }
+
+
+class _Sums:
+    """Sums of estimates and numbers of pairs so far, per language and block of facts.
+
+    Attributes:
+        sums: Estimates by the sources (0) and the controls (1), in logits.
+        counts: Pairs that they are of.
+        clean: Logit difference of each pair's source.
+        corrupt: Logit difference of each pair's target.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        source: LoadedModel | None,
+        found: FoundPairs,
+        unit: str,
+        blocks: Int[np.ndarray, " fact"],
+    ):
+        self.loaded, self.source = loaded, source or loaded
+        self.pairs, self.spans = found.pairs, found.spans
+        architecture = loaded.architecture
+        self.sites = [Site(SITES_OF[unit], layer) for layer in range(architecture.n_layers)]
+        n_blocks, n_languages = int(blocks.max()) + 1, len(found.targets)
+        self.cell = np.array([pair.language * n_blocks + blocks[pair.fact] for pair in self.pairs])
+        places = (2, n_languages, n_blocks)
+        units = architecture.n_heads if unit == "heads" else architecture.n_neurons
+        self.sums = np.zeros((*places, architecture.n_layers, units, len(self.spans)), dtype=np.float32)
+        self.counts = np.zeros((*places, len(self.spans)), dtype=np.int64)
+        self.clean, self.corrupt = np.full((2, len(self.pairs)), np.nan, dtype=np.float32)
+
+    def batches(self, batch_tokens: int) -> list[list[int]]:
+        """Pairs of similar length, longest first, in batches of about ``batch_tokens`` tokens."""
+        order = sorted(range(len(self.pairs)), key=lambda i: (-len(self.pairs[i].target.ids), i))
+        batches = []
+        while order:
+            size = max(1, batch_tokens // len(self.pairs[order[0]].target.ids))
+            batches.append(order[:size])
+            order = order[size:]
+        return batches
+
+    def add(self, numbers: Sequence[int]) -> None:
+        """Add some pairs: all of them, or nothing if it raises."""
+        pairs = [self.pairs[i] for i in numbers]
+        found = Estimates(self.loaded, self.source, pairs, self.spans, self.sites)
+        cells, at = np.unique(self.cell[list(numbers)], return_inverse=True)
+        shape = (len(cells), len(self.spans))
+        rows = at[found.pair] * shape[1] + found.span
+        parts = [
+            [found.summed(site, rows, shape[0] * shape[1], control=control) for site in self.sites]
+            for control in (False, True)
+        ]
+        for run, layers in enumerate(parts):  # nothing from here on raises
+            sums, counts = (total[run].reshape(-1, *total.shape[3:]) for total in (self.sums, self.counts))
+            for layer, part in enumerate(layers):
+                sums[cells, layer] += np.moveaxis(part.reshape(*shape, -1), -1, -2)
+            for number, pair in zip(numbers, pairs, strict=True):
+                if pair.controls or not run:
+                    counts[self.cell[number]] += [has_span(pair, span) for span in self.spans]
+        self.clean[list(numbers)], self.corrupt[list(numbers)] = found.clean, found.corrupt
+
+    def describe(self, number: int) -> str:
+        """What to call a pair that does not fit into memory."""
+        asked = self.pairs[number].target
+        return f"The gradients of {asked.said} ({len(asked.ids)} tokens)"
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything so far."""
+        return {name: getattr(self, name) for name in ("sums", "counts", "clean", "corrupt")}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Continue from `state`."""
+        for name, values in self.state().items():
+            values[:] = state[name]
+
+
+def _without_answers(pair: Pair) -> Pair:
+    """The pair with prompts alone."""
+
+    def cut(asked: Asked) -> Asked:
+        return replace(asked, answer=asked.answer[:1])
+
+    sources, controls = (tuple(map(cut, group)) for group in (pair.sources, pair.controls))
+    return replace(pair, target=cut(pair.target), sources=sources, controls=controls)

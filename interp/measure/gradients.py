@@ -1,0 +1,85 @@
+"""Values of sites and the gradient of a metric with respect to them: one forward and one backward, parameters frozen.
+
+The graph starts at the first site that is reached, so nothing is computed for what stands before it, and no parameter
+gets a gradient. A row touches only its own scalar, so the summed metric gives every row its own gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import torch
+
+from interp.model.hooks import editing
+from interp.model.loading import LoadedModel
+from interp.model.sites import Site
+
+__all__ = ["Metric", "reduced_gradients", "values_and_gradients"]
+
+Metric = Callable[[torch.Tensor], torch.Tensor]
+"""Final hidden states of the body, ``[prompt, token, model]`` and normed -> one scalar per row, ``[prompt]``.
+
+``loaded.architecture.unembed(hidden[rows, positions])`` gives the logits at chosen positions; take them ``.float()``.
+"""
+
+Taken = TypeVar("Taken")
+
+
+def values_and_gradients(
+    loaded: LoadedModel, inputs: Mapping[str, Any], sites: Sequence[Site], metric: Metric
+) -> dict[Site, tuple[torch.Tensor, torch.Tensor]]:
+    """Return the value of every site and the gradient of each row's metric with respect to it, with the site's axes.
+
+    Both are detached and in the model's dtype. `reduced_gradients` is for sites that are too large to be kept whole.
+
+    Args:
+        loaded: The model; its parameters are frozen.
+        inputs: Arguments of the decoder, such as `Batch.inputs`, without a cache.
+        sites: Where.
+        metric: What is differentiated: hidden states to one scalar per row.
+
+    Raises:
+        CapabilityError: The architecture lacks a site.
+        ValueError: The metric is not one scalar per row.
+    """
+    return reduced_gradients(loaded, inputs, sites, metric, lambda value, gradient: (value, gradient))
+
+
+def reduced_gradients(
+    loaded: LoadedModel,
+    inputs: Mapping[str, Any],
+    sites: Sequence[Site],
+    metric: Metric,
+    take: Callable[[torch.Tensor, torch.Tensor], Taken],
+) -> dict[Site, Taken]:
+    """As `values_and_gradients`, but keep only ``take(value, gradient)``, called as soon as a site's gradient arrives.
+
+    One gradient is alive at a time, and a site's value is let go of with it.
+    """
+    values: dict[Site, torch.Tensor] = {}
+    taken: dict[Site, Taken] = {}
+    roots: list[torch.Tensor] = []
+
+    def watch(value: torch.Tensor, site: Site) -> torch.Tensor:
+        if not value.requires_grad:  # nothing before it is differentiated
+            value = value.detach().requires_grad_(True)
+            roots.append(value)
+
+        def arrive(gradient: torch.Tensor) -> None:
+            taken[site] = take(values.pop(site), gradient.detach())
+
+        values[site] = value.detach()
+        value.register_hook(arrive)
+        return value
+
+    with torch.enable_grad():
+        with editing(loaded.architecture, dict.fromkeys(sites, watch)):
+            hidden = loaded.architecture.body(**inputs).last_hidden_state
+        each = metric(hidden)
+        if each.shape != hidden.shape[:1]:
+            raise ValueError(
+                f"the metric has shape {tuple(each.shape)}; {tuple(hidden.shape[:1])} is expected"
+            )
+        torch.autograd.grad(each.sum(), roots)
+    return {site: taken[site] for site in sites}

@@ -1,0 +1,220 @@
+"""Which facts are patched into which runs: the modes of patching, and the pairs that a model's answers leave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from interp.data.facts import FactSet
+from interp.errors import CapabilityError, ConfigError, MeasurementError, nearest
+from interp.measure.behaviour import measure_behaviour
+from interp.measure.pairs import Asker, Pair, make_pairs
+from interp.measure.passes import Progress
+from interp.measure.spans import Span
+from interp.model.loading import LoadedModel
+from interp.results.recovery import LEFT_OUT, METRICS
+
+__all__ = ["MODES", "SPANS", "FoundPairs", "Protocol", "find_pairs", "partial_files", "require_same_shapes"]
+
+MODES = ("within", "across", "concepts", "checkpoints")
+_BETWEEN_LANGUAGES = ("across", "concepts")
+SPANS = ("subject_last", "subject_mean", "last", "all", "each")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How facts are paired, and where they are patched.
+
+    Attributes:
+        mode: ``within`` a language: from the fact into another fact of its relation. ``across`` languages: from the source
+            languages, in which the model is right, into one in which it is wrong. ``concepts``: from the fact in the source
+            languages into another fact of its relation in a target language, as Dumas et al. (2025) patch concepts.
+            ``checkpoints``: from a checkpoint that is right into one that is wrong.
+        targets: Languages asked.
+        sources: Source languages (across, concepts); activations of several are averaged.
+        positions: Spans: ``subject_last``, ``subject_mean``, ``last``, ``all`` positions at once, or ``each`` alone.
+        scaffold: Words around the question.
+    """
+
+    mode: str
+    targets: tuple[str, ...]
+    sources: tuple[str, ...] = ()
+    positions: tuple[str, ...] = ("subject_last", "last")
+    scaffold: str = "native"
+
+    def __post_init__(self):
+        for name, value, known in (("mode", self.mode, MODES), *(("span", p, SPANS) for p in self.positions)):
+            if value not in known:
+                raise ConfigError(
+                    f"No {name} '{value}'; one of {', '.join(known)} is expected.{nearest(value, known)}"
+                )
+        if not self.positions or len(set(self.positions)) < len(self.positions):
+            raise ConfigError(
+                f"Spans are '{','.join(self.positions)}'; each of one or more is expected once."
+            )
+        if self.mode not in _BETWEEN_LANGUAGES and self.sources:
+            raise ConfigError(
+                f"Source languages ({','.join(self.sources)}) have no meaning in mode '{self.mode}'; leave them out, or patch "
+                "across languages or concepts."
+            )
+        if self.mode in _BETWEEN_LANGUAGES and (
+            not self.targets or not self.sources or set(self.targets) & set(self.sources)
+        ):
+            raise ConfigError(
+                f"From languages '{','.join(self.sources)}' into '{','.join(self.targets)}': at least one of each is needed, "
+                "and no language can be both."
+            )
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """All languages that facts must have."""
+        return (*self.sources, *self.targets)
+
+    def settings(self) -> dict[str, Any]:
+        """What of it decides the numbers."""
+        return {
+            "mode": self.mode,
+            "sources": list(self.sources),
+            "positions": list(self.positions),
+            "scaffold": self.scaffold,
+        }
+
+
+@dataclass(frozen=True)
+class FoundPairs:
+    """The pairs of a protocol, and what there is beside them.
+
+    Attributes:
+        pairs: In the order of facts, then languages.
+        left_out: Per fact and target language, index into `interp.results.recovery.LEFT_OUT`.
+        targets: Languages asked.
+        spans: What is patched; every position of the longest prompt for ``each``.
+        metrics: Names of the metrics that runs are judged by.
+    """
+
+    pairs: list[Pair]
+    left_out: Int[np.ndarray, "fact language"]
+    targets: tuple[str, ...]
+    spans: tuple[Span, ...]
+    metrics: tuple[str, ...]
+
+    def spread(self, values: Float[np.ndarray, pair * rest]) -> Float[np.ndarray, "fact language *rest"]:
+        """Values of pairs in their places, NaN elsewhere."""
+        found = np.full((*self.left_out.shape, *values.shape[1:]), np.nan, dtype=values.dtype)
+        for pair, value in zip(self.pairs, values, strict=True):
+            found[pair.fact, pair.language] = value
+        return found
+
+
+def find_pairs(
+    loaded: LoadedModel,
+    facts: FactSet,
+    protocol: Protocol,
+    source: LoadedModel | None,
+    batch_tokens: int,
+    resume: Path | None,
+    progress: Progress | None,
+) -> FoundPairs:
+    """Ask the facts, and pair those that the source answers rightly.
+
+    An answer is right when the right option alone has the highest summed log-probability.
+
+    Raises:
+        MeasurementError: No pair is left; says why.
+        CapabilityError: The two checkpoints differ in shape or tokens.
+        ConfigError: The options of the facts are not the same in all languages.
+    """
+    if protocol.sources and not facts.aligned:
+        raise ConfigError(
+            f"The options of '{facts.name}' are not aligned between languages; patch within languages."
+        )
+    if (protocol.mode == "checkpoints") != (source is not None):
+        raise ConfigError(
+            f"Mode '{protocol.mode}' {'without' if source is None else 'with'} a source checkpoint; one belongs to mode "
+            "'checkpoints' and to no other."
+        )
+    if source is not None:
+        require_same_shapes(source, loaded)
+    asked = facts.filter(languages=protocol.languages)
+
+    def answers(
+        model: LoadedModel, name: str
+    ) -> tuple[Bool[np.ndarray, "fact language"], Int[np.ndarray, "fact language"]]:
+        found = measure_behaviour(
+            model,
+            asked,
+            scaffold=protocol.scaffold,
+            batch_tokens=batch_tokens,
+            resume=_partial(resume, name),
+            progress=progress,
+        )
+        right = found.right("sum")
+        others = found.log_probability.copy()
+        np.put_along_axis(others, found.gold[:, None, None], -np.inf, axis=2)
+        return right, np.where(right, -1, np.nanargmax(others, axis=2))
+
+    right, wrong = answers(loaded, "answers")
+    knows = right
+    first = len(protocol.sources)
+    if first:
+        knows = np.repeat(right[:, :first].all(axis=1, keepdims=True), len(protocol.targets), axis=1)
+    elif source is not None:
+        knows = answers(source, "source-answers")[0]
+    asker = Asker(loaded, asked, protocol.scaffold, asked.languages)
+    spans: tuple[Span, ...] = tuple(0 if name == "each" else name for name in protocol.positions)
+    pairs, left_out = make_pairs(
+        asker, protocol.mode, protocol.targets, protocol.sources, spans, knows, wrong[:, first:]
+    )
+    if not pairs:
+        raise MeasurementError(_why_none(left_out))
+    if "each" in protocol.positions:
+        longest = max(len(pair.target.ids) for pair in pairs)
+        spans = (*(span for span in spans if span != 0), *range(longest))
+    metrics = (*METRICS[:3], *(f"probability {code}" for code in asked.languages))
+    return FoundPairs(pairs, left_out, protocol.targets, spans, metrics)
+
+
+def require_same_shapes(source: LoadedModel, target: LoadedModel) -> None:
+    """Refuse two checkpoints whose activations have no common places.
+
+    Raises:
+        CapabilityError: They differ in shape or in tokens.
+    """
+    for name in ("family", "n_layers", "n_heads", "d_head", "n_neurons"):
+        a, b = (getattr(model.architecture, name) for model in (source, target))
+        if a != b:
+            raise CapabilityError(
+                f"Activations cannot be patched between these checkpoints: {name} is {a} in the source and {b} in the "
+                "target. Give two checkpoints of one family and size."
+            )
+    if source.tokenizer.get_vocab() != target.tokenizer.get_vocab():
+        raise CapabilityError(
+            "Activations cannot be patched between these checkpoints: their tokenizers differ, so their prompts would not "
+            "have the same tokens."
+        )
+
+
+def partial_files(resume: Path) -> list[Path]:
+    """Every file in which an interrupted run keeps something."""
+    return [
+        resume,
+        *(resume.with_name(f"{resume.name}.{name}") for name in ("answers", "source-answers", "verify")),
+    ]
+
+
+def _partial(resume: Path | None, name: str) -> Path | None:
+    return None if resume is None else resume.with_name(f"{resume.name}.{name}")
+
+
+def _why_none(left_out: Int[np.ndarray, "fact language"]) -> str:
+    counts: Sequence[int] = np.bincount(left_out.ravel(), minlength=len(LEFT_OUT)).tolist()
+    listed = ", ".join(f"{count} {name}" for name, count in zip(LEFT_OUT, counts, strict=True) if count)
+    return (
+        f"No pair is left of {left_out.size} facts and languages ({listed}). Ask facts and languages that the source "
+        "knows, or patch spans that need no equal lengths."
+    )

@@ -1,0 +1,130 @@
+"""Activations to patch in: one forward of the source prompts, of which only the segments of the spans are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+
+from interp.measure.readout import readout
+from interp.measure.spans import Asked, Span
+from interp.model.hooks import reading
+from interp.model.loading import LoadedModel
+from interp.model.sites import Site
+
+__all__ = ["Spots", "read_segments", "right_padded"]
+
+
+@dataclass(frozen=True)
+class Spots:
+    """Places in a batch, grouped into segments; a segment's activation is the weighted sum over its places.
+
+    Attributes:
+        rows: Row of each place.
+        positions: Position of each place.
+        segments: Segment of each place.
+        weights: Weight of each place; those of a segment add up to 1.
+        n: Number of segments.
+    """
+
+    rows: torch.Tensor
+    positions: torch.Tensor
+    segments: torch.Tensor
+    weights: torch.Tensor
+    n: int
+
+    @classmethod
+    def of(cls, places: Sequence[tuple[int, int, int, float]], device: torch.device) -> Spots:
+        """Places as (row, position, segment, weight), segments counted from 0 without a gap."""
+        columns = list(zip(*places, strict=True)) or [(), (), (), ()]
+        rows, positions, segments = (torch.tensor(c, dtype=torch.long, device=device) for c in columns[:3])
+        weights = torch.tensor(columns[3], dtype=torch.float32, device=device)
+        return cls(rows, positions, segments, weights, max(columns[2], default=-1) + 1)
+
+    def to(self, device: torch.device) -> Spots:
+        """The same places on another device."""
+        rows, positions, segments, weights = (
+            t.to(device) for t in (self.rows, self.positions, self.segments, self.weights)
+        )
+        return Spots(rows, positions, segments, weights, self.n)
+
+    def mean(self, value: torch.Tensor) -> Float[torch.Tensor, " segment *axes"]:
+        """The activation of each segment, in float32."""
+        return self._sum(value, self.weights)
+
+    def total(self, value: torch.Tensor) -> Float[torch.Tensor, " segment *axes"]:
+        """The sum over each segment, in float32."""
+        return self._sum(value, torch.ones_like(self.weights))
+
+    def _sum(self, value: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        here = value[self.rows, self.positions].float()
+        each = here * weights.view(-1, *[1] * (here.ndim - 1))
+        return torch.zeros(self.n, *here.shape[1:], device=each.device).index_add(0, self.segments, each)
+
+
+def right_padded(loaded: LoadedModel, asked: Sequence[Asked]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids of prompts with their answers, and the mask of what is no padding."""
+    width = max(len(a.tokens) for a in asked)
+    ids = torch.full((len(asked), width), loaded.pad_id)
+    mask = torch.zeros(len(asked), width, dtype=torch.long)
+    for row, a in enumerate(asked):
+        ids[row, : len(a.tokens)] = torch.tensor(a.tokens)
+        mask[row, : len(a.tokens)] = 1
+    return ids.to(loaded.device), mask.to(loaded.device)
+
+
+@torch.no_grad()
+def read_segments(
+    loaded: LoadedModel,
+    groups: Sequence[tuple[Asked, ...]],
+    spans: Sequence[Sequence[Span]],
+    sites: Sequence[Site],
+) -> tuple[
+    dict[Site, Float[torch.Tensor, "segment ..."]],
+    list[dict[Span, range]],
+    Float[torch.Tensor, "group metric"],
+]:
+    """Read the activations of the spans of some prompts.
+
+    Args:
+        loaded: The model.
+        groups: Prompts whose activations are averaged, segment by segment.
+        spans: Which places, per group.
+        sites: Which sites.
+
+    Returns:
+        The activations of all segments per site, the segments of each group's spans, and each group's mean metrics.
+    """
+    flat = [asked for group in groups for asked in group]
+    places: list[tuple[int, int, int, float]] = []
+    where: list[dict[Span, range]] = []
+    row = total = 0
+    for group, wanted in zip(groups, spans, strict=True):
+        where.append({})
+        for span in wanted:
+            of_each = [asked.segments(span) for asked in group]
+            where[-1][span] = range(total, total + len(of_each[0]))
+            total += len(of_each[0])
+            for number, segments in enumerate(of_each):
+                for segment, at in zip(where[-1][span], segments, strict=True):
+                    weight = 1 / (len(group) * len(at))
+                    places += [(row + number, position, segment, weight) for position in at]
+        row += len(group)
+    ids, mask = right_padded(loaded, flat)
+    spots = Spots.of(places, ids.device)
+    found: dict[Site, torch.Tensor] = {}
+
+    def keep(value: torch.Tensor, site: Site) -> None:
+        found[site] = spots.to(value.device).mean(value)
+
+    with reading(loaded.architecture, dict.fromkeys(sites, keep)):
+        hidden = loaded.architecture.body(
+            input_ids=ids, attention_mask=mask, use_cache=False
+        ).last_hidden_state
+    owner = torch.tensor([i for i, group in enumerate(groups) for _ in group], device=hidden.device)
+    scores = readout(loaded, hidden, flat)
+    owner = owner.to(scores.device)
+    each = torch.zeros(len(groups), scores.shape[1], device=scores.device).index_add(0, owner, scores)
+    return found, where, each / torch.bincount(owner).unsqueeze(1)

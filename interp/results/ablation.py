@@ -1,0 +1,263 @@
+"""What removing one language's units does to each language: a language x language matrix, beside random units."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from interp.errors import ResultError, nearest
+from interp.results.base import FactResult, Provenance
+from interp.results.consistency import credit
+from interp.stats import paired_bootstrap
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["HARMS", "AblationResult", "Dominance", "diagonal_p", "own_above_other"]
+
+HARMS = ("loss", "accuracy")
+"""What is lost: nats per token of question and answer, or the share of facts answered rightly."""
+
+_FEW = 30  # groups of facts
+_MUCH = 0.5  # of a language's units
+_MOST_ORDERS = 5040  # 7 languages: all orders; more: as many at random
+_LESS = 1e-12
+
+
+@dataclass(frozen=True)
+class Dominance:
+    """Whether a language's own units harm it more than other languages' units do.
+
+    Attributes:
+        value: Mean of the diagonal minus mean of the rest, of the harm beyond random units.
+        low: Lower end of its 95 % interval over groups of facts.
+        high: Upper end.
+        p: Of the languages' labels being exchangeable, one-sided: see `diagonal_p`.
+        least_p: The least p that so many languages can give.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
+    least_p: float
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AblationResult(FactResult):
+    """Loss and answers with each language's units removed, with as many random units of the same layers, and intact.
+
+    Every fact is read with units that were selected on the other half of the facts (by group), so that nothing on the
+    diagonal is a selection that came out well on its own facts.
+
+    Attributes:
+        languages: Codes, in the order of both language axes.
+        fact_ids: In the order of the fact axis.
+        groups: What each fact is resampled with.
+        unit: ``neurons`` or ``heads``.
+        mode: What a removed unit is set to: ``zero``, or its ``mean`` over languages.
+        half: Per fact, its half: its units were selected on the other one.
+        removed: The units, as layer * units per layer + unit, for facts of a half; variant 0 are the language's most
+            specialised ones, the others random.
+        intact_loss: Mean loss of the tokens of question and right answer, nats per token.
+        loss: The same with units removed, by variant and the language whose units they are.
+        intact_scores: Log-probability of every option; NaN where a fact has fewer.
+        scores: The same with units removed.
+        bytes: UTF-8 bytes of every option, by which its score is divided.
+        gold: Number of the right option.
+        provenance: Where it comes from.
+    """
+
+    languages: tuple[str, ...]
+    fact_ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    unit: str
+    mode: str
+    half: Int[np.ndarray, " fact"]
+    removed: Int[np.ndarray, "half variant owner count"]
+    intact_loss: Float[np.ndarray, "fact language"]
+    loss: Float[np.ndarray, "variant owner fact language"]
+    intact_scores: Float[np.ndarray, "fact language option"]
+    scores: Float[np.ndarray, "variant owner fact language option"]
+    bytes: Int[np.ndarray, "fact language option"]
+    gold: Int[np.ndarray, " fact"]
+    provenance: Provenance
+
+    kind: ClassVar[str] = "ablation"
+
+    @property
+    def draws(self) -> int:
+        """How many times random units were drawn for each set."""
+        return len(self.loss) - 1
+
+    def intact_accuracy(self) -> Float[np.ndarray, "fact language"]:
+        """What the intact model's answers earn, by log-probability per byte."""
+        return self._credit(self.intact_scores)
+
+    def harms(self, kind: str = "loss") -> Float[np.ndarray, "variant owner fact language"]:
+        """What is lost by removing a variant's units; above 0 is harm.
+
+        ``loss``: mean loss minus that of the intact model, nats per token: differences are averaged, never perplexities.
+        ``accuracy``: credit of the intact model minus that without the units.
+
+        Raises:
+            ResultError: The kind is unknown.
+        """
+        if kind not in HARMS:
+            raise ResultError(f"No harm '{kind}'.{nearest(kind, HARMS)} There is: {', '.join(HARMS)}.")
+        if kind == "loss":
+            return self.loss - self.intact_loss
+        variants, owners = self.loss.shape[:2]
+        left = np.stack([[self._credit(self.scores[v, o]) for o in range(owners)] for v in range(variants)])
+        return self.intact_accuracy() - left
+
+    def beyond_random(self, kind: str = "loss") -> Float[np.ndarray, "owner fact language"]:
+        """Harm of a language's units minus the mean harm of as many random units of the same layers."""
+        harm = self.harms(kind)
+        return harm[0] - harm[1:].mean(axis=0)
+
+    def matrix(self, kind: str = "loss") -> Float[np.ndarray, "owner language"]:
+        """Mean over facts of what removing the owner's units costs each language beyond random units."""
+        return self.beyond_random(kind).mean(axis=1)
+
+    def shared_units(self) -> float:
+        """Share of a language's units that another language has too, mean over pairs of languages and halves (0 to 1)."""
+        own, n = self.removed[:, 0], len(self.languages)
+        pairs = [(a, b) for a in range(n) for b in range(n) if a != b]
+        return float(np.mean([np.isin(half[a], half[b]).mean() for half in own for a, b in pairs]))
+
+    def dominance(self, kind: str = "loss", *, seed: int = 0) -> Dominance:
+        """Test whether the diagonal of `matrix` dominates.
+
+        Frail languages and harmful sets, whole columns and rows, cancel in the statistic.
+        """
+        each = own_above_other(self.beyond_random(kind))
+        order = np.argsort(self.fact_ids)
+        groups = [self.groups[i] for i in order]
+        found = paired_bootstrap(each[order], np.zeros(len(each)), groups=groups)
+        p, least = diagonal_p(self.matrix(kind), seed=seed)
+        return Dominance(found.difference, found.low, found.high, p, least)
+
+    def quantities(self) -> dict[str, Float[np.ndarray, " fact"]]:
+        """Harm beyond random units to the units' own language, to the others, and the difference; and of random units."""
+        found = {}
+        names = {"loss": "nats lost", "accuracy": "accuracy lost"}
+        for kind, name in names.items():
+            beyond, n = self.beyond_random(kind), len(self.languages)
+            own = np.einsum("afa->f", beyond) / n
+            apart = own_above_other(beyond)
+            found[f"{name}: own language"] = own
+            found[f"{name}: other languages"] = own - apart
+            found[f"{name}: own above other"] = apart
+            found[f"{name}: random units"] = self.harms(kind)[1:].mean(axis=(0, 1, 3))
+        return found
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per owner of the units and language: harm, of random units, and beyond them with 95 % intervals.
+
+        Intervals are over groups of facts, given the random sets that were drawn: of few draws, one that happens to hit a
+        unit that a language needs moves a cell by more than they say. Ask for more draws where a cell matters.
+        """
+        import pandas as pd
+
+        order = np.argsort(self.fact_ids)
+        groups = [self.groups[i] for i in order]
+        rows = []
+        for kind in HARMS:
+            harm, beyond = self.harms(kind), self.beyond_random(kind)
+            for a, owner in enumerate(self.languages):
+                for b, language in enumerate(self.languages):
+                    values = beyond[a, order, b]
+                    found = paired_bootstrap(values, np.zeros(len(values)), groups=groups, draws=2000)
+                    rows.append(
+                        {
+                            "harm": kind,
+                            "units_of": owner,
+                            "language": language,
+                            "removed": float(harm[0, a, :, b].mean()),
+                            "random": float(harm[1:, a, :, b].mean()),
+                            "beyond_random": found.difference,
+                            "low": found.low,
+                            "high": found.high,
+                        }
+                    )
+        return pd.DataFrame(rows)
+
+    def doubts(self) -> list[str]:
+        """What makes the result doubtful, in words; empty if nothing does."""
+        found, groups = [], len(set(self.groups))
+        if groups < _FEW:
+            found.append(
+                f"{len(self.fact_ids)} facts in {groups} groups; intervals over fewer than {_FEW} groups are not to be relied on."
+            )
+        shared = self.shared_units()
+        if shared > _MUCH:
+            found.append(
+                f"A language has {shared:.0%} of its {self.unit} in common with another one on average, so what is removed is "
+                "hardly its own, and rows differ by their random units alone."
+            )
+        chance = float((1 / (self.bytes[:, 0] > 0).sum(axis=1)).mean())
+        right = self.intact_accuracy().mean(axis=1)
+        known = paired_bootstrap(right, np.zeros(len(right)), groups=self.groups, draws=2000)
+        if not known.low > chance:
+            found.append(
+                f"The intact model is not above chance ({known.difference:.3f} of {chance:.3f}), so it has no accuracy to lose."
+            )
+        return found
+
+    def __repr__(self) -> str:
+        lines = []
+        for kind, unit in (("loss", "nats per token"), ("accuracy", "accuracy")):
+            d = self.dominance(kind)
+            lines.append(
+                f"  own language above others: {d.value:+.4f} {unit} [{d.low:+.4f}, {d.high:+.4f}] 95 %, "
+                f"labels exchanged p = {d.p:.3g} (least possible {d.least_p:.2g})"
+            )
+        count = self.removed.shape[-1]
+        head = (
+            f"AblationResult of {self.provenance.checkpoint or 'a model'} on {self.provenance.prompts or 'facts'}: "
+            f"{count} {self.unit} per language set to {self.mode}, {len(self.fact_ids)} facts, "
+            f"{self.draws} random draws"
+        )
+        return "\n".join([head, *lines])
+
+    def _credit(
+        self, scores: Float[np.ndarray, "fact language option"]
+    ) -> Float[np.ndarray, "fact language"]:
+        return credit(np.where(self.bytes > 0, scores / np.maximum(self.bytes, 1), np.nan), self.gold)
+
+
+def own_above_other(values: Float[np.ndarray, "owner fact language"]) -> Float[np.ndarray, " fact"]:
+    """Mean of the diagonal minus mean of the rest, per fact."""
+    n = len(values)
+    own = np.einsum("afa->f", values)
+    every = values.sum(axis=(0, 2))
+    difference: np.ndarray = own / n - (every - own) / (n * (n - 1))
+    return difference
+
+
+def diagonal_p(matrix: Float[np.ndarray, "owner language"], *, seed: int = 0) -> tuple[float, float]:
+    """Permutation test of a square matrix: is its diagonal larger than if the owners' labels meant nothing?
+
+    The sum of the diagonal is compared with that of every other order of the rows (of more than 7 languages, of 5,040
+    orders at random); p is the share of orders, the given one among them, that reach it. So p <= a happens in at most a
+    share a of matrices whose rows are exchangeable. With n languages p is at least 1 / n!: of 3, a sixth.
+
+    Returns:
+        p, and the least p that there can be.
+    """
+    n = len(matrix)
+    columns = np.arange(n)
+    if math.factorial(n) <= _MOST_ORDERS:
+        orders = np.array(list(itertools.permutations(range(n))))
+    else:
+        rng = np.random.default_rng(seed)
+        orders = np.stack([columns, *(rng.permutation(n) for _ in range(_MOST_ORDERS - 1))])
+    sums = matrix[orders, columns].sum(axis=1)
+    reached = sums >= sums[0] - _LESS * np.abs(matrix).max()
+    return float(reached.mean()), 1 / len(orders)

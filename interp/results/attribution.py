@@ -1,0 +1,297 @@
+"""What patching every unit would do to first order, and what it does where that was verified."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from interp.errors import ResultError
+from interp.results.base import Provenance
+from interp.results.correlation import Means, correlations, resampled_means
+from interp.results.recovery import LEFT_OUT, RunsResult
+from interp.stats import Jackknife
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["HIGH_ENOUGH", "AttributionResult", "mean_estimates"]
+
+HIGH_ENOUGH = (0.8, 0.5)
+"""Pearson's correlation over the verified cells, and the lower end of its interval, below which estimates are not to be
+relied on."""
+
+_FEW = 30  # facts below which an interval over facts is not to be relied on
+_NAMED = 5  # cells that the repr lists
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AttributionResult(RunsResult):
+    """First-order effects of patching single heads or neurons on the logit of the right answer minus a wrong one's.
+
+    The estimate of a cell (layer, unit, span) is the gap between the source's and the target's activation times the
+    gradient in the target's run: the first term of what patching that unit alone there adds. Its mean is over the pairs
+    of a language, then over languages, all alike.
+
+    Attributes:
+        languages: Codes of the languages asked.
+        fact_ids: All facts that were looked at.
+        groups: What each fact is resampled with.
+        mode: ``within``, ``across`` or ``checkpoints``.
+        sources: Source languages (across); otherwise empty.
+        unit: ``heads`` (query heads) or ``neurons``.
+        positions: Names of the spans.
+        metrics: The logit difference alone.
+        left_out: See `RunsResult`.
+        clean: See `RunsResult`.
+        corrupt: See `RunsResult`.
+        counts: Pairs with a source (0) and with a control (1), per language and block of facts.
+        sums: Their estimates, in logits: with the activations of the fact's own source, and of an unrelated fact.
+        cells: Layer, unit and position of what was patched for real: the largest estimates, then random others.
+        top: How many of the cells are the largest.
+        estimated: Their estimates; NaN where a fact has no pair.
+        effects: What patching them added to the logit difference.
+        provenance: Where it comes from.
+
+    The largest are chosen by the same facts that they are verified on, so their estimates lean away from zero. A unit
+    whose estimate is near zero though it matters (a gradient that vanishes where it saturates) is only seen among the random
+    cells.
+
+    Source: Nanda (2023), Attribution Patching; Syed, Rager & Conmy (2024), Attribution Patching Outperforms Automated Circuit
+    Discovery. The control, the blocks and the verification are ours.
+    """
+
+    languages: tuple[str, ...]
+    fact_ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    mode: str
+    sources: tuple[str, ...]
+    unit: str
+    positions: tuple[str, ...]
+    metrics: tuple[str, ...]
+    left_out: Int[np.ndarray, "fact language"]
+    clean: Float[np.ndarray, "fact language metric"]
+    corrupt: Float[np.ndarray, "fact language metric"]
+    counts: Int[np.ndarray, "run language block position"]
+    sums: Float[np.ndarray, "run language block layer unit position"]
+    cells: Int[np.ndarray, "cell 3"]
+    top: int
+    estimated: Float[np.ndarray, "fact language cell"]
+    effects: Float[np.ndarray, "fact language cell"]
+    provenance: Provenance
+
+    kind: ClassVar[str] = "attribution"
+
+    def estimates(self, language: str = "", *, control: bool = False) -> Jackknife:
+        """Mean estimate of each cell in logits, ``[layer, unit, position]``, with replicates over blocks of facts.
+
+        Args:
+            language: One language; by default the mean over all.
+            control: With the activations of an unrelated fact: the noise floor.
+
+        Raises:
+            ResultError: The language is unknown.
+        """
+        here = self._languages(language)
+        sums, counts = self.sums[int(control), here], self.counts[int(control), here]
+        used = np.flatnonzero(counts.any(axis=(0, 2)))
+        replicates = [
+            mean_estimates(np.delete(sums, b, axis=1), np.delete(counts, b, axis=1)) for b in used.tolist()
+        ]
+        plug_in = mean_estimates(sums, counts)
+        return Jackknife(plug_in, np.stack(replicates) if replicates else np.zeros((0, *plug_in.shape)))
+
+    def to_frame(self, language: str = "") -> pd.DataFrame:
+        """One row per cell: layer, unit, position, n pairs, estimate and its floor in logits, with 95 % intervals."""
+        import pandas as pd
+
+        layer, unit, position = np.indices(self.sums.shape[3:])
+        columns = {
+            "layer": layer.ravel(),
+            "unit": unit.ravel(),
+            "position": np.array(self.positions)[position.ravel()],
+            "n": self.counts[0, self._languages(language)].sum(axis=(0, 1))[position.ravel()],
+        }
+        for name, control in (("estimate", False), ("floor", True)):
+            found = self.estimates(language, control=control)
+            prefix = "" if name == "estimate" else f"{name}_"
+            columns[name] = found.plug_in.ravel()
+            columns |= {
+                f"{prefix}{end}": v.ravel() for end, v in zip(("low", "high"), _around(found), strict=True)
+            }
+        return pd.DataFrame(columns)
+
+    def largest(self, n: int = 10, language: str = "") -> pd.DataFrame:
+        """The rows of `to_frame` with the largest absolute estimates."""
+        table = self.to_frame(language)
+        order = np.argsort(-table.estimate.abs().to_numpy(), kind="stable")[:n]
+        return table.iloc[order].dropna(subset="estimate").reset_index(drop=True)
+
+    def verified(self, language: str = "") -> pd.DataFrame:
+        """One row per cell that was patched for real.
+
+        Columns: layer, unit, position, ``chosen`` (``top`` or ``random``), ``n`` pairs, ``estimate``, and the true ``effect``
+        with its 95 % interval ``low`` to ``high`` (groups of facts resampled), all in logits.
+        """
+        import pandas as pd
+
+        estimated, effects = self._means(language)
+        ends = np.full((2, len(self.cells)), np.nan)
+        if len(effects.resampled):
+            fine = ~np.isnan(effects.resampled).any(axis=0)
+            ends[:, fine] = np.quantile(effects.resampled[:, fine], [0.025, 0.975], axis=0)
+        return pd.DataFrame(
+            {
+                "layer": self.cells[:, 0],
+                "unit": self.cells[:, 1],
+                "position": np.array(self.positions)[self.cells[:, 2]],
+                "chosen": np.where(np.arange(len(self.cells)) < self.top, "top", "random"),
+                "n": (~np.isnan(self.effects[:, self._languages(language)])).sum(axis=(0, 1)),
+                "estimate": estimated.all[0],
+                "effect": effects.all[0],
+                "low": ends[0],
+                "high": ends[1],
+            }
+        )
+
+    def correlation(self, language: str = "") -> pd.DataFrame:
+        """How well estimates predict effects over the ``top`` cells, the ``random`` ones, and ``both``.
+
+        Columns: ``n`` cells; ``pearson`` and ``spearman`` with 95 % intervals (``pearson_low``, ...; groups of facts
+        resampled, cells fixed); ``slope``: the true effect per estimated logit, by least squares through zero.
+        """
+        return correlations(*self._means(language), self.top)
+
+    def low_correlation(self) -> str:
+        """Why the estimates are not to be relied on, by the verified cells; empty if they are, or none was verified.
+
+        They are when Pearson's correlation over all verified cells is at least 0.8 and its interval does not reach below 0.5.
+        """
+        if not len(self.cells):
+            return ""
+        both = self.correlation().iloc[-1]
+        if both.pearson >= HIGH_ENOUGH[0] and both.pearson_low >= HIGH_ENOUGH[1]:
+            return ""
+        return (
+            f"Estimates and true effects of {both.n} patched cells have a correlation of {both.pearson:.2f} "
+            f"[{both.pearson_low:.2f}, {both.pearson_high:.2f}]; at least {HIGH_ENOUGH[0]} is expected, and an interval that "
+            f"stays above {HIGH_ENOUGH[1]}. Do not rely on the estimates: patch for real, or ask more facts."
+        )
+
+    def quantities(self) -> dict[str, Float[np.ndarray, " fact"]]:
+        """Clean and corrupt logit difference of every fact, and what its verified cells do.
+
+        Of the top and the random cells, the mean estimate and the mean true effect, each cell counted in the direction of its
+        own mean estimate. Which cells are on top is each checkpoint's own.
+        """
+        found = {
+            f"{name} logit_diff": self.of_metric(getattr(self, name), "logit_diff")
+            for name in ("clean", "corrupt")
+        }
+        towards = np.sign(self._means("")[0].all[0])
+        for name, chosen in (("top", slice(self.top)), ("random", slice(self.top, None))):
+            if len(towards[chosen]):
+                for said, values in (("estimate", self.estimated), ("true effect", self.effects)):
+                    each = values[:, :, chosen].astype(np.float64) * towards[chosen]
+                    found[f"{said} of the {name} {self.unit}"] = _known_mean(each.reshape(len(each), -1))
+        return found
+
+    def name_of(self, layer: int, unit: int, position: str) -> str:
+        """What to call a cell."""
+        return f"{self.unit.removesuffix('s')} {layer}.{unit} {position}"
+
+    def doubts(self) -> list[str]:
+        """What makes the result doubtful, in words; empty if nothing does."""
+        gap = self.gap("logit_diff")
+        used = int((~np.isnan(gap)).sum())
+        found = [self.low_correlation()] if self.low_correlation() else []
+        if used < _FEW:
+            found.append(
+                f"{used} facts are left of {len(gap)}; intervals over fewer than {_FEW} are not to be relied on."
+            )
+        if not np.nanmean(gap) > 0:
+            found.append(
+                f"Clean runs are not better than corrupt ones by logit_diff (mean difference {np.nanmean(gap):.3g}), so there "
+                "is nothing to recover."
+            )
+        if not self.counts[1].any():
+            found.append("No unrelated fact could serve as a control, so there is no noise floor.")
+        return found
+
+    def __repr__(self) -> str:
+        counts = self.reasons().sum()
+        left = ", ".join(f"{counts[reason]} {reason}" for reason in LEFT_OUT[1:] if counts[reason])
+        said = [
+            f"AttributionResult of {self.provenance.checkpoint or 'a model'}: {self.unit} {self.mode} "
+            f"{'from ' + ','.join(self.sources) + ' ' if self.sources else ''}in {','.join(self.languages)}; "
+            f"{counts['used']} pairs of {len(self.fact_ids)} facts{f' (left out: {left})' if left else ''}"
+        ]
+        for row in self.largest(_NAMED).itertuples():
+            said.append(
+                f"  {self.name_of(row.layer, row.unit, row.position):<28} {row.estimate:+.3f} logits [{row.low:+.3f}, "
+                f"{row.high:+.3f}] estimated; by an unrelated fact {row.floor:+.3f}"
+            )
+        if not len(self.cells):
+            return "\n".join([*said, "  not verified"])
+        for row in self.correlation().itertuples():
+            if row.cells == "both" or not np.isnan(row.pearson):
+                said.append(
+                    f"  verified on {row.n} {'cells' if row.cells == 'both' else row.cells + ' cells'}: correlation "
+                    f"{row.pearson:.3f} [{row.pearson_low:.3f}, {row.pearson_high:.3f}], slope {row.slope:.2f}"
+                )
+        return "\n".join(said)
+
+    @cached_property
+    def _every(self) -> tuple[Means, Means]:
+        return self._means_of(slice(None))
+
+    def _means(self, language: str) -> tuple[Means, Means]:
+        """Estimates and effects of the verified cells, paired by resample."""
+        return self._means_of(self._languages(language)) if language else self._every
+
+    def _means_of(self, here: slice) -> tuple[Means, Means]:
+        groups = list(self.groups)
+        return resampled_means(self.estimated[:, here], groups), resampled_means(
+            self.effects[:, here], groups
+        )
+
+    def _languages(self, language: str) -> slice:
+        if language and language not in self.languages:
+            raise ResultError(
+                f"No language '{language}' in this result; there is: {', '.join(self.languages)}."
+            )
+        at = self.languages.index(language) if language else 0
+        return slice(at, at + 1) if language else slice(None)
+
+
+def mean_estimates(
+    sums: Float[np.ndarray, "language block layer unit position"],
+    counts: Int[np.ndarray, "language block position"],
+) -> Float[np.ndarray, "layer unit position"]:
+    """Mean over languages of the mean over pairs; a language without pairs has no part in it. NaN where none has any."""
+    n = counts.sum(axis=1)
+    weights = _over(np.ones(n.shape), n * (n > 0).sum(axis=0))
+    total = sums.sum(axis=1, dtype=np.float64)
+    found: np.ndarray = np.einsum("alup,ap->lup", total, np.nan_to_num(weights))
+    return np.where((n > 0).any(axis=0), found, np.nan)
+
+
+def _around(found: Jackknife) -> tuple[np.ndarray, np.ndarray]:
+    """A 95 % interval around the plain mean, by the standard error over blocks; NaN with fewer than 2 blocks."""
+    if found.n_blocks < 2:
+        nothing = np.full(found.plug_in.shape, np.nan)
+        return nothing, nothing
+    low, high = found.interval()
+    return found.plug_in - (high - low) / 2, found.plug_in + (high - low) / 2
+
+
+def _known_mean(values: Float[np.ndarray, "fact value"]) -> Float[np.ndarray, " fact"]:
+    known = ~np.isnan(values)
+    return _over(np.where(known, values, 0).sum(axis=1), known.sum(axis=1))
+
+
+def _over(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)

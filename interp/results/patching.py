@@ -1,0 +1,204 @@
+"""What patching recovers: metrics of every patched run, beside the clean, the corrupt and randomly patched ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from interp.results.base import Provenance
+from interp.results.recovery import LEFT_OUT, RunsResult, ratio_of_means
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["PatchingResult"]
+
+_FEW = 30  # facts below which an interval over facts is not to be relied on
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PatchingResult(RunsResult):
+    """Metrics of runs into which activations of another run were written, one cell per layer, unit and position.
+
+    Recovery of a cell is (patched - corrupt) / (clean - corrupt), each a mean over facts: 0 where the patch does nothing,
+    1 where it makes the target's run as good as the source's. Everything is recomputed from the stored metrics.
+
+    Attributes:
+        languages: Codes of the languages asked.
+        fact_ids: All facts that were looked at.
+        groups: What each fact is resampled with.
+        mode: ``within``, ``across``, ``concepts`` or ``checkpoints``.
+        sources: Source languages (across, concepts); otherwise empty.
+        site: Name of the patched site.
+        units: Heads or neurons that were patched together, or ``all``.
+        positions: Names of the spans.
+        onward: Whether each patch went from its layer to the last.
+        metrics: See `RunsResult`.
+        left_out: See `RunsResult`.
+        clean: See `RunsResult`.
+        corrupt: See `RunsResult`.
+        patched: With the activations of the fact's own source.
+        control: With the activations of an unrelated fact in its place: the noise floor. NaN where no fact could serve.
+        provenance: Where it comes from.
+
+    Source: Meng et al. (2022), Locating and Editing Factual Associations in GPT; across languages with patches from a layer
+    onward: Dumas et al. (2025), Separating Tongue from Thought. Intervals, the ratio of means and the control are ours.
+    """
+
+    languages: tuple[str, ...]
+    fact_ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    mode: str
+    sources: tuple[str, ...]
+    site: str
+    units: tuple[str, ...]
+    positions: tuple[str, ...]
+    onward: bool
+    metrics: tuple[str, ...]
+    left_out: Int[np.ndarray, "fact language"]
+    clean: Float[np.ndarray, "fact language metric"]
+    corrupt: Float[np.ndarray, "fact language metric"]
+    patched: Float[np.ndarray, "fact language metric layer unit position"]
+    control: Float[np.ndarray, "fact language metric layer unit position"]
+    provenance: Provenance
+
+    kind: ClassVar[str] = "patching"
+
+    def recovery(self, metric: str = "logit_diff", language: str = "") -> pd.DataFrame:
+        """One row per layer, unit and position.
+
+        Columns: ``n`` facts; the uncorrected means ``clean``, ``corrupt``, ``patched`` and ``control`` in the metric's unit;
+        ``recovery`` with its 95 % interval ``low`` to ``high`` (groups of facts resampled); ``floor``, the recovery by
+        the control, with ``floor_low`` and ``floor_high``; and ``beyond``, recovery minus floor on the facts that have a
+        control, with the interval of the paired difference.
+
+        Args:
+            metric: One of `METRICS`, or another name of the metric axis.
+            language: One language; by default every fact's mean over those in which it was used.
+
+        Raises:
+            ResultError: The metric or the language is unknown.
+        """
+        import pandas as pd
+
+        runs = (self.clean, self.corrupt, self.patched, self.control)
+        clean, corrupt, patched, control = (self.of_metric(run, metric, language) for run in runs)
+        gap = clean - corrupt
+        known = ~np.isnan(gap)
+        corrupt_cells = corrupt.reshape(-1, 1, 1, 1)
+        found = {
+            "recovery": ratio_of_means(patched - corrupt_cells, gap, self.groups),
+            "floor": ratio_of_means(control - corrupt_cells, gap, self.groups),
+            "beyond": ratio_of_means(patched - control, gap, self.groups),
+        }
+        layer, unit, position = np.indices(patched.shape[1:])
+        columns = {
+            "layer": layer.ravel(),
+            "unit": np.array(self.units)[unit.ravel()],
+            "position": np.array(self.positions)[position.ravel()],
+            "n": (~np.isnan(patched)).sum(axis=0).ravel(),
+            "clean": _mean(clean[known]),
+            "corrupt": _mean(corrupt[known]),
+            "patched": _mean(patched).ravel(),
+            "control": _mean(control).ravel(),
+        }
+        for name, ratio in found.items():
+            prefix = "" if name == "recovery" else f"{name}_"
+            parts = (name, f"{prefix}low", f"{prefix}high")
+            columns |= {part: values.ravel() for part, values in zip(parts, ratio, strict=True)}
+        return pd.DataFrame(columns)
+
+    def best(self, metric: str = "logit_diff") -> tuple[int, int, int]:
+        """Layer, unit and position of the cell that recovers most beyond the floor (without a floor: most)."""
+        table = self.recovery(metric)
+        beyond = table.beyond.where(table.beyond.notna(), table.recovery).fillna(-np.inf)
+        layer, unit, position = np.unravel_index(int(beyond.argmax()), self.patched.shape[3:])
+        return int(layer), int(unit), int(position)
+
+    def at(
+        self, layer: int, unit: int, position: int, metric: str = "logit_diff", language: str = ""
+    ) -> pd.Series:
+        """The row of `recovery` of one cell."""
+        index = np.ravel_multi_index((layer, unit, position), self.patched.shape[3:])
+        return self.recovery(metric, language).iloc[int(index)]
+
+    def to_frame(self, metric: str = "logit_diff") -> pd.DataFrame:
+        """`recovery` over all languages and in each, with a column ``language`` (``all`` first)."""
+        import pandas as pd
+
+        parts = [self.recovery(metric).assign(language="all")]
+        if len(self.languages) > 1:
+            parts += [self.recovery(metric, code).assign(language=code) for code in self.languages]
+        return pd.concat(parts, ignore_index=True)
+
+    def quantities(self, metric: str = "logit_diff") -> dict[str, Float[np.ndarray, " fact"]]:
+        """Return the clean and corrupt metric of every fact, what each cell recovers of it, and that beyond the floor.
+
+        What a cell recovers is divided by the *mean* gap between clean and corrupt, so that its mean over facts is the ratio
+        of means; intervals from it take that gap as given.
+        """
+        clean, corrupt, patched, control = (
+            self.of_metric(run, metric) for run in (self.clean, self.corrupt, self.patched, self.control)
+        )
+        usual = float(_mean(clean - corrupt))
+        unit = usual if usual > 0 else np.nan
+        parts = {
+            "recovery": (patched - corrupt.reshape(-1, 1, 1, 1)) / unit,
+            "beyond": (patched - control) / unit,
+        }
+        found = {f"clean {metric}": clean, f"corrupt {metric}": corrupt}
+        for name, values in parts.items():
+            for cell in np.ndindex(values.shape[1:]):
+                found[f"{name} {self.name_of(*cell)}"] = values[:, *cell]
+        return found
+
+    def name_of(self, layer: int, unit: int, position: int) -> str:
+        """What to call a cell."""
+        chosen = self.units[unit]
+        where = f"layer {layer}" if chosen == "all" else f"layer {layer} {self.site} {chosen}"
+        return f"{where}{' onward' * self.onward} {self.positions[position]}"
+
+    def doubts(self, metric: str = "logit_diff") -> list[str]:
+        """What makes the result doubtful, in words; empty if nothing does."""
+        gap = self.gap(metric)
+        used = int((~np.isnan(gap)).sum())
+        found = []
+        if used < _FEW:
+            found.append(
+                f"{used} facts are left of {len(gap)}; intervals over fewer than {_FEW} are not to be relied on."
+            )
+        if not _mean(gap) > 0:
+            found.append(
+                f"Clean runs are not better than corrupt ones by {metric} (mean difference {_mean(gap):.3g}), so there is "
+                "nothing to recover."
+            )
+        if not (~np.isnan(self.control)).any():
+            found.append("No unrelated fact could serve as a control, so there is no noise floor.")
+        return found
+
+    def __repr__(self) -> str:
+        table, counts = self.recovery(), self.reasons().sum()
+        left = ", ".join(f"{counts[reason]} {reason}" for reason in LEFT_OUT[1:] if counts[reason])
+        said = [
+            f"PatchingResult of {self.provenance.checkpoint or 'a model'}: {self.site} {self.mode} "
+            f"{'from ' + ','.join(self.sources) + ' ' if self.sources else ''}in {','.join(self.languages)}; "
+            f"{counts['used']} pairs of {len(self.fact_ids)} facts{f' (left out: {left})' if left else ''}"
+        ]
+        if table.recovery.notna().any():
+            best = table.loc[table.recovery.idxmax()]
+            said.append(
+                f"  most recovered at layer {best.layer}, {self.site} {best.unit}, {best.position}: {best.recovery:.3f} "
+                f"[{best.low:.3f}, {best.high:.3f}] of a logit difference of {best.clean - best.corrupt:.2f}; by an unrelated "
+                f"fact {best.floor:.3f}"
+            )
+        return "\n".join(said)
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Mean over facts that have a value; NaN where none has."""
+    known = ~np.isnan(values)
+    total, n = np.where(known, values, 0).sum(axis=0), known.sum(axis=0)
+    return np.asarray(total / np.where(n > 0, n, np.nan))

@@ -1,0 +1,186 @@
+"""Recovery by hand: what a cell recovers, with which facts, and when a comparison is worth something."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analyses.changes import compare_facts
+from interp.errors import ResultError
+from interp.results import load_result
+from interp.results.base import Provenance
+from interp.results.patching import PatchingResult
+from interp.results.recovery import LEFT_OUT, ratio_of_means
+
+N = 40
+
+
+def made(
+    recovered: float = 0.5, floor: float = 0.1, *, n: int = N, noise: float = 0.0, seed: int = 0, **changes
+) -> PatchingResult:
+    """Clean 4, corrupt -2 in both languages; layer 1 recovers, layer 0 does not; the last fact has no pair in 'sw'."""
+    rng = np.random.default_rng(seed)
+    shape = (n, 2, 3, 2, 1, 1)
+    clean, corrupt = np.full((n, 2, 3), 4.0), np.full((n, 2, 3), -2.0)
+    patched, control = np.full(shape, -2.0), np.full(shape, -2.0)
+    patched[:, :, :, 1] += 6 * recovered
+    control[:, :, :, 1] += 6 * floor
+    patched += noise * rng.normal(size=shape)
+    left_out = np.zeros((n, 2), dtype=np.int64)
+    left_out[-1, 1] = LEFT_OUT.index("target right")
+    for values in (clean, corrupt, patched, control):
+        values[-1, 1] = np.nan
+    values = {
+        "languages": ("ja", "sw"),
+        "fact_ids": tuple(f"fact-{i}" for i in range(n)),
+        "groups": tuple(f"group-{i // 2}" for i in range(n)),
+        "mode": "across",
+        "sources": ("en",),
+        "site": "resid_pre",
+        "units": ("all",),
+        "positions": ("last",),
+        "onward": False,
+        "metrics": ("logit_diff", "answer_logprob", "probability"),
+        "left_out": left_out,
+        "clean": clean,
+        "corrupt": corrupt,
+        "patched": patched,
+        "control": control,
+        "provenance": Provenance(checkpoint="a", prompts="p", prompts_digest="d"),
+    }
+    return PatchingResult(**{**values, **changes})
+
+
+def test_recovery_is_the_share_of_the_gap():
+    table = made().recovery()
+    assert table.layer.tolist() == [0, 1]
+    assert table.recovery.tolist() == pytest.approx([0, 0.5])
+    assert table.floor.tolist() == pytest.approx([0, 0.1])
+    assert table.beyond.tolist() == pytest.approx([0, 0.4])
+    assert table[["clean", "corrupt", "patched", "control"]].iloc[1].tolist() == pytest.approx(
+        [4, -2, 1, -1.4]
+    )
+    assert table.n.tolist() == [N, N]
+    assert made().recovery(language="sw").n.tolist() == [N - 1, N - 1]
+    assert made().reasons().loc["sw", ["used", "target right"]].tolist() == [N - 1, 1]
+
+
+def test_rescued_counts_facts_above_zero():
+    table = made(recovered=0.5).recovery("rescued")  # -2 + 3 is above zero
+    assert table.patched.tolist() == [0, 1]
+    assert table.clean.tolist() == [1, 1]
+    assert made(recovered=0.3).recovery("rescued").patched.tolist() == [0, 0]
+
+
+def test_a_ratio_of_means_weighs_facts_by_what_there_is_to_recover():
+    above, below = np.array([[1.0], [0.0], [3.0]]), np.array([1.0, 9.0, -1.0])
+    found = ratio_of_means(above, below, ("a", "b", "c"))
+    assert found.value[0] == pytest.approx(4 / 9)  # the mean of the three ratios would be -2/3
+    assert np.isnan(ratio_of_means(above, -below, ("a", "b", "c")).value[0])  # nothing to recover
+    shared = ratio_of_means(np.array([[1.0], [np.nan], [3.0]]), np.array([2.0, 9.0, 2.0]), ("a", "a", "b"))
+    assert shared.value[0] == pytest.approx(1.0)
+    gone = ratio_of_means(np.array([[1.0], [np.nan], [3.0]]), np.array([2.0, 9.0, 2.0]), ("a", "b", "c"))
+    assert gone.value[0] == pytest.approx(1.0)  # a fact without a run counts on neither side
+
+
+def test_intervals_over_groups_hold_what_they_promise():
+    """Of 200 samples whose recovery is 0.5 in truth, about 190 intervals hold it."""
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(200):
+        below = 4 + rng.normal(size=60)
+        above = (0.5 * below + rng.normal(size=60))[:, None]
+        found = ratio_of_means(above, below, [str(i) for i in range(60)], draws=400)
+        held += bool(found.low[0] <= 0.5 <= found.high[0])
+    assert 178 <= held <= 199
+
+
+def test_groups_widen_the_interval_when_their_facts_are_alike():
+    rng = np.random.default_rng(1)
+    each = np.repeat(rng.normal(size=20), 10)[:, None] + 2
+    alone = ratio_of_means(each, np.full(200, 4.0), [str(i) for i in range(200)])
+    grouped = ratio_of_means(each, np.full(200, 4.0), [str(i // 10) for i in range(200)])
+    assert (grouped.high - grouped.low)[0] > 2 * (alone.high - alone.low)[0]
+
+
+def test_groups_without_a_run_do_not_count():
+    rng = np.random.default_rng(2)
+    above, below, groups = rng.normal(size=(20, 1)) + 2, np.full(20, 4.0), [str(i) for i in range(20)]
+    whole = ratio_of_means(above, below, groups)
+    more = ratio_of_means(
+        np.concatenate([above, np.full((60, 1), np.nan)]),
+        np.concatenate([below, np.full(60, np.nan)]),
+        groups + [f"x{i}" for i in range(60)],
+    )
+    assert (more.value, more.low, more.high) == (whole.value, whole.low, whole.high)
+
+
+def test_the_best_cell_is_best_beyond_the_floor():
+    lucky = made(recovered=0.5, floor=0.1)
+    patched, control = lucky.patched.copy(), lucky.control.copy()
+    patched[:, :, :, 0], control[:, :, :, 0] = patched[:, :, :, 1] + 0.3, control[:, :, :, 1] + 2
+    found = made(patched=patched, control=control)
+    assert found.recovery().recovery.idxmax() == 0
+    assert found.best() == (1, 0, 0)
+    assert found.at(1, 0, 0).recovery == pytest.approx(0.5)
+    assert found.at(1, 0, 0, language="sw").n == N - 1
+
+
+def test_a_checkpoint_against_itself_and_against_one_that_recovers_more():
+    before, same = made(noise=1.0), made(noise=1.0)
+    table = compare_facts(before, same).table.set_index("quantity")
+    assert (table.change == 0).all()
+    after = made(recovered=0.9, noise=1.0, seed=1)
+    table = compare_facts(before, after).table.set_index("quantity")
+    row = table.loc["recovery layer 1 last"]
+    assert row.low > 0.25
+    assert row.holm < 0.01
+    assert table.loc["recovery layer 0 last"].holm > 0.05
+    assert row.before == pytest.approx(float(before.recovery().recovery[1]))
+    row = table.loc["beyond layer 1 last"]
+    assert row.before == pytest.approx(float(before.recovery().beyond[1]))
+    assert row.low > 0.25
+    with pytest.raises(ResultError, match="answer different questions"):
+        compare_facts(before, made(fact_ids=tuple(f"x-{i}" for i in range(N))))
+
+
+def test_what_is_doubtful_is_said():
+    assert not made().doubts()
+    assert made(n=20).doubts() == [
+        "20 facts are left of 20; intervals over fewer than 30 are not to be relied on."
+    ]
+    plain = made()
+    said = made(clean=plain.corrupt, corrupt=plain.clean).doubts()
+    assert said == [
+        "Clean runs are not better than corrupt ones by logit_diff (mean difference -6), so there is nothing to recover."
+    ]
+    assert "no noise floor" in made(control=np.full_like(plain.control, np.nan)).doubts()[0]
+
+
+def test_unknown_metrics_and_languages():
+    with pytest.raises(ResultError, match=r"Unknown metric 'logits'.* logit_diff, .*rescued"):
+        made().recovery("logits")
+    with pytest.raises(ResultError, match="No language 'en' in this result; there is: ja, sw"):
+        made().recovery(language="en")
+
+
+def test_its_repr_says_what_was_recovered_and_left_out():
+    text = repr(made())
+    assert "resid_pre across from en in ja,sw; 79 pairs of 40 facts (left out: 1 target right)" in text
+    assert (
+        "most recovered at layer 1, resid_pre all, last: 0.500 [0.500, 0.500] of a logit difference of 6.00"
+        in text
+    )
+    assert "by an unrelated fact 0.100" in text
+
+
+def test_a_tidy_frame_has_all_languages_first():
+    frame = made().to_frame()
+    assert frame.language.unique().tolist() == ["all", "ja", "sw"]
+    assert len(frame) == 6
+
+
+def test_it_is_loaded_by_its_kind(tmp_path):
+    found = load_result(made().save(tmp_path / "r.npz"))
+    assert isinstance(found, PatchingResult)
+    assert found.units == ("all",)
