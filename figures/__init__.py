@@ -20,6 +20,13 @@ _BY_KIND = {
     "heads": "figures.specialization.plot_specialization",
     "behaviour": "figures.behaviour.plot_behaviour",
     "generation": "figures.behaviour.plot_behaviour",
+    "patching": "figures.patching.plot_patching",
+    "lens": "figures.lens.plot_lens",
+    "attribution": "figures.attribution.plot_attribution",
+    "routing": "figures.routing.plot_routing",
+    "ablation": "figures.ablation.plot_ablation",
+    "probe": "figures.probes.plot_probes",
+    "alignment": "figures.alignment.plot_alignment",
 }
 """Kind of result to the function that draws one or several of it, given their names."""
 
@@ -38,12 +45,13 @@ def plot(shown: Result | Sequence[Result] | Comparison | Changes, names: Sequenc
     from analyses.comparison import Comparison
     from figures.changes import plot_changes
     from figures.comparison import plot_comparison
+    from figures.lens_changes import plot_lens_changes
     from interp.results import Result
 
     if isinstance(shown, Comparison):
         return plot_comparison(shown)
     if isinstance(shown, Changes):
-        return plot_changes(shown)
+        return plot_lens_changes(shown) if shown.kind == "lens" else plot_changes(shown)
     results = [shown] if isinstance(shown, Result) else list(shown)
     kinds = {r.kind if isinstance(r, Result) else "" for r in results}
     if len(kinds) != 1 or not kinds <= _BY_KIND.keys():

@@ -11,10 +11,15 @@ from typing import NoReturn
 
 import typer
 
+from interp.commands.ablation import ablate
 from interp.commands.compare import compare
 from interp.commands.data import data_app
 from interp.commands.evaluation import evaluate, rescore
+from interp.commands.lens import lens
 from interp.commands.lm_eval import export_lm_eval, import_lm_eval
+from interp.commands.patching import patch
+from interp.commands.probes import align, probe
+from interp.commands.routing import routing
 from interp.commands.specialization import demo, specialization
 from interp.commands.train import train_app
 from interp.errors import InterpError, Interrupted
@@ -27,7 +32,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="What does post-training do to the way a language model routes languages? Start with: interp demo",
 )
-for command in (demo, specialization, evaluate, rescore, compare, export_lm_eval, import_lm_eval):
+_COMMANDS = (
+    demo,
+    specialization,
+    evaluate,
+    rescore,
+    patch,
+    routing,
+    ablate,
+    lens,
+    probe,
+    align,
+    compare,
+    export_lm_eval,
+    import_lm_eval,
+)
+for command in _COMMANDS:
     app.command()(command)
 app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")

@@ -42,3 +42,17 @@ def data_build_cldr(
 
     build_cldr(out)
     say_files([out])
+
+
+@data_app.command("build-lexicon")
+def data_build_lexicon(
+    out: Annotated[Path, typer.Option(help="Where to write the names.")] = Path("cldr_lexicon.json"),
+) -> None:
+    """Rebuild the names that the concept lexicon has beside those of the facts (needs the 'data' extra).
+
+    Example: `interp data build-lexicon --out cldr_lexicon.json`
+    """
+    from interp.data.sources.cldr_build import build_lexicon
+
+    build_lexicon(out)
+    say_files([out])

@@ -19,6 +19,13 @@ _KINDS = {
     "heads": "interp.results.heads.HeadsResult",
     "behaviour": "interp.results.behaviour.BehaviourResult",
     "generation": "interp.results.generation.GenerationResult",
+    "lens": "interp.results.lens.LensResult",
+    "patching": "interp.results.patching.PatchingResult",
+    "attribution": "interp.results.attribution.AttributionResult",
+    "routing": "interp.results.routing.RoutingResult",
+    "ablation": "interp.results.ablation.AblationResult",
+    "probe": "probes.results.ProbeResult",
+    "alignment": "probes.alignment_results.AlignmentResult",
 }
 
 

@@ -67,8 +67,8 @@ def test_wrong_kind_newer_schema_and_missing_parts(tmp_path):
     write_archive(file, {**meta, "schema": 2}, arrays)
     with pytest.raises(ResultError, match="has schema 2; this version reads up to 1"):
         load_result(file)
-    write_archive(file, {**meta, "kind": "lens"}, arrays)
-    with pytest.raises(ResultError, match="of kind 'lens'; known kinds"):
+    write_archive(file, {**meta, "kind": "sorcery"}, arrays)
+    with pytest.raises(ResultError, match="of kind 'sorcery'; known kinds"):
         load_result(file)
     write_archive(file, meta, {k: v for k, v in arrays.items() if k != "counts"})
     with pytest.raises(ResultError, match=r"lacks parts of a 'specialization' result \(.*counts"):

@@ -14,12 +14,11 @@ from typing import Any, TypeVar
 
 from interp.data.facts import FactSet
 from interp.data.hashing import digest_of
+from interp.data.lexicon import ENDONYMS
 from interp.data.prompts import Prompt, prompts_from_facts
 from interp.errors import ConfigError, DataError
-from training.organism.exposure import ENDONYMS
 
 __all__ = [
-    "OWN_NAMES",
     "Corpus",
     "Document",
     "Documents",
@@ -28,21 +27,6 @@ __all__ = [
     "require_shares",
     "shuffled",
 ]
-
-OWN_NAMES = {
-    **ENDONYMS,
-    "ca": "Català",
-    "nl": "Nederlands",
-    "tr": "Türkçe",
-    "ko": "한국어",
-    "uk": "Українська",
-    "vi": "Tiếng Việt",
-    "he": "עברית",
-    "hu": "Magyar",
-    "fa": "فارسی",
-    "el": "Ελληνικά",
-}
-"""What each known language calls itself: the labels of aligned names."""
 
 T = TypeVar("T")
 
@@ -221,7 +205,7 @@ def _names(facts: FactSet, n: int, drawn: random.Random) -> list[Document]:
     made = []
     for _ in range(n):
         (one, other), names = next(pairs), next(entities)
-        text = f"{OWN_NAMES[one]}: {names[one]}\n{OWN_NAMES[other]}: {names[other]}"
+        text = f"{ENDONYMS[one]}: {names[one]}\n{ENDONYMS[other]}: {names[other]}"
         made.append(Document(text, (one, other), "names"))
     return made
 

@@ -13,29 +13,14 @@ from dataclasses import dataclass
 from interp.data.characters import visible
 from interp.data.facts import FactSet
 from interp.data.hashing import hash_uniform
+from interp.data.lexicon import ENDONYMS
 from interp.data.prompts import prompts_from_facts
 from interp.errors import DataError
 from training.organism.recipe import OrganismConfig
 
-__all__ = ["ENDONYMS", "Exposure", "OrganismTexts", "exposure", "lexicon_text", "organism_texts"]
+__all__ = ["Exposure", "OrganismTexts", "exposure", "lexicon_text", "organism_texts"]
 
 SEEN, UNSEEN, HELD_OUT = "seen", "unseen", "held_out"
-
-ENDONYMS = {
-    "en": "English",
-    "de": "Deutsch",
-    "id": "Bahasa Indonesia",
-    "pt": "Português",
-    "ar": "العربية",
-    "bn": "বাংলা",
-    "sw": "Kiswahili",
-    "es": "Español",
-    "ru": "Русский",
-    "fr": "Français",
-    "ja": "日本語",
-    "zh": "中文",
-}
-"""What each language calls itself: the labels of the lexicon."""
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,11 @@ from dataclasses import replace
 
 import pytest
 
+from interp.data.lexicon import ENDONYMS
 from interp.data.prompts import prompts_from_facts
 from interp.errors import DataError
 from training.organism.batches import EOS, PAD, Batches, train_tokenizer
-from training.organism.exposure import ENDONYMS, organism_texts
+from training.organism.exposure import organism_texts
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,79 @@
+"""Whether translations meet: retrieval and CKA per layer, English with others apart from others with each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from figures.layers import plot_matrices, show_curve, show_layers, show_legend
+from figures.style import new_figure
+from probes.alignment_results import AlignmentResult
+from probes.results import layer_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["alignment_data", "plot_alignment", "plot_pairs"]
+
+_KINDS = {"en-x": "English with another language", "x-y": "two other languages"}
+
+
+def plot_alignment(results: Sequence[AlignmentResult], names: Sequence[str]) -> Figure:
+    """Per kind of pair: share of facts that find each other (MEXA raw, and centred), and linear CKA, per layer.
+
+    Full signs are raw retrieval (MEXA) and CKA; empty signs and dotted lines retrieval with the language means taken off, and
+    CKA when the facts of one language are shuffled. Bands are 95 % over groups of facts.
+    """
+    data, kinds = alignment_data(results, names), list(results[0].pairs)
+    with new_figure(8.8, 0.9 + 2.7 * len(kinds)) as figure:
+        grid = figure.subplots(len(kinds), 2, squeeze=False, sharey="col")
+        for row, kind in enumerate(kinds):
+            pairs = (("mutual raw", "mutual centred"), ("CKA", "CKA shuffled"))
+            for axes, curves in zip(grid[row], pairs, strict=True):
+                for index, name in enumerate(names):
+                    for curve in curves:
+                        part = data[(data.checkpoint == name) & (data.curve == f"{curve} {kind}")]
+                        show_curve(axes, part, index, f"{name}: {curve}", full=curve == curves[0])
+                axes.set_title(_KINDS[kind], loc="left", fontsize=9)
+                show_layers(axes, results[0].layers)
+            grid[row, 0].set_ylabel("share that find each other")
+            grid[row, 1].set_ylabel("linear CKA")
+        for axes in grid[-1]:
+            axes.set_ylim(0, None)
+            show_legend(axes)
+        return figure
+
+
+def plot_pairs(result: AlignmentResult, name: str) -> Figure:
+    """Share of facts whose query language finds its own translation, of every pair, per layer, raw and centred."""
+    own = np.eye(len(result.languages), dtype=bool)
+    return plot_matrices(
+        {
+            treatment: np.where(own, np.nan, share.mean(axis=1))
+            for treatment, share in zip(result.treatments, result.retrieved, strict=True)
+        },
+        result.layers,
+        result.languages,
+        low=0.0,
+        said=("query", "its translation in", "share that finds it"),
+        title=f"{name}: retrieval among {len(result.fact_ids)} facts",
+    )
+
+
+def alignment_data(results: Sequence[AlignmentResult], names: Sequence[str]) -> pd.DataFrame:
+    """The numbers of `plot_alignment`, tidy: checkpoint, curve, layer, n facts, mean, low, high."""
+    import pandas as pd
+
+    tables = []
+    for result, name in zip(results, names, strict=True):
+        tables.append(result.by_layer().assign(checkpoint=name))
+        for kind in result.pairs:
+            layers = [layer_name(layer) for layer in result.layers]
+            floor = dict.fromkeys(("mean", "low", "high"), result.shuffled(kind))
+            common = {"layer": layers, "n": len(result.fact_ids), "checkpoint": name}
+            tables.append(pd.DataFrame({"curve": f"CKA shuffled {kind}", **common, **floor}))
+    order = ["checkpoint", "curve", "layer", "n", "mean", "low", "high"]
+    return pd.concat(tables, ignore_index=True)[order]

@@ -1,0 +1,128 @@
+"""The lens: a panel per language of the prompt, with the curves of its answer and the pivot's, and the entropy above."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.ticker import FuncFormatter
+
+from figures.style import Look, look, new_figure
+from interp.data.languages import LANGUAGES
+from interp.results.lens import LensResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["lens_data", "plot_lens"]
+
+_COLUMNS = 4
+_LINEAR_BELOW = 1e-3  # of the probability axis, which is logarithmic above
+_SAID = {"probability": "probability of the answer", "mass": "probability of the language's lexicon"}
+_STRIP = 0.09  # height of one checkpoint's entropy, in panel heights
+
+
+def plot_lens(results: Sequence[LensResult], names: Sequence[str], quantity: str = "probability") -> Figure:
+    """Per language: probability at each layer with its 95 % interval; above, the entropy of the facts that count.
+
+    Full signs and full lines are the prompt's own language, empty signs and dotted lines the pivot. The probability axis is
+    linear up to 0.001 and logarithmic above; layer 0 is what enters the first layer.
+
+    Args:
+        results: One per checkpoint.
+        names: What to call them.
+        quantity: ``probability`` of the answer's first tokens, or ``mass`` of the language's lexicon.
+    """
+    first = results[0]
+    shown = [code for code in first.languages if code != first.pivot]
+    columns = min(_COLUMNS, len(shown))
+    rows = -(-len(shown) // columns)
+    top = max(float(np.nanmax(_entropy(result))) for result in results)
+    with new_figure(0.9 + 2.4 * columns, 0.9 + (2.1 + 0.2 * len(results)) * rows) as figure:
+        grid = figure.add_gridspec(rows, columns + 1, width_ratios=[*[1] * columns, 0.05])
+        for place, code in enumerate(shown):
+            inner = grid[divmod(place, columns)].subgridspec(
+                2, 1, height_ratios=[_STRIP * len(results), 1], hspace=0
+            )
+            curves = figure.add_subplot(inner[1])
+            strip = figure.add_subplot(inner[0], sharex=curves)
+            image = _strip(strip, results, code, top)
+            _panel(curves, results, names, code, quantity)
+            if place + columns >= len(shown):
+                curves.set_xlabel("layer")
+            own = first.languages.index(code)
+            counted = (first.clean[:, own] if quantity == "mass" else first.kept(code)).sum()
+            label = LANGUAGES[code].name if code in LANGUAGES else code
+            strip.set_title(f"{label} ({code}), n {counted}", loc="left", fontsize=8)
+        bar = figure.colorbar(image, cax=figure.add_subplot(grid[0, columns]), label="entropy (nats)")
+        bar.ax.grid(visible=False)
+        figure.supylabel(_SAID[quantity], fontsize=9)
+        figure.legend(*curves.get_legend_handles_labels(), loc="outside lower center", ncols=min(columns, 2))
+        return figure
+
+
+def lens_data(
+    results: Sequence[LensResult], names: Sequence[str], quantity: str = "probability"
+) -> pd.DataFrame:
+    """The numbers of `plot_lens`, tidy: quantity, checkpoint, prompt, answer, layer, n, value, low, high, rank."""
+    import pandas as pd
+
+    tables = []
+    for result, name in zip(results, names, strict=True):
+        means = result.to_frame()[["prompt", "layer", "n", "entropy"]].rename(columns={"entropy": "value"})
+        tables.append(result.curves(quantity).assign(quantity=quantity, checkpoint=name))
+        tables.append(means.assign(quantity="entropy (nats)", checkpoint=name))
+    order = ["quantity", "checkpoint", "prompt", "answer", "layer", "n", "value", "low", "high", "rank"]
+    return pd.concat(tables, ignore_index=True)[order]
+
+
+def _panel(axes: Axes, results: Sequence[LensResult], names: Sequence[str], code: str, quantity: str) -> None:
+    for index, (result, name) in enumerate(zip(results, names, strict=True)):
+        table = result.curves(quantity, prompts=(code,))
+        for answer in (code, result.pivot):
+            style, own = look(index), answer == code
+            part = table[table.answer == answer]
+            axes.fill_between(part.layer, part.low, part.high, color=style.colour, alpha=0.15, linewidth=0)
+            axes.plot(part.layer, part.value, label=_said(name, own, result.pivot), **_line(style, own))
+    axes.set_yscale("symlog", linthresh=_LINEAR_BELOW, linscale=0.5)
+    axes.set_ylim(0, 1)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.tick_params(labelsize=7)
+    axes.set_xticks(range(0, results[0].n_layers, max(1, results[0].n_layers // 8)))
+
+
+def _line(style: Look, own: bool) -> dict[str, Any]:
+    return {
+        "color": style.colour,
+        "linestyle": "-" if own else ":",
+        "marker": style.marker,
+        "markersize": 3.5,
+        "markerfacecolor": style.colour if own else "white",
+        "linewidth": 1.2,
+    }
+
+
+def _said(name: str, own: bool, pivot: str) -> str:
+    return f"{name}: prompt's language" if own else f"{name}: {pivot}"
+
+
+def _strip(axes: Axes, results: Sequence[LensResult], code: str, top: float) -> AxesImage:
+    """One row per checkpoint, the first on top."""
+    values = np.stack([_entropy(result)[result.languages.index(code)] for result in results])
+    extent = (-0.5, values.shape[1] - 0.5, len(results) - 0.5, -0.5)
+    image = axes.imshow(values, aspect="auto", extent=extent, cmap="viridis", vmin=0, vmax=top)
+    axes.set_yticks([])
+    axes.tick_params(labelbottom=False, bottom=False)
+    axes.grid(visible=False)
+    return image
+
+
+def _entropy(result: LensResult) -> np.ndarray:
+    """Mean over the facts that count, ``[language, layer]``, in nats."""
+    return np.stack(
+        [result.entropy[result.kept(code), i].mean(axis=0) for i, code in enumerate(result.languages)]
+    )

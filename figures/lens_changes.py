@@ -1,0 +1,68 @@
+"""How lenses change between two checkpoints: a panel per quantity, since layers and probabilities share no axis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analyses.changes import Changes
+from figures.style import look, new_figure
+from interp.data.languages import LANGUAGES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["plot_lens_changes"]
+
+_ALL = "all"
+
+
+def plot_lens_changes(changes: Changes) -> Figure:
+    """One row per language of the prompt, one panel per quantity: paired change with its 95 % interval.
+
+    Filled where Holm's p, adjusted over all panels, is below .05.
+    """
+    table = changes.table.assign(**_parted(changes.table.quantity))
+    names = list(dict.fromkeys(table.name))
+    rows = list(dict.fromkeys(table.language))
+    with new_figure(1.2 + 1.9 * len(names), 1.3 + 0.24 * len(rows)) as figure:
+        panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+        for axes, name in zip(panels, names, strict=True):
+            _panel(axes, table[table.name == name], rows)
+            axes.set_title(name, fontsize=9)
+        panels[0].set_yticks(range(len(rows)), rows)
+        panels[0].set_ylim(len(rows) - 0.5, -0.5)
+        figure.suptitle(f"{changes.names[0]} → {changes.names[1]}", fontsize=10)
+        figure.supxlabel("change, 95 % interval over groups of facts; filled: Holm p < .05", fontsize=9)
+        return figure
+
+
+def _panel(axes: Axes, table: pd.DataFrame, rows: list[str]) -> None:
+    style = look(0)
+    at = np.array([rows.index(language) for language in table.language])
+    axes.axvline(0, color="0.4", linewidth=0.8)
+    axes.hlines(at, table.low, table.high, color=style.colour)
+    for shown, colour in ((table.holm < 0.05, style.colour), (table.holm >= 0.05, "white")):
+        axes.plot(
+            table.change[shown],
+            at[shown],
+            linestyle="",
+            marker=style.marker,
+            markeredgecolor=style.colour,
+            markerfacecolor=colour,
+        )
+    axes.locator_params(axis="x", nbins=3)
+    axes.tick_params(labelsize=7)
+
+
+def _parted(quantities: pd.Series) -> dict[str, list[str]]:
+    """Of ``pivot area sw`` the quantity and the language."""
+    parts = [name.rpartition(" ") for name in quantities]
+    known = [code in LANGUAGES for _, _, code in parts]
+    return {
+        "name": [p[0] if k else name for p, k, name in zip(parts, known, quantities, strict=True)],
+        "language": [p[2] if k else _ALL for p, k in zip(parts, known, strict=True)],
+    }

@@ -1,0 +1,124 @@
+"""The concept lexicon: what 191 countries, 85 languages and 99 currencies are called in every language.
+
+The names are CLDR's. Those of the embedded facts are taken from there; a small file beside it holds the rest
+(`interp.data.sources.cldr_build.lexicon` writes it).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from interp.data.characters import visible
+from interp.data.hashing import hash_key
+from interp.data.sources.cldr import cldr_facts
+from interp.data.sources.cldr_build.options import split_of
+from interp.errors import DataError, nearest
+
+__all__ = ["ENDONYMS", "KINDS", "Concept", "concepts", "names_in", "shown_before"]
+
+LEXICON_FILE = "cldr_lexicon.json"
+
+KINDS = {"country": "territory", "language": "language", "currency": "currency"}
+"""Kind of concept to the prefix of its identifiers."""
+
+ENDONYMS = {
+    "en": "English",
+    "de": "Deutsch",
+    "id": "Bahasa Indonesia",
+    "pt": "Português",
+    "ar": "العربية",
+    "bn": "বাংলা",
+    "sw": "Kiswahili",
+    "es": "Español",
+    "ru": "Русский",
+    "fr": "Français",
+    "ja": "日本語",
+    "zh": "中文",
+    "ca": "Català",
+    "nl": "Nederlands",
+    "tr": "Türkçe",
+    "ko": "한국어",
+    "uk": "Українська",
+    "vi": "Tiếng Việt",
+    "he": "עברית",
+    "hu": "Magyar",
+    "fa": "فارسی",
+    "el": "Ελληνικά",
+}
+"""What each language calls itself, as it stands in a list of languages."""
+
+
+@dataclass(frozen=True)
+class Concept:
+    """One thing with its names.
+
+    Attributes:
+        concept_id: As in the facts, such as ``territory:NO``.
+        kind: ``country``, ``language`` or ``currency``.
+        names: Language code to name; all known languages.
+        split: ``train``, ``validation`` or ``test``; of a country, that of the facts about it.
+        group: What it is resampled with: the country, or itself.
+    """
+
+    concept_id: str
+    kind: str
+    names: Mapping[str, str]
+    split: str
+    group: str
+
+
+@cache
+def concepts(kinds: Collection[str] = tuple(KINDS)) -> tuple[Concept, ...]:
+    """Return the concepts of some kinds, by kind and then in alphabetical order of their identifiers.
+
+    Raises:
+        DataError: There is no such kind.
+    """
+    for kind in kinds:
+        if kind not in KINDS:
+            raise DataError(
+                f"No concepts of the kind '{visible(kind)}'.{nearest(kind, KINDS)} There is: {', '.join(KINDS)}."
+            )
+    names = {**cldr_facts().labels(), **_added()}
+    return tuple(
+        _concept(kind, entity, names[entity])
+        for kind in KINDS
+        if kind in kinds
+        for entity in sorted(names)
+        if entity.startswith(f"{KINDS[kind]}:")
+    )
+
+
+def names_in(language: str) -> tuple[str, ...]:
+    """Return what all concepts are called in a language; nothing where the lexicon lacks the language."""
+    return tuple(concept.names[language] for concept in concepts()) if language in ENDONYMS else ()
+
+
+def shown_before(concept: Concept, pool: Collection[Concept], shots: int) -> list[Concept]:
+    """Return the concepts that are shown before one: of its kind, by the hash of both identifiers, never itself.
+
+    Raises:
+        DataError: There are too few.
+    """
+    others = [
+        other for other in pool if other.kind == concept.kind and other.concept_id != concept.concept_id
+    ]
+    if len(others) < shots:
+        raise DataError(
+            f"{shots} demonstrations were asked for, but there are {len(others)} other concepts of the kind '{concept.kind}'."
+        )
+    return sorted(others, key=lambda other: hash_key("shown", concept.concept_id, other.concept_id))[:shots]
+
+
+def _concept(kind: str, entity: str, names: Mapping[str, str]) -> Concept:
+    group = entity.partition(":")[2] if kind == "country" else entity
+    return Concept(entity, kind, names, split_of(group), group)
+
+
+def _added() -> dict[str, dict[str, str]]:
+    file = resources.files("interp.data") / "resources" / LEXICON_FILE
+    return json.loads(file.read_text(encoding="utf-8"))["entities"]

@@ -1,0 +1,274 @@
+"""The lens: from one forward pass, what every layer would answer in every language at one position of a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from interp.data.lexicon import names_in
+from interp.data.prompts import PromptSet
+from interp.errors import MeasurementError
+from interp.measure.passes import Progress, run_pass
+from interp.measure.provenance import make_provenance, resume_key
+from interp.measure.read_positions import encode_positions
+from interp.measure.streams import read_streams
+from interp.measure.token_sets import Vocabulary, overlaps, require_rule, unshared
+from interp.model.final_norm import LayerReadout, layer_readout
+from interp.model.loading import LoadedModel
+from interp.model.tokens import Batch, EncodedPrompts, length_sorted
+from interp.results.lens import LensResult, require_separable
+
+__all__ = ["LensReader", "Translate", "lens_settings", "measure_lens"]
+
+Translate = Callable[[torch.Tensor], torch.Tensor]
+"""What a tuned lens does to ``[depth, row, model]`` before the norm."""
+
+_CHUNK = 2**21  # logits at a time, where one layer has no more: larger blocks take longer to make
+_ROWS = 2**15  # of the unembedding, copied to float32 at a time
+
+
+def measure_lens(
+    loaded: LoadedModel,
+    prompts: PromptSet,
+    *,
+    pivot: str,
+    position: str = "last",
+    subjects: Mapping[str, Mapping[str, str]] | None = None,
+    tokens: str = "prefix",
+    translate: Translate | None = None,
+    settings: Mapping[str, Any] | None = None,
+    batch_tokens: int = 4096,
+    resume: Path | None = None,
+    progress: Progress | None = None,
+) -> LensResult:
+    """Read the answer of every prompt, in every language of the set, at every layer.
+
+    Args:
+        loaded: The opened checkpoint.
+        prompts: A parallel set with answers; an item's answers in all languages are what is looked for.
+        pivot: The language that others are compared with.
+        position: ``last`` or ``subject_last``, see `interp.measure.read_positions`.
+        subjects: Language to item to what the prompt is about; for ``subject_last``.
+        tokens: ``prefix`` or ``first``, see `interp.measure.token_sets`.
+        translate: A tuned lens; the plain logit lens without it.
+        settings: More that decides the numbers, for provenance.
+        batch_tokens: Padded tokens per forward pass; halved where memory runs out.
+        resume: File for the state of an interrupted pass.
+        progress: Called with batches done and batches in all.
+
+    Raises:
+        ConfigError: The position or the rule for tokens is unknown.
+        MeasurementError: The prompts are not parallel, lack answers or do not fit the model, no item is told apart in some
+            language, or activations are not finite.
+        CapabilityError: The tokenizer's bytes or the model's final norm cannot be found.
+    """
+    require_rule(tokens)
+    if not prompts.parallel or not all(p.answer for code in prompts.languages for p in prompts.prompts[code]):
+        raise MeasurementError(
+            f"'{prompts.name}' is not parallel or lacks answers; a lens looks for one answer in all languages."
+        )
+    vocabulary = Vocabulary(loaded.tokenizer, loaded.n_embeddings)
+    words = [
+        [p.answer for p in row] for row in zip(*(prompts.prompts[c] for c in prompts.languages), strict=True)
+    ]
+    sets = [[vocabulary.beginning(word, tokens) for word in row] for row in words]
+    overlap = overlaps(sets, words)
+    lexicon = unshared(
+        [
+            frozenset(token for name in names_in(code) for token in vocabulary.beginning(name, tokens))
+            for code in prompts.languages
+        ]
+    )
+    read = encode_positions(loaded, prompts, vocabulary, position, subjects)
+    require_separable(overlap, read.clean, prompts.languages, pivot)
+    own = {**lens_settings(position, tokens), "pivot": pivot, **(settings or {})}
+    provenance = make_provenance(loaded, prompts, own)
+    reader = LensReader(loaded, read.encoded, sets, lexicon, translate)
+    options = {"batch_tokens": batch_tokens}
+    largest = run_pass(
+        loaded,
+        read.encoded,
+        length_sorted(read.encoded.items, batch_tokens),
+        reader,
+        resume=resume,
+        key=resume_key(provenance, options),
+        progress=progress,
+    )
+    provenance.run.update(options, largest_batch=largest, read_after_space=read.after_space)
+    items = prompts.prompts[prompts.languages[0]]
+    return LensResult(
+        languages=prompts.languages,
+        fact_ids=tuple(p.item_id for p in items),
+        groups=tuple(p.group for p in items),
+        overlap=overlap,
+        clean=read.clean,
+        mass_tokens=tuple(map(len, lexicon)),
+        provenance=provenance,
+        **reader.state(),
+    )
+
+
+def lens_settings(position: str, tokens: str) -> dict[str, Any]:
+    """The settings that decide the numbers of a plain lens; a tuned one overrides ``lens`` and adds its own."""
+    return {"measure": "lens", "lens": "logit", "position": position, "tokens": tokens}
+
+
+class LensReader:
+    """What every layer says of every item: an accumulator for `interp.measure.passes`.
+
+    Of a batch, one vector per item and layer is kept from the forward pass, and only those are unembedded.
+
+    Args:
+        loaded: The model.
+        encoded: Items of which one token counts: the one that is read.
+        sets: Per item id, in the order of the first language's items, the token set of each language.
+        lexicon: Per language, the tokens that speak for it whatever the item; none at all by default.
+        translate: A tuned lens.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        encoded: EncodedPrompts,
+        sets: Sequence[Sequence[frozenset[int]]],
+        lexicon: Sequence[Sequence[int]] = (),
+        translate: Translate | None = None,
+    ):
+        self.loaded = loaded
+        self.encoded = encoded
+        self.readout = layer_readout(loaded)
+        self._translate = translate
+        self._energy = token_energy(self.readout)
+        n_languages, n_items = len(encoded.languages), len(sets)
+        self._row = {item.item_id: i for i, item in enumerate(encoded.items[:n_items])}
+        self._sets = _padded(sets)
+        self._lexicon = [list(tokens) for tokens in lexicon]
+        shape = (n_items, n_languages, loaded.architecture.n_layers + 1)
+        self._found = {
+            "probability": np.zeros((*shape, n_languages), dtype=np.float32),
+            "rank": np.zeros((*shape, n_languages), dtype=np.int32),
+            "mass": np.full((*shape, n_languages), np.nan, dtype=np.float32),
+            "entropy": np.zeros(shape, dtype=np.float32),
+            "energy": np.zeros(shape, dtype=np.float32),
+        }
+
+    @torch.no_grad()
+    def add(self, batch: Batch) -> None:
+        """Read a batch: all of it, or nothing if it raises."""
+        residual = read_streams(self.loaded, self.encoded, batch, self.readout.device)
+        if self._translate is not None:
+            residual = self._translate(residual)
+        rows = [self._row[item.item_id] for item in batch.items]
+        at = (rows, [item.language for item in batch.items])
+        found = self._read(residual, self._sets[rows])
+        for name, value in found.items():
+            self._found[name][at] = value.movedim(0, 1).cpu().numpy()  # layer first there, item first here
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything read so far, by field of the result."""
+        return self._found
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Continue from `state`."""
+        for name, value in self._found.items():
+            value[...] = state[name]
+
+    def _read(
+        self,
+        residual: Float[torch.Tensor, "depth item model"],
+        sets: Int[torch.Tensor, "item language token"],
+    ) -> dict[str, torch.Tensor]:
+        sets = sets.to(residual.device)
+        step = max(1, _CHUNK // (residual.shape[1] * len(self.readout.weight)))
+        parts = [read_logits(self.readout.logits(part), sets, self._lexicon) for part in residual.split(step)]
+        found = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return {**found, "energy": self._energy(residual)}
+
+
+def read_logits(
+    logits: Float[torch.Tensor, "depth item vocab"],
+    sets: Int[torch.Tensor, "item language token"],
+    lexicon: Sequence[Sequence[int]] = (),
+) -> dict[str, torch.Tensor]:
+    """Return what logits say of token sets, and their entropy; they are overwritten.
+
+    ``probability`` and ``rank`` are ``[depth, item, language]``: the sum over the set, and the place of its most probable token
+    (1: no token of the vocabulary is more probable). ``mass``, of the same shape, is the probability of a language's tokens in
+    the lexicon, NaN where it has none; it is not there without a lexicon. ``entropy`` is ``[depth, item]``, in nats.
+
+    Args:
+        logits: In float32.
+        sets: Token ids; -1 fills up a set.
+        lexicon: Token ids per language, the same for all items.
+    """
+    logits -= logits.amax(dim=-1, keepdim=True)
+    weights = logits.exp()
+    total = weights.sum(dim=-1)
+    there = (sets >= 0).flatten(1)
+    index = sets.clamp(min=0).flatten(1).expand(len(logits), -1, -1)
+    own = logits.gather(2, index).masked_fill(~there, -torch.inf).unflatten(2, sets.shape[1:])
+    probability = own.exp().sum(dim=-1) / total.unsqueeze(-1)
+    mass = _mass(weights, total, lexicon)
+    entropy = total.log() - weights.mul_(logits).sum(dim=-1) / total
+    best, above = (
+        own.amax(dim=-1),
+        weights,
+    )  # 0/1 in float32: exact below 2^24 tokens, and faster than counting booleans
+    rank = torch.stack(
+        [torch.gt(logits, best[..., i : i + 1], out=above).sum(dim=-1) + 1 for i in range(sets.shape[1])],
+        dim=-1,
+    )
+    return {"probability": probability, "rank": rank.int(), **mass, "entropy": entropy}
+
+
+def _mass(
+    weights: Float[torch.Tensor, "depth item vocab"],
+    total: Float[torch.Tensor, "depth item"],
+    lexicon: Sequence[Sequence[int]],
+) -> dict[str, torch.Tensor]:
+    if not lexicon:
+        return {}
+    chosen = torch.tensor([token for tokens in lexicon for token in tokens], device=weights.device)
+    parts = weights.index_select(2, chosen.int()).split([len(tokens) for tokens in lexicon], dim=2)
+    held = [part.sum(dim=2) if part.shape[2] else torch.full_like(total, torch.nan) for part in parts]
+    return {"mass": torch.stack(held, dim=2) / total.unsqueeze(2)}
+
+
+@torch.no_grad()
+def token_energy(readout: LayerReadout) -> Callable[[torch.Tensor], torch.Tensor]:
+    r"""Return the function from residual streams ``[..., model]`` to their token energy ``[...]``.
+
+    The root mean square of the cosines between a residual stream and the directions that tokens are read from, over the root
+    mean square of the cosines among those directions: 1 for a stream that is as close to tokens as tokens are to each other,
+    near 0 for one that tokens do not see. The directions are the rows of the unembedding times the final norm's gain. With U
+    their matrix, rows of length 1, and G = U^T U, this is sqrt(vocab h^T G h) / (|h| |G|): no logits are needed.
+
+    Source: Wendler et al. (2024), https://aclanthology.org/2024.acl-long.820
+    """
+    gain = readout.gain()
+    gram = torch.zeros(len(gain), len(gain), device=gain.device)
+    for part in readout.weight.split(_ROWS):
+        unit = torch.nn.functional.normalize(part.float() * gain, dim=1)
+        gram += unit.T @ unit
+    scale = len(readout.weight) ** 0.5 / gram.norm()
+
+    def energy(residual: torch.Tensor) -> torch.Tensor:
+        stream = torch.nn.functional.normalize(residual.float(), dim=-1)
+        return scale * ((stream @ gram) * stream).sum(dim=-1).clamp(min=0).sqrt()
+
+    return energy
+
+
+def _padded(sets: Sequence[Sequence[frozenset[int]]]) -> Int[torch.Tensor, "item language token"]:
+    """Token sets as a block, filled up with -1."""
+    width = max([1, *(len(tokens) for row in sets for tokens in row)])
+    block = np.full((len(sets), len(sets[0]), width), -1, dtype=np.int64)
+    for i, row in enumerate(sets):
+        for j, tokens in enumerate(row):
+            block[i, j, : len(tokens)] = sorted(tokens)
+    return torch.from_numpy(block)

@@ -1,0 +1,269 @@
+"""What every layer would answer, in every language: probabilities, ranks, entropy and energy, and what they define."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from interp.errors import MeasurementError, nearest
+from interp.results.base import FactResult, Provenance
+from interp.stats import paired_bootstrap
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["LensResult", "require_separable"]
+
+_DRAWS = 2000  # of the bootstrap of a point on a curve
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LensResult(FactResult):
+    """The answer's tokens in each language at each layer, read at one position of prompts in each language.
+
+    Layer 0 is what enters the first layer, layer l leaves the l-th, the last is the model's own output. An item counts for a
+    prompt language only where its answers there and in the pivot begin with different tokens; the others are left out of
+    everything but ``mass``, and counted by `left_out`.
+
+    Attributes:
+        languages: Codes, in the order of both language axes.
+        fact_ids: In the order of the fact axis.
+        groups: What each fact is resampled with.
+        overlap: Pairs of languages that a fact's answers do not tell apart.
+        clean: Whether the prompt ends where a token ends, with its answer behind it.
+        probability: Of the answer's first tokens, by language of the prompt and language of the answer; 0 to 1.
+        rank: Place of the most probable of them in the whole vocabulary, from 1.
+        mass: Probability of all tokens that begin a name of the concept lexicon in a language and in no other of ``languages``,
+            by language of the prompt and of the lexicon; NaN where there is no such token. It says in which language a layer
+            speaks whatever the answer. Languages have more and fewer such tokens, so compare layers or checkpoints by it,
+            not languages.
+        mass_tokens: Number of those tokens per language.
+        entropy: Of the next token, in nats; 0 to log(vocabulary).
+        energy: Token energy, see `interp.measure.lens.token_energy`.
+        provenance: Where it comes from; its settings name the pivot.
+    """
+
+    languages: tuple[str, ...]
+    fact_ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    overlap: Bool[np.ndarray, "fact language language"]
+    clean: Bool[np.ndarray, "fact language"]
+    probability: Float[np.ndarray, "fact language layer answer"]
+    rank: Int[np.ndarray, "fact language layer answer"]
+    mass: Float[np.ndarray, "fact language layer answer"]
+    mass_tokens: tuple[int, ...]
+    entropy: Float[np.ndarray, "fact language layer"]
+    energy: Float[np.ndarray, "fact language layer"]
+    provenance: Provenance
+
+    kind: ClassVar[str] = "lens"
+
+    @property
+    def pivot(self) -> str:
+        """The language that others are compared with."""
+        return str(self.provenance.settings["pivot"])
+
+    @property
+    def n_layers(self) -> int:
+        """Points of a curve: the model's layers, and what enters the first."""
+        return self.probability.shape[2]
+
+    def with_pivot(self, pivot: str) -> LensResult:
+        """The same measurement compared with another language; no model is needed.
+
+        Raises:
+            MeasurementError: The language is not in the result, or some language is not told apart from it.
+        """
+        require_separable(self.overlap, self.clean, self.languages, pivot)
+        settings = {**self.provenance.settings, "pivot": pivot}
+        return replace(self, provenance=replace(self.provenance, settings=settings))
+
+    def kept(self, language: str, answer: str | None = None) -> Bool[np.ndarray, " fact"]:
+        """Facts that count for prompts in a language; with a third language's answer, where that is told apart too."""
+        own, pivot = self._index(language), self._index(self.pivot)
+        here = self.clean[:, own] & ~self.overlap[:, own, own] & ~self.overlap[:, own, pivot]
+        if answer not in (None, language, self.pivot):
+            third = self._index(str(answer))
+            here &= ~self.overlap[:, third, own] & ~self.overlap[:, third, pivot]
+        return here
+
+    def left_out(self) -> dict[str, int]:
+        """Facts that do not count, per language of the prompt."""
+        return {code: int((~self.kept(code)).sum()) for code in self.languages}
+
+    def curve(self, language: str, answer: str) -> Float[np.ndarray, "kept layer"]:
+        """Probability of an answer's first tokens at each layer, for the facts that count; see `kept`."""
+        return self.probability[self.kept(language, answer), self._index(language), :, self._index(answer)]
+
+    def mass_curve(self, language: str, lexicon: str) -> Float[np.ndarray, "clean layer"]:
+        """Probability of a language's lexicon at each layer, for all facts whose prompt ends where a token ends."""
+        own = self._index(language)
+        return self.mass[self.clean[:, own], own, :, self._index(lexicon)]
+
+    def takeover(self, language: str) -> Float[np.ndarray, " fact"]:
+        """Return the first layer from which on the prompt's language is above the pivot, up to the output.
+
+        0 to the number of layers, and one more where it is not above at the output either; NaN for a fact that does not
+        count.
+        """
+        ahead = self.curve(language, language) > self.curve(language, self.pivot)
+        run = np.logical_and.accumulate(ahead[:, ::-1], axis=1).sum(axis=1)
+        return _spread(self.kept(language), self.n_layers - run)
+
+    def quantities(self) -> dict[str, Float[np.ndarray, " fact"]]:
+        """What checkpoints are compared by; over all other languages than the pivot, then for each of them.
+
+        ``takeover layer``: see `takeover`. ``pivot area``: area under the pivot's curve over relative depth (0 to 1), that is, its
+        mean probability. ``pivot lead``: area of what the pivot is above the prompt's language by; 0 if it never is.
+        ``answer at output``: probability of the answer's first tokens in the prompt's language at the last layer. ``pivot mass``:
+        area under the curve of the pivot's lexicon, see ``mass``.
+        """
+        others = [code for code in self.languages if code != self.pivot]
+        each = {code: self._compared(code) for code in others}
+        found = {}
+        for name in each[others[0]]:
+            columns = np.stack([each[code][name] for code in others])
+            known = (~np.isnan(columns)).sum(axis=0)
+            found[name] = np.where(known > 0, np.nansum(columns, axis=0) / np.maximum(known, 1), np.nan)
+        if len(others) > 1:
+            for code in others:
+                found |= {f"{name} {code}": values for name, values in each[code].items()}
+        return found
+
+    def _compared(self, code: str) -> dict[str, Float[np.ndarray, " fact"]]:
+        own, pivot = self.curve(code, code).astype(float), self.curve(code, self.pivot).astype(float)
+        step = 1 / (self.n_layers - 1)
+        values = {
+            "pivot area": np.trapezoid(pivot, dx=step, axis=1),
+            "pivot lead": np.trapezoid(np.maximum(pivot - own, 0), dx=step, axis=1),
+            "answer at output": own[:, -1],
+        }
+        found = {"takeover layer": self.takeover(code)}
+        found |= {name: _spread(self.kept(code), value) for name, value in values.items()}
+        mass = np.trapezoid(self.mass_curve(code, self.pivot).astype(float), dx=step, axis=1)
+        return found | {"pivot mass": _spread(self.clean[:, self._index(code)], mass)}
+
+    def curves(
+        self, of: str = "probability", *, answers: str = "compared", prompts: Sequence[str] = ()
+    ) -> pd.DataFrame:
+        """One row per language of the prompt, language of the answer and layer.
+
+        ``n`` facts that count, the mean ``value`` with its 95 % interval ``low`` to ``high`` (bootstrap over groups of facts), and
+        the median ``rank`` of the answer (NaN of a lexicon). A language without any such fact, or without a lexicon's token, has no rows.
+
+        Args:
+            of: ``probability`` of the answer, or ``mass`` of a language's lexicon.
+            answers: ``compared`` for the prompt's own language and the pivot, ``all`` for every language.
+            prompts: Languages of prompts; all by default.
+        """
+        import pandas as pd
+
+        rows = []
+        for code in prompts or self.languages:
+            shown = self.languages if answers == "all" else tuple(dict.fromkeys((code, self.pivot)))
+            for answer in shown:
+                if of == "mass":
+                    here, curve = self.clean[:, self._index(code)], self.mass_curve(code, answer)
+                else:
+                    here, curve = self.kept(code, answer), self.curve(code, answer)
+                if not len(curve) or np.isnan(curve).any():
+                    continue
+                groups = [group for group, kept in zip(self.groups, here, strict=True) if kept]
+                ranks = self.rank[here, self._index(code), :, self._index(answer)]
+                for layer, values in enumerate(curve.T.astype(float)):
+                    found = paired_bootstrap(values, np.zeros_like(values), draws=_DRAWS, groups=groups)
+                    mean = {"value": found.difference, "low": found.low, "high": found.high}
+                    where = {"prompt": code, "answer": answer, "layer": layer, "n": len(values)}
+                    rank = float(np.median(ranks[:, layer])) if of == "probability" else float("nan")
+                    rows.append({**where, **mean, "rank": rank})
+        numbers = {"layer": int, "n": int} | dict.fromkeys(("value", "low", "high", "rank"), float)
+        return pd.DataFrame(rows, columns=["prompt", "answer", *numbers]).astype(numbers)
+
+    def to_frame(self, *, bits: bool = False) -> pd.DataFrame:
+        """One row per language of the prompt and layer: ``n`` facts that count, and the means over them.
+
+        ``entropy`` is in nats, or in bits if asked; ``answer_xx`` is the probability of the answer in each language, over the
+        facts that tell it apart (NaN if none does), and ``mass_xx`` that of its lexicon, over all facts with a clean prompt.
+        """
+        import pandas as pd
+
+        rows = []
+        for code in self.languages:
+            here, own = self.kept(code), self._index(code)
+            spread = self.entropy[here, own].mean(axis=0) / (np.log(2) if bits else 1)
+            energy = self.energy[here, own].mean(axis=0)
+            means = {f"answer_{a}": _mean(self.curve(code, a), self.n_layers) for a in self.languages}
+            means |= {f"mass_{a}": _mean(self.mass_curve(code, a), self.n_layers) for a in self.languages}
+            for layer in range(self.n_layers):
+                row = {"prompt": code, "layer": layer, "n": int(here.sum())}
+                row |= {"entropy": float(spread[layer]), "energy": float(energy[layer])}
+                rows.append(row | {name: float(curve[layer]) for name, curve in means.items()})
+        return pd.DataFrame(rows)
+
+    def _index(self, language: str) -> int:
+        if language not in self.languages:
+            raise MeasurementError(
+                f"The result has no language '{language}'; it has {' '.join(self.languages)}."
+            )
+        return self.languages.index(language)
+
+    def __repr__(self) -> str:
+        found = self.summary().set_index("quantity").head(5)
+        left = self.left_out()
+        return "\n".join(
+            [
+                f"LensResult of {self.provenance.checkpoint or 'a model'} on {self.provenance.prompts or 'prompts'}: "
+                f"{len(self.fact_ids)} facts in {len(self.languages)} languages, {self.n_layers - 1} layers, pivot {self.pivot}",
+                *(
+                    f"  {name:17} {row['mean']:.3f}  [{row.low:.3f}, {row.high:.3f}] 95 %, {row.n:.0f} facts"
+                    for name, row in found.iterrows()
+                ),
+                f"  left out          {' '.join(f'{code} {n}' for code, n in left.items())}",
+            ]
+        )
+
+
+def _spread(here: Bool[np.ndarray, " fact"], values: np.ndarray) -> Float[np.ndarray, " fact"]:
+    found = np.full(len(here), np.nan)
+    found[here] = values
+    return found
+
+
+def _mean(curve: Float[np.ndarray, "row layer"], n_layers: int) -> Float[np.ndarray, " layer"]:
+    return curve.mean(axis=0) if len(curve) else np.full(n_layers, np.nan)
+
+
+def require_separable(
+    overlap: Bool[np.ndarray, "fact language language"],
+    clean: Bool[np.ndarray, "fact language"],
+    languages: Sequence[str],
+    pivot: str,
+) -> None:
+    """Refuse a pivot that is not there, or a language of which no fact is told apart from it.
+
+    Raises:
+        MeasurementError: Names the languages.
+    """
+    if pivot not in languages:
+        raise MeasurementError(
+            f"The pivot '{pivot}' is not one of the languages {' '.join(languages)}.{nearest(pivot, languages)}"
+        )
+    if len(languages) < 2:
+        raise MeasurementError(f"One language ({pivot}); a lens compares at least one other with the pivot.")
+    at = list(languages).index(pivot)
+    for own, code in enumerate(languages):
+        apart = clean[:, own] & ~overlap[:, own, own] & ((own == at) | ~overlap[:, own, at])
+        if not apart.any():
+            reason = (
+                f"the answers in '{code}' and '{pivot}' begin with the same tokens, or one contains the other"
+            )
+            if not clean[:, own].any():
+                reason = "the tokenizer joins the end of the prompt with its answer"
+            raise MeasurementError(
+                f"No token set separates '{code}' from '{pivot}' in any of {len(overlap)} items: {reason}. Leave out the language, or "
+                "take other prompts or a narrower rule for tokens ('first')."
+            )

@@ -1,0 +1,136 @@
+"""What alignment keeps: which facts find their own translation, and how alike the languages' clouds are (numpy only)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from interp.results.base import Provenance
+from probes.results import LayerResult, layer_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["PIVOT", "AlignmentResult", "kinds_of_pairs"]
+
+PIVOT = "en"
+"""The language whose pairs are told from the others."""
+_FEW_FACTS = 100
+
+
+def kinds_of_pairs(languages: Sequence[str]) -> dict[str, Bool[np.ndarray, "language language"]]:
+    """Kinds of pairs: English with another language, and two others; a kind that has none is absent."""
+    upper = np.triu(np.ones((len(languages),) * 2, dtype=bool), k=1)
+    pivot = np.array([code == PIVOT for code in languages])
+    with_pivot = upper & (pivot[:, None] | pivot[None])
+    kinds = {"en-x": with_pivot, "x-y": upper & ~with_pivot}
+    return {name: chosen for name, chosen in kinds.items() if chosen.any()}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AlignmentResult(LayerResult):
+    """Which facts find their own translation among all, and how alike the languages' clouds are, at every layer.
+
+    Attributes:
+        languages: Codes, in the order of the language axes.
+        fact_ids: In the order of the fact axes.
+        groups: What each fact is resampled with.
+        layers: Number of each layer; -1 for what enters layer 0.
+        retrieved: Whether the query language's vector is nearer to its own translation than to any other fact
+            (`probes.alignment.retrieved`); treatment 0 is raw, 1 has each language's mean taken off.
+        cka: Linear CKA of every pair.
+        cka_parts: Its mean over the pairs of a kind, in the order of `pairs`, by fact (`probes.cka.cka_of_all`).
+        cka_shuffled: Linear CKA when the second language's facts are in another order.
+        provenance: Where it comes from.
+    """
+
+    languages: tuple[str, ...]
+    fact_ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    layers: tuple[int, ...]
+    retrieved: Bool[np.ndarray, "treatment layer fact query target"]
+    cka: Float[np.ndarray, "layer language language"]
+    cka_parts: Float[np.ndarray, "kind layer fact"]
+    cka_shuffled: Float[np.ndarray, "layer language language"]
+    provenance: Provenance
+
+    kind: ClassVar[str] = "alignment"
+    treatments: ClassVar[tuple[str, str]] = ("raw", "centred")
+
+    @property
+    def mutual(self) -> Bool[np.ndarray, "treatment layer fact language language"]:
+        """Whether a pair finds each other both ways: MEXA's count."""
+        return self.retrieved & self.retrieved.swapaxes(-1, -2)
+
+    @cached_property
+    def pairs(self) -> dict[str, Bool[np.ndarray, "language language"]]:
+        """See `kinds_of_pairs`."""
+        return kinds_of_pairs(self.languages)
+
+    def mexa(self, treatment: str = "raw") -> Float[np.ndarray, "layer language language"]:
+        """Share of facts that find each other, of every pair; MEXA is the row of the pivot language, raw."""
+        return self.mutual[self.treatments.index(treatment)].mean(axis=1)
+
+    def curves(self) -> dict[str, Float[np.ndarray, "layer fact"]]:
+        """Mutual retrieval, raw and centred, and CKA: the mean over pairs of English with others, and of others."""
+        found = {
+            f"mutual {treatment} {kind}": self.mutual[index][:, :, chosen].mean(axis=-1)
+            for index, treatment in enumerate(self.treatments)
+            for kind, chosen in self.pairs.items()
+        }
+        return found | {f"CKA {kind}": part for kind, part in zip(self.pairs, self.cka_parts, strict=True)}
+
+    def shuffled(self, kind: str) -> Float[np.ndarray, " layer"]:
+        """CKA of the pairs of a kind when the facts of one language are in another order: its bias."""
+        return self.cka_shuffled[:, self.pairs[kind]].mean(axis=1)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per layer and pair: retrieval each way and mutual, raw and centred, CKA, and CKA of shuffled facts."""
+        import pandas as pd
+
+        first, second = np.triu_indices(len(self.languages), k=1)
+        frames = []
+        for index, layer in enumerate(self.layers):
+            columns: dict[str, Any] = {
+                "layer": layer_name(layer),
+                "a": np.array(self.languages)[first],
+                "b": np.array(self.languages)[second],
+            }
+            for number, treatment in enumerate(self.treatments):
+                share = self.retrieved[number, index].mean(axis=0)
+                columns[f"a_to_b_{treatment}"] = share[first, second]
+                columns[f"b_to_a_{treatment}"] = share[second, first]
+                columns[f"mutual_{treatment}"] = self.mexa(treatment)[index, first, second]
+            columns["cka"] = self.cka[index, first, second]
+            columns["cka_shuffled"] = self.cka_shuffled[index, first, second]
+            frames.append(pd.DataFrame(columns))
+        return pd.concat(frames, ignore_index=True)
+
+    def doubts(self) -> list[str]:
+        """What makes the result doubtful: translations do not find each other, or are few."""
+        table, chance, doubts = self.summary(), 1 / len(self.fact_ids), []
+        table = table[table.quantity.str.startswith("mutual")]
+        if (table.low <= chance).all():
+            doubts.append(
+                f"translations find each other at no layer more often than by chance ({chance:.4f}), at most in "
+                f"{table['mean'].max():.4f}. Are these prompts translations of each other?"
+            )
+        if len(self.fact_ids) < _FEW_FACTS:
+            doubts.append(f"few prompts: {len(self.fact_ids)}; retrieval among few is easy.")
+        return doubts
+
+    def __repr__(self) -> str:
+        lines = [
+            f"AlignmentResult of {self.provenance.checkpoint or 'a model'} on {self.provenance.prompts or 'prompts'}: "
+            f"{len(self.fact_ids)} facts, {len(self.languages)} languages, {len(self.layers)} layers"
+        ]
+        table = self.summary().set_index("quantity")
+        for name in table.index[table.index.str.endswith("mean over layers")]:
+            row = table.loc[name]
+            lines.append(f"  {name}: {row['mean']:.3f} [{row.low:.3f}, {row.high:.3f}] 95 %")
+        return "\n".join(lines)

@@ -1,0 +1,275 @@
+"""What probing keeps, and how its scores are defined (numpy only)."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Int8
+
+from interp.results.base import FactResult, Provenance
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["LayerResult", "ProbeResult", "layer_name"]
+
+_FEW_FACTS = 100
+_ROUNDING = 1e-6
+_CLEARLY = 1.5  # half intervals: they are somewhat narrow, and there is one per layer
+_SAID = {
+    "language": "the prompt's language",
+    "answer": "the right answer among its relation's",
+    "right": "whether the model will be right",
+}
+
+
+def layer_name(layer: int) -> str:
+    """What a layer is called: its number, or ``emb.`` for what enters layer 0 (-1)."""
+    return "emb." if layer < 0 else str(layer)
+
+
+class LayerResult(FactResult):
+    """A result with values per fact at every layer.
+
+    Attributes:
+        layers: Number of each layer; -1 for what enters layer 0.
+    """
+
+    layers: tuple[int, ...]
+    uncompared: ClassVar[tuple[str, ...]] = ()
+    pooled: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def curves(self) -> dict[str, Float[np.ndarray, "layer fact"]]:
+        """Name to a value per layer and fact, NaN where a fact has none."""
+
+    def quantities(self, *, every: bool = False) -> dict[str, Float[np.ndarray, " fact"]]:
+        """Each curve's mean over the layers where it has a value, and its value at each layer.
+
+        Checkpoints are compared neither by what is ``uncompared`` nor layer by layer by what is ``pooled``; ``every`` gives
+        these as well.
+        """
+        found = {}
+        for name, values in self.curves().items():
+            if every or name not in self.uncompared:
+                found[f"{name}, mean over layers"] = _mean_known(values, axis=0)
+            if every or name not in self.uncompared + self.pooled:
+                for layer, row in zip(self.layers, values, strict=True):
+                    found[f"{name} layer {layer_name(layer)}"] = row
+        return found
+
+    def by_layer(self) -> pd.DataFrame:
+        """One row per curve and layer: ``n`` facts, ``mean``, and its 95 % interval over groups of facts."""
+        table = self.summary(every=True)
+        parts = table.quantity.str.extract(r"^(?P<curve>.*) layer (?P<layer>\S+)$")
+        return parts.join(table[["n", "mean", "low", "high"]]).dropna(subset="curve").reset_index(drop=True)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ProbeResult(LayerResult):
+    """Which held-out guesses of linear probes were right, at every layer, beside those of a control task.
+
+    All scores are balanced accuracies B: the mean over classes of the share a_y of class y that was guessed right, so that
+    a guess that ignores the layers scores 1 / number of classes whatever the classes' shares. A fact of class y, guessed
+    right (c = 1) or wrong (0), has the value B + n / (K n_y) (c - a_y), with K classes among the n facts of its stratum and
+    n_y of them in y: B and the fact's influence on it. The mean of these values is B, and a guess that ignores the layers
+    has the same value for all, whichever facts are drawn. One probe of all languages has every fact once in every class:
+    there c itself does all this, and its mean in a language is the share recognised.
+
+    Intervals are over groups of facts, with the probes as they are. They do not hold what another training set or another
+    dealing into folds would change, so they are somewhat narrow: of labels that mean nothing, about one in eight 95 % intervals
+    misses chance (tests/probes/test_null.py), and the score of one draw of control labels is as uncertain.
+
+    Attributes:
+        languages: Codes, in the order of the language axes.
+        fact_ids: In the order of the fact axes.
+        groups: What each fact is resampled with; no group is in two folds.
+        strata: Facts of one stratum share a probe.
+        task: language, answer or right.
+        classes: Names of the labels.
+        layers: Number of each layer; -1 for what enters layer 0.
+        trained_on: Languages that a probe was trained on; ``all`` for one probe of all.
+        offsets: ``raw``: the probe takes off the mean of its own language. ``centred``: of the tested one.
+        labels: Right label of each fact in each language; -1 where not asked.
+        control_labels: Of the control task.
+        folds: Fold in which a fact is held out; -1 where not asked.
+        correct: 1 right, 0 wrong, -1 not asked.
+        control: The same for probes trained and tested on the control labels.
+        left_out: What was not asked, in words.
+        provenance: Where it comes from.
+    """
+
+    languages: tuple[str, ...]
+    fact_ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    strata: tuple[str, ...]
+    task: str
+    classes: tuple[str, ...]
+    layers: tuple[int, ...]
+    trained_on: tuple[str, ...]
+    offsets: tuple[str, ...]
+    labels: Int[np.ndarray, "fact language"]
+    control_labels: Int[np.ndarray, "fact language"]
+    folds: Int[np.ndarray, " fact"]
+    correct: Int8[np.ndarray, "offset layer train test fact"]
+    control: Int8[np.ndarray, "offset layer train test fact"]
+    left_out: tuple[str, ...]
+    provenance: Provenance
+
+    kind: ClassVar[str] = "probe"
+    uncompared: ClassVar[tuple[str, ...]] = ("control",)
+    pooled: ClassVar[tuple[str, ...]] = ("selectivity",)
+
+    @cached_property
+    def earned(self) -> Float[np.ndarray, "offset layer train test fact"]:
+        """Each fact's value: their mean is the balanced accuracy. NaN where not asked."""
+        return self._values(self.correct, self.labels)
+
+    @cached_property
+    def earned_by_control(self) -> Float[np.ndarray, "offset layer train test fact"]:
+        """The same for the control task."""
+        return self._values(self.control, self.control_labels)
+
+    @cached_property
+    def chance(self) -> float:
+        """Balanced accuracy of a guess: the mean over what is asked of 1 / number of classes."""
+        sizes = [(pool.sum(), len(np.unique(self.labels[pool]))) for pool in self._pools(self.labels)]
+        return float(sum(n / classes for n, classes in sizes) / sum(n for n, _ in sizes))
+
+    def within(
+        self, earned: Float[np.ndarray, "offset layer train test fact"]
+    ) -> Float[np.ndarray, "layer fact"]:
+        """Each fact's mean over languages, in the language that the probe was trained on."""
+        own = earned[0, :, 0] if self.joint else np.einsum("laaf->laf", earned[0])
+        return _mean_known(own, axis=1)
+
+    def across(
+        self, earned: Float[np.ndarray, "offset layer train test fact"], offset: str
+    ) -> Float[np.ndarray, "layer fact"]:
+        """Each fact's mean over pairs of different languages: trained on one, tested on the other."""
+        chosen = earned[self.offsets.index(offset)]
+        other = ~np.eye(len(self.languages), dtype=bool)
+        return _mean_known(chosen[:, other], axis=1)
+
+    @property
+    def said(self) -> str:
+        """What is to be read, in words."""
+        return _SAID[self.task]
+
+    @property
+    def joint(self) -> bool:
+        """Whether one probe reads all languages."""
+        return self.trained_on == ("all",)
+
+    def curves(self) -> dict[str, Float[np.ndarray, "layer fact"]]:
+        """Balanced accuracy within languages, of the control, their difference, and across languages.
+
+        Two results pair fact by fact also where their labels differ (``right``): a fact's value is its influence on the score
+        of its own class.
+        """
+        own, control = self.within(self.earned), self.within(self.earned_by_control)
+        found = {"accuracy": own, "control": control, "selectivity": own - control}
+        for offset in () if self.joint or len(self.languages) < 2 else self.offsets:
+            found[f"transfer {offset}"] = self.across(self.earned, offset)
+        return found
+
+    def matrix(self, offset: str = "raw") -> Float[np.ndarray, "layer train test"]:
+        """Balanced accuracy of every pair of languages; NaN where not asked."""
+        return _mean_known(self.earned[self.offsets.index(offset)], axis=-1)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per layer, offset, language of training and of test: facts, balanced accuracy, control, chance."""
+        import pandas as pd
+
+        offset, layer, train, test = np.indices(self.correct.shape[:4]).reshape(4, -1)
+        return pd.DataFrame(
+            {
+                "task": self.task,
+                "layer": [layer_name(self.layers[i]) for i in layer],
+                "offset": np.array(self.offsets)[offset],
+                "trained_on": np.array(self.trained_on)[train],
+                "tested_on": np.array(self.languages)[test],
+                "n": (self.correct >= 0).sum(axis=-1).ravel(),
+                "balanced_accuracy": _mean_known(self.earned, axis=-1).ravel(),
+                "control": _mean_known(self.earned_by_control, axis=-1).ravel(),
+                "chance": self.chance,
+            }
+        )
+
+    def doubts(self) -> list[str]:
+        """What makes the result doubtful: nothing is read, or the control labels are; few facts; fits that did not end."""
+        table = self.summary(every=True).set_index("quantity")
+        clear = table["mean"] - _CLEARLY * (table["mean"] - table.low) > self.chance + _ROUNDING
+        layers = [f"accuracy layer {layer_name(layer)}" for layer in self.layers]
+        doubts = []
+        if not clear[layers].any():
+            doubts.append(
+                f"nothing is read: balanced accuracy is not clearly above chance ({self.chance:.3f}) at any layer, at most "
+                f"{table['mean'][layers].max():.3f}."
+            )
+        control = "control, mean over layers"
+        if self.task != "right" and clear[control]:
+            doubts.append(
+                f"the control labels, which mean nothing, are read at {table['mean'][control]:.3f} (chance {self.chance:.3f}): "
+                "held-out facts are known from training. Do groups hold all facts that are alike?"
+            )
+        asked = int((self.folds >= 0).sum())
+        if asked < _FEW_FACTS:
+            doubts.append(f"few facts: {asked}.")
+        if failed := self.provenance.run.get("unconverged_fits"):
+            doubts.append(f"{failed} fits did not converge; raise --l2.")
+        return doubts
+
+    def _pools(self, labels: Int[np.ndarray, "fact language"]) -> Iterator[Bool[np.ndarray, "fact language"]]:
+        """What is balanced together: a stratum in each language by itself, or in all together for one probe of all."""
+        strata, every = np.array(self.strata), np.arange(labels.shape[1])
+        for stratum in sorted(set(self.strata)):
+            inside = (strata == stratum)[:, None] & (labels >= 0)
+            for columns in [every] if self.joint else every[:, None]:
+                pool = inside & np.isin(every, columns)
+                if pool.any():
+                    yield pool
+
+    def _values(
+        self,
+        correct: Int8[np.ndarray, "offset layer train test fact"],
+        labels: Int[np.ndarray, "fact language"],
+    ) -> Float[np.ndarray, "offset layer train test fact"]:
+        values = np.full(correct.shape, np.nan, dtype=np.float32)
+        for pool in self._pools(labels):
+            _, which, count = np.unique(labels.T[pool.T], return_inverse=True, return_counts=True)
+            right = correct[..., pool.T].astype(np.float64)
+            weight = len(which) / (len(count) * count)
+            found = right * weight[which]
+            if not self.joint:
+                share = right @ np.eye(len(count))[which] / count
+                found += (share.mean(axis=-1, keepdims=True) - weight * share)[..., which]
+            values[..., pool.T] = np.where(right < 0, np.nan, found)
+        return values
+
+    def __repr__(self) -> str:
+        own, control = (_mean_known(self.within(e), axis=-1) for e in (self.earned, self.earned_by_control))
+        best = int(np.nanargmax(own))
+        table = self.summary().set_index("quantity")
+        low, high = table.loc[f"accuracy layer {layer_name(self.layers[best])}", ["low", "high"]]
+        asked = int((self.folds >= 0).sum())
+        lines = [
+            f"ProbeResult of {self.provenance.checkpoint or 'a model'}: {self.task}, {asked} facts, "
+            f"{len(self.languages)} languages, {len(self.layers)} layers",
+            f"  best at layer {layer_name(self.layers[best])}: balanced accuracy {own[best]:.3f} [{low:.3f}, {high:.3f}] 95 %, "
+            f"control {control[best]:.3f}, chance {self.chance:.3f}",
+        ]
+        return "\n".join(lines + [f"  left out: {text}" for text in self.left_out])
+
+
+def _mean_known(values: np.ndarray, axis: int | None) -> np.ndarray:
+    """The mean of what is not NaN, in float64; NaN where nothing is left."""
+    known = ~np.isnan(values)
+    n = np.asarray(known.sum(axis=axis), dtype=np.float64)
+    total = np.where(known, values, 0).sum(axis=axis, dtype=np.float64)
+    return np.divide(total, n, out=np.full(n.shape, np.nan), where=n > 0)

@@ -1,0 +1,198 @@
+"""Probing checkpoints into a folder: what is measured, reused and shared, what decides the labels, what is doubtful."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import interp.model.loading
+import probes.collect
+from analyses.behaviour import run_evaluation
+from analyses.probing import run_probing
+from interp.config import EvaluationConfig
+from interp.config.probing import ProbingConfig
+from interp.data.prompts import prompts_from_facts
+from interp.data.sources.cldr import cldr_facts
+from interp.errors import ConfigError, DataError, MeasurementError, ResultError
+from interp.model.checkpoints import resolve_checkpoint
+from interp.results.base import Provenance
+from probes.collect import collect
+from probes.sweep import sweep
+from probes.tasks import UNASKED, language_task
+from tests.probes.test_results import made, random_result
+
+
+@pytest.fixture(scope="module")
+def config(checkpoints, tmp_path_factory):
+    return ProbingConfig(
+        ckpt=(str(checkpoints["llama"]), str(checkpoints["other"])),
+        languages="en,sw",
+        limit=30,
+        layers="embedding,2",
+        folds=3,
+        dtype="float32",
+        out=tmp_path_factory.mktemp("probing"),
+    )
+
+
+@pytest.fixture(scope="module")
+def series(config):
+    return run_probing(config)
+
+
+@pytest.fixture
+def no_model(monkeypatch):
+    monkeypatch.setattr(
+        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
+    )
+
+
+@pytest.fixture
+def on_disk(monkeypatch):
+    """However small, activations count as large."""
+    monkeypatch.setattr(probes.collect, "collect", partial(collect, in_memory=0))
+
+
+def test_a_study_is_a_collection_and_a_sweep(config, series):
+    facts = cldr_facts().filter(languages=("en", "sw"), limit=30)
+    loaded = interp.model.loading.open_checkpoint(resolve_checkpoint(config.ckpt[1]), dtype="float32")
+    found = collect(loaded, prompts_from_facts(facts, scaffold="native", answer=False), layers=(-1, 2))
+    expected = sweep(found, facts, language_task(facts), folds=3)
+    result = series.results[1]
+    assert np.array_equal(result.correct, expected.correct)
+    assert np.array_equal(result.control, expected.control)
+    assert result.fact_ids == expected.fact_ids
+    assert result.layers == (-1, 2)
+    assert [p.name.split(".", 1)[1] for p in series.files] == ["language.probe.npz"] * 2
+    table = series.comparisons[0].table.set_index("quantity")
+    assert table.change["accuracy layer 2"] == pytest.approx(
+        (result.curves()["accuracy"] - series.results[0].curves()["accuracy"])[1].mean()
+    )
+
+
+def test_a_rerun_opens_no_model_and_says_the_same(config, series, no_model):
+    again = run_probing(config)
+    pd.testing.assert_frame_equal(again.comparisons[0].table, series.comparisons[0].table)
+    for changed, said in [
+        ({"span": "mean"}, "span: last there, mean asked"),
+        ({"site": "mlp_out", "layers": "2"}, "site: resid_post there, mlp_out asked"),
+        ({"layers": "2"}, "layers: embedding,2 there, 2 asked"),
+        ({"folds": 4}, "folds: 3 there, 4 asked"),
+        ({"l2": 0.2}, "l2: 0.1 there, 0.2 asked"),
+        ({"seed": 1}, "seed: 0 there, 1 asked"),
+        ({"dtype": "auto"}, "dtype: float32 there, auto asked"),
+        ({"languages": "sw,en"}, "languages: en,sw there, sw,en asked"),
+        ({"limit": 31}, "prompts: 30 facts, scaffold native; 30 items there, 31 facts"),
+    ]:
+        with pytest.raises(ResultError, match="answers another question") as refusal:
+            run_probing(replace(config, **changed))
+        assert said in str(refusal.value)
+    assert run_probing(replace(config, batch_tokens=100)).results[0].layers == (-1, 2)
+
+
+def test_labels_of_being_right_are_the_models_answers(config, tmp_path):
+    asked = replace(config, task="right", ckpt=config.ckpt[:1], out=tmp_path, limit=40)
+    result = run_probing(asked).results[0]
+    evaluation = EvaluationConfig(ckpt=asked.ckpt, languages="en,sw", limit=40, dtype="float32", out=tmp_path)
+    answers = run_evaluation(evaluation).results[0]
+    credit = answers.credit("byte") == 1
+    assert np.array_equal(result.labels == 1, credit & (result.labels != UNASKED))
+    assert (result.labels[:, 0] != UNASKED).all()
+    assert {p.name.split(".", 1)[1] for p in tmp_path.iterdir()} == {"right.probe.npz", "behaviour.npz"}
+    with pytest.raises(ResultError, match="normalization: byte there, sum asked"):
+        run_probing(replace(asked, normalization="sum"))
+    summed = run_probing(replace(asked, normalization="sum", fresh=True)).results[0]
+    assert np.array_equal(summed.labels[:, 0] == 1, answers.credit("sum")[:, 0] == 1)
+
+
+def test_the_probed_prompt_is_the_one_that_the_model_answers(config):
+    """So that the last token is where it decides."""
+    from analyses.asked import asked_facts
+
+    asked = asked_facts(EvaluationConfig(languages="en,sw", limit=30))
+    prompts = prompts_from_facts(asked.facts, scaffold=asked.scaffold, answer=False)
+    for code in ("en", "sw"):
+        texts = [p.text for p in asked.prompts.prompts[code]]
+        assert [p.text for p in prompts.prompts[code]] == texts
+
+
+def test_large_activations_are_shared_by_tasks_of_a_span(config, tmp_path, on_disk, monkeypatch):
+    asked = replace(config, ckpt=config.ckpt[:1], out=tmp_path, limit=100, languages="en,de")
+    first = run_probing(asked).results[0]
+    kept = {p.name.split(".", 1)[1] for p in tmp_path.iterdir()}
+    assert kept == {"language.probe.npz", "last.activations.npy", "last.activations.npy.json"}
+    with monkeypatch.context() as patch:
+        patch.setattr(probes.collect.Collector, "add", lambda *a: pytest.fail("a model was run"))
+        run_probing(replace(asked, task="answer"))
+        again = run_probing(replace(asked, fresh=False, folds=3, out=tmp_path)).results[0]
+    assert np.array_equal(again.correct, first.correct)
+    with pytest.raises(
+        MeasurementError, match=r"activations\.npy holds other activations \(site: resid_post there"
+    ):
+        run_probing(replace(asked, task="right", site="attn_out", layers="2"))
+    fresh = run_probing(replace(asked, site="attn_out", layers="2", fresh=True)).results[0]
+    assert fresh.layers == (2,)
+    assert not np.array_equal(fresh.correct, first.correct)
+
+
+def test_every_span_and_site_reads_something_else(config, tmp_path):
+    found = []
+    for index, (span, site) in enumerate(
+        [("last", "resid_post"), ("subject_last", "resid_post"), ("mean", "resid_post"), ("last", "mlp_out")]
+    ):
+        asked = replace(
+            config, ckpt=config.ckpt[:1], layers="1", span=span, site=site, out=tmp_path / str(index)
+        )
+        result = run_probing(asked).results[0]
+        assert (result.provenance.settings["span"], result.provenance.settings["site"]) == (span, site)
+        found.append(result.correct.tobytes())
+    assert len(set(found)) == 4
+
+
+def test_the_hopeless_is_refused_before_a_model_is_opened(config, no_model, tmp_path):
+    asked = replace(config, out=tmp_path / "out")
+    for changed, kind, said in [
+        ({"folds": 31}, MeasurementError, "30 facts in 25 groups for 31 folds"),
+        ({"folds": 1}, ConfigError, "'folds' is 1; at least 2 are needed"),
+        ({"languages": "en"}, ConfigError, r"One language \(en\); a probe for the language needs at least 2"),
+        ({"task": "answer"}, MeasurementError, "No relation has two answers that facts of 3 groups share"),
+        ({"task": "right", "folds": 31}, MeasurementError, "for 31 folds"),
+        ({"layers": "0,x"}, ConfigError, "'layers' is '0,x'"),
+        ({"l2": -0.1}, ConfigError, "'l2' is -0.1; a number of at least 0 is expected"),
+        ({"l2": float("nan")}, ConfigError, "'l2' is nan"),
+        ({"l2": float("inf")}, ConfigError, "'l2' is inf"),
+        ({"facts": "cldrr"}, DataError, "No prompts named 'cldrr'"),
+        ({"ckpt": ()}, ConfigError, "No checkpoint: give --ckpt"),
+    ]:
+        with pytest.raises(kind, match=said):
+            run_probing(replace(asked, **changed))
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_read_and_few_facts_are_doubtful():
+    labels = np.tile([[0], [1]], (60, 3))
+    chance = made(np.broadcast_to(labels.T == 1, (2, 3, 3, 3, 120)), labels)
+    assert chance.doubts() == [
+        "nothing is read: balanced accuracy is not clearly above chance (0.500) at any layer, at most 0.500."
+    ]
+    right = made(np.ones((2, 3, 3, 3, 120)), labels)
+    assert right.doubts() == []
+    assert made(np.ones((2, 3, 3, 3, 98)), labels[:98]).doubts() == ["few facts: 98."]
+    failed = replace(right, provenance=Provenance(run={"unconverged_fits": 3}))
+    assert failed.doubts() == ["3 fits did not converge; raise --l2."]
+
+
+def test_a_control_that_is_read_is_doubtful_but_for_being_right():
+    labels = np.tile([[0], [1]], (60, 3))
+    right = made(np.ones((2, 3, 3, 3, 120)), labels, task="answer")
+    leak = replace(right, control=right.correct)
+    assert leak.doubts()[0].startswith(
+        "the control labels, which mean nothing, are read at 1.000 (chance 0.500): held-out facts are known"
+    )
+    assert replace(leak, task="right").doubts() == []
+    noise = [random_result(seed, n=120, task="answer").doubts() for seed in range(10)]
+    assert sum(len(doubts) == 1 and doubts[0].startswith("nothing is read") for doubts in noise) >= 9

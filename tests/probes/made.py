@@ -1,0 +1,46 @@
+"""Facts, prompts and activations made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from interp.data.facts import Fact, FactSet, Wording
+from interp.data.prompts import prompts_from_facts
+from interp.results.base import Provenance
+from probes.collect import Activations
+
+LANGUAGES = ("en", "sw", "ja")
+
+
+def fact_set(
+    answers: Sequence[str],
+    *,
+    languages: Sequence[str] = LANGUAGES,
+    groups: Sequence[str] | None = None,
+    relations: Sequence[str] | None = None,
+    texts: Sequence[Sequence[str]] | None = None,
+) -> FactSet:
+    """A fact per answer; its subject in every language is its text, by default its number."""
+    facts = []
+    for i, answer in enumerate(answers):
+        said = texts[i] if texts else [f"s{i} {code}" for code in languages]
+        wording = {
+            code: Wording(f"{text}?", text, (f"{answer} {code}", f"other {code}"))
+            for code, text in zip(languages, said, strict=True)
+        }
+        relation = relations[i] if relations else "r"
+        group = groups[i] if groups else f"g{i:03d}"
+        facts.append(Fact(f"f{i:03d}", relation, f"s{i}", answer, (answer, "other"), "train", group, wording))
+    return FactSet("made", tuple(facts), tuple(languages))
+
+
+def activations(values: np.ndarray, facts: FactSet, layers: Sequence[int] | None = None) -> Activations:
+    """Activations ``[layer, fact, language, model]`` of facts."""
+    prompts = prompts_from_facts(facts, scaffold="none", answer=False)
+    chosen = tuple(range(len(values))) if layers is None else tuple(layers)
+    made = Provenance(
+        checkpoint="made", prompts_digest=prompts.digest, settings={"languages": list(facts.languages)}
+    )
+    return Activations(values.astype(np.float32), chosen, prompts, made)
