@@ -26,7 +26,7 @@ from interp.data.lexicon import ENDONYMS, KINDS, Concept, concepts, shown_before
 from interp.data.prompts import Prompt, PromptSet
 from interp.data.sources import open_facts
 from interp.data.sources.cldr import cldr_facts
-from interp.errors import DataError
+from interp.errors import DataError, nearest
 
 __all__ = ["TASKS", "Task", "open_task", "sources_of"]
 
@@ -81,6 +81,10 @@ def open_task(
         ConfigError: The scaffold is unknown.
     """
     codes = checked_languages(tuple(languages))
+    if name not in TASKS and (meant := nearest(name, TASKS)):
+        raise DataError(
+            f"No prompts named '{visible(name)}'.{meant} There is: {', '.join(TASKS)}, or facts of your own."
+        )
     splits = None if split in (None, "all") else [split]
     shots = SHOTS.get(name, 0) if shots is None else shots
     if name in ("translation", "repetition"):

@@ -199,7 +199,7 @@ class AblationResult(FactResult):
         if shared > _MUCH:
             found.append(
                 f"A language has {shared:.0%} of its {self.unit} in common with another one on average, so what is removed is "
-                "hardly its own, and rows differ by their random units alone."
+                "hardly its own. Ask for fewer, or for specialised ones."
             )
         chance = float((1 / (self.bytes[:, 0] > 0).sum(axis=1)).mean())
         right = self.intact_accuracy().mean(axis=1)

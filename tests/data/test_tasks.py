@@ -137,3 +137,12 @@ def test_refusals():
         open_task("facts", ("en", "xx"), pivot="en")
     with pytest.raises(DataError, match="'repetitio'"):
         open_task("repetitio", ("en", "sw"), pivot="en")
+
+
+def test_a_task_that_is_misspelled_is_named():
+    with pytest.raises(
+        DataError, match=r"No prompts named 'translatio'. Did you mean 'translation'\? There is: facts, "
+    ):
+        open_task("translatio", ("en", "sw"), pivot="en")
+    with pytest.raises(DataError, match=r"facts of your own|no file|No prompts|No facts|not found"):
+        open_task("elsewhere.jsonl", ("en", "sw"), pivot="en")
