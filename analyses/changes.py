@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Changes", "compare_facts"]
 
 _FEW_FACTS = 100
+_LEAST_P = 2 / 10_001  # of a two-sided bootstrap with 10,000 draws
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ def compare_facts(
         raise ResultError(
             f"The two results answer different questions ({listed or 'facts or languages differ'})."
         )
+    before, after = before.in_common(after)
     order = np.argsort(before.fact_ids)  # the last digits of a bootstrap depend on the order
     groups = np.array(before.groups)[order]
     there, here = before.quantities(**how), after.quantities(**how)
@@ -121,8 +123,18 @@ def compare_facts(
         raise ResultError("The two results have no quantity in common that a fact has a value of.")
     table = pd.DataFrame(rows)
     called = names or (one.checkpoint, other.checkpoint)
-    remarks = tuple(_remarks(before, after))
+    remarks = (*_remarks(before, after), *_coarse(len(table)))
     return Changes(before.kind, (called[0], called[1]), table.assign(holm=holm(table.p.to_numpy())), remarks)
+
+
+def _coarse(rows: int) -> list[str]:
+    """Whether so many rows leave Holm's correction nothing to find."""
+    if rows * _LEAST_P < 0.05:
+        return []
+    return [
+        f"Among {rows} rows no Holm p can be below .05, since a bootstrap p is at least {_LEAST_P:.2g}; read the intervals, or "
+        "compare fewer cells."
+    ]
 
 
 def _remarks(before: FactResult, after: FactResult) -> list[str]:

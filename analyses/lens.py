@@ -165,7 +165,7 @@ def _reused(config: LensConfig, task: Task, settings: dict[str, Any], file: Path
         return None
     requested = {"dtype": config.dtype, "attention": config.attention}
     pivot = LensResult.load(file).pivot
-    own = {**lens_settings(config.position, config.tokens), **settings, "pivot": pivot}
+    own = {**lens_settings(config.position, config.tokens, task.subjects), **settings, "pivot": pivot}
     prompts = task.prompts
     asked = Provenance(prompts_digest=prompts.digest, settings=settings_of(prompts, requested, own))
     note = {"prompts": f"{prompts.note}; {prompts.n_items} items"}

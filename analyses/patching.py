@@ -77,6 +77,7 @@ def run_patching(
         return measure_series(
             checkpoints, config.out, AttributionResult, f"{place}.attribution", asked, measure, **how
         )
+    how["compared_by"] = {"metric": config.metric}
     return measure_series(checkpoints, config.out, PatchingResult, f"{place}.patching", asked, measure, **how)
 
 

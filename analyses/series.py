@@ -75,6 +75,7 @@ def measure_series(
     said: Mapping[str, str] | None = None,
     fresh: bool = False,
     leftovers: Callable[[Path], Iterable[Path]] = lambda partial: [partial],
+    compared_by: Mapping[str, str] | None = None,
 ) -> Series[Kind]:
     """Measure every checkpoint that has no finished result in the folder, and compare each with the first.
 
@@ -89,6 +90,7 @@ def measure_series(
         measure: Measures a checkpoint, given its name and the file for the state of an interrupted run.
         said: See `analyses.reuse.reusable`.
         fresh: Whether to discard what the folder holds for these checkpoints.
+        compared_by: Passed to the results' `quantities`, such as a metric.
         leftovers: All files that an interrupted run keeps, given the one of its state.
 
     Raises:
@@ -110,7 +112,9 @@ def measure_series(
         series.results.append(result)
         series.files.append(file)
     for name, later in zip(series.names[1:], series.results[1:], strict=True):
-        series.comparisons.append(compare_facts(series.results[0], later, names=(series.names[0], name)))
+        series.comparisons.append(
+            compare_facts(series.results[0], later, names=(series.names[0], name), **(compared_by or {}))
+        )
     return series
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from interp.data.hashing import digest_of
 from interp.data.prompts import PromptSet
 from interp.errors import ConfigError, DataError
 from interp.measure.passes import Progress, require_finite, run_pass
@@ -138,7 +139,8 @@ def collect(
         loaded.architecture.config.hidden_size,
     )
     on_disk = file is not None and 4 * int(np.prod(shape)) > in_memory
-    key = resume_key(provenance, {})
+    about = sorted([*key, name] for key, name in (subjects or {}).items()) if span == "subject_last" else []
+    key = resume_key(provenance, {"subjects": digest_of({"subjects": about})})
     named = loaded.checkpoint is not None  # without, nothing says whose they are
     if file is not None and on_disk and named and (there := store.reopen(file, key)) is not None:
         return Activations(there, chosen, prompts, provenance)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int8
@@ -177,6 +177,24 @@ class ProbeResult(LayerResult):
         for offset in () if self.joint or len(self.languages) < 2 else self.offsets:
             found[f"transfer {offset}"] = self.across(self.earned, offset)
         return found
+
+    def in_common(self, other: Self) -> tuple[Self, Self]:
+        """Both results in the languages that were asked in both: which are, may depend on what a checkpoint answers."""
+        both = np.asarray((self.labels >= 0).any(axis=0) & (other.labels >= 0).any(axis=0))
+        return self._only(both), other._only(both)
+
+    def _only(self, languages: np.ndarray) -> Self:
+        made: Any = self
+        changed = {
+            name: getattr(self, name).copy() for name in ("labels", "control_labels", "correct", "control")
+        }
+        for name in ("labels", "control_labels"):
+            changed[name][:, ~languages] = -1
+        for name in ("correct", "control"):
+            changed[name][:, :, :, ~languages] = -1
+            if not self.joint:
+                changed[name][:, :, ~languages] = -1
+        return replace(made, **changed)
 
     def matrix(self, offset: str = "raw") -> Float[np.ndarray, "layer train test"]:
         """Balanced accuracy of every pair of languages; NaN where not asked."""

@@ -43,7 +43,7 @@ class LensConfig:
     tuned: bool = option(False, "Also fit a tuned lens, as a control, and read with it.")
     tuned_text: str = option(
         "",
-        "What the tuned lens is fitted on: 'cldr', a facts file or a folder of text (default: the prompts).",
+        "What the tuned lens is fitted on: 'cldr', a facts file or a folder of text (default: the prompts, with their answers).",
     )
     tuned_positions: int = option(8192, "Tokens that the tuned lens is fitted and tried on.")
     tuned_steps: int = option(160, "Steps of the fit.")

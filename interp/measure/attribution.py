@@ -83,7 +83,7 @@ def measure_attribution(
     dealt = prompts.group_blocks(min(_BLOCKS, len({fact.group for fact in facts})))
     blocks = np.array([dealt[fact.group] for fact in facts], dtype=np.int64)
     kept = _Sums(loaded, source, found, unit, blocks)
-    key = resume_key(provenance, options)
+    key = resume_key(provenance, {**options, "pairs": found.digest})
     largest = run_batches(
         loaded,
         kept.batches(batch_tokens),

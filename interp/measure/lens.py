@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from interp.data.hashing import digest_of
 from interp.data.lexicon import names_in
 from interp.data.prompts import PromptSet
 from interp.errors import MeasurementError
@@ -86,7 +87,7 @@ def measure_lens(
     )
     read = encode_positions(loaded, prompts, vocabulary, position, subjects)
     require_separable(overlap, read.clean, prompts.languages, pivot)
-    own = {**lens_settings(position, tokens), "pivot": pivot, **(settings or {})}
+    own = {**lens_settings(position, tokens, subjects), "pivot": pivot, **(settings or {})}
     provenance = make_provenance(loaded, prompts, own)
     reader = LensReader(loaded, read.encoded, sets, lexicon, translate)
     options = {"batch_tokens": batch_tokens}
@@ -113,9 +114,13 @@ def measure_lens(
     )
 
 
-def lens_settings(position: str, tokens: str) -> dict[str, Any]:
+def lens_settings(
+    position: str, tokens: str, subjects: Mapping[str, Mapping[str, str]] | None
+) -> dict[str, Any]:
     """The settings that decide the numbers of a plain lens; a tuned one overrides ``lens`` and adds its own."""
-    return {"measure": "lens", "lens": "logit", "position": position, "tokens": tokens}
+    about = digest_of({code: dict(each) for code, each in (subjects or {}).items()})
+    read = {"position": position, **({"subjects": about} if position == "subject_last" else {})}
+    return {"measure": "lens", "lens": "logit", **read, "tokens": tokens}
 
 
 class LensReader:

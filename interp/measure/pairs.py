@@ -203,6 +203,7 @@ def _controls(
         for code, asked in zip(sources, given, strict=True):
             ids, subject = asker.prompt(other, code)
             controls.append(replace(asked, said=asker.said(other, code), ids=ids, subject=subject))
-        if all(aligned(a, b, span) for a, b in zip(controls, given, strict=True) for span in spans):
+        fits = all(len(control.tokens) <= asker.loaded.context for control in controls)
+        if fits and all(aligned(a, b, span) for a, b in zip(controls, given, strict=True) for span in spans):
             return tuple(controls)
     return ()

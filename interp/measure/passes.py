@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -170,6 +171,7 @@ def _within_memory(
         raise MeasurementError(
             f"{describe(items[0])} does not fit into memory; use a device with more, or a smaller dtype."
         )
+    logging.getLogger(__name__).warning("Memory ran out with %d rows; going on with halves.", len(items))
     torch.cuda.empty_cache()
     middle = (len(items) + 1) // 2
     return max(_within_memory(half, add, describe) for half in (items[:middle], items[middle:]))

@@ -76,7 +76,7 @@ def measure_patching(
         runs,
         runs.describe,
         resume=resume,
-        key=resume_key(provenance, options),
+        key=resume_key(provenance, {**options, "pairs": found.digest}),
         progress=progress,
     )
     provenance.run.update(options, largest_batch=largest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from interp.data.facts import FactSet
+from interp.data.hashing import digest_of
 from interp.errors import CapabilityError, ConfigError, MeasurementError, nearest
 from interp.measure.behaviour import measure_behaviour
 from interp.measure.pairs import Asker, Pair, make_pairs
@@ -33,7 +35,8 @@ class Protocol:
     Attributes:
         mode: ``within`` a language: from the fact into another fact of its relation. ``across`` languages: from the source
             languages, in which the model is right, into one in which it is wrong. ``concepts``: from the fact in the source
-            languages into another fact of its relation in a target language, as Dumas et al. (2025) patch concepts.
+            languages into another fact of its relation in a target language, after Dumas et al. (2025), who patch
+            translation prompts where we patch questions.
             ``checkpoints``: from a checkpoint that is right into one that is wrong.
         targets: Languages asked.
         sources: Source languages (across, concepts); activations of several are averaged.
@@ -102,6 +105,15 @@ class FoundPairs:
     targets: tuple[str, ...]
     spans: tuple[Span, ...]
     metrics: tuple[str, ...]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the pairs: a resumed run must have the same, though they follow from measured answers."""
+        each = [
+            [pair.fact, pair.language, list(pair.target.tokens), pair.target.distractor]
+            for pair in self.pairs
+        ]
+        return digest_of({"pairs": each})
 
     def spread(self, values: Float[np.ndarray, pair * rest]) -> Float[np.ndarray, "fact language *rest"]:
         """Values of pairs in their places, NaN elsewhere."""

@@ -110,9 +110,11 @@ def score_options(
 ) -> list[Float[np.ndarray, " option"]]:
     """Log-probability of every option, summed over its tokens, in nats; uses up the cache."""
     first = loaded.architecture.unembed(encoded.hidden[:, -1]).float().log_softmax(dim=-1)
-    owner = torch.tensor([i for i, q in enumerate(questions) for _ in q.options], device=loaded.device)
+    owner = torch.tensor(
+        [i for i, q in enumerate(questions) for _ in q.options]
+    )  # the cache may be on several devices
     options, mask = _padded([o for q in questions for o in q.options], loaded, left=False)
-    total = first[owner, options[:, 0]].double()
+    total = first[owner.to(first.device), options[:, 0].to(first.device)].double().to(loaded.device)
     if options.shape[1] > 1:
         encoded.cache.batch_select_indices(owner)
         steps = torch.arange(options.shape[1] - 1, device=loaded.device)
@@ -125,7 +127,7 @@ def score_options(
             use_cache=True,
         ).last_hidden_state
         rows, at = mask[:, 1:].bool().nonzero(as_tuple=True)
-        total.index_add_(0, rows, -_losses(loaded, hidden[rows, at], options[rows, at + 1]))
+        total.index_add_(0, rows, -_losses(loaded, _at(hidden, rows, at), options[rows, at + 1]))
     ends = np.cumsum([len(q.options) for q in questions])[:-1]
     return np.split(total.cpu().numpy(), ends)
 
@@ -146,7 +148,7 @@ def text_losses(
         answers: Per question, the answer's summed log-probability and its number of tokens.
     """
     rows, at = (encoded.mask[:, 1:] & encoded.mask[:, :-1]).bool().nonzero(as_tuple=True)
-    each = _losses(loaded, encoded.hidden[rows, at], encoded.ids[rows, at + 1])
+    each = _losses(loaded, _at(encoded.hidden, rows, at), encoded.ids[rows, at + 1])
     total = torch.zeros(len(questions), dtype=torch.double, device=each.device).index_add_(0, rows, each)
     scored = np.array([len(q.ids) - 1 for q in questions])
     logged, tokens = np.array([a[0] for a in answers]), np.array([a[1] for a in answers])
@@ -174,6 +176,11 @@ def _question(loaded: LoadedModel, facts: FactSet, row: int, column: int, prompt
             )
         options.append(joint[len(ids) :])
     return Question(row, column, ids, tuple(options))
+
+
+def _at(hidden: torch.Tensor, rows: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+    """Chosen states, on their own device when a model is spread."""
+    return hidden[rows.to(hidden.device), at.to(hidden.device)]
 
 
 def _losses(

@@ -61,8 +61,13 @@ class LayerReadout:
         alternating[1::2] = -1
         if self.norm is None:
             return torch.ones_like(alternating).float()
+        home = next(
+            self.norm.parameters(), weight
+        ).device  # of a spread model with tied embeddings, not the weight's
+        alternating = alternating.to(home)
         with torch.no_grad():
-            return ((self.norm(alternating) - self.norm(-alternating)) / 2 * alternating).float()
+            gain = (self.norm(alternating) - self.norm(-alternating)) / 2 * alternating
+        return gain.float().to(weight.device)
 
 
 @torch.no_grad()

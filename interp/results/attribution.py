@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from interp.errors import ResultError
 from interp.results.base import Provenance
 from interp.results.correlation import Means, correlations, resampled_means
-from interp.results.recovery import LEFT_OUT, RunsResult
+from interp.results.recovery import LEFT_OUT, RunsResult, over_languages
 from interp.stats import Jackknife
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ class AttributionResult(RunsResult):
     provenance: Provenance
 
     kind: ClassVar[str] = "attribution"
+    _of_pairs: ClassVar[tuple[str, ...]] = ("estimated", "effects")
 
     def estimates(self, language: str = "", *, control: bool = False) -> Jackknife:
         """Mean estimate of each cell in logits, ``[layer, unit, position]``, with replicates over blocks of facts.
@@ -188,7 +189,7 @@ class AttributionResult(RunsResult):
         own mean estimate. Which cells are on top is each checkpoint's own.
         """
         found = {
-            f"{name} logit_diff": self.of_metric(getattr(self, name), "logit_diff")
+            f"{name} logit_diff": over_languages(self.of_metric(getattr(self, name), "logit_diff"))
             for name in ("clean", "corrupt")
         }
         towards = np.sign(self._means("")[0].all[0])
@@ -205,7 +206,7 @@ class AttributionResult(RunsResult):
 
     def doubts(self) -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
-        gap = self.gap("logit_diff")
+        gap = over_languages(self.gap("logit_diff"))
         used = int((~np.isnan(gap)).sum())
         found = [self.low_correlation()] if self.low_correlation() else []
         if used < _FEW:

@@ -150,6 +150,10 @@ class FactResult(Result):
     def quantities(self) -> dict[str, Float[np.ndarray, " fact"]]:
         """What checkpoints are compared by: name to a value per fact, NaN where a fact has none."""
 
+    def in_common(self, other: Self) -> tuple[Self, Self]:
+        """Both results with what can be compared fact by fact; all of it, unless a kind says otherwise."""
+        return self, other
+
     def doubts(self) -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
         return []

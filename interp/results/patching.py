@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from interp.results.base import Provenance
-from interp.results.recovery import LEFT_OUT, RunsResult, ratio_of_means
+from interp.results.recovery import LEFT_OUT, RunsResult, over_languages, ratio_of_means
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,6 +66,7 @@ class PatchingResult(RunsResult):
     provenance: Provenance
 
     kind: ClassVar[str] = "patching"
+    _of_pairs: ClassVar[tuple[str, ...]] = ("patched", "control")
 
     def recovery(self, metric: str = "logit_diff", language: str = "") -> pd.DataFrame:
         """One row per layer, unit and position.
@@ -84,15 +85,14 @@ class PatchingResult(RunsResult):
         """
         import pandas as pd
 
-        runs = (self.clean, self.corrupt, self.patched, self.control)
-        clean, corrupt, patched, control = (self.of_metric(run, metric, language) for run in runs)
-        gap = clean - corrupt
-        known = ~np.isnan(gap)
-        corrupt_cells = corrupt.reshape(-1, 1, 1, 1)
+        parts = self._parts(metric, language)
+        clean, corrupt, patched, control = (
+            parts[name] for name in ("clean", "corrupt", "patched", "control")
+        )
         found = {
-            "recovery": ratio_of_means(patched - corrupt_cells, gap, self.groups),
-            "floor": ratio_of_means(control - corrupt_cells, gap, self.groups),
-            "beyond": ratio_of_means(patched - control, gap, self.groups),
+            "recovery": ratio_of_means(parts["recovered"], parts["gap"], self.groups),
+            "floor": ratio_of_means(parts["by_control"], parts["control_gap"], self.groups),
+            "beyond": ratio_of_means(parts["beyond"], parts["control_gap"], self.groups),
         }
         layer, unit, position = np.indices(patched.shape[1:])
         columns = {
@@ -100,15 +100,15 @@ class PatchingResult(RunsResult):
             "unit": np.array(self.units)[unit.ravel()],
             "position": np.array(self.positions)[position.ravel()],
             "n": (~np.isnan(patched)).sum(axis=0).ravel(),
-            "clean": _mean(clean[known]),
-            "corrupt": _mean(corrupt[known]),
+            "clean": _mean(clean).ravel(),
+            "corrupt": _mean(corrupt).ravel(),
             "patched": _mean(patched).ravel(),
             "control": _mean(control).ravel(),
         }
         for name, ratio in found.items():
             prefix = "" if name == "recovery" else f"{name}_"
-            parts = (name, f"{prefix}low", f"{prefix}high")
-            columns |= {part: values.ravel() for part, values in zip(parts, ratio, strict=True)}
+            names = (name, f"{prefix}low", f"{prefix}high")
+            columns |= {part: values.ravel() for part, values in zip(names, ratio, strict=True)}
         return pd.DataFrame(columns)
 
     def best(self, metric: str = "logit_diff") -> tuple[int, int, int]:
@@ -140,20 +140,46 @@ class PatchingResult(RunsResult):
         What a cell recovers is divided by the *mean* gap between clean and corrupt, so that its mean over facts is the ratio
         of means; intervals from it take that gap as given.
         """
-        clean, corrupt, patched, control = (
-            self.of_metric(run, metric) for run in (self.clean, self.corrupt, self.patched, self.control)
-        )
-        usual = float(_mean(clean - corrupt))
-        unit = usual if usual > 0 else np.nan
-        parts = {
-            "recovery": (patched - corrupt.reshape(-1, 1, 1, 1)) / unit,
-            "beyond": (patched - control) / unit,
+        parts = self._parts(metric)
+        found = {
+            f"{name} {metric}": over_languages(self.of_metric(getattr(self, name), metric))
+            for name in ("clean", "corrupt")
         }
-        found = {f"clean {metric}": clean, f"corrupt {metric}": corrupt}
-        for name, values in parts.items():
-            for cell in np.ndindex(values.shape[1:]):
+        for name, above, below in (("recovery", "recovered", "gap"), ("beyond", "beyond", "control_gap")):
+            usual = _mean(parts[below])
+            values = parts[above] / np.where(usual > 0, usual, np.nan)
+            for cell in np.ndindex(usual.shape):
                 found[f"{name} {self.name_of(*cell)}"] = values[:, *cell]
         return found
+
+    def _parts(
+        self, metric: str, language: str = ""
+    ) -> dict[str, Float[np.ndarray, "fact layer unit position"]]:
+        """Per fact and cell, means over the languages in which the fact has that very run.
+
+        A prompt may be too short for a position, and a pair may have no control; a mean of differences over other languages
+        than that of the gap would then recover something where a patch does nothing.
+        """
+        clean, corrupt, patched, control = (
+            self.of_metric(run, metric, language)
+            for run in (self.clean, self.corrupt, self.patched, self.control)
+        )
+        clean, corrupt = (
+            np.where(np.isnan(patched), np.nan, run[..., None, None, None]) for run in (clean, corrupt)
+        )
+        gap = clean - corrupt
+        found = {
+            "clean": clean,
+            "corrupt": corrupt,
+            "patched": patched,
+            "control": control,
+            "gap": gap,
+            "recovered": patched - corrupt,
+            "control_gap": np.where(np.isnan(control), np.nan, gap),
+            "by_control": control - corrupt,
+            "beyond": patched - control,
+        }
+        return {name: over_languages(values) for name, values in found.items()}
 
     def name_of(self, layer: int, unit: int, position: int) -> str:
         """What to call a cell."""
@@ -163,7 +189,7 @@ class PatchingResult(RunsResult):
 
     def doubts(self, metric: str = "logit_diff") -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
-        gap = self.gap(metric)
+        gap = over_languages(self.gap(metric))
         used = int((~np.isnan(gap)).sum())
         found = []
         if used < _FEW:

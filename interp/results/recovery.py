@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -14,7 +15,7 @@ from interp.results.base import FactResult
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LEFT_OUT", "METRICS", "Ratio", "RunsResult", "ratio_of_means"]
+__all__ = ["LEFT_OUT", "METRICS", "Ratio", "RunsResult", "over_languages", "ratio_of_means"]
 
 METRICS = ("logit_diff", "answer_logprob", "probability", "rescued")
 """What a run is judged by: logit of the answer's first token minus that of a wrong one; log-probability of the whole answer
@@ -32,6 +33,13 @@ LEFT_OUT = (
 another answer; the right and the wrong answer begin with the same token; positions would not correspond."""
 
 
+def over_languages(values: Float[np.ndarray, "fact asked *cell"]) -> Float[np.ndarray, fact * cell]:
+    """Mean over the languages in which there is a value; NaN where there is none."""
+    known = ~np.isnan(values)
+    total, n = np.where(known, values, 0).sum(axis=1), known.sum(axis=1)
+    return total / np.where(n > 0, n, np.nan)
+
+
 class Ratio(NamedTuple):
     """A ratio of two means with its interval, per cell."""
 
@@ -42,7 +50,7 @@ class Ratio(NamedTuple):
 
 def ratio_of_means(
     above: Float[np.ndarray, fact * cell],
-    below: Float[np.ndarray, " fact"],
+    below: Float[np.ndarray, fact * below],
     groups: Sequence[str],
     *,
     draws: int = 2000,
@@ -51,17 +59,18 @@ def ratio_of_means(
     """Mean(above) / mean(below) per cell, and a 95 % percentile interval from resampling groups of facts.
 
     A fact whose own ``below`` is tiny has a ratio of its own that is huge, and the mean of such ratios is ruled by the
-    facts with the least to recover; the ratio of means weighs each fact by what there is to recover. Facts that are NaN in
-    a cell count in neither mean of that cell. NaN where a cell has no fact, or its mean(below) is not above zero.
+    facts with the least to recover; the ratio of means weighs each fact by what there is to recover. ``below`` is one
+    value per fact, or one per fact and cell. Facts that are NaN in a cell count in neither mean of that cell. NaN where a cell has no fact, or its mean(below) is not above zero.
     """
     cells = above.shape[1:]
     flat = above.reshape(len(above), -1)
-    known = ~np.isnan(flat) & ~np.isnan(below)[:, None]
+    under = np.broadcast_to(below.reshape(len(below), -1), flat.shape)
+    known = ~np.isnan(flat) & ~np.isnan(under)
     number = {group: i for i, group in enumerate(dict.fromkeys(groups))}
     codes = np.array([number[group] for group in groups], dtype=np.int64)
     totals = np.zeros((2, len(number), flat.shape[1]))
     np.add.at(totals[0], codes, np.where(known, flat, 0))
-    np.add.at(totals[1], codes, np.where(known, below[:, None], 0))
+    np.add.at(totals[1], codes, np.where(known, under, 0))
     here = np.zeros(len(number), dtype=bool)
     here[codes[known.any(axis=1)]] = True
     totals = totals[:, here]
@@ -96,6 +105,9 @@ class RunsResult(FactResult):
         corrupt: Metrics of the target run, unpatched; NaN where left out.
     """
 
+    _of_pairs: ClassVar[tuple[str, ...]] = ()
+    """Arrays [fact, language, ...] beside clean and corrupt."""
+
     metrics: tuple[str, ...]
     left_out: Int[np.ndarray, "fact language"]
     clean: Float[np.ndarray, "fact language metric"]
@@ -110,8 +122,8 @@ class RunsResult(FactResult):
 
     def of_metric(
         self, values: Float[np.ndarray, "fact language metric *cell"], metric: str, language: str = ""
-    ) -> Float[np.ndarray, fact * cell]:
-        """One metric per fact: in a language, or the mean over the languages in which the fact was used.
+    ) -> Float[np.ndarray, "fact asked *cell"]:
+        """One metric per fact and language, or in one language alone.
 
         Raises:
             ResultError: The metric or the language is unknown.
@@ -119,21 +131,35 @@ class RunsResult(FactResult):
         chosen = values[:, :, self._metric(metric)].astype(np.float64)
         if metric == "rescued":
             chosen = np.where(np.isnan(chosen), np.nan, chosen > 0)
-        if language:
-            if language not in self.languages:
-                raise ResultError(
-                    f"No language '{language}' in this result; there is: {', '.join(self.languages)}."
-                )
-            return chosen[:, self.languages.index(language)]
-        known = ~np.isnan(chosen)
-        with np.errstate(invalid="ignore"):
-            return np.where(known, chosen, 0).sum(axis=1) / np.where(
-                known.any(axis=1), known.sum(axis=1), np.nan
+        if not language:
+            return chosen
+        if language not in self.languages:
+            raise ResultError(
+                f"No language '{language}' in this result; there is: {', '.join(self.languages)}."
             )
+        at = self.languages.index(language)
+        return chosen[:, at : at + 1]
 
-    def gap(self, metric: str, language: str = "") -> Float[np.ndarray, " fact"]:
-        """What there is to recover: clean minus corrupt, per fact."""
+    def gap(self, metric: str, language: str = "") -> Float[np.ndarray, "fact asked"]:
+        """What there is to recover: clean minus corrupt, per fact and language."""
         return self.of_metric(self.clean, metric, language) - self.of_metric(self.corrupt, metric, language)
+
+    def in_common(self, other: Self) -> tuple[Self, Self]:
+        """Both results with the facts and languages that have a pair in both.
+
+        Which have one depends on what a checkpoint answers, so the means of two checkpoints are else over others.
+        """
+        used = (self.left_out == 0) & (other.left_out == 0)
+        return self._only(used), other._only(used)
+
+    def _only(self, used: np.ndarray) -> Self:
+        masked: dict[str, Any] = {}
+        for name in ("clean", "corrupt", *self._of_pairs):
+            values = getattr(self, name)
+            there = used.reshape(*used.shape, *[1] * (values.ndim - 2))
+            masked[name] = np.where(there, values, np.nan).astype(values.dtype)
+        made: Any = self
+        return replace(made, **masked)
 
     def _metric(self, metric: str) -> int:
         name = "logit_diff" if metric == "rescued" else metric

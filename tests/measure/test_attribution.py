@@ -433,8 +433,9 @@ def test_what_cannot_be_measured_is_refused_with_a_reason():
     with pytest.raises(CapabilityError, match="has no site 'mlp_neuron'"):
         measured(opened("mixtral"), unit="neurons")
     assert measured(opened("mixtral")).counts.any()
+    protocol = replace(WITHIN, mode="checkpoints")
     with pytest.raises(CapabilityError, match="n_layers is 2 in the source and 3 in the target"):
-        measured(loaded, source=opened(num_hidden_layers=2))
+        measure_attribution(loaded, some_facts(groups=2), protocol, source=opened(num_hidden_layers=2))
 
 
 def test_gradients_that_are_not_finite_are_refused_with_the_pair(monkeypatch):

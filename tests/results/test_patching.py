@@ -115,6 +115,64 @@ def test_groups_without_a_run_do_not_count():
     assert (more.value, more.low, more.high) == (whole.value, whole.low, whole.high)
 
 
+def test_a_run_that_one_language_lacks_is_left_out_of_every_mean():
+    """Position 1 exists in Japanese alone; a patch that does nothing recovers nothing there."""
+    plain = made()
+    shape = (*plain.patched.shape[:5], 2)
+    corrupt = plain.corrupt.copy()
+    corrupt[:, 1] -= 4
+    patched = np.broadcast_to(corrupt[..., None, None, None], shape).copy()
+    control = patched.copy()
+    patched[:, 1, ..., 1], control[:, 1, ..., 1] = np.nan, np.nan
+    found = made(corrupt=corrupt, patched=patched, control=control, positions=("0", "1"))
+    table = found.recovery()
+    for name in ("recovery", "floor", "beyond"):
+        assert table[name].tolist() == pytest.approx([0] * 4)
+    assert table.corrupt.tolist() == pytest.approx(
+        [-4, -2, -4, -2], abs=0.1
+    )  # the last fact has Japanese alone
+    for name, values in found.quantities().items():
+        if name.startswith(("recovery", "beyond")):
+            assert np.nanmax(np.abs(values)) == 0
+    gone = plain.control.copy()
+    gone[:, 1] = np.nan  # a floor in one language alone
+    table = made(control=gone).recovery()
+    assert table.floor.tolist() == pytest.approx([0, 0.1])
+    assert table.beyond.tolist() == pytest.approx([0, 0.4])
+
+
+def test_checkpoints_are_compared_where_both_have_a_pair():
+    """In 'sw' patches recover nothing and in 'ja' all; the second checkpoint needs no rescue in half of 'sw'."""
+    plain = made()
+    patched = plain.patched.copy()
+    patched[:, 0, :, 1], patched[:, 1, :, 1] = 4, -2
+    patched[-1, 1] = np.nan
+    before = made(patched=patched)
+    right = np.zeros((N, 2), dtype=bool)
+    right[: N // 2, 1] = True
+    values = {}
+    for name in ("clean", "corrupt", "patched", "control"):
+        values[name] = getattr(before, name).copy()
+        values[name][right] = np.nan
+    after = made(**values, left_out=np.where(right, LEFT_OUT.index("target right"), before.left_out))
+    assert after.recovery().recovery[1] > before.recovery().recovery[1] + 0.1
+    table = compare_facts(before, after).table
+    assert (table.change == 0).all()
+    assert (compare_facts(after, before).table.change == 0).all()
+
+
+def test_so_many_rows_that_nothing_can_be_found_are_remarked():
+    heads = {"units": tuple(map(str, range(70))), "site": "head"}
+    shape = (40, 2, 3, 2, 70, 1)
+    runs = {name: np.broadcast_to(getattr(made(), name), shape).copy() for name in ("patched", "control")}
+    remarks = compare_facts(made(**runs, **heads), made(**runs, **heads)).remarks
+    assert (
+        "Among 282 rows no Holm p can be below .05, since a bootstrap p is at least 0.0002; read the "
+        in remarks[-1]
+    )
+    assert not any("rows" in remark for remark in compare_facts(made(), made()).remarks)
+
+
 def test_the_best_cell_is_best_beyond_the_floor():
     lucky = made(recovered=0.5, floor=0.1)
     patched, control = lucky.patched.copy(), lucky.control.copy()
