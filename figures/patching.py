@@ -113,6 +113,7 @@ def _maps(results: Sequence[PatchingResult], names: Sequence[str], metric: str, 
                 axes.set_yticks(rows, [str(i) for i in rows], fontsize=7)
                 axes.set_title(f"{name} {column}".strip(), fontsize=8)
                 axes.set_ylabel("layer")
+                axes.invert_yaxis()  # the first layer below, as on the maps of estimates
                 axes.set_xlabel(result.site if across == "unit" else "position")
                 figure.colorbar(image, ax=axes, fraction=0.05)
         figure.suptitle(f"{_said(results[0])}: recovery ({metric})", fontsize=10)
