@@ -16,7 +16,7 @@ from interp.data.lexicon import concepts
 from interp.data.prompts import Prompt, PromptSet
 from interp.data.tasks import open_task
 from interp.errors import CapabilityError, ConfigError, Interrupted, MeasurementError
-from interp.measure.lens import LensReader, measure_lens, read_logits, token_energy
+from interp.measure.lens import LensReader, lens_settings, measure_lens, read_logits, token_energy
 from interp.measure.read_positions import encode_positions
 from interp.measure.token_sets import Vocabulary
 from interp.model.final_norm import layer_readout
@@ -403,3 +403,9 @@ def test_a_site_that_the_model_lacks(monkeypatch):
 def test_the_alphabets_are_told_apart():
     letters = "".join(ALPHABETS.values())
     assert len(set(letters)) == len(letters) == 24
+
+
+def test_another_subject_is_another_question_where_the_subject_is_read():
+    one, other = {"en": {"a": "Norway"}}, {"en": {"a": "Sweden"}}
+    assert lens_settings("subject_last", "prefix", one) != lens_settings("subject_last", "prefix", other)
+    assert lens_settings("last", "prefix", one) == lens_settings("last", "prefix", other)

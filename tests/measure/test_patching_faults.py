@@ -25,7 +25,7 @@ from tests.planted_route import route_facts, route_model
 from tests.tiny import byte_tokenizer, tiny_model
 
 
-def test_memory_that_runs_out_halves_the_rows(monkeypatch):
+def test_memory_that_runs_out_halves_the_rows_and_says_so(monkeypatch, caplog):
     loaded, facts = opened("llama"), short_facts()
     whole = measure_patching(loaded, facts, WITHIN)
     sweep, sizes = runs.Targets.sweep, []
@@ -39,6 +39,7 @@ def test_memory_that_runs_out_halves_the_rows(monkeypatch):
     monkeypatch.setattr(runs.Targets, "sweep", scarce)
     found = measure_patching(loaded, facts, WITHIN)
     assert max(sizes) == found.provenance.run["largest_batch"] <= 5
+    assert "Memory ran out with 9 rows; going on with halves." in caplog.text
     np.testing.assert_allclose(found.patched, whole.patched, atol=1e-4)
     monkeypatch.setattr(runs.Targets, "sweep", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError()))
     with pytest.raises(
