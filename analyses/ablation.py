@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from analyses.reuse import result_file
-from analyses.series import Progress, Series, chosen_facts, labelled, measure_series, open_checkpoints
+from analyses.series import Progress, Series, chosen_facts, labeled, measure_series, open_checkpoints
 from analyses.specialization import discard_units, finished_units, measure_units, unit_question
 from interp.config.ablation import AblationConfig
 from interp.config.specialization import SpecializationConfig
@@ -108,7 +108,7 @@ def run_ablation(config: AblationConfig, progress: Progress | None = None) -> Se
             scaffold=scaffold,
             batch_tokens=config.batch_tokens,
             resume=resume,
-            progress=labelled(progress, f"{name} without {config.units}"),
+            progress=labeled(progress, f"{name} without {config.units}"),
         )
 
     return measure_series(

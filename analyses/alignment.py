@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from analyses.collected import activations_file, discard_activations
-from analyses.series import Progress, Series, labelled, measure_series, open_checkpoints
+from analyses.series import Progress, Series, labeled, measure_series, open_checkpoints
 from interp.config.alignment import AlignmentConfig
 from interp.data.languages import parse_languages
 from interp.data.prompts import PromptSet
@@ -100,8 +100,8 @@ def _measured(
         layers=layers,
         batch_tokens=config.batch_tokens,
         file=activations_file(config.out, checkpoint, config.embedding),
-        progress=labelled(progress, f"{name} prompts"),
+        progress=labeled(progress, f"{name} prompts"),
     )
     return measure_alignment(
-        activations, settings={"layers": config.layers}, progress=labelled(progress, f"{name} layers")
+        activations, settings={"layers": config.layers}, progress=labeled(progress, f"{name} layers")
     )

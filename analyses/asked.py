@@ -22,7 +22,7 @@ from interp.data.prompts import PromptSet
 from interp.data.sources import open_facts
 from interp.errors import ConfigError, DataError
 from interp.results.answers import AnswersResult
-from interp.results.behaviour import BehaviourResult
+from interp.results.behavior import BehaviorResult
 from interp.results.generation import GenerationResult
 
 __all__ = ["Asked", "asked_facts", "language_classes", "strata_of"]
@@ -98,14 +98,14 @@ def asked_facts(config: EvaluationConfig) -> Asked:
         "strata": strata_of(facts, config.contaminated),
     }
     if config.mode == "mcq":
-        from interp.measure.behaviour import behaviour_settings
+        from interp.measure.behavior import behavior_settings
 
         prompts = prompts_with_demonstrations(facts, scaffold=scaffold)
         return Asked(
             prompts=prompts,
-            kind=BehaviourResult,
+            kind=BehaviorResult,
             reading=config.normalization,
-            settings=behaviour_settings(facts, scaffold),
+            settings=behavior_settings(facts, scaffold),
             **common,
         )
     from interp.measure.generation import generation_settings

@@ -31,12 +31,12 @@ _FEW_ITEMS = 100
 
 @dataclass(frozen=True)
 class Comparison:
-    """The change of specialisation from one checkpoint to another, paired over blocks of facts.
+    """The change of specialization from one checkpoint to another, paired over blocks of facts.
 
     Attributes:
         unit: 'neuron' or 'head'.
         names: The two checkpoints.
-        before: Mean specialisation per layer of the first, nats.
+        before: Mean specialization per layer of the first, nats.
         after: Of the second.
         floor: Noise floor of the first.
         overlap: Jaccard index of the two selected sets (0 to 1).
@@ -88,17 +88,17 @@ class Comparison:
             verdict = "No difference is shown: the 95 % interval includes zero."
         elif self.relative_to_floor < 1:
             verdict = (
-                f"{direction.capitalize()} specialised on this text, but within the noise floor: "
+                f"{direction.capitalize()} specialized on this text, but within the noise floor: "
                 "another choice of text moves the first checkpoint as much."
             )
         else:
-            verdict = f"{direction.capitalize()} specialised, by {self.relative_to_floor:.1f} times the noise floor."
+            verdict = f"{direction.capitalize()} specialized, by {self.relative_to_floor:.1f} times the noise floor."
         return " ".join([verdict, *self.remarks])
 
     def __repr__(self) -> str:
         low, high = self.change.interval()
         return (
-            f"{self.names[0]} -> {self.names[1]}, {self.unit}s: mean specialisation "
+            f"{self.names[0]} -> {self.names[1]}, {self.unit}s: mean specialization "
             f"{self.before.mean().value:.4g} -> {self.after.mean().value:.4g} nats, "
             f"change {self.change.value:+.3g} [{low:+.3g}, {high:+.3g}] 95 %, noise floor {self.floor.overall:.2g}\n"
             f"  selected sets: Jaccard {self.overlap:.2f} (two halves of the first: {self.floor.overlap.mean():.2f})\n"

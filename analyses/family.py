@@ -171,7 +171,7 @@ def family_table(
 def strata(asked: Questions) -> dict[str, Bool[np.ndarray, "fact language"]]:
     """Return the questions of each stratum; empty ones are left out.
 
-    Spelling is alike when the right answer, normalised, is the same as in English: such a fact can carry over
+    Spelling is alike when the right answer, normalized, is the same as in English: such a fact can carry over
     without being shared.
     """
     facts, languages = asked.facts, asked.facts.languages

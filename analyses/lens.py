@@ -202,7 +202,7 @@ def _measured(
                 positions=config.tuned_positions,
                 steps=config.tuned_steps,
                 batch_tokens=config.batch_tokens,
-                progress=_labelled(progress, f"{name} fit"),
+                progress=_labeled(progress, f"{name} fit"),
             )
         resume = partial_file(config.out, checkpoint, _kind(lens))
         result = measure_lens(
@@ -216,7 +216,7 @@ def _measured(
             settings=settings,
             batch_tokens=config.batch_tokens,
             resume=resume,
-            progress=_labelled(progress, f"{name} {lens} lens"),
+            progress=_labeled(progress, f"{name} {lens} lens"),
         )
         result.provenance.run.update(fitted.describe() if fitted else {})
         result.save(result_file(config.out, checkpoint, _kind(lens)))
@@ -229,5 +229,5 @@ def _kind(lens: str) -> str:
     return "lens" if lens == "logit" else f"{lens}-lens"
 
 
-def _labelled(progress: Progress | None, label: str) -> Callable[[int, int], None] | None:
+def _labeled(progress: Progress | None, label: str) -> Callable[[int, int], None] | None:
     return None if progress is None else lambda done, total: progress(label, done, total)

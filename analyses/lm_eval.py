@@ -17,7 +17,7 @@ from interp.data.lm_eval_samples import Sample, read_samples
 from interp.data.prompts import Prompt, PromptSet
 from interp.errors import ResultError
 from interp.results.base import Provenance
-from interp.results.behaviour import BehaviourResult
+from interp.results.behavior import BehaviorResult
 
 __all__ = ["import_samples"]
 
@@ -26,11 +26,11 @@ _EXPORT = ("facts", "languages", "aligned", "scaffold")
 _PARALLEL = ("relation", "subject_id", "object_id", "option_ids", "split", "group")
 
 
-def import_samples(files: Sequence[Path | str], languages: Collection[str] | None = None) -> BehaviourResult:
+def import_samples(files: Sequence[Path | str], languages: Collection[str] | None = None) -> BehaviorResult:
     """Read the samples of one model in all languages, and return what `interp evaluate` would have.
 
     The prompts of the result are those that the harness logged; where they are ours it can be compared with a result
-    that was measured here. How many tokens an option has is not logged, so the normalisation ``token`` is refused later;
+    that was measured here. How many tokens an option has is not logged, so the normalization ``token`` is refused later;
     nor is the fingerprint of the model.
 
     Args:
@@ -122,7 +122,7 @@ def _merged(found: Mapping[str, Samples]) -> tuple[Fact, ...]:
     return tuple(facts)
 
 
-def _result(facts: FactSet, found: Mapping[str, Samples], run: dict[str, Any]) -> BehaviourResult:
+def _result(facts: FactSet, found: Mapping[str, Samples], run: dict[str, Any]) -> BehaviorResult:
     shape = (len(facts), len(found), max(len(fact.option_ids) for fact in facts))
     scores = np.full(shape, np.nan)
     lengths = {name: np.zeros(shape, dtype=np.int64) for name in ("tokens", "characters", "bytes")}
@@ -140,7 +140,7 @@ def _result(facts: FactSet, found: Mapping[str, Samples], run: dict[str, Any]) -
             f"The harness put something around {changed} prompts (a chat template, an instruction), so this result compares "
             "only with others that were asked so."
         )
-    return BehaviourResult(
+    return BehaviorResult(
         languages=facts.languages,
         fact_ids=tuple(fact.fact_id for fact in facts),
         relations=tuple(fact.relation for fact in facts),

@@ -4,7 +4,7 @@ Two floors, both from the counts of one result alone:
 
 * *split half*: the same checkpoint on two disjoint halves of the text. A change between checkpoints that is no larger
   could come from the choice of text. Halves hold half as much text as the comparison, so this floor is a little high.
-* *permutation*: language labels shuffled within each block, as if they meant nothing. The specialisation that is left
+* *permutation*: language labels shuffled within each block, as if they meant nothing. The specialization that is left
   is the level of chance.
 """
 
@@ -31,9 +31,9 @@ class NoiseFloor:
     """Differences between halves, and scores with shuffled labels, of one result.
 
     Attributes:
-        halves: Difference of mean specialisation between two halves, nats.
+        halves: Difference of mean specialization between two halves, nats.
         overlap: Jaccard index of the sets that the two halves select (0 to 1).
-        permuted: Mean specialisation with shuffled language labels, bias-corrected, nats.
+        permuted: Mean specialization with shuffled language labels, bias-corrected, nats.
     """
 
     halves: Float[np.ndarray, "split layer"]
@@ -52,7 +52,7 @@ class NoiseFloor:
 
     @property
     def chance(self) -> float:
-        """Largest model-level specialisation seen with shuffled labels, nats."""
+        """Largest model-level specialization seen with shuffled labels, nats."""
         return float(self.permuted.mean(axis=1).max())
 
 
@@ -77,7 +77,7 @@ def noise_floor(result: UnitResult, *, n_permutations: int = 10, seed: int = 0) 
 
 
 def _plug_in(result: UnitResult, blocks: list[int]) -> Float[np.ndarray, " layer"]:
-    """Mean specialisation from some blocks. Halves are equally large, so the plug-in bias cancels in their difference."""
+    """Mean specialization from some blocks. Halves are equally large, so the plug-in bias cancels in their difference."""
     return result.score(result.activity(np.isin(np.arange(result.n_blocks), blocks))).mean(axis=-1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from analyses.series import Progress, Series, chosen_facts, labelled, measure_series, open_checkpoints
+from analyses.series import Progress, Series, chosen_facts, labeled, measure_series, open_checkpoints
 from interp.config.patching import PatchingConfig
 from interp.data.facts import FactSet
 from interp.data.languages import parse_languages
@@ -147,7 +147,7 @@ def _measured(
         "source": open_checkpoint(giver, **how) if giver else None,
         "batch_tokens": config.batch_tokens,
         "resume": resume,
-        "progress": labelled(progress, f"{name} runs"),
+        "progress": labeled(progress, f"{name} runs"),
     }
     if config.attribution:
         unit = _UNITS[config.site]

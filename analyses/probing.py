@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from analyses.behaviour import run_evaluation
+from analyses.behavior import run_evaluation
 from analyses.collected import activations_file, discard_activations
 from analyses.reuse import partial_file, result_file
-from analyses.series import Progress, Series, chosen_facts, labelled, measure_series, open_checkpoints
+from analyses.series import Progress, Series, chosen_facts, labeled, measure_series, open_checkpoints
 from interp.config import EvaluationConfig
 from interp.config.probing import ProbingConfig
 from interp.data.facts import FactSet
@@ -124,7 +124,7 @@ def _measured(
         subjects=subjects,
         batch_tokens=config.batch_tokens,
         file=activations_file(config.out, checkpoint, config.span),
-        progress=labelled(progress, f"{name} prompts"),
+        progress=labeled(progress, f"{name} prompts"),
     )
     return sweep(
         activations,
@@ -134,7 +134,7 @@ def _measured(
         l2=config.l2,
         seed=config.seed,
         settings={"layers": config.layers, **_extra(config)},
-        progress=labelled(progress, f"{name} layers"),
+        progress=labeled(progress, f"{name} layers"),
     )
 
 
@@ -167,5 +167,5 @@ def _discard(config: ProbingConfig, checkpoints: list[Checkpoint]) -> None:
     for checkpoint in checkpoints:
         discard_activations(config.out, checkpoint, config.span)
         if config.task == "right":
-            result_file(config.out, checkpoint, "behaviour").unlink(missing_ok=True)
-            partial_file(config.out, checkpoint, "behaviour").unlink(missing_ok=True)
+            result_file(config.out, checkpoint, "behavior").unlink(missing_ok=True)
+            partial_file(config.out, checkpoint, "behavior").unlink(missing_ok=True)

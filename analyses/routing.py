@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analyses.series import Progress, Series, chosen_facts, labelled, measure_series, open_checkpoints
+from analyses.series import Progress, Series, chosen_facts, labeled, measure_series, open_checkpoints
 from interp.config.routing import RoutingConfig
 from interp.data.languages import parse_languages
 from interp.data.partners import pair_facts
@@ -66,7 +66,7 @@ def run_routing(config: RoutingConfig, progress: Progress | None = None) -> Seri
             scaffold=scaffold,
             batch_tokens=config.batch_tokens,
             resume=resume,
-            progress=labelled(progress, f"{name} routes"),
+            progress=labeled(progress, f"{name} routes"),
         )
 
     return measure_series(

@@ -17,7 +17,7 @@ from interp.files import require_room
 from interp.model.checkpoints import Checkpoint, resolve_checkpoint
 from interp.results.base import FactResult, Provenance
 
-__all__ = ["Progress", "Series", "chosen_facts", "labelled", "measure_series", "open_checkpoints"]
+__all__ = ["Progress", "Series", "chosen_facts", "labeled", "measure_series", "open_checkpoints"]
 
 Kind = TypeVar("Kind", bound=FactResult)
 Progress = Callable[[str, int, int], None]
@@ -136,7 +136,7 @@ def chosen_facts(
     return facts, opened.scaffold if scaffold == "auto" else scaffold
 
 
-def labelled(progress: Progress | None, label: str) -> Callable[[int, int], None] | None:
+def labeled(progress: Progress | None, label: str) -> Callable[[int, int], None] | None:
     """A measure's progress, under a name."""
     return None if progress is None else lambda done, total: progress(label, done, total)
 

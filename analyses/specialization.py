@@ -1,4 +1,4 @@
-"""Measure specialisation of several checkpoints into one folder: reuse what is done, continue what was cut, compare."""
+"""Measure specialization of several checkpoints into one folder: reuse what is done, continue what was cut, compare."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from analyses.checkpoints import refuse_twins, short_names
 from analyses.comparison import compare
 from analyses.noise import noise_floor
 from analyses.reuse import partial_file, result_file, reusable
-from analyses.series import labelled
+from analyses.series import labeled
 from analyses.study import SpecializationStudy
 from interp.config import SpecializationConfig
 from interp.data.languages import parse_languages
@@ -74,7 +74,7 @@ def run_specialization(
         allow_missing=config.allow_missing,
     )
     if len(prompts.languages) < 2:
-        raise ConfigError(f"One language ({config.languages}); specialisation compares at least 2.")
+        raise ConfigError(f"One language ({config.languages}); specialization compares at least 2.")
     checkpoints = [resolve_checkpoint(spec) for spec in config.ckpt]
     refuse_twins(checkpoints)
     asked = {unit: unit_question(config, unit, prompts) for unit in _UNITS[config.units]}
@@ -141,7 +141,7 @@ def measure_units(
         "batch_tokens": config.batch_tokens,
         "padding": config.padding,
         "resume": partial_file(config.out, checkpoint, unit),
-        "progress": labelled(progress, f"{checkpoint.name} {unit}"),
+        "progress": labeled(progress, f"{checkpoint.name} {unit}"),
     }
     result: UnitResult
     if unit == "neurons":

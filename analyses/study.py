@@ -40,7 +40,7 @@ class SpecializationStudy:
             for name, result, floor in zip(self.names, results, self.floors[unit], strict=True):
                 if not result.overall.interval()[0] > floor.chance:
                     doubts.append(
-                        f"{name}: the {unit} are no more specialised ({result.overall.value:.2g} nats) than with shuffled "
+                        f"{name}: the {unit} are no more specialized ({result.overall.value:.2g} nats) than with shuffled "
                         f"language labels (up to {floor.chance:.2g})."
                     )
         return doubts

@@ -18,8 +18,8 @@ __all__ = ["plot"]
 _BY_KIND = {
     "specialization": "figures.specialization.plot_specialization",
     "heads": "figures.specialization.plot_specialization",
-    "behaviour": "figures.behaviour.plot_behaviour",
-    "generation": "figures.behaviour.plot_behaviour",
+    "behavior": "figures.behavior.plot_behavior",
+    "generation": "figures.behavior.plot_behavior",
     "patching": "figures.patching.plot_patching",
     "lens": "figures.lens.plot_lens",
     "attribution": "figures.attribution.plot_attribution",

@@ -22,7 +22,7 @@ _KINDS = {"en-x": "English with another language", "x-y": "two other languages"}
 
 
 def plot_alignment(results: Sequence[AlignmentResult], names: Sequence[str]) -> Figure:
-    """Per kind of pair: share of facts that find each other (MEXA raw, and centred), and linear CKA, per layer.
+    """Per kind of pair: share of facts that find each other (MEXA raw, and centered), and linear CKA, per layer.
 
     Full signs are raw retrieval (MEXA) and CKA; empty signs and dotted lines retrieval with the language means taken off, and
     CKA when the facts of one language are shuffled. Bands are 95 % over groups of facts.
@@ -31,7 +31,7 @@ def plot_alignment(results: Sequence[AlignmentResult], names: Sequence[str]) -> 
     with new_figure(8.8, 0.9 + 2.7 * len(kinds)) as figure:
         grid = figure.subplots(len(kinds), 2, squeeze=False, sharey="col")
         for row, kind in enumerate(kinds):
-            pairs = (("mutual raw", "mutual centred"), ("CKA", "CKA shuffled"))
+            pairs = (("mutual raw", "mutual centered"), ("CKA", "CKA shuffled"))
             for axes, curves in zip(grid[row], pairs, strict=True):
                 for index, name in enumerate(names):
                     for curve in curves:
@@ -48,7 +48,7 @@ def plot_alignment(results: Sequence[AlignmentResult], names: Sequence[str]) -> 
 
 
 def plot_pairs(result: AlignmentResult, name: str) -> Figure:
-    """Share of facts whose query language finds its own translation, of every pair, per layer, raw and centred."""
+    """Share of facts whose query language finds its own translation, of every pair, per layer, raw and centered."""
     own = np.eye(len(result.languages), dtype=bool)
     return plot_matrices(
         {

@@ -25,7 +25,7 @@ _LABELS = 9  # layers or units that an axis names
 def plot_attribution(results: Sequence[AttributionResult], names: Sequence[str]) -> Figure:
     """One row per checkpoint: its estimates, and the true effect of what was patched for real against its estimate.
 
-    Heads: a map of layer and head for each span (of many, the six with the largest estimates), one colour scale for all. Neurons: per span the sum of absolute mean
+    Heads: a map of layer and head for each span (of many, the six with the largest estimates), one color scale for all. Neurons: per span the sum of absolute mean
     estimates of each layer, with that of an unrelated fact dotted, and the neurons with the largest estimates.
     """
     heads = results[0].unit == "heads"
@@ -92,11 +92,11 @@ def _profile(axes: Axes, result: AttributionResult, spans: Sequence[int]) -> Non
 
 def _line(style: Look, *, full: bool) -> dict[str, Any]:
     return {
-        "color": style.colour,
+        "color": style.color,
         "linestyle": "-" if full else ":",
         "marker": style.marker,
         "markersize": 4,
-        "markerfacecolor": style.colour if full else "white",
+        "markerfacecolor": style.color if full else "white",
         "linewidth": 1.2,
     }
 
@@ -105,7 +105,7 @@ def _top(axes: Axes, result: AttributionResult) -> None:
     table = result.largest(_TOP)
     where = np.arange(len(table))
     around = np.stack([table.estimate - table.low, table.high - table.estimate])
-    axes.barh(where, table.estimate, color=look(0).colour, xerr=around, error_kw={"linewidth": 0.8})
+    axes.barh(where, table.estimate, color=look(0).color, xerr=around, error_kw={"linewidth": 0.8})
     axes.plot(table.floor, where, linestyle="none", marker="|", color="black", label="unrelated fact")
     labels = [f"{row.layer}.{row.unit} {row.position}" for row in table.itertuples()]
     axes.set_yticks(where, labels, fontsize=6)
@@ -128,7 +128,7 @@ def _scatter(axes: Axes, result: AttributionResult) -> None:
         if len(part):
             around = np.stack([part.effect - part.low, part.high - part.effect])
             axes.errorbar(
-                part.estimate, part.effect, yerr=around, fmt=style.marker, color=style.colour, label=name,
+                part.estimate, part.effect, yerr=around, fmt=style.marker, color=style.color, label=name,
                 markersize=4, linewidth=0.8,
             )  # fmt: skip
     axes.axline((0, 0), slope=1, color="0.4", linewidth=0.8, linestyle="--", label="equal")

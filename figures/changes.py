@@ -18,10 +18,10 @@ def plot_changes(changes: Changes) -> Figure:
     with new_figure(6.5, 1.1 + 0.26 * len(table)) as figure:
         axes = figure.subplots()
         axes.axvline(0, color="0.4", linewidth=0.8)
-        axes.hlines(rows, table.low, table.high, color=style.colour)
+        axes.hlines(rows, table.low, table.high, color=style.color)
         clear = (table.holm < 0.05).to_numpy()
         for shown, filled, label in (
-            (clear, style.colour, "Holm p < .05"),
+            (clear, style.color, "Holm p < .05"),
             (~clear, "white", "not shown to differ"),
         ):
             if shown.any():
@@ -30,7 +30,7 @@ def plot_changes(changes: Changes) -> Figure:
                     rows[shown],
                     linestyle="",
                     marker=style.marker,
-                    markeredgecolor=style.colour,
+                    markeredgecolor=style.color,
                     markerfacecolor=filled,
                     label=label,
                 )

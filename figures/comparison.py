@@ -14,7 +14,7 @@ __all__ = ["plot_comparison"]
 
 
 def plot_comparison(comparison: Comparison) -> Figure:
-    """Change of mean specialisation per layer with 95 % intervals; the grey band is the noise floor."""
+    """Change of mean specialization per layer with 95 % intervals; the gray band is the noise floor."""
     table = comparison.to_frame()
     with new_figure(6.5, 3.6) as figure:
         axes = figure.subplots()
@@ -35,14 +35,14 @@ def plot_comparison(comparison: Comparison) -> Figure:
             table["layer"],
             table["change"],
             errors,
-            color=style.colour,
+            color=style.color,
             marker=style.marker,
             linestyle="",
             capsize=3,
             label="change, 95 % interval",
         )
         axes.set_xticks(table["layer"][:: max(1, len(table) // 8)])
-        axes.set(xlabel="layer", ylabel=f"change of mean {comparison.unit}\nspecialisation (nats)")
+        axes.set(xlabel="layer", ylabel=f"change of mean {comparison.unit}\nspecialization (nats)")
         title = f"{comparison.names[0]} → {comparison.names[1]}: {comparison.diagnosis}"
         axes.set_title("\n".join(textwrap.wrap(title, 90)), loc="left", fontsize=9)
         figure.legend(loc="outside lower center", ncols=2)

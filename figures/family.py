@@ -31,12 +31,12 @@ def plot_family(curves: pd.DataFrame) -> Figure:
                 style = look(number)
                 own = here[here.member == member]
                 for _, seed in own.groupby("seed"):
-                    axes.plot(seed.step, seed.accuracy, color=style.colour, linewidth=0.5, alpha=0.6)
+                    axes.plot(seed.step, seed.accuracy, color=style.color, linewidth=0.5, alpha=0.6)
                 mean = own.groupby("step").accuracy.mean()
                 axes.plot(
                     mean.index,
                     mean,
-                    color=style.colour,
+                    color=style.color,
                     linestyle=style.line,
                     marker=style.marker,
                     markersize=3,

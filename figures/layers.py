@@ -28,15 +28,15 @@ Matrices = Mapping[str, Float[np.ndarray, "layer row column"]]
 def show_curve(axes: Axes, table: pd.DataFrame, index: int, label: str, *, full: bool) -> None:
     """Draw one checkpoint's curve over layers with its interval; empty signs and dotted lines where not ``full``."""
     style, where = look(index), np.arange(len(table))
-    axes.fill_between(where, table.low, table.high, color=style.colour, alpha=0.15, linewidth=0)
+    axes.fill_between(where, table.low, table.high, color=style.color, alpha=0.15, linewidth=0)
     axes.plot(
         where,
         table["mean"],
-        color=style.colour,
+        color=style.color,
         linestyle="-" if full else ":",
         marker=style.marker,
         markersize=4,
-        markerfacecolor=style.colour if full else "white",
+        markerfacecolor=style.color if full else "white",
         linewidth=1.2,
         label=label,
     )
@@ -77,7 +77,7 @@ def plot_matrices(
         layers: Of the matrices.
         languages: Of rows and columns.
         low: The darkest value.
-        said: What rows, columns and colours are.
+        said: What rows, columns and colors are.
         title: Of the figure.
     """
     chosen, n = spaced(len(layers), _MOST_MATRICES), len(languages)

@@ -86,7 +86,7 @@ def _panel(axes: Axes, results: Sequence[LensResult], names: Sequence[str], code
         for answer in (code, result.pivot):
             style, own = look(index), answer == code
             part = table[table.answer == answer]
-            axes.fill_between(part.layer, part.low, part.high, color=style.colour, alpha=0.15, linewidth=0)
+            axes.fill_between(part.layer, part.low, part.high, color=style.color, alpha=0.15, linewidth=0)
             axes.plot(part.layer, part.value, label=_said(name, own, result.pivot), **_line(style, own))
     axes.set_yscale("symlog", linthresh=_LINEAR_BELOW, linscale=0.5)
     axes.set_ylim(0, 1)
@@ -97,11 +97,11 @@ def _panel(axes: Axes, results: Sequence[LensResult], names: Sequence[str], code
 
 def _line(style: Look, own: bool) -> dict[str, Any]:
     return {
-        "color": style.colour,
+        "color": style.color,
         "linestyle": "-" if own else ":",
         "marker": style.marker,
         "markersize": 3.5,
-        "markerfacecolor": style.colour if own else "white",
+        "markerfacecolor": style.color if own else "white",
         "linewidth": 1.2,
     }
 

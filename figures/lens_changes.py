@@ -44,15 +44,15 @@ def _panel(axes: Axes, table: pd.DataFrame, rows: list[str]) -> None:
     style = look(0)
     at = np.array([rows.index(language) for language in table.language])
     axes.axvline(0, color="0.4", linewidth=0.8)
-    axes.hlines(at, table.low, table.high, color=style.colour)
-    for shown, colour in ((table.holm < 0.05, style.colour), (table.holm >= 0.05, "white")):
+    axes.hlines(at, table.low, table.high, color=style.color)
+    for shown, color in ((table.holm < 0.05, style.color), (table.holm >= 0.05, "white")):
         axes.plot(
             table.change[shown],
             at[shown],
             linestyle="",
             marker=style.marker,
-            markeredgecolor=style.colour,
-            markerfacecolor=colour,
+            markeredgecolor=style.color,
+            markerfacecolor=color,
         )
     axes.locator_params(axis="x", nbins=3)
     axes.tick_params(labelsize=7)

@@ -74,12 +74,10 @@ def _curves(results: Sequence[PatchingResult], names: Sequence[str], metric: str
             for index, (result, name) in enumerate(zip(results, names, strict=True)):
                 table = result.recovery(metric)
                 part, style = table[table.position == position], look(index)
-                axes.fill_between(
-                    part.layer, part.low, part.high, color=style.colour, alpha=0.15, linewidth=0
-                )
-                axes.plot(part.layer, part.recovery, color=style.colour, marker=style.marker, label=name)
+                axes.fill_between(part.layer, part.low, part.high, color=style.color, alpha=0.15, linewidth=0)
+                axes.plot(part.layer, part.recovery, color=style.color, marker=style.marker, label=name)
                 axes.plot(
-                    part.layer, part.floor, color=style.colour, linestyle=":", label=f"{name}, unrelated fact"
+                    part.layer, part.floor, color=style.color, linestyle=":", label=f"{name}, unrelated fact"
                 )
             axes.axhline(0, color="0.6", linewidth=0.6)
             axes.axhline(1, color="0.6", linewidth=0.6)

@@ -22,13 +22,13 @@ def plot_probes(results: Sequence[ProbeResult], names: Sequence[str]) -> Figure:
     """Balanced accuracy per layer with its 95 % interval: within a language, and carried across languages.
 
     Full signs are the score; empty signs and dotted lines the control labels (left) or probes whose language offset was not
-    taken off (right). The grey line is chance.
+    taken off (right). The gray line is chance.
     """
     first, data = results[0], probe_data(results, names)
     own = "all languages" if first.joint else "within a language"
     panels = {own: ("accuracy", "control")}
     if (data.curve == "transfer raw").any():
-        panels["carried to other languages"] = ("transfer centred", "transfer raw")
+        panels["carried to other languages"] = ("transfer centered", "transfer raw")
     with new_figure(1.0 + 3.8 * len(panels), 4.1) as figure:
         grid = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
         for axes, (title, curves) in zip(grid, panels.items(), strict=True):
@@ -48,7 +48,7 @@ def plot_probes(results: Sequence[ProbeResult], names: Sequence[str]) -> Figure:
 def plot_transfer(result: ProbeResult, name: str) -> Figure:
     """Balanced accuracy of every language: a matrix of training and test per layer, or a column per layer for one probe.
 
-    Colours run from chance (dark) to 1. White: not asked.
+    Colors run from chance (dark) to 1. White: not asked.
     """
     if result.joint:
         return _columns(result, name)
@@ -83,6 +83,6 @@ def _columns(result: ProbeResult, name: str) -> Figure:
         axes.set_yticks(range(n), result.languages)
         axes.grid(visible=False)
         show_layers(axes, result.layers)
-        figure.colorbar(image, ax=axes, label="share recognised")
+        figure.colorbar(image, ax=axes, label="share recognized")
         axes.set_title(f"{name}: {result.said}", loc="left")
         return figure

@@ -1,4 +1,4 @@
-"""Specialisation of neurons or heads: a curve over layers per checkpoint, and a bar per language."""
+"""Specialization of neurons or heads: a curve over layers per checkpoint, and a bar per language."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["plot_specialization", "specialization_data"]
 
 
 def plot_specialization(results: Sequence[UnitResult], names: Sequence[str]) -> Figure:
-    """Left: mean specialisation per layer with its 95 % interval. Right: how much of it belongs to each language."""
+    """Left: mean specialization per layer with its 95 % interval. Right: how much of it belongs to each language."""
     with new_figure(9.5, 0.9 + 0.26 * max(10, len(results[0].languages))) as figure:
         left, right = figure.subplots(1, 2, width_ratios=[1, 1.1])
         for index, (result, name) in enumerate(zip(results, names, strict=True)):
             _curve(left, result, name, index)
-        left.set(xlabel="layer", ylabel=f"mean specialisation of its {results[0].unit}s (nats)")
+        left.set(xlabel="layer", ylabel=f"mean specialization of its {results[0].unit}s (nats)")
         left.set_xticks(range(0, results[0].n_layers, max(1, results[0].n_layers // 8)))
         left.axhline(0, color="0.4", linewidth=0.8)
         _bars(right, results, names)
@@ -42,7 +42,7 @@ def specialization_data(results: Sequence[UnitResult], names: Sequence[str]) -> 
     for result, name in zip(results, names, strict=True):
         low, high = result.per_layer.interval()
         for layer, (value, a, b) in enumerate(zip(result.per_layer.value, low, high, strict=True)):
-            rows.append((f"mean {result.unit} specialisation (nats)", name, f"layer {layer}", value, a, b))
+            rows.append((f"mean {result.unit} specialization (nats)", name, f"layer {layer}", value, a, b))
         title, values = _per_language(result)
         rows += [(title, name, c, v, np.nan, np.nan) for c, v in zip(result.languages, values, strict=True)]
     return pd.DataFrame(rows, columns=["quantity", "checkpoint", "where", "value", "low", "high"])
@@ -52,11 +52,11 @@ def _curve(axes: Axes, result: UnitResult, name: str, index: int) -> None:
     style, mean = look(index), result.per_layer
     low, high = mean.interval()
     layers = np.arange(len(low))
-    axes.fill_between(layers, low, high, color=style.colour, alpha=0.2, linewidth=0)
+    axes.fill_between(layers, low, high, color=style.color, alpha=0.2, linewidth=0)
     axes.plot(
         layers,
         mean.value,
-        color=style.colour,
+        color=style.color,
         marker=style.marker,
         linestyle=style.line,
         markersize=4,
@@ -71,7 +71,7 @@ def _bars(axes: Axes, results: Sequence[UnitResult], names: Sequence[str]) -> No
         style = look(index)
         title, values = _per_language(result)
         where = np.arange(len(languages)) + (index - (len(results) - 1) / 2) * height
-        axes.barh(where, values, height, color=style.colour, hatch=style.hatch, edgecolor="white", label=name)
+        axes.barh(where, values, height, color=style.color, hatch=style.hatch, edgecolor="white", label=name)
     axes.set_yticks(
         np.arange(len(languages)), [f"{LANGUAGES[c].name} ({c})" if c in LANGUAGES else c for c in languages]
     )
@@ -82,7 +82,7 @@ def _bars(axes: Axes, results: Sequence[UnitResult], names: Sequence[str]) -> No
 
 def _per_language(result: UnitResult) -> tuple[str, np.ndarray]:
     if isinstance(result, SpecializationResult):
-        return "neurons above 0.05 nats that tell most about it", result.specialised().sum(axis=(1, 2))
+        return "neurons above 0.05 nats that tell most about it", result.specialized().sum(axis=(1, 2))
     if isinstance(result, HeadsResult):
         return (
             f"overlap of its top {result.default_k} heads with other languages' (mean)",

@@ -1,4 +1,4 @@
-"""How figures look and are saved: embedded fonts, no missing glyph, never colour alone, the data beside the picture."""
+"""How figures look and are saved: embedded fonts, no missing glyph, never color alone, the data beside the picture."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Look", "look", "new_figure", "save_figure", "write_table"]
 
-# Okabe & Ito's colours, distinguishable under the common colour blindnesses
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Okabe & Ito's colors, distinguishable under the common color blindnesses
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _LINES = ("-", "--", "-.", ":")
 _HATCHES = ("", "///", "...", "xxx", "\\\\\\", "ooo", "+++")
@@ -46,9 +46,9 @@ _SETTINGS: Any = {
 
 
 class Look(NamedTuple):
-    """How the i-th checkpoint looks in every figure: colour, and two signs that survive a grey printer."""
+    """How the i-th checkpoint looks in every figure: color, and two signs that survive a gray printer."""
 
-    colour: str
+    color: str
     marker: str
     line: str
     hatch: str
@@ -56,7 +56,7 @@ class Look(NamedTuple):
 
 def look(index: int) -> Look:
     """The look of the i-th checkpoint."""
-    pick = (_COLOURS, _MARKERS, _LINES, _HATCHES)
+    pick = (_COLORS, _MARKERS, _LINES, _HATCHES)
     return Look(*(choices[index % len(choices)] for choices in pick))
 
 

@@ -48,7 +48,7 @@ def measure_alignment(
     for index in range(len(activations.layers)):
         vectors = [np.asarray(v, dtype=np.float64) for v in np.moveaxis(activations.values[index], 1, 0)]
         hits.append(
-            [_all_pairs([units(v) for v in vectors]), _all_pairs([units(v, centre=True) for v in vectors])]
+            [_all_pairs([units(v) for v in vectors]), _all_pairs([units(v, center=True) for v in vectors])]
         )
         found, floor = cka_of_all(vectors)
         similar.append(found.mean(axis=-1))
@@ -75,12 +75,12 @@ def alignment_settings() -> dict[str, Any]:
     return {"measure": "alignment"}
 
 
-def units(x: Float[np.ndarray, "fact model"], *, centre: bool = False) -> Float[np.ndarray, "fact model"]:
-    """Scale every vector to length one; with ``centre``, take the mean over facts off first.
+def units(x: Float[np.ndarray, "fact model"], *, center: bool = False) -> Float[np.ndarray, "fact model"]:
+    """Scale every vector to length one; with ``center``, take the mean over facts off first.
 
     A vector that is nothing but rounding becomes zero, and its cosine with everything 0.
     """
-    moved = x - x.mean(axis=0) if centre else x
+    moved = x - x.mean(axis=0) if center else x
     length, before = (np.linalg.norm(v, axis=1, keepdims=True) for v in (moved, x))
     there = length > 1e-6 * before
     return np.where(there, moved / np.where(there, length, 1), 0)

@@ -60,7 +60,7 @@ class AlignmentResult(LayerResult):
     provenance: Provenance
 
     kind: ClassVar[str] = "alignment"
-    treatments: ClassVar[tuple[str, str]] = ("raw", "centred")
+    treatments: ClassVar[tuple[str, str]] = ("raw", "centered")
 
     @property
     def mutual(self) -> Bool[np.ndarray, "treatment layer fact language language"]:
@@ -77,7 +77,7 @@ class AlignmentResult(LayerResult):
         return self.mutual[self.treatments.index(treatment)].mean(axis=1)
 
     def curves(self) -> dict[str, Float[np.ndarray, "layer fact"]]:
-        """Mutual retrieval, raw and centred, and CKA: the mean over pairs of English with others, and of others."""
+        """Mutual retrieval, raw and centered, and CKA: the mean over pairs of English with others, and of others."""
         found = {
             f"mutual {treatment} {kind}": self.mutual[index][:, :, chosen].mean(axis=-1)
             for index, treatment in enumerate(self.treatments)
@@ -90,7 +90,7 @@ class AlignmentResult(LayerResult):
         return self.cka_shuffled[:, self.pairs[kind]].mean(axis=1)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per layer and pair: retrieval each way and mutual, raw and centred, CKA, and CKA of shuffled facts."""
+        """One row per layer and pair: retrieval each way and mutual, raw and centered, CKA, and CKA of shuffled facts."""
         import pandas as pd
 
         first, second = np.triu_indices(len(self.languages), k=1)

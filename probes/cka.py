@@ -11,9 +11,9 @@ __all__ = ["cka_of_all", "linear_cka"]
 
 
 def linear_cka(x: Float[np.ndarray, "fact model"], y: Float[np.ndarray, "fact width"]) -> float:
-    """Linear centred kernel alignment of two sets of vectors of the same facts, 0 to 1; NaN if one set is constant.
+    """Linear centered kernel alignment of two sets of vectors of the same facts, 0 to 1; NaN if one set is constant.
 
-    |Y'X|^2 / (|X'X| |Y'Y|) in Frobenius norms, columns centred. It does not change when either side is rotated, scaled
+    |Y'X|^2 / (|X'X| |Y'Y|) in Frobenius norms, columns centered. It does not change when either side is rotated, scaled
     or moved. It is biased upward: with far more dimensions than facts it is near 1 for any two sets, so
     `cka_of_all` also gives it for shuffled facts.
 
@@ -41,23 +41,23 @@ def cka_of_all(
     Returns:
         The values; and CKA when the second language's facts are in another order (one fixed shuffle).
     """
-    centred = [_centred(v) for v in vectors]
-    n = len(centred[0])
+    centered = [_centered(v) for v in vectors]
+    n = len(centered[0])
     parts = _by_facts if n < max(v.shape[1] for v in vectors) else _by_features
-    found = parts(centred, centred)
+    found = parts(centered, centered)
     total = found.sum(axis=-1)
     own = np.sqrt(np.diagonal(total))
     below = own[:, None] * own
     order = np.random.default_rng(0).permutation(n)
-    shuffled = parts(centred, [v[order] for v in centred]).sum(axis=-1)
+    shuffled = parts(centered, [v[order] for v in centered]).sum(axis=-1)
     value = _over(total, below)[..., None]
     share = _over(np.einsum("aaf->af", found), own[:, None] ** 2)
     influence = 2 * _over(found, below[..., None]) - value * (share[:, None] + share[None])
     return value + n * influence, _over(shuffled, below)
 
 
-def _centred(x: Float[np.ndarray, "fact width"]) -> Float[np.ndarray, "fact width"]:
-    """Columns centred; zero where nothing but rounding is left."""
+def _centered(x: Float[np.ndarray, "fact width"]) -> Float[np.ndarray, "fact width"]:
+    """Columns centered; zero where nothing but rounding is left."""
     moved = x - x.mean(axis=0)
     return moved if np.linalg.norm(moved) > 1e-6 * np.linalg.norm(x) else np.zeros_like(x)
 

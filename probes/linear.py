@@ -1,4 +1,4 @@
-"""A linear probe: standardised logistic regression, and folds that keep groups of facts together."""
+"""A linear probe: standardized logistic regression, and folds that keep groups of facts together."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LinearProbe:
 
     Attributes:
         classes: Labels that it can give.
-        weights: Of the standardised features.
+        weights: Of the standardized features.
         bias: Of each class.
         mean: Of the features it was trained on.
         scale: What they are divided by.
@@ -53,7 +53,7 @@ def fit_probe(
 ) -> LinearProbe:
     """Fit a probe: the least mean cross-entropy, every class weighing the same, plus ``l2 / 2`` times the squared weights.
 
-    Features are standardised first, in float64. With fewer examples than features the fit is done in the span of the
+    Features are standardized first, in float64. With fewer examples than features the fit is done in the span of the
     examples, where the same minimum lies. Examples of one class make a probe that always gives it.
     """
     x = np.asarray(x, dtype=np.float64)

@@ -79,7 +79,7 @@ class ProbeResult(LayerResult):
     right (c = 1) or wrong (0), has the value B + n / (K n_y) (c - a_y), with K classes among the n facts of its stratum and
     n_y of them in y: B and the fact's influence on it. The mean of these values is B, and a guess that ignores the layers
     has the same value for all, whichever facts are drawn. One probe of all languages has every fact once in every class:
-    there c itself does all this, and its mean in a language is the share recognised.
+    there c itself does all this, and its mean in a language is the share recognized.
 
     Intervals are over groups of facts, with the probes as they are. They do not hold what another training set or another
     dealing into folds would change, so they are somewhat narrow: of labels that mean nothing, about one in eight 95 % intervals
@@ -94,7 +94,7 @@ class ProbeResult(LayerResult):
         classes: Names of the labels.
         layers: Number of each layer; -1 for what enters layer 0.
         trained_on: Languages that a probe was trained on; ``all`` for one probe of all.
-        offsets: ``raw``: the probe takes off the mean of its own language. ``centred``: of the tested one.
+        offsets: ``raw``: the probe takes off the mean of its own language. ``centered``: of the tested one.
         labels: Right label of each fact in each language; -1 where not asked.
         control_labels: Of the control task.
         folds: Fold in which a fact is held out; -1 where not asked.

@@ -37,7 +37,7 @@ def span_weights(
 
     Args:
         span: One of `SPANS`.
-        prompts: What was tokenised.
+        prompts: What was tokenized.
         encoded: Its tokens.
         tokenizer: That made them.
         subjects: For ``subject_last``: the subject's name in every prompt.

@@ -79,7 +79,7 @@ def sweep(
         classes=task.classes,
         layers=activations.layers,
         trained_on=("all",) if task.joint else facts.languages,
-        offsets=("raw",) if task.joint else ("raw", "centred"),
+        offsets=("raw",) if task.joint else ("raw", "centered"),
         labels=task.labels,
         control_labels=control,
         folds=dealt,
@@ -149,9 +149,9 @@ def held_out_guesses(
 ) -> tuple[Int[np.ndarray, "offset train test fact"], int]:
     """Guess the label of every fact in every language from probes that saw no fact of its fold.
 
-    Offsets: ``raw``, where the probe takes off the mean of the language it was trained on, and ``centred``, where it
+    Offsets: ``raw``, where the probe takes off the mean of the language it was trained on, and ``centered``, where it
     takes off the mean of the tested language's own training facts. With ``joint`` there is one probe for all languages,
-    and no centring, which would take away what it reads.
+    and no centering, which would take away what it reads.
 
     Returns:
         The guesses, `UNASKED` where a language has no labels; and how many fits did not converge.

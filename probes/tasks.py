@@ -126,7 +126,7 @@ def answer_task(facts: FactSet, folds: int) -> Task:
 def right_task(facts: FactSet, credit: Float[np.ndarray, "fact language"], folds: int) -> Task:
     """Will the model be right: a probe per language, on languages in which it is both right and wrong often enough.
 
-    Right is a credit of 1 in `interp.results.behaviour`: the right option alone scores highest.
+    Right is a credit of 1 in `interp.results.behavior`: the right option alone scores highest.
 
     Raises:
         MeasurementError: No language has facts of at least ``folds`` groups on both sides.

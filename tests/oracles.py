@@ -77,6 +77,6 @@ def head_gradient(loaded: LoadedModel, text: str, layer: int, head: int, step: f
 
 
 def lape_entropy(rates: list[float]) -> float:
-    """Entropy of one neuron's rates normalised over languages, in nats."""
+    """Entropy of one neuron's rates normalized over languages, in nats."""
     total = sum(rates)
     return -sum(r / total * math.log(r / total) for r in rates if r > 0)

@@ -1,4 +1,4 @@
-"""Tiny models in which we put a specialised neuron and a specialised head, and text that tells nothing else apart.
+"""Tiny models in which we put a specialized neuron and a specialized head, and text that tells nothing else apart.
 
 Three languages write the same text in three alphabets (a-h, i-p, q-x). Letters that correspond have the same embedding
 and the same unembedding but for four reserved dimensions, which nothing reads or writes except what is planted:

@@ -32,7 +32,7 @@ _LOUD = 4.0  # beside what the first layer writes, or the planted neurons would 
 
 
 def letter_facts(languages: tuple[str, ...] = LANGUAGES, *, per_group: int = 1) -> FactSet:
-    """Subject s has answer s modulo 4, and all four answers are options; neighbours make groups."""
+    """Subject s has answer s modulo 4, and all four answers are options; neighbors make groups."""
     facts = []
     for s in range(N_SUBJECTS):
         wording = {

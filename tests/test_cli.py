@@ -145,7 +145,7 @@ def test_the_table_is_readable_and_stderr_is_quiet(measured):
         assert f"│ {code} " in text
     result = load_result(next(out.glob("*llama*.neurons.npz")))
     assert f"{result.tokens[0].sum():,}" in text
-    assert f"mean specialisation {result.overall.value:.4f} nats" in text
+    assert f"mean specialization {result.overall.value:.4f} nats" in text
     assert "Warning" not in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -477,7 +477,7 @@ def test_strict_turns_a_failed_sanity_check_into_exit_1(tmp_path, run):
     code, out, _ = run(*command)
     assert code == 0
     assert "SANITY CHECK FAILED" in out
-    assert "no more specialised" in out
+    assert "no more specialized" in out
     assert run(*command, "--strict")[0] == 1
 
 

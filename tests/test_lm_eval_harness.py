@@ -26,9 +26,9 @@ from interp.data.lm_eval import METRICS, write_tasks
 from interp.data.prompts import prompts_from_facts
 from interp.data.sources import open_facts
 from interp.errors import MeasurementError
-from interp.measure.behaviour import measure_behaviour
+from interp.measure.behavior import measure_behavior
 from interp.model.loading import open_checkpoint
-from interp.results.behaviour import BehaviourResult
+from interp.results.behavior import BehaviorResult
 from tests.lm_eval_logs import read_rows
 from tests.tiny import tiny_model
 
@@ -153,17 +153,17 @@ def files_of(root: Path, name: str) -> dict[str, Path]:
     }
 
 
-def theirs(root: Path, name: str) -> BehaviourResult:
+def theirs(root: Path, name: str) -> BehaviorResult:
     return import_samples(list(files_of(root, name).values()))
 
 
 @pytest.fixture(scope="module")
-def ours(root, facts) -> dict[str, BehaviourResult]:
-    return {name: measure_behaviour(open_checkpoint(str(root / name)), facts) for name in ("plain", "bos")}
+def ours(root, facts) -> dict[str, BehaviorResult]:
+    return {name: measure_behavior(open_checkpoint(str(root / name)), facts) for name in ("plain", "bos")}
 
 
 @pytest.mark.parametrize("name", ["plain", "bos", "merging"])
-def test_both_tokenise_alike(root, facts, name):
+def test_both_tokenize_alike(root, facts, name):
     loaded, auto = open_checkpoint(str(root / name)).tokenizer, AutoTokenizer.from_pretrained(root / name)
     for code, prompts in prompts_from_facts(facts).prompts.items():
         for prompt in prompts:
@@ -223,7 +223,7 @@ def test_a_token_across_prompt_and_option_is_scored_there_and_refused_here(root,
     """The harness then asks for 'Answer:Paris', in which the model has never seen the space."""
     loaded = open_checkpoint(str(root / "merging"))
     with pytest.raises(MeasurementError, match="the tokens of the prompt are not the first ones"):
-        measure_behaviour(loaded, facts)
+        measure_behavior(loaded, facts)
     found = theirs(root, "merging").log_probability[0, 0, 0]
     asked = prompts_from_facts(facts).prompts["en"][0].text
     context, option = (

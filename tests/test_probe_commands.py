@@ -225,9 +225,9 @@ def test_what_align_refuses(flags, said, checkpoints, tmp_path, refused, no_mode
 
 def test_a_model_that_is_never_right(checkpoints, tmp_path, refused, monkeypatch):
     """Or always: nothing tells the two apart."""
-    from interp.results.behaviour import BehaviourResult
+    from interp.results.behavior import BehaviorResult
 
-    monkeypatch.setattr(BehaviourResult, "credit", lambda self, *a: np.zeros(self.log_probability.shape[:2]))
+    monkeypatch.setattr(BehaviorResult, "credit", lambda self, *a: np.zeros(self.log_probability.shape[:2]))
     text = refused(*asked(PROBE, checkpoints, tmp_path, "--task", "right", names=("llama",)))
     assert text == (
         "No language has right and wrong answers in 3 groups of facts each (en, where the model is right in 0.0% of 24 facts; "

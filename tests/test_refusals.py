@@ -25,7 +25,7 @@ from tests.tiny import byte_tokenizer, save_checkpoint, tiny_model
 
 
 def test_one_language_is_refused_before_a_model_is_looked_for():
-    with pytest.raises(ConfigError, match=r"One language \(en\); specialisation compares at least 2"):
+    with pytest.raises(ConfigError, match=r"One language \(en\); specialization compares at least 2"):
         run_specialization(SpecializationConfig(ckpt=("nowhere/at-all",), languages="en"))
 
 

@@ -202,11 +202,11 @@ def test_bootstrap_refuses_what_cannot_be_paired():
 
 def test_wilson_by_hand():
     z = reference.norm.ppf(0.975)
-    centre, half = (
+    center, half = (
         (8 + z**2 / 2) / (10 + z**2),
         z / (10 + z**2) * np.sqrt(8 * 2 / 10 + z**2 / 4),
     )
-    assert wilson(8, 10) == pytest.approx((centre - half, centre + half))
+    assert wilson(8, 10) == pytest.approx((center - half, center + half))
     assert wilson(0, 10) == pytest.approx((0, z**2 / (10 + z**2)))
     assert wilson(8, 10, 0.5)[0] > wilson(8, 10)[0]
 

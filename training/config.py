@@ -38,7 +38,7 @@ class TrainConfig:
     max_prompt_tokens: int = option(
         512, "Facts with a longer prompt in any language are left out and counted."
     )
-    steps: int = option(0, "Optimiser steps (0: as many as the epochs have).")
+    steps: int = option(0, "Optimizer steps (0: as many as the epochs have).")
     epochs: int = option(1, "Passes over the facts, unless steps are given.")
     micro_batch: int = option(0, "Rows per forward and backward pass and process (0: chosen).")
     lr: float = option(1e-5, "Peak learning rate of AdamW.")
@@ -91,7 +91,7 @@ class SamplingConfig(TrainConfig):
 class GrpoConfig(SamplingConfig):
     """What `interp train grpo` does."""
 
-    facts_per_step: int = option(4, "Facts per optimiser step, over all processes.")
+    facts_per_step: int = option(4, "Facts per optimizer step, over all processes.")
     pooling: str = option(
         "group",
         "What rewards one rollout: all its languages, each on its own, or agreement.",
@@ -119,7 +119,7 @@ class GrpoConfig(SamplingConfig):
     score_at_one: bool = option(
         False, "Score at temperature 1 what was sampled otherwise, as the paper does (biased)."
     )
-    repetition_penalty: float = option(1.0, "1 is off; the paper's 1.3 penalises the options in the prompt.")
+    repetition_penalty: float = option(1.0, "1 is off; the paper's 1.3 penalizes the options in the prompt.")
     bucketing: bool = option(True, "Rows of similar length together: the same gradient, less padding.")
     dead_run_patience: int = option(
         50, "Stop after this many steps in which no group of rollouts differed (0: never)."
@@ -135,7 +135,7 @@ class GrpoConfig(SamplingConfig):
 class SftConfig(TrainConfig):
     """What `interp train sft` does."""
 
-    facts_per_step: int = option(4, "Facts per optimiser step, over all processes.")
+    facts_per_step: int = option(4, "Facts per optimizer step, over all processes.")
     target: str = option(
         "text", "What is learned: the answer's text, or the letter of its option.", ("text", "letter")
     )
@@ -159,14 +159,14 @@ class CptConfig(TrainConfig):
         0.0, "Share of the texts in which names are replaced by their names in another language."
     )
     lexicon: float = option(0.3, "Share of the documents that are aligned names; for corpus facts.")
-    rows_per_step: int = option(32, "Rows per optimiser step, over all processes.")
+    rows_per_step: int = option(32, "Rows per optimizer step, over all processes.")
 
 
 @dataclass(frozen=True)
 class PairsConfig(SamplingConfig):
     """What the preference methods that sample need to know."""
 
-    pairs_per_step: int = option(16, "Pairs per optimiser step, over all processes.")
+    pairs_per_step: int = option(16, "Pairs per optimizer step, over all processes.")
     micro_batch: int = option(0, "Pairs per forward and backward pass and process (0: chosen).")
     beta: float = option(0.1, "Strength of the pull towards the start (DPO).")
     length_normalized: bool = option(False, "Divide log-probabilities by the number of tokens.")
@@ -197,7 +197,7 @@ class CmAlignConfig(PairsConfig):
 class DcoConfig(TrainConfig):
     """What `interp train dco` does."""
 
-    instances_per_step: int = option(16, "Instances per optimiser step, over all processes.")
+    instances_per_step: int = option(16, "Instances per optimizer step, over all processes.")
     micro_batch: int = option(
         0, "Instances, four rows each, per forward and backward pass and process (0: chosen)."
     )

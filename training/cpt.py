@@ -72,7 +72,7 @@ def deal_rows(rows_per_step: int, processes: int, micro_batch: int, block_tokens
     """Return rows per forward pass and process, and forward passes per step.
 
     Args:
-        rows_per_step: Rows in an optimiser step, over all processes.
+        rows_per_step: Rows in an optimizer step, over all processes.
         processes: Number of processes.
         micro_batch: Rows per pass; 0 for the most that divide a process's rows evenly and are 1024 tokens at most.
         block_tokens: Tokens in a row.

@@ -1,4 +1,4 @@
-"""Direct Consistency Optimisation: two languages exchange how much more probable one entity is than another."""
+"""Direct Consistency Optimization: two languages exchange how much more probable one entity is than another."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from training.examples import Example, ExampleSet
 from training.progress import Progress
 from training.running.arguments import trainer_arguments
 from training.running.plan import COMFORTABLE_ROWS, plan_batches
-from training.running.rows import IGNORED, labelled_rows
+from training.running.rows import IGNORED, labeled_rows
 from training.running.run import Run
 from training.running.sampler import FactSampler
 from training.running.start import with_adapter
@@ -45,7 +45,7 @@ def train_dco(config: DcoConfig, progress: Progress | None = None) -> Path:
 
     No right answer is used. Log-probabilities are sums over the tokens of separator and option, without an end token,
     so the odds of languages with more tokens per name are larger. **The unit of a step is the instance**:
-    ``instances_per_step`` instances make an optimiser step, ``micro_batch`` instances a forward and backward pass.
+    ``instances_per_step`` instances make an optimizer step, ``micro_batch`` instances a forward and backward pass.
 
     Raises:
         ConfigError: There are fewer than two languages, or a setting is out of range.
@@ -173,7 +173,7 @@ class InstanceCollator:
         """
         rows = [self._row(example, n) for i in instances for example in i.examples for n in i.entities]
         pad: Any = self.tokenizer.pad_token_id
-        batch: dict[str, Any] = labelled_rows(rows, pad, self.context)
+        batch: dict[str, Any] = labeled_rows(rows, pad, self.context)
         if instances[0].reference is not None:
             batch["reference"] = [instance.reference for instance in instances]
         return {name: torch.tensor(value) for name, value in batch.items()}
@@ -189,7 +189,7 @@ class InstanceCollator:
 def sum_logps(
     logits: Float[torch.Tensor, "row token vocab"], labels: Int[torch.Tensor, "row token"]
 ) -> Float[torch.Tensor, " row"]:
-    """Return per row the sum of the log-probabilities, in nats, of the tokens that are labelled."""
+    """Return per row the sum of the log-probabilities, in nats, of the tokens that are labeled."""
     told = labels[:, 1:] != IGNORED
     rows, _ = told.nonzero(as_tuple=True)
     each = -functional.cross_entropy(logits[:, :-1][told].float(), labels[:, 1:][told], reduction="none")
@@ -201,7 +201,7 @@ class DcoTrainer(Trainer):
 
     Args:
         beta: Of the loss.
-        per_step: Instances per optimiser step, over all processes.
+        per_step: Instances per optimizer step, over all processes.
         options: As of Trainer.
     """
 

@@ -37,7 +37,7 @@ def train_calm(config: CalmConfig, progress: Progress | None = None) -> Path:
 
     Loss of a pair: ``-log sigmoid(beta * (r(chosen) - r(rejected)))`` with ``r`` the log-probability of an answer's
     tokens, end token included, less that under the parent; per token with ``length_normalized``. **The unit of a step
-    is the pair**: ``pairs_per_step`` pairs make an optimiser step, ``micro_batch`` pairs a forward and backward pass.
+    is the pair**: ``pairs_per_step`` pairs make an optimizer step, ``micro_batch`` pairs a forward and backward pass.
     Pairs are shuffled anew in each epoch, languages and facts mixed.
 
     Raises:
@@ -211,8 +211,8 @@ def pair_rows(
 ) -> list[dict[str, Any]]:
     """Return the tokens of each pair: ``prompt_ids``, ``chosen_ids`` and ``rejected_ids``.
 
-    The prompt is tokenised alone, as when its answers were sampled, so the border between prompt and answer is where
-    it was. Answers are tokenised from their text: bytes that were no text when sampled are replacement characters now.
+    The prompt is tokenized alone, as when its answers were sampled, so the border between prompt and answer is where
+    it was. Answers are tokenized from their text: bytes that were no text when sampled are replacement characters now.
     An end token follows the answers that came to an end, and not those that were cut.
 
     Raises:
@@ -241,10 +241,10 @@ def pair_rows(
 
 
 class PairTrainer(DPOTrainer):
-    """TRL's DPOTrainer on rows that are tokenised already, in whole steps, in an order that a resumed run takes up.
+    """TRL's DPOTrainer on rows that are tokenized already, in whole steps, in an order that a resumed run takes up.
 
     Args:
-        per_step: Pairs per optimiser step, over all processes.
+        per_step: Pairs per optimizer step, over all processes.
         options: As of DPOTrainer.
     """
 
@@ -253,7 +253,7 @@ class PairTrainer(DPOTrainer):
         super().__init__(**options)
 
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
-        return dataset  # TRL would tokenise prompt and answer together, and add an end token to cut answers
+        return dataset  # TRL would tokenize prompt and answer together, and add an end token to cut answers
 
     def _get_train_sampler(self, dataset: Any = None) -> FactSampler:
         return FactSampler(len(self.train_dataset), 1, 1, self.per_step, 1, self.args.seed)

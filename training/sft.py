@@ -18,7 +18,7 @@ from training.examples import Example
 from training.progress import Progress
 from training.running.arguments import trainer_arguments
 from training.running.plan import COMFORTABLE_ROWS, plan_batches
-from training.running.rows import IGNORED, labelled_rows
+from training.running.rows import IGNORED, labeled_rows
 from training.running.run import Run
 from training.running.sampler import FactSampler
 from training.running.start import with_adapter
@@ -97,7 +97,7 @@ class FactCollator:
         prompts = [self.tokenizer(example.prompt)["input_ids"] for example in rows]
         answers = [self._answer(example) for example in rows]
         pad: Any = self.tokenizer.pad_token_id
-        batch: dict[str, Any] = labelled_rows(list(zip(prompts, answers, strict=True)), pad, self.context)
+        batch: dict[str, Any] = labeled_rows(list(zip(prompts, answers, strict=True)), pad, self.context)
         if self.target == "letter":
             shown = [[self.letters[e.separator][i] for i in range(len(e.options))] for e in rows]
             batch |= {
@@ -122,7 +122,7 @@ class SftTrainer(Trainer):
     Args:
         letters: Whether letters are learned, and not texts.
         weight: Of the agreement between languages.
-        per_step: Facts per optimiser step, over all processes.
+        per_step: Facts per optimizer step, over all processes.
         options: As of Trainer.
     """
 
@@ -158,7 +158,7 @@ class SftTrainer(Trainer):
 def answer_loss(
     logits: Float[torch.Tensor, "row token vocab"], labels: Int[torch.Tensor, "row token"]
 ) -> torch.Tensor:
-    """Return the mean over rows of the mean cross-entropy, in nats, of the tokens that are labelled."""
+    """Return the mean over rows of the mean cross-entropy, in nats, of the tokens that are labeled."""
     told = labels[:, 1:] != IGNORED
     rows, _ = told.nonzero(as_tuple=True)
     each = functional.cross_entropy(logits[:, :-1][told].float(), labels[:, 1:][told], reduction="none")

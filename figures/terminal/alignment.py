@@ -39,7 +39,7 @@ def print_alignment(names: Sequence[str], results: Sequence[AlignmentResult], co
 def _layers(title: str, result: AlignmentResult, kind: str) -> Table:
     table = Table(title=Text(title, style="italic"))
     found = result.by_layer().set_index(["curve", "layer"])
-    for header in ("layer", "mutual raw", "mutual centred", "CKA (shuffled)"):
+    for header in ("layer", "mutual raw", "mutual centered", "CKA (shuffled)"):
         table.add_column(header, justify="right")
     floor = result.shuffled(kind)
     for i, layer in enumerate(map(layer_name, result.layers)):

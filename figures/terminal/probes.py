@@ -16,7 +16,7 @@ __all__ = ["interval", "print_probes"]
 
 _LEGEND = (
     "balanced accuracy on facts whose group was in no training fold, 95 % over groups of facts; control: the same probe on "
-    "labels dealt anew; transfer: trained on one language, tested on another, centred: after each language's mean."
+    "labels dealt anew; transfer: trained on one language, tested on another, centered: after each language's mean."
 )
 
 

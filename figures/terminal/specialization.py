@@ -1,4 +1,4 @@
-"""Specialisation in the terminal: per language, per layer, and the verdicts."""
+"""Specialization in the terminal: per language, per layer, and the verdicts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def print_study(study: SpecializationStudy, console: Console) -> None:
         for label, name, result, floor in zip(labels, study.names, results, study.floors[unit], strict=True):
             low, high = result.overall.interval()
             said = (
-                f"{label} {name}: mean specialisation {result.overall.value:.4f} nats [{low:.4f}, {high:.4f}]; two halves "
+                f"{label} {name}: mean specialization {result.overall.value:.4f} nats [{low:.4f}, {high:.4f}]; two halves "
                 f"of the text differ by up to {floor.overall:.4f}; with shuffled language labels at most "
                 f"{floor.chance:.4f}."
             )
@@ -96,7 +96,7 @@ def _languages(unit: str, results: Sequence[UnitResult], labels: Sequence[str]) 
 
 def _columns(result: UnitResult) -> list[tuple[str, list[str]]]:
     if isinstance(result, SpecializationResult):
-        own = result.specialised().sum(axis=(1, 2))
+        own = result.specialized().sum(axis=(1, 2))
         rates = result.rates
         upstream, polyfact = result.selected().sum(axis=(1, 2)), lape_polyfact(rates).mask.sum(axis=(1, 2))
         return [
@@ -112,7 +112,7 @@ def _columns(result: UnitResult) -> list[tuple[str, list[str]]]:
 
 
 def _layers(unit: str, results: Sequence[UnitResult], labels: Sequence[str]) -> Table:
-    table = Table(title=f"Mean specialisation per layer ({unit}, nats, 95 %)")
+    table = Table(title=f"Mean specialization per layer ({unit}, nats, 95 %)")
     table.add_column("layer", justify="right")
     for _, label in zip(results, labels, strict=True):
         table.add_column(label, justify="right")

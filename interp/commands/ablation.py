@@ -1,4 +1,4 @@
-"""`interp ablate`: what each language loses without the units most specialised in one."""
+"""`interp ablate`: what each language loses without the units most specialized in one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["ablate"]
 
 @configured(AblationConfig)
 def ablate(config: AblationConfig) -> None:
-    """Remove the neurons or heads most specialised in each language, and ask the facts in all of them.
+    """Remove the neurons or heads most specialized in each language, and ask the facts in all of them.
 
     Units are selected on one half of the facts and removed while the other is asked. The harm stands beside that of as many
     random units of the same layers. An interrupted run continues; a rerun reuses what is done.

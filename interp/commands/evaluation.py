@@ -13,7 +13,7 @@ from interp.errors import ResultError
 from interp.flags import configured
 
 if TYPE_CHECKING:
-    from analyses.behaviour import BehaviourStudy
+    from analyses.behavior import BehaviorStudy
 
 __all__ = ["evaluate", "rescore"]
 
@@ -27,8 +27,8 @@ def evaluate(config: EvaluationConfig) -> None:
     Example: `interp evaluate --ckpt organism:final --ckpt organism:grpo --split validation --figure`
     """
     from analyses.asked import language_classes
-    from analyses.behaviour import run_evaluation
-    from figures.terminal import print_behaviour, print_changes, print_doubts
+    from analyses.behavior import run_evaluation
+    from figures.terminal import print_behavior, print_changes, print_doubts
 
     no_bars_in_files()
     with progress_bars() as progress:
@@ -36,7 +36,7 @@ def evaluate(config: EvaluationConfig) -> None:
     asked = study.asked
     if asked.note:
         print(asked.note)
-    print_behaviour(
+    print_behavior(
         study.names,
         study.results,
         study.reading,
@@ -72,15 +72,15 @@ def rescore(
     cluster: Annotated[str, typer.Option(help="What intervals resample: group, fact or answer.")] = "group",
     out: Annotated[Path | None, typer.Option(help="Also write every answer as CSV with this stem.")] = None,
 ) -> None:
-    """Read saved answers in another way, without a model: another normalisation, or another match.
+    """Read saved answers in another way, without a model: another normalization, or another match.
 
-    Example: `interp rescore interp-evaluate/*.behaviour.npz --as sum`
+    Example: `interp rescore interp-evaluate/*.behavior.npz --as sum`
     """
     from analyses.asked import language_classes
-    from analyses.behaviour import clustered
+    from analyses.behavior import clustered
     from analyses.changes import compare_facts
     from figures.style import write_table
-    from figures.terminal import print_behaviour, print_changes
+    from figures.terminal import print_behavior, print_changes
     from interp.config.evaluation import CLUSTERS
     from interp.errors import ConfigError, nearest
     from interp.results import load_result
@@ -102,7 +102,7 @@ def rescore(
         compare_facts(found[0], later, names=(names[0], name), reading=chosen)
         for later, name in zip(found[1:], names[1:], strict=True)
     ]
-    print_behaviour(names, found, chosen, console(), classes=language_classes(found[0].languages))
+    print_behavior(names, found, chosen, console(), classes=language_classes(found[0].languages))
     for change in changes:
         print_changes(change, console())
     if out is not None:
@@ -112,18 +112,18 @@ def rescore(
         )
 
 
-def _draw(study: BehaviourStudy, out: Path) -> list[Path]:
+def _draw(study: BehaviorStudy, out: Path) -> list[Path]:
     import pandas as pd
 
     from figures import plot
-    from figures.behaviour import plot_behaviour
+    from figures.behavior import plot_behavior
     from figures.style import save_figure
 
     tables = [
         result.by_language(study.reading).assign(checkpoint=name)
         for result, name in zip(study.results, study.names, strict=True)
     ]
-    drawn = plot_behaviour(study.results, study.names, study.reading)
+    drawn = plot_behavior(study.results, study.names, study.reading)
     kind = study.results[0].kind
     files = save_figure(drawn, out / f"{kind}.{study.reading}", pd.concat(tables))
     for change in study.comparisons:

@@ -50,7 +50,7 @@ def export_lm_eval(
         f"{len(asked.facts)} facts in {len(asked.facts.languages)} languages, scaffold {asked.scaffold}. Ask a model with\n"
         f"  lm_eval run --include_path {shlex.quote(str(out))} --tasks {group} --log_samples --output_path RUNS"
         " --model hf --model_args pretrained=MODEL,softmax_dtype=float32\n"
-        f"  interp import-lm-eval RUNS/*/samples_{group}_*.jsonl --out MODEL.behaviour.npz"
+        f"  interp import-lm-eval RUNS/*/samples_{group}_*.jsonl --out MODEL.behavior.npz"
     )
     say_files(files)
 
@@ -72,11 +72,11 @@ def import_lm_eval(
 
     The result is one of evaluate: compare, rescore and the figures read it.
 
-    Example: `interp import-lm-eval runs/MODEL/samples_interp_cldr_*.jsonl --out MODEL.behaviour.npz`
+    Example: `interp import-lm-eval runs/MODEL/samples_interp_cldr_*.jsonl --out MODEL.behavior.npz`
     """
     from analyses.asked import language_classes
     from analyses.lm_eval import import_samples
-    from figures.terminal import print_behaviour
+    from figures.terminal import print_behavior
     from interp.data.languages import parse_languages
 
     result = import_samples(samples, parse_languages(languages) if languages else None)
@@ -84,7 +84,7 @@ def import_lm_eval(
     result.save(out)
     name = Path(result.provenance.checkpoint).name
     classes = language_classes(result.languages)
-    print_behaviour([name], [result], normalization, console(), classes=classes)
+    print_behavior([name], [result], normalization, console(), classes=classes)
     for note in result.provenance.run["notes"]:
         print(note)
     say_files([out])

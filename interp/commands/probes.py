@@ -39,7 +39,7 @@ def probe(config: ProbingConfig) -> None:
 
 @configured(AlignmentConfig)
 def align(config: AlignmentConfig) -> None:
-    """Compare the languages' vectors of the same prompts at every layer: MEXA, retrieval raw and centred, linear CKA.
+    """Compare the languages' vectors of the same prompts at every layer: MEXA, retrieval raw and centered, linear CKA.
 
     A rerun reuses what is done.
 

@@ -1,4 +1,4 @@
-"""`interp specialization` and `interp demo`: how specialised neurons and heads are."""
+"""`interp specialization` and `interp demo`: how specialized neurons and heads are."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DEMO = SpecializationConfig(
 
 @configured(SpecializationConfig)
 def specialization(config: SpecializationConfig) -> None:
-    """Measure how language-specialised neurons and heads are, and compare checkpoints.
+    """Measure how language-specialized neurons and heads are, and compare checkpoints.
 
     Each checkpoint is read once; results, comparisons and figures go to --out, and a rerun continues there.
 
@@ -39,7 +39,7 @@ def specialization(config: SpecializationConfig) -> None:
 
 
 def demo(out: Annotated[Path, typer.Option(help="Folder for results and figures.")] = DEMO.out) -> None:
-    """Compare the organism with what SFT and GRPO made of it: what they know, how specialised they are (under two minutes).
+    """Compare the organism with what SFT and GRPO made of it: what they know, how specialized they are (under two minutes).
 
     Example: `interp demo`
     """

@@ -22,9 +22,9 @@ class AblationConfig:
     units: str = option("neurons", "What is removed.", ("neurons", "heads"))
     count: int = option(0, "Units removed per language (0: 1 % of the neurons, 2 % of the heads).")
     rule: str = option(
-        "specialised",
+        "specialized",
         "Which units are a language's own: more so than on average, or (heads) by LAHIS importance alone.",
-        ("specialised", "important"),
+        ("specialized", "important"),
     )
     mode: str = option(
         "zero", "What a removed unit is set to: 0, or its mean over languages.", ("zero", "mean")

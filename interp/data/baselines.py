@@ -27,7 +27,7 @@ class Baselines:
         least_frequent_gold: Picks the one that is least often right there.
         longest: Picks the longest option, by language.
         shortest: Picks the shortest option, by language.
-        char_overlap: Picks the option whose pairs of neighbouring characters occur most in the subject, by language.
+        char_overlap: Picks the option whose pairs of neighboring characters occur most in the subject, by language.
     """
 
     n: int

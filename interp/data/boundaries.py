@@ -1,6 +1,6 @@
 """Where a name stands in a text: at word boundaries, as far as each script has them, with what is written onto it.
 
-All texts and names are normalised. The articles, prefixes and suffixes of each language are in
+All texts and names are normalized. The articles, prefixes and suffixes of each language are in
 ``resources/matching.json``; of case endings only those are known, so "в Париже" does not name Париж.
 """
 
@@ -39,7 +39,7 @@ def is_part(said: str, name: str, language: str) -> bool:
 
 
 def name_spans(text: str, name: str, language: str) -> list[tuple[int, int, int]]:
-    """Where a name stands in a text, both normalised; it may lack its article.
+    """Where a name stands in a text, both normalized; it may lack its article.
 
     Each is the start and end of the words that it fills, with what is written onto it, and its own length.
     """

@@ -88,7 +88,7 @@ def upstream_prompts(
     one relation and begins with its seed, so parallel files show the same rows in every language. In ja and zh there is
     no space between demonstrations or after the subject, and the full stop is ``。``.
 
-    Our choice: no space at the end. Their question is a part of the tokenised sentence with its answer, whose space
+    Our choice: no space at the end. Their question is a part of the tokenized sentence with its answer, whose space
     belongs to the answer's first token. Theirs is right when that token ranks first and the text begins with the answer.
 
     Source: https://github.com/cisnlp/KLAR-CLC.

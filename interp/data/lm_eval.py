@@ -2,7 +2,7 @@
 
 A folder holds one task per language, a group of all of them, and their documents. Nothing in it names a path, so it
 can be moved, and nothing is downloaded. The harness's ``acc``, ``acc_norm`` and ``acc_bytes`` are then the accuracies
-of the normalisations ``sum``, ``character`` and ``byte``, but for ties: the harness takes the first of equal options.
+of the normalizations ``sum``, ``character`` and ``byte``, but for ties: the harness takes the first of equal options.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from interp.files import write_atomically
 __all__ = ["METRICS", "task_name", "write_tasks"]
 
 METRICS = {"acc": "sum", "acc_norm": "character", "acc_bytes": "byte"}
-"""The harness's accuracies, and the normalisation that each one's options are compared by."""
+"""The harness's accuracies, and the normalization that each one's options are compared by."""
 
 # the harness's own way to read JSON lines wants an absolute path, and takes a column of texts like 1999-12-31 for dates
 _LOADER = '''"""The documents of these tasks, which stand beside this file."""

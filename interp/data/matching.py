@@ -37,7 +37,7 @@ class Resolution:
         kind: ``exact``: the text is the option. ``contained``: the option stands in the text, or the text is a large
             enough part of it. ``letter``: a bare option letter. ``ambiguous``: several options. ``none``: words that
             name no option. ``empty``: no letter or digit; nothing but white space, punctuation, symbols or a label.
-        text: What was compared: first line, no label, normalised.
+        text: What was compared: first line, no label, normalized.
     """
 
     index: int | None

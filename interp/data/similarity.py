@@ -1,4 +1,4 @@
-"""How texts are made comparable: folding of case and accents, pairs of neighbouring characters."""
+"""How texts are made comparable: folding of case and accents, pairs of neighboring characters."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ def fold(text: str) -> str:
 
 
 def bigrams(text: str) -> set[str]:
-    """Return the pairs of neighbouring characters in a text."""
+    """Return the pairs of neighboring characters in a text."""
     return {text[i : i + 2] for i in range(len(text) - 1)}

@@ -15,7 +15,7 @@ from interp.data.prompts import Prompt, PromptSet
 from interp.errors import DataError
 
 MAX_SEGMENTS = 64
-"""A file is cut into this many stretches of neighbouring texts, which stay together when texts are resampled."""
+"""A file is cut into this many stretches of neighboring texts, which stay together when texts are resampled."""
 
 _SUFFIXES = (".txt", ".jsonl")
 

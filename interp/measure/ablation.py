@@ -1,4 +1,4 @@
-"""Measure what each language loses when the units most specialised in one language are removed, beside random units.
+"""Measure what each language loses when the units most specialized in one language are removed, beside random units.
 
 Units are selected on one half of the facts and removed while the other half is asked, and the other way round.
 """
@@ -38,7 +38,7 @@ def measure_ablation(
     read: PromptSet,
     *,
     count: int = 0,
-    rule: str = "specialised",
+    rule: str = "specialized",
     mode: str = "zero",
     draws: int = 3,
     seed: int = 0,
@@ -58,7 +58,7 @@ def measure_ablation(
         read: The prompts that ``selection`` was measured on, whose blocks make the two halves. A fact of a group that
             is not among them belongs to either half, by the hash of its group.
         count: Units removed per language; 0 for 1 % of the neurons or 2 % of the heads.
-        rule: ``specialised`` units, or ``important`` heads; see `interp.results.selection.top_units`.
+        rule: ``specialized`` units, or ``important`` heads; see `interp.results.selection.top_units`.
         mode: ``zero``: a removed unit is 0 on every token. ``mean``: what it is on average over the tokens of ``read``
             that count, all languages weighing equally, on the half that it was selected on.
         draws: Random sets per language and half, with as many units in every layer, none of them the language's own.

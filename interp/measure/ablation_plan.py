@@ -47,7 +47,7 @@ def halves_of(facts: FactSet, read: PromptSet, n_blocks: int) -> Int[np.ndarray,
 
 
 def plan_units(
-    selection: UnitResult, count: int, draws: int, seed: int, rule: str = "specialised"
+    selection: UnitResult, count: int, draws: int, seed: int, rule: str = "specialized"
 ) -> Int[np.ndarray, "half variant owner count"]:
     """The units for each half, selected on the other one, and random ones."""
     halves = []

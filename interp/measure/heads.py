@@ -172,7 +172,7 @@ class TrainedHeads(FrozenHeads):
         super().__init__(loaded, encoded)
         shape = self.magnitude.shape[2:]
         self._masks = [torch.nn.Parameter(torch.ones(shape, device=loaded.device)) for _ in encoded.languages]
-        self._optimisers = [torch.optim.AdamW([mask], lr=1e-2, weight_decay=1e-2) for mask in self._masks]
+        self._optimizers = [torch.optim.AdamW([mask], lr=1e-2, weight_decay=1e-2) for mask in self._masks]
 
     def add(self, batch: Batch) -> None:
         """Add one item, then move its language's mask."""
@@ -182,26 +182,26 @@ class TrainedHeads(FrozenHeads):
         before = mask.detach().double().cpu().numpy()
         self._add(batch.items, np.abs(gradient) * before, gradient * before < 0)
         mask.grad = torch.from_numpy(gradient[0]).to(mask)
-        self._optimisers[item.language].step()
+        self._optimizers[item.language].step()
 
     def state(self) -> dict[str, np.ndarray]:
-        """Sums, masks and the optimisers' moments."""
+        """Sums, masks and the optimizers' moments."""
         saved = super().state()
-        for index, (mask, optimiser) in enumerate(zip(self._masks, self._optimisers, strict=True)):
+        for index, (mask, optimizer) in enumerate(zip(self._masks, self._optimizers, strict=True)):
             saved[f"mask_{index}"] = mask.detach().cpu().numpy()
-            for name, value in optimiser.state[mask].items():
+            for name, value in optimizer.state[mask].items():
                 saved[f"{name}_{index}"] = value.cpu().numpy()
         return saved
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Continue from `state`."""
         super().restore(state)
-        for index, (mask, optimiser) in enumerate(zip(self._masks, self._optimisers, strict=True)):
+        for index, (mask, optimizer) in enumerate(zip(self._masks, self._optimizers, strict=True)):
             mask.data.copy_(torch.from_numpy(state[f"mask_{index}"]))
             for name in ("step", "exp_avg", "exp_avg_sq"):
                 if f"{name}_{index}" in state:  # absent before the language's first item
                     value = torch.from_numpy(np.array(state[f"{name}_{index}"]))
-                    optimiser.state[mask][name] = value if name == "step" else value.to(mask.device)
+                    optimizer.state[mask][name] = value if name == "step" else value.to(mask.device)
 
 
 @contextmanager

@@ -47,14 +47,14 @@ class Pair:
 
 
 class Asker:
-    """Facts as tokenised prompts in several languages."""
+    """Facts as tokenized prompts in several languages."""
 
     def __init__(self, loaded: LoadedModel, facts: FactSet, scaffold: str, names: Sequence[str]):
         self.loaded = loaded
         self.facts = facts
         self.names = tuple(names)
         self._prompts = prompts_from_facts(facts, scaffold=scaffold).prompts
-        self.prompt = cache(self._tokenised)
+        self.prompt = cache(self._tokenized)
 
     def ask(self, row: int, code: str, answer: Fact, against: str) -> Asked:
         """Ask fact ``row`` in a language, and score it on another fact's answer (or its own) against a wrong one.
@@ -90,7 +90,7 @@ class Asker:
             found.append(own if name == code else -1 if ids is None or ids[0] == own else ids[0])
         return tuple(found)
 
-    def _tokenised(self, row: int, code: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def _tokenized(self, row: int, code: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         subject = self.facts.facts[row].wording[code].subject
         prompt = self._prompts[code][row]
         return subject_tokens(self.loaded.tokenizer, prompt.text, subject, self.said(row, code))

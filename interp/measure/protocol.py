@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from interp.data.facts import FactSet
 from interp.data.hashing import digest_of
 from interp.errors import CapabilityError, ConfigError, MeasurementError, nearest
-from interp.measure.behaviour import measure_behaviour
+from interp.measure.behavior import measure_behavior
 from interp.measure.pairs import Asker, Pair, make_pairs
 from interp.measure.passes import Progress
 from interp.measure.spans import Span
@@ -157,7 +157,7 @@ def find_pairs(
     def answers(
         model: LoadedModel, name: str
     ) -> tuple[Bool[np.ndarray, "fact language"], Int[np.ndarray, "fact language"]]:
-        found = measure_behaviour(
+        found = measure_behavior(
             model,
             asked,
             scaffold=protocol.scaffold,

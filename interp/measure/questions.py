@@ -70,7 +70,7 @@ class EncodedQuestions:
 
 
 def make_questions(loaded: LoadedModel, facts: FactSet, prompts: PromptSet) -> list[Question]:
-    """Tokenise all facts in all languages, language by language.
+    """Tokenize all facts in all languages, language by language.
 
     Raises:
         MeasurementError: A prompt's tokens are not the first ones of prompt and option, or both are longer than the context.
@@ -157,7 +157,7 @@ def text_losses(
 
 
 def _question(loaded: LoadedModel, facts: FactSet, row: int, column: int, prompt: Prompt) -> Question:
-    """Tokenise a question, and see that the border between prompt and option is one between tokens."""
+    """Tokenize a question, and see that the border between prompt and option is one between tokens."""
     tokenizer = loaded.tokenizer
     ids = tuple(tokenizer(prompt.text)["input_ids"])
     options = []

@@ -45,7 +45,7 @@ def encode_positions(
     position: str = "last",
     subjects: Mapping[str, Mapping[str, str]] | None = None,
 ) -> ReadPrompts:
-    """Tokenise prompts up to their answers, and choose the token that is read.
+    """Tokenize prompts up to their answers, and choose the token that is read.
 
     Where the tokenizer makes a token of the space before the answer, that token is the last one: what follows the one
     before is only the space. Where it joins the end of the prompt with the answer, the model never sees that border when it

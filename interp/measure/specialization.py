@@ -1,4 +1,4 @@
-"""Measure the language specialisation of MLP neurons: prompts -> one pass of counts -> SpecializationResult."""
+"""Measure the language specialization of MLP neurons: prompts -> one pass of counts -> SpecializationResult."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 r"""A tuned lens: one affine translator per layer, fitted so that each layer predicts what the model's output will be.
 
 A plain lens reads a layer as if its basis were the last layer's. Where that is not so it shows too little, and what it shows
-late need not be decided late. The translator h -> h + W h + b of a layer minimises KL(output || lens) over text, so it is a
+late need not be decided late. The translator h -> h + W h + b of a layer minimizes KL(output || lens) over text, so it is a
 control: a pivot that only the plain lens shows is a matter of basis. It starts at the identity, where it is the plain lens.
 
 Source: Belrose et al. (2023), https://arxiv.org/abs/2303.08112

@@ -139,7 +139,7 @@ def _download(spec: str, looked_at: Path) -> tuple[Path, str | None]:
         path = Path(snapshot_download(repository, revision=revision or None, allow_patterns=_HUB_FILES))
     except GatedRepoError:
         raise CheckpointError(
-            f"'{repository}' is gated: accept its licence at https://huggingface.co/{repository}, then 'hf auth login'."
+            f"'{repository}' is gated: accept its license at https://huggingface.co/{repository}, then 'hf auth login'."
         ) from None
     except RepositoryNotFoundError:
         raise CheckpointError(

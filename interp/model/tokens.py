@@ -103,7 +103,7 @@ def encode(
     context: int,
     n_embeddings: int | None = None,
 ) -> EncodedPrompts:
-    """Tokenise prompts (text and answer) and deal them to blocks.
+    """Tokenize prompts (text and answer) and deal them to blocks.
 
     A parallel set keeps all of its items, so that every language is asked the same. Running text that is not parallel
     is cut, block by block, to the tokens of its shortest language, so that every language is counted equally.

@@ -17,7 +17,7 @@ __all__ = ["HeadsResult", "Result", "SpecializationResult", "UnitResult", "load_
 _KINDS = {
     "specialization": "interp.results.specialization.SpecializationResult",
     "heads": "interp.results.heads.HeadsResult",
-    "behaviour": "interp.results.behaviour.BehaviourResult",
+    "behavior": "interp.results.behavior.BehaviorResult",
     "generation": "interp.results.generation.GenerationResult",
     "lens": "interp.results.lens.LensResult",
     "patching": "interp.results.patching.PatchingResult",

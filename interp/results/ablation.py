@@ -63,7 +63,7 @@ class AblationResult(FactResult):
         mode: What a removed unit is set to: ``zero``, or its ``mean`` over languages.
         half: Per fact, its half: its units were selected on the other one.
         removed: The units, as layer * units per layer + unit, for facts of a half; variant 0 are the language's most
-            specialised ones, the others random.
+            specialized ones, the others random.
         intact_loss: Mean loss of the tokens of question and right answer, nats per token.
         loss: The same with units removed, by variant and the language whose units they are.
         intact_scores: Log-probability of every option; NaN where a fact has fewer.
@@ -199,7 +199,7 @@ class AblationResult(FactResult):
         if shared > _MUCH:
             found.append(
                 f"A language has {shared:.0%} of its {self.unit} in common with another one on average, so what is removed is "
-                "hardly its own. Ask for fewer, or for specialised ones."
+                "hardly its own. Ask for fewer, or for specialized ones."
             )
         chance = float((1 / (self.bytes[:, 0] > 0).sum(axis=1)).mean())
         right = self.intact_accuracy().mean(axis=1)

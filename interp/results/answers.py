@@ -33,7 +33,7 @@ __all__ = ["AnswersResult"]
 class AnswersResult(FactResult):
     """Answers to the same facts in several languages.
 
-    An answer is read off in one of several ways (``reading``): a normalisation of log-probabilities, or a rule that
+    An answer is read off in one of several ways (``reading``): a normalization of log-probabilities, or a rule that
     says whether a text names the answer. All of them are in the result, so another one needs no model.
 
     Attributes:

@@ -4,7 +4,7 @@ Scores are ``[fact, language, option]``, higher is better; option j of a fact is
 Facts may have pools of different sizes: an absent option is NaN or -inf in every language. Everything is a function
 of the scores' order within one fact and language, so any monotone transform of the scores gives the same values.
 
-Ties. Credit is shared between tied options, so it favours no position. Top slots and rankings, which consistency
+Ties. Credit is shared between tied options, so it favors no position. Top slots and rankings, which consistency
 compares across languages, put the lower option index first, as the published code does: two languages whose scores
 are all equal then *agree* by construction. Report `tie_rate` and `truncated` beside any consistency.
 """
@@ -166,7 +166,7 @@ def agree_wrong(
 def pairwise_agreement(
     scores: Float[np.ndarray, "fact language option"],
 ) -> Float[np.ndarray, "fact language language"]:
-    """1 where two languages have the same top slot, else 0; `mean_over_facts` and `pair_mean` summarise it."""
+    """1 where two languages have the same top slot, else 0; `mean_over_facts` and `pair_mean` summarize it."""
     top = top_slot(scores)
     return (top[:, :, None] == top[:, None, :]).astype(float)
 

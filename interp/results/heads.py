@@ -48,7 +48,7 @@ def pairwise_overlap(mask: Bool[np.ndarray, "language layer head"]) -> Float[np.
 
 @dataclass(frozen=True, eq=False, repr=False)
 class HeadsResult(UnitResult):
-    """Gradients of the language-modelling loss with respect to one scale per head, summed per language and block.
+    """Gradients of the language-modeling loss with respect to one scale per head, summed per language and block.
 
     Attributes:
         magnitude: Sum over items of |gradient| * mask (nats).
@@ -62,7 +62,7 @@ class HeadsResult(UnitResult):
 
     kind: ClassVar[str] = "heads"
     unit: ClassVar[str] = "head"
-    score_name: ClassVar[str] = "specialisation (nats)"
+    score_name: ClassVar[str] = "specialization (nats)"
 
     @property
     def importance(self) -> Float[np.ndarray, "language layer head"]:
@@ -84,7 +84,7 @@ class HeadsResult(UnitResult):
         """The head's part of I(language; head), times the number of heads, so that the mean over heads is I itself.
 
         `importance_information` of a head counts by the head's share of all importance: a head that mattered in one item
-        is not specialised. The mean over a model is 0 to log(n_languages) nats.
+        is not specialized. The mean over a model is 0 to log(n_languages) nats.
         """
         weight = activity.mean(axis=0) * activity[0].size
         return weight * importance_information(activity)

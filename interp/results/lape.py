@@ -2,7 +2,7 @@
 
 Both rank neurons by the entropy of their activation probabilities over languages and keep a fixed share of all
 neurons (1 %). The number selected is therefore the same for every checkpoint that is lively enough: neither can show that training made a
-model less specialised. They serve for comparison with published sets; `interp.results.specialization` defines the
+model less specialized. They serve for comparison with published sets; `interp.results.specialization` defines the
 score that can rise and fall.
 """
 
@@ -86,7 +86,7 @@ def lape_upstream(
     all neurons with the lowest entropy is kept; a neuron belongs to every language whose rate is above the
     ``activity_quantile`` of all rates. A quantile q of n values is the round(q * n)-th smallest.
 
-    The share is fixed, so this cannot show that a model became less specialised; `activity_information` can.
+    The share is fixed, so this cannot show that a model became less specialized; `activity_information` can.
 
     Source: Tang et al. (2024), Language-Specific Neurons, arXiv 2402.16438, and RUCAIBox/Language-Specific-Neurons.
     """
@@ -109,7 +109,7 @@ def lape_polyfact(
     is kept, each under the one language in which it fires most. With unequal token counts one stray activation in a
     short language weighs as many in a long one, so use equal texts.
 
-    The share is fixed, so this cannot show that a model became less specialised; `activity_information` can.
+    The share is fixed, so this cannot show that a model became less specialized; `activity_information` can.
 
     Source: jvonrad/Lost-in-Mistranslation, run_lape.py (arXiv 2606.06586).
     """

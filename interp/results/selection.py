@@ -1,4 +1,4 @@
-"""Which units are a language's own: the most specialised ones, and random ones of the same layers to hold against them."""
+"""Which units are a language's own: the most specialized ones, and random ones of the same layers to hold against them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from interp.results.units import UnitResult
 
 __all__ = ["RULES", "default_count", "random_units", "top_units", "unit_shape"]
 
-RULES = ("specialised", "important")
+RULES = ("specialized", "important")
 """What makes a unit a language's own: it is more so than on average, or (heads only) it matters, to whomever else."""
 
 _SHARES = {"neuron": 0.01, "head": 0.02}  # LAPE's and LAHIS's
@@ -30,11 +30,11 @@ def unit_shape(result: UnitResult) -> tuple[int, int]:
     return n_layers, per_layer
 
 
-def top_units(result: UnitResult, count: int, rule: str = "specialised") -> Int[np.ndarray, "language count"]:
+def top_units(result: UnitResult, count: int, rule: str = "specialized") -> Int[np.ndarray, "language count"]:
     """The units most a language's own, as layer * units per layer + unit, best first; equal values by position.
 
-    Specialised neurons: those more often active in it than in the mean of all languages, by what their activity tells about
-    it (`language_information`). Specialised heads: by how much their share of the language's importance is above the mean
+    Specialized neurons: those more often active in it than in the mean of all languages, by what their activity tells about
+    it (`language_information`). Specialized heads: by how much their share of the language's importance is above the mean
     share of all languages. Important heads: by LAHIS importance, as it is published; the heads that every language needs are
     among them.
 
@@ -43,7 +43,7 @@ def top_units(result: UnitResult, count: int, rule: str = "specialised") -> Int[
     """
     if rule not in RULES or (rule == "important" and result.unit != "head"):
         raise ResultError(
-            f"No rule '{rule}' selects {result.unit}s; there is: specialised, and important for heads."
+            f"No rule '{rule}' selects {result.unit}s; there is: specialized, and important for heads."
         )
     flat = _eligibility(result, rule).reshape(len(result.languages), -1)
     for code, values in zip(result.languages, flat, strict=True):
@@ -53,7 +53,7 @@ def top_units(result: UnitResult, count: int, rule: str = "specialised") -> Int[
                 "neuron": "more active in it than on average",
                 "head": "more important in it than on average",
             }
-            why = more[result.unit] if rule == "specialised" else "of any importance in it"
+            why = more[result.unit] if rule == "specialized" else "of any importance in it"
             raise ResultError(
                 f"Language '{code}' has {have} {result.unit}s that are {why}; {count} are asked for. Ask for fewer."
             )

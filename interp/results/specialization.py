@@ -1,4 +1,4 @@
-"""Language specialisation of MLP neurons, from counts of active tokens alone."""
+"""Language specialization of MLP neurons, from counts of active tokens alone."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class SpecializationResult(UnitResult):
 
     kind: ClassVar[str] = "specialization"
     unit: ClassVar[str] = "neuron"
-    score_name: ClassVar[str] = "specialisation (nats)"
+    score_name: ClassVar[str] = "specialization (nats)"
 
     def activity(self, blocks: Bool[np.ndarray, " block"]) -> Float[np.ndarray, "language layer unit"]:
         """Rate: share of counted tokens on which the neuron is active."""
@@ -74,7 +74,7 @@ class SpecializationResult(UnitResult):
     def smoothed_rates(self, alpha: float = 0.5) -> Float[np.ndarray, "language layer neuron"]:
         """Rates with ``alpha`` active and ``alpha`` inactive tokens added, for LAPE on unequal token counts.
 
-        The specialisation score needs no smoothing: the jackknife removes its bias.
+        The specialization score needs no smoothing: the jackknife removes its bias.
         """
         counts = self.counts.sum(axis=1, dtype=np.int64)
         return (counts + alpha) / (self.tokens.sum(axis=1)[:, None, None] + 2 * alpha)
@@ -83,8 +83,8 @@ class SpecializationResult(UnitResult):
         """LAPE as upstream publishes it, at its default thresholds."""
         return lape_upstream(self.rates).mask
 
-    def specialised(self, threshold: float = 0.05) -> Bool[np.ndarray, "language layer neuron"]:
-        """Neurons whose specialisation exceeds ``threshold`` nats, under the language that they tell most about.
+    def specialized(self, threshold: float = 0.05) -> Bool[np.ndarray, "language layer neuron"]:
+        """Neurons whose specialization exceeds ``threshold`` nats, under the language that they tell most about.
 
         The count is free to fall with training, unlike LAPE's fixed 1 %. 0.05 nats is about a sixth of a perfect
         detector of one language out of 12.

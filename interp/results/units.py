@@ -52,7 +52,7 @@ class UnitResult(Result):
     @staticmethod
     @abstractmethod
     def score(activity: Float[np.ndarray, "language layer unit"]) -> Float[np.ndarray, "layer unit"]:
-        """Plug-in specialisation of each unit, in nats."""
+        """Plug-in specialization of each unit, in nats."""
 
     @abstractmethod
     def selected(self) -> Bool[np.ndarray, "language layer unit"]:
@@ -70,9 +70,9 @@ class UnitResult(Result):
 
     @cached_property
     def scores(self) -> Jackknife:
-        """Specialisation of each unit in nats, ``[layer, unit]``, bias-corrected over blocks.
+        """Specialization of each unit in nats, ``[layer, unit]``, bias-corrected over blocks.
 
-        Unbiased estimates scatter around zero for a unit without specialisation, so they can be slightly negative.
+        Unbiased estimates scatter around zero for a unit without specialization, so they can be slightly negative.
         """
         every = np.ones(self.n_blocks, dtype=bool)
         full = self.score(self.activity(every))
@@ -81,12 +81,12 @@ class UnitResult(Result):
 
     @property
     def per_layer(self) -> Jackknife:
-        """Mean specialisation of the units of each layer, in nats, ``[layer]``."""
+        """Mean specialization of the units of each layer, in nats, ``[layer]``."""
         return self.scores.mean()
 
     @property
     def overall(self) -> Jackknife:
-        """Mean specialisation over all units, in nats."""
+        """Mean specialization over all units, in nats."""
         return self.per_layer.mean()
 
     def subset(self: Units, blocks: Sequence[int]) -> Units:
@@ -124,7 +124,7 @@ class UnitResult(Result):
         """Name and values of what `to_frame` shows for each language."""
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per unit: layer, unit, specialisation, its standard error, and a column per language."""
+        """One row per unit: layer, unit, specialization, its standard error, and a column per language."""
         import pandas as pd
 
         layer, unit = np.indices(self.scores.plug_in.shape)
@@ -133,7 +133,7 @@ class UnitResult(Result):
             {
                 "layer": layer.ravel(),
                 self.unit: unit.ravel(),
-                "specialisation_nats": self.scores.value.ravel(),
+                "specialization_nats": self.scores.value.ravel(),
                 "standard_error": self.scores.standard_error.ravel(),
                 **{f"{name}_{code}": values[i].ravel() for i, code in enumerate(self.languages)},
             }

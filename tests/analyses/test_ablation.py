@@ -175,7 +175,7 @@ def test_heads_are_removed_by_either_rule_and_many_units_are_refused(config, tmp
     found = run_ablation(one).results[0]
     assert (found.unit, found.shared_units()) == ("heads", 0)
     assert list(tmp_path.glob("organism-sft-*.heads.ablation.npz"))
-    with pytest.raises(ResultError, match="rule: specialised there, important asked"):
+    with pytest.raises(ResultError, match="rule: specialized there, important asked"):
         run_ablation(replace(one, rule="important"))
     everyones = replace(one, rule="important", out=tmp_path / "important")
     shutil.copytree(tmp_path, everyones.out, ignore=shutil.ignore_patterns("*.ablation.npz", "important"))

@@ -42,7 +42,7 @@ def topical_prompts(n_blocks: int, items_per_block: int, length: int) -> PromptS
 
 @pytest.fixture(scope="module")
 def many_blocks():
-    """A specialised tiny model, measured on 3,200 independent blocks of text."""
+    """A specialized tiny model, measured on 3,200 independent blocks of text."""
     prompts = topical_prompts(REPETITIONS * 2 * BLOCKS, items_per_block=1, length=20)
     loaded = adopt_model(tiny_model("qwen2", num_hidden_layers=2), byte_tokenizer())
     options = {"n_blocks": REPETITIONS * 2 * BLOCKS, "batch_tokens": 1024}
@@ -54,7 +54,7 @@ def many_blocks():
 
 @pytest.mark.parametrize("unit", ["neurons", "heads"])
 def test_the_same_checkpoint_on_other_text_is_rarely_called_different(many_blocks, unit):
-    """200 pairs of disjoint texts of one specialised checkpoint: at most 5 % alarms, up to sampling error."""
+    """200 pairs of disjoint texts of one specialized checkpoint: at most 5 % alarms, up to sampling error."""
     result = many_blocks[unit]
     alarms, layer_alarms = 0, 0
     for repetition in range(REPETITIONS):
@@ -64,7 +64,7 @@ def test_the_same_checkpoint_on_other_text_is_rarely_called_different(many_block
         low, high = change.mean().interval()
         alarms += bool(low > 0 or high < 0)
         layer_alarms += bool((change.p_value() < 0.05)[0])
-    assert result.overall.interval()[0] > 0.01  # it is specialised, so there is something to confuse
+    assert result.overall.interval()[0] > 0.01  # it is specialized, so there is something to confuse
     assert 1 <= alarms <= MOST_ALARMS
     assert layer_alarms <= MOST_ALARMS
 
@@ -147,8 +147,8 @@ def test_more_text_lowers_the_floor_and_chance_is_about_zero():
     rates = np.random.default_rng(0).random((3, 2, 50))
     little, much = noise_floor(neurons(rates, tokens=50)), noise_floor(neurons(rates, tokens=5000))
     assert much.overall < little.overall / 3
-    specialised = neurons(rates, tokens=5000)
-    assert abs(much.permuted.mean()) < much.chance < specialised.overall.value / 2
+    specialized = neurons(rates, tokens=5000)
+    assert abs(much.permuted.mean()) < much.chance < specialized.overall.value / 2
 
 
 def test_saved_json_is_strict(tmp_path):

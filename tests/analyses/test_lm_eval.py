@@ -20,7 +20,7 @@ from interp.data.prompts import prompts_from_facts
 from interp.data.sources import open_facts
 from interp.errors import ConfigError, DataError, ResultError
 from interp.results import load_result
-from interp.results.behaviour import BehaviourResult
+from interp.results.behavior import BehaviorResult
 from tests.lm_eval_logs import DATE, RESULTS, log_run, read_rows, write_samples
 
 LANGUAGES = ("ja", "en", "sw")  # not the project's order
@@ -147,7 +147,7 @@ def test_token_lengths_are_not_known(samples):
 def test_save_and_load(samples, tmp_path):
     found = import_samples(list(samples.values()))
     again = load_result(found.save(tmp_path / "r.npz"))
-    assert isinstance(again, BehaviourResult)
+    assert isinstance(again, BehaviorResult)
     assert np.array_equal(again.log_probability, found.log_probability, equal_nan=True)
     assert again.provenance == found.provenance
     assert (compare_facts(found, again).table.change == 0).all()

@@ -11,7 +11,7 @@ import pytest
 
 import interp.model.loading
 import probes.collect
-from analyses.behaviour import run_evaluation
+from analyses.behavior import run_evaluation
 from analyses.probing import run_probing
 from interp.config import EvaluationConfig
 from interp.config.probing import ProbingConfig
@@ -102,7 +102,7 @@ def test_labels_of_being_right_are_the_models_answers(config, tmp_path):
     credit = answers.credit("byte") == 1
     assert np.array_equal(result.labels == 1, credit & (result.labels != UNASKED))
     assert (result.labels[:, 0] != UNASKED).all()
-    assert {p.name.split(".", 1)[1] for p in tmp_path.iterdir()} == {"right.probe.npz", "behaviour.npz"}
+    assert {p.name.split(".", 1)[1] for p in tmp_path.iterdir()} == {"right.probe.npz", "behavior.npz"}
     with pytest.raises(ResultError, match="normalization: byte there, sum asked"):
         run_probing(replace(asked, normalization="sum"))
     summed = run_probing(replace(asked, normalization="sum", fresh=True)).results[0]

@@ -123,7 +123,7 @@ class PeerLens:
         return self._lens(self.bridge, self.batch.ids, targets=self.targets, return_type="probs")
 
     def distance(self, reader: LensReader) -> dict[str, float]:
-        """Largest differences between our numbers and theirs; of ranks the median one, since rounding swaps neighbours."""
+        """Largest differences between our numbers and theirs; of ranks the median one, since rounding swaps neighbors."""
         reader.add(self.batch)
         ours, theirs = reader.state(), self.run()
         rank = theirs.readout.target_ranks.numpy().swapaxes(0, 1) + 1

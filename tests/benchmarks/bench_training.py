@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def bench(lengths: list[int], repeats: int) -> dict[str, list[float]]:
-    """CPU seconds of one optimiser step of 96 completions in 4 micro-batches."""
+    """CPU seconds of one optimizer step of 96 completions in 4 micro-batches."""
     examples = one_fact(lengths)
     with tempfile.TemporaryDirectory() as folder:
         steps = {
@@ -85,7 +85,7 @@ def bench(lengths: list[int], repeats: int) -> dict[str, list[float]]:
 
 
 class Step:
-    """One optimiser step of a trainer, without its loop of dates, logs and files."""
+    """One optimizer step of a trainer, without its loop of dates, logs and files."""
 
     def __init__(self, trainer: GRPOTrainer, examples: ExampleSet):
         self.trainer = trainer

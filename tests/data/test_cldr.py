@@ -41,7 +41,7 @@ def test_the_frozen_file_is_what_the_builder_builds(frozen):
 
 def test_header_names_source_and_licence(frozen):
     header = json.loads(frozen)
-    assert (header["source"], header["licence"]) == ("CLDR 47 via Babel 2.18", "Unicode-3.0")
+    assert (header["source"], header["license"]) == ("CLDR 47 via Babel 2.18", "Unicode-3.0")
     assert header["languages"] == list(LANGUAGES)
 
 

@@ -8,7 +8,7 @@ from interp.data.languages import LANGUAGES
 from interp.data.similarity import fold
 from interp.data.sources.cldr_build import babel_data
 from interp.data.sources.cldr_build.filters import (
-    fully_labelled,
+    fully_labeled,
     in_own_script,
     kept,
     not_given_away,
@@ -93,7 +93,7 @@ def test_clean():
     assert clean("می\u200cشود") == "می\u200cشود"
 
 
-def labelled(**names):
+def labeled(**names):
     """Labels that are the same word in every language unless a dictionary says otherwise."""
     return {
         entity: Labels(
@@ -107,30 +107,28 @@ def triple(subject, answer, country="NO", relation="capital"):
     return Triple(relation, subject, answer, country)
 
 
-def test_fully_labelled():
-    labels = labelled(a="Aa", b="Bb") | {"c": Labels({"en": "Cc"})}
-    assert fully_labelled([triple("a", "b"), triple("a", "c"), triple("c", "b")], labels) == [
-        triple("a", "b")
-    ]
+def test_fully_labeled():
+    labels = labeled(a="Aa", b="Bb") | {"c": Labels({"en": "Cc"})}
+    assert fully_labeled([triple("a", "b"), triple("a", "c"), triple("c", "b")], labels) == [triple("a", "b")]
 
 
 def test_in_own_script():
     latin, own = "Oslo", dict.fromkeys(LANGUAGES, "")
-    labels = labelled(latin=latin, own=own) | labelled(**{"tld:.no": ".no"})
+    labels = labeled(latin=latin, own=own) | labeled(**{"tld:.no": ".no"})
     assert in_own_script([triple("own", "latin"), triple("tld:.no", "own")], labels) == [
         triple("tld:.no", "own")
     ]
 
 
 def test_names_that_two_entities_share():
-    labels = labelled(a="Aa", b={"*": "Bb", "zh": "AA"}, c="Cc", x="Xx", y={"*": "Yy", "sw": "xx"}, z="Zz")
+    labels = labeled(a="Aa", b={"*": "Bb", "zh": "AA"}, c="Cc", x="Xx", y={"*": "Yy", "sw": "xx"}, z="Zz")
     facts = [triple("a", "x"), triple("b", "y"), triple("c", "z")]
     assert one_subject_per_name(facts, labels) == [triple("c", "z")]
     assert one_answer_per_name(facts, labels) == [triple("c", "z")]
 
 
 def test_a_leak_in_one_language_drops_the_fact():
-    labels = labelled(a={"*": "Aaaa", "sw": "Kisumu"}, x={"*": "Xxxx", "sw": "Kisumuni"}, y="Yyyy")
+    labels = labeled(a={"*": "Aaaa", "sw": "Kisumu"}, x={"*": "Xxxx", "sw": "Kisumuni"}, y="Yyyy")
     assert not_given_away([triple("a", "x"), triple("a", "y")], labels) == [triple("a", "y")]
 
 
@@ -158,7 +156,7 @@ def test_split_shares():
 def test_distractors_are_drawn_by_how_often_they_are_right():
     """One draw from weights 6:3:1 takes each with that probability."""
     counts = Counter(often=600, seldom=300, rarely=100)
-    labels = labelled(often="Aa", seldom="Bb", rarely="Cc", gold="Dd") | labelled(
+    labels = labeled(often="Aa", seldom="Bb", rarely="Cc", gold="Dd") | labeled(
         **{f"s{n}": {"*": chr(0x4E00 + n)} for n in range(2000)}
     )
     first = Counter(
@@ -169,7 +167,7 @@ def test_distractors_are_drawn_by_how_often_they_are_right():
 
 
 def test_distractors_leave_out_what_is_true_given_away_or_asked():
-    labels = labelled(gold="Dd", true="Tt", same="Norway", s="Norwegian", a="Aa", b="Bb", c="Cc")
+    labels = labeled(gold="Dd", true="Tt", same="Norway", s="Norwegian", a="Aa", b="Bb", c="Cc")
     asked = Triple("capital", "s", "gold", "NO", frozenset({"true"}))
     counts = Counter(a=1, b=1, c=1, gold=10**9, true=10**9, same=10**9, s=10**9)
     assert sorted(distractors(asked, counts, labels)) == ["a", "b", "c"]
@@ -177,7 +175,7 @@ def test_distractors_leave_out_what_is_true_given_away_or_asked():
 
 def test_options_stay_within_the_split_where_answers_do():
     countries = [f"{n}" for n in range(60)]
-    labels = labelled(**{f"s{c}": {"*": chr(0x4E00 + int(c))} for c in countries}) | labelled(
+    labels = labeled(**{f"s{c}": {"*": chr(0x4E00 + int(c))} for c in countries}) | labeled(
         **{f"o{c}": {"*": chr(0x5E00 + int(c))} for c in countries}
     )
     facts = [Triple("capital", f"s{c}", f"o{c}", c) for c in countries]
@@ -190,7 +188,7 @@ def test_options_stay_within_the_split_where_answers_do():
 
 
 def test_too_few_wrong_answers_drop_the_fact():
-    labels = labelled(s="一", a="二", b="三", c="四")
+    labels = labeled(s="一", a="二", b="三", c="四")
     assert list(with_options([triple("s", name) for name in "abc"], labels)) == []
 
 

@@ -26,7 +26,7 @@ def test_the_frozen_file_is_what_the_builder_builds(frozen):
 
 def test_header_and_one_entity_per_line(frozen):
     content = json.loads(frozen)
-    assert (content["source"], content["licence"]) == ("CLDR 47 via Babel 2.18", "Unicode-3.0")
+    assert (content["source"], content["license"]) == ("CLDR 47 via Babel 2.18", "Unicode-3.0")
     assert content["languages"] == list(LANGUAGES)
     assert len(frozen.splitlines()) == len(content["entities"]) + 8
     for names in content["entities"].values():

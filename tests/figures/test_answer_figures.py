@@ -8,7 +8,7 @@ import pytest
 from analyses.changes import compare_facts
 from figures import plot
 from figures.style import save_figure
-from tests.analyses.test_behaviour import LANGUAGES, made
+from tests.analyses.test_behavior import LANGUAGES, made
 
 RANDOM = np.random.default_rng(0)
 BEFORE, AFTER = (made(right) for right in RANDOM.random((2, 60, 3)) < 0.6)

@@ -36,7 +36,7 @@ def test_maps_are_the_mean_estimates_of_heads_on_one_scale():
 
 def test_the_scatter_is_estimate_against_effect_and_red_where_it_warns():
     wrong = attributed(gaps(40), -gaps(40)[:, :, *CELLS.T], top=3, cells=CELLS)
-    for result, colour in ((RESULT, "black"), (wrong, "firebrick")):
+    for result, color in ((RESULT, "black"), (wrong, "firebrick")):
         axes = next(a for a in plot(result).axes if a.get_xlabel() == "estimate (logits)")
         table = result.verified()
         for points, chosen in zip(axes.containers, ("top", "random"), strict=True):
@@ -47,7 +47,7 @@ def test_the_scatter_is_estimate_against_effect_and_red_where_it_warns():
             assert [s[0][1] for s in ends] == pytest.approx(part.low)
             assert [s[1][1] for s in ends] == pytest.approx(part.high)
         assert axes.get_title(loc="left").startswith(f"r = {result.correlation().pearson[2]:.3f}")
-        assert axes._left_title.get_color() == colour
+        assert axes._left_title.get_color() == color
     assert any(a.get_title(loc="left") == "not verified" for a in plot(attributed(gaps())).axes)
 
 

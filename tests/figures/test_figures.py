@@ -1,4 +1,4 @@
-"""Figures by the data on their axes, and the rules of the house: fonts, glyphs, grey printers, spreadsheets."""
+"""Figures by the data on their axes, and the rules of the house: fonts, glyphs, gray printers, spreadsheets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_curves_are_the_layer_means_with_their_intervals():
 def test_bars_are_the_counts_per_language():
     right = plot([A, B]).axes[1]
     widths = [bar.get_width() for bar in right.patches]
-    assert widths == [*A.specialised().sum(axis=(1, 2)), *B.specialised().sum(axis=(1, 2))]
+    assert widths == [*A.specialized().sum(axis=(1, 2)), *B.specialized().sum(axis=(1, 2))]
     assert [t.get_text() for t in right.get_yticklabels()] == [
         "English (en)",
         "Swahili (sw)",
@@ -84,7 +84,7 @@ def test_a_missing_glyph_is_an_error(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_checkpoints_differ_by_more_than_colour():
+def test_checkpoints_differ_by_more_than_color():
     looks = [look(i) for i in range(12)]
     assert len({(x.marker, x.line) for x in looks}) == 12
     assert len({x.hatch for x in looks[:7]}) == 7

@@ -56,7 +56,7 @@ def test_curves_of_probes_stand_with_their_intervals_control_and_chance(tmp_path
     figure, data = plot(PROBES, NAMES), probe_data(PROBES, NAMES)
     left, right = figure.axes
     check_curves(left, data, ("accuracy", "control"))
-    check_curves(right, data, ("transfer centred", "transfer raw"))
+    check_curves(right, data, ("transfer centered", "transfer raw"))
     for axes in (left, right):
         assert [t.get_text() for t in axes.get_xticklabels()] == ["emb.", "0", "1"]
         assert 0.5 in [line.get_ydata()[0] for line in axes.get_lines() if len(line.get_xdata()) == 2]
@@ -73,9 +73,9 @@ def test_matrices_have_training_in_rows_and_test_in_columns():
     images = [axes for axes in figure.axes if axes.images]
     found = {axes.get_title(): axes.images[0] for axes in images}
     assert set(found) == {
-        f"{o}, {w}" for o in ("raw", "centred") for w in ("embedding", "layer 0", "layer 1")
+        f"{o}, {w}" for o in ("raw", "centered") for w in ("embedding", "layer 0", "layer 1")
     }
-    for offset in ("raw", "centred"):
+    for offset in ("raw", "centered"):
         shown = found[f"{offset}, layer 1"]
         assert np.asarray(shown.get_array()) == pytest.approx(PROBES[0].matrix(offset)[2])
         assert shown.get_clim() == (0.5, 1)
@@ -112,7 +112,7 @@ def test_the_table_of_probes_has_the_numbers():
         assert f"{name}: whether the model will be right, carried to other languages" in " ".join(
             text.split()
         )
-        for curve in ("accuracy", "control", "selectivity", "transfer raw", "transfer centred"):
+        for curve in ("accuracy", "control", "selectivity", "transfer raw", "transfer centered"):
             for layer in ("emb.", "0", "1"):
                 row = table.loc[(name, curve, layer)]
                 assert f"{row['mean']:.3f} [{row.low:.3f}, {row.high:.3f}]" in text
@@ -139,7 +139,7 @@ def test_curves_of_alignment_stand_with_their_intervals():
     figure, data = plot(ALIGNED, NAMES), alignment_data(ALIGNED, NAMES)
     for row, kind in enumerate(("en-x", "x-y")):
         mutual, similar = figure.axes[2 * row : 2 * row + 2]
-        check_curves(mutual, data, (f"mutual raw {kind}", f"mutual centred {kind}"))
+        check_curves(mutual, data, (f"mutual raw {kind}", f"mutual centered {kind}"))
         check_curves(similar, data, (f"CKA {kind}", f"CKA shuffled {kind}"))
     assert [axes.get_title(loc="left") for axes in figure.axes[::2]] == [
         "English with another language",
@@ -164,7 +164,7 @@ def test_pairs_have_the_query_in_rows():
     result = ALIGNED[0]
     figure = plot_pairs(result, "a")
     found = {axes.get_title(): np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images}
-    for number, treatment in enumerate(("raw", "centred")):
+    for number, treatment in enumerate(("raw", "centered")):
         share = result.retrieved[number, 1].mean(axis=0)
         shown = found[f"{treatment}, layer 1"]
         assert np.isnan(np.diagonal(shown)).all()
@@ -180,7 +180,7 @@ def test_the_table_of_alignment_has_the_numbers():
         assert f"{name}: English with another language" in text
         for kind in ("en-x", "x-y"):
             for layer in ("0", "1"):
-                for treatment in ("raw", "centred"):
+                for treatment in ("raw", "centered"):
                     row = data.loc[(name, f"mutual {treatment} {kind}", layer)]
                     assert f"{row['mean']:.3f} [{row.low:.3f}, {row.high:.3f}]" in text
                 row, floor = (data.loc[(name, f"{c} {kind}", layer)] for c in ("CKA", "CKA shuffled"))

@@ -45,7 +45,7 @@ def test_curves_stand_with_their_intervals(quantity, tmp_path):
             assert line.get_ydata() == pytest.approx(rows.value)
             heights = {round(float(y), 6) for y in band.get_paths()[0].vertices[:, 1]}
             assert heights >= {round(y, 6) for y in (*rows.low, *rows.high)}
-            assert line.get_linestyle() == ("-" if answer == code else ":")  # told apart without colour
+            assert line.get_linestyle() == ("-" if answer == code else ":")  # told apart without color
     assert len(save_figure(figure, tmp_path / "c", data)) == 3
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["a: prompt's language", "a: en", "b: prompt's language", "b: en"]

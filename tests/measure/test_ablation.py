@@ -16,7 +16,7 @@ from interp.data.sources.cldr import cldr_facts
 from interp.errors import CapabilityError, Interrupted, MeasurementError, ResultError
 from interp.measure import ablation
 from interp.measure.ablation import measure_ablation
-from interp.measure.behaviour import measure_behaviour
+from interp.measure.behavior import measure_behavior
 from interp.measure.heads import measure_heads
 from interp.measure.removal import removed_units, unit_means
 from interp.measure.specialization import measure_specialization
@@ -107,13 +107,13 @@ def test_it_equals_models_without_the_units(family, unit, mode, facts, read):
         np.testing.assert_allclose(found.scores[variant, owner, here], scores[here], atol=2e-3)
 
 
-def test_intact_answers_are_those_of_the_behaviour_measure(facts, read):
+def test_intact_answers_are_those_of_the_behavior_measure(facts, read):
     loaded = opened("llama", bos=True)
     found = measure_ablation(loaded, facts, selected(loaded, read), read, count=1, draws=1)
     np.testing.assert_allclose(
-        found.intact_scores, measure_behaviour(loaded, facts).log_probability, atol=1e-4
+        found.intact_scores, measure_behavior(loaded, facts).log_probability, atol=1e-4
     )
-    np.testing.assert_allclose(found.intact_accuracy(), measure_behaviour(loaded, facts).credit())
+    np.testing.assert_allclose(found.intact_accuracy(), measure_behavior(loaded, facts).credit())
 
 
 def test_removing_nothing_changes_nothing(facts):

@@ -70,7 +70,7 @@ def test_the_planted_head_is_found_and_only_it(family):
         ].max()
         == 0
     )
-    assert scores[SIBLING] == 0  # a head that does nothing is not specialised
+    assert scores[SIBLING] == 0  # a head that does nothing is not specialized
     others = np.delete(scores.ravel(), np.ravel_multi_index(HEAD, scores.shape))
     assert np.abs(others).max() < 0.01 * scores[HEAD] + 1e-4
 
@@ -116,7 +116,7 @@ def test_a_trained_mask_follows_upstreams_recipe(facts):
     few = facts.restrict(("en",))
     result = measure_heads(loaded, few, mask="trained", n_blocks=2, min_items=1)
     mask = torch.nn.Parameter(torch.ones(3, 4))
-    optimiser = torch.optim.AdamW([mask], lr=1e-2, weight_decay=1e-2)
+    optimizer = torch.optim.AdamW([mask], lr=1e-2, weight_decay=1e-2)
     size, helpful = torch.zeros(3, 4), torch.zeros(3, 4)
     for item in encode(few, loaded.tokenizer, n_blocks=2, context=10_000).items:
         ids = torch.tensor([item.ids])
@@ -126,7 +126,7 @@ def test_a_trained_mask_follows_upstreams_recipe(facts):
         size += gradient.abs() * mask.detach()
         helpful += gradient * mask.detach() < 0
         mask.grad = gradient
-        optimiser.step()
+        optimizer.step()
     assert result.magnitude.sum(axis=1)[0] == pytest.approx(size.numpy(), rel=1e-3)
     assert (result.helpful.sum(axis=1)[0] == helpful.numpy()).all()
 

@@ -203,7 +203,7 @@ def test_the_lens_is_its_definition(family, prompts):
         assert result.probability[(*at, answer)] == pytest.approx(expected[0], rel=2e-4)
         assert result.entropy[at] == pytest.approx(expected[2], rel=1e-4)
         assert result.mass[(*at, answer)] == pytest.approx(expected[3], rel=2e-4, nan_ok=True)
-        assert abs(int(result.rank[(*at, answer)]) - expected[1]) <= 1  # neighbours within rounding
+        assert abs(int(result.rank[(*at, answer)]) - expected[1]) <= 1  # neighbors within rounding
 
 
 @torch.no_grad()
@@ -226,7 +226,7 @@ def test_the_subject_is_read_at_its_last_token():
 # laws
 
 
-def test_batches_neighbours_and_chunks_do_not_matter(prompts, monkeypatch):
+def test_batches_neighbors_and_chunks_do_not_matter(prompts, monkeypatch):
     loaded = _open("olmo2")
     one = measure_lens(loaded, prompts, pivot="en", batch_tokens=1)
     for batch_tokens, chunk in ((4096, 2**21), (700, 1)):
@@ -312,7 +312,7 @@ def test_the_lens_is_that_of_transformer_lens(family, prompts):
                 said[answer].sum(axis=1), rel=1e-3
             )
             apart = result.rank[row, item.language, :, answer] - ranks[answer].min(axis=1)
-            assert np.abs(apart).max() <= 1  # neighbours within rounding
+            assert np.abs(apart).max() <= 1  # neighbors within rounding
         assert result.entropy[row, item.language] == pytest.approx(
             theirs.readout.entropy.flatten().numpy(), rel=1e-4
         )

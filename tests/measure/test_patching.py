@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from interp.errors import MeasurementError
-from interp.measure.behaviour import measure_behaviour
+from interp.measure.behavior import measure_behavior
 from interp.measure.patching import measure_patching
 from interp.measure.prefix import SharedPrefix
 from interp.measure.protocol import Protocol, find_pairs
@@ -66,7 +66,7 @@ def test_every_source_must_be_right_and_the_target_wrong():
         with_third_language(short_facts()).filter(languages=("en", "zh", "ja")),
     )
     protocol = Protocol("across", ("ja",), ("en", "zh"), scaffold="none")
-    answers = measure_behaviour(loaded, facts, scaffold="none")
+    answers = measure_behavior(loaded, facts, scaffold="none")
     right, scores = answers.right("sum"), answers.log_probability
     found = find_pairs(loaded, facts, protocol, None, 4096, None, None)
     reason = np.array(LEFT_OUT)[found.left_out[:, 0]]

@@ -48,7 +48,7 @@ def test_the_planted_neuron_is_found_and_only_it(family):
     )  # H(1/3): a perfect detector of one of three
     others = np.delete(scores.ravel(), np.ravel_multi_index(NEURON, scores.shape))
     assert np.abs(others).max() < 1e-12
-    found = result.specialised()
+    found = result.specialized()
     assert found.sum() == 1
     assert found[LANGUAGES.index(PLANTED_LANGUAGE)][NEURON]
 
@@ -57,7 +57,7 @@ def test_the_planted_neuron_is_found_and_only_it(family):
 def test_without_a_plant_nothing_is_found(family):
     result = measure_specialization(planted_model(family, neuron=False), planted_prompts())
     assert np.abs(result.scores.value).max() < 1e-12
-    assert not result.specialised().any()
+    assert not result.specialized().any()
 
 
 def test_the_same_text_under_two_names_tells_nothing():

@@ -1,4 +1,4 @@
-"""Completions and their judgement: the same in every batch, cut where they stop, without touching the random state."""
+"""Completions and their judgment: the same in every batch, cut where they stop, without touching the random state."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def model(request):
     return tiny_model(request.param, max_position_embeddings=256)
 
 
-def test_greedy_completions_depend_on_no_neighbour(model):
+def test_greedy_completions_depend_on_no_neighbor(model):
     alone = [complete(model, byte_tokenizer(), [p], Sampler(6, (EOS,)))[0] for p in PROMPTS]
     for batch in (1, 2, 5):
         assert complete(model, byte_tokenizer(), PROMPTS, Sampler(6, (EOS,), batch=batch)) == alone

@@ -261,7 +261,7 @@ def test_nnsight_leaves_the_model_bit_identical_and_shares_its_weights(family, e
 
 @pytest.mark.tl
 @pytest.mark.parametrize("bos", [False, True])
-def test_transformer_lens_tokenises_as_we_do(bos, lens):
+def test_transformer_lens_tokenizes_as_we_do(bos, lens):
     loaded = adopt_model(tiny_model("llama"), byte_tokenizer(bos))
     assert to_transformer_lens(loaded).to_tokens("Ziwa").tolist() == [loaded.tokenizer("Ziwa")["input_ids"]]
 

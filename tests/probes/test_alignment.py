@@ -161,7 +161,7 @@ def test_an_offset_of_the_language_hides_what_centring_shows():
     values = translations(noise=0.01)
     values[:, :, 1] += 1000 * np.random.default_rng(1).normal(size=16)
     result = aligned(values)
-    assert result.mexa("centred")[0].tolist() == np.ones((3, 3)).tolist()
+    assert result.mexa("centered")[0].tolist() == np.ones((3, 3)).tolist()
     assert result.mexa()[0, 0, 2] == 1
     assert (result.mexa()[0, 1, [0, 2]] < 0.4).all()
     assert result.cka[0, 0, 1] > 0.99
@@ -214,12 +214,12 @@ def test_kinds_of_pairs():
     curves = {name: curve.mean() for name, curve in result.curves().items()}
     assert curves["mutual raw en-x"] == pytest.approx(mutual[0, 1:].mean())
     assert curves["mutual raw x-y"] == pytest.approx(mutual[1, 2])
-    assert curves["mutual centred x-y"] == pytest.approx(result.mexa("centred")[0, 1, 2])
+    assert curves["mutual centered x-y"] == pytest.approx(result.mexa("centered")[0, 1, 2])
     assert curves["CKA en-x"] == pytest.approx(result.cka[0, 0, 1:].mean())
     assert curves["CKA x-y"] == pytest.approx(result.cka[0, 1, 2])
     assert result.shuffled("en-x") == pytest.approx(result.cka_shuffled[:, 0, 1:].mean(axis=1))
     assert set(curves) == {
-        f"{c} {k}" for c in ("mutual raw", "mutual centred", "CKA") for k in ("en-x", "x-y")
+        f"{c} {k}" for c in ("mutual raw", "mutual centered", "CKA") for k in ("en-x", "x-y")
     }
 
 
@@ -255,7 +255,7 @@ def test_the_table_has_a_row_per_layer_and_pair():
     row = table.iloc[4]
     assert (row.layer, row.a, row.b) == ("1", "en", "ja")
     assert row.a_to_b_raw == pytest.approx(result.retrieved[0, 1, :, 0, 2].mean())
-    assert row.b_to_a_centred == pytest.approx(result.retrieved[1, 1, :, 2, 0].mean())
+    assert row.b_to_a_centered == pytest.approx(result.retrieved[1, 1, :, 2, 0].mean())
     assert row.mutual_raw == pytest.approx(result.mexa()[1, 0, 2])
     assert (row.cka, row.cka_shuffled) == (result.cka[1, 0, 2], result.cka_shuffled[1, 0, 2])
     text = repr(result)

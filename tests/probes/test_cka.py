@@ -19,7 +19,7 @@ def turned(x: np.ndarray, seed: int = 9) -> np.ndarray:
 
 
 def by_loops(x: np.ndarray, y: np.ndarray) -> float:
-    """HSIC(x, y) / sqrt(HSIC(x, x) HSIC(y, y)) of centred linear kernels, entry by entry."""
+    """HSIC(x, y) / sqrt(HSIC(x, x) HSIC(y, y)) of centered linear kernels, entry by entry."""
     n = len(x)
 
     def hsic(a: np.ndarray, b: np.ndarray) -> float:

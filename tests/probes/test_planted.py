@@ -49,7 +49,7 @@ def test_an_answer_is_read_from_the_layer_that_a_head_writes_it_in(family):
     facts = fact_set(answers, languages=("en", "ja"), texts=texts, groups=groups)
     found = collect(planted_model(family), prompts_from_facts(facts, scaffold="none", answer=False))
     result = sweep(found, facts, answer_task(facts, 4), folds=4)
-    for name in ("accuracy", "transfer raw", "transfer centred"):
+    for name in ("accuracy", "transfer raw", "transfer centered"):
         curve = result.curves()[name].mean(axis=1)
         np.testing.assert_allclose(curve[:-1], 0.5, atol=1e-7)
         assert curve[-1] == 1

@@ -38,7 +38,7 @@ def made(
             "classes": ("0", "1", "2"),
             "layers": tuple(range(-1, correct.shape[1] - 1)),
             "trained_on": ("all",) if joint else languages,
-            "offsets": ("raw",) if joint else ("raw", "centred"),
+            "offsets": ("raw",) if joint else ("raw", "centered"),
             "labels": labels,
             "control_labels": labels,
             "folds": np.where((labels >= 0).any(axis=1), np.arange(n) % 2, -1),
@@ -83,13 +83,13 @@ def test_means_are_balanced_accuracies(seed):
         expected = sum(
             rows.mean() * balanced_accuracy(labels[rows, b], guess[1, 2, a, b, rows]) for rows in inside
         )
-        assert result.matrix("centred")[2, a, b] == pytest.approx(expected)
+        assert result.matrix("centered")[2, a, b] == pytest.approx(expected)
     everything = made(guess == labels.T, labels)
     expected = np.mean([balanced_accuracy(labels[:, a], guess[0, 3, a, a]) for a in range(3)])
     assert everything.curves()["accuracy"][3].mean() == pytest.approx(expected)
     pairs = [(a, b) for a in range(3) for b in range(3) if a != b]
     expected = np.mean([balanced_accuracy(labels[:, b], guess[1, 3, a, b]) for a, b in pairs])
-    assert everything.curves()["transfer centred"][3].mean() == pytest.approx(expected)
+    assert everything.curves()["transfer centered"][3].mean() == pytest.approx(expected)
 
 
 def test_one_probe_for_all_languages_is_balanced_over_all_of_them():
@@ -158,7 +158,7 @@ def test_what_is_not_asked_is_not_a_number():
 def test_quantities_that_are_compared_and_all_of_them():
     result = random_result()
     compared, every = result.quantities(), result.quantities(every=True)
-    curves = ("accuracy", "control", "selectivity", "transfer raw", "transfer centred")
+    curves = ("accuracy", "control", "selectivity", "transfer raw", "transfer centered")
     layers = ("emb.", "0", "1")
     assert set(every) == {f"{c}, mean over layers" for c in curves} | {
         f"{c} layer {layer}" for c in curves for layer in layers
@@ -182,12 +182,12 @@ def test_the_table_has_a_row_per_pair():
     table = result.to_frame()
     assert len(table) == 2 * 3 * 9
     row = table[
-        (table.offset == "centred")
+        (table.offset == "centered")
         & (table.layer == "1")
         & (table.trained_on == "sw")
         & (table.tested_on == "ja")
     ].iloc[0]
-    assert row.balanced_accuracy == pytest.approx(result.matrix("centred")[2, 1, 2])
+    assert row.balanced_accuracy == pytest.approx(result.matrix("centered")[2, 1, 2])
     assert (row.n, row.control, row.chance) == (40, 0, 0.5)
 
 

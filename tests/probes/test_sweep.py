@@ -90,7 +90,7 @@ def test_no_fact_of_a_fold_is_seen_in_any_language():
     facts = fact_set(["a", "b"] * (n // 2))
     values = np.tile(20 * np.eye(n)[None, :, None], (1, 1, 3, 1))
     result = sweep(activations(values, facts), facts, answer_task(facts, 4), folds=4)
-    for curve in ("accuracy", "transfer raw", "transfer centred"):
+    for curve in ("accuracy", "transfer raw", "transfer centered"):
         assert result.curves()[curve].mean() <= 0.5 + 1e-7
     seen = fit_probe(values[0, :, 0], np.arange(n) % 2, 0.1).predict(values[0, :, 1])
     assert np.array_equal(seen, np.arange(n) % 2)
@@ -144,14 +144,14 @@ def test_an_answer_is_found_in_the_layer_where_it_is_and_no_other():
     values += 300 * random.normal(size=(3, 8))
     result = sweep(activations(values, facts), facts, answer_task(facts, 4), folds=4)
     curves = {name: curve.mean(axis=1) for name, curve in result.curves().items()}
-    assert curves["accuracy"][3] == curves["transfer centred"][3] == 1
+    assert curves["accuracy"][3] == curves["transfer centered"][3] == 1
     assert curves["accuracy"][[0, 1, 2, 4]] == pytest.approx([1 / 3] * 4, abs=0.12)
-    assert curves["transfer centred"][[0, 1, 2, 4]] == pytest.approx([1 / 3] * 4, abs=0.12)
+    assert curves["transfer centered"][[0, 1, 2, 4]] == pytest.approx([1 / 3] * 4, abs=0.12)
     assert curves["control"] == pytest.approx([1 / 3] * 5, abs=0.12)
     assert curves["selectivity"][3] == pytest.approx(1 - curves["control"][3])
 
 
-def test_an_offset_of_the_language_defeats_a_raw_probe_and_no_centred_one():
+def test_an_offset_of_the_language_defeats_a_raw_probe_and_no_centered_one():
     """Along the very direction that tells the answer: the raw probe gives every fact of the other language one answer."""
     facts = fact_set(["a", "b"] * 12, languages=("en", "sw"))
     values = np.random.default_rng(0).normal(size=(1, 24, 2, 3))
@@ -161,7 +161,7 @@ def test_an_offset_of_the_language_defeats_a_raw_probe_and_no_centred_one():
     matrix = result.matrix("raw")[0]
     assert np.diagonal(matrix).tolist() == [1, 1]
     assert matrix[[0, 1], [1, 0]].tolist() == [0.5, 0.5]
-    assert (result.matrix("centred") == 1).all()
+    assert (result.matrix("centered") == 1).all()
 
 
 def test_a_matrix_reads_from_training_to_test():
@@ -173,10 +173,10 @@ def test_a_matrix_reads_from_training_to_test():
     noise = np.random.default_rng(0).normal(size=(40, 2, 2))
     values = (noise + size * (np.arange(40) % 2)[:, None, None])[None]
     result = sweep(activations(values, facts), facts, answer_task(facts, 4), folds=4)
-    assert result.matrix("centred")[0].tolist() == [[1, 0], [1, 1]]
+    assert result.matrix("centered")[0].tolist() == [[1, 0], [1, 1]]
     table = result.to_frame().set_index(["offset", "trained_on", "tested_on"]).balanced_accuracy
-    assert table["centred", "en", "sw"] == 0
-    assert table["centred", "sw", "en"] == 1
+    assert table["centered", "en", "sw"] == 0
+    assert table["centered", "sw", "en"] == 1
 
 
 def test_a_fact_in_another_relation_is_another_question():

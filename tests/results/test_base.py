@@ -78,8 +78,8 @@ def test_wrong_kind_newer_schema_and_missing_parts(tmp_path):
 def test_unknown_keys_of_a_later_minor_version_do_not_hurt(tmp_path):
     file = neurons(RATES).save(tmp_path / "r.npz")
     meta, arrays = read_archive(file)
-    meta["provenance"]["licence"] = "x"
-    write_archive(file, {**meta, "colour": "blue"}, {**arrays, "extra": np.zeros(2)})
+    meta["provenance"]["license"] = "x"
+    write_archive(file, {**meta, "color": "blue"}, {**arrays, "extra": np.zeros(2)})
     assert load_result(file).languages == ("en", "sw", "ja")
 
 

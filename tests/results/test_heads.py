@@ -32,7 +32,7 @@ def test_the_mean_over_heads_is_the_mutual_information():
     assert result.overall.value == pytest.approx(mutual_information((share / 4).tolist()))
 
 
-def test_a_head_that_mattered_in_one_item_is_not_specialised():
+def test_a_head_that_mattered_in_one_item_is_not_specialized():
     result = heads(np.full((3, 1, 8), 100.0))
     result.magnitude[:, :, 0, 3] = 0
     result.helpful[:, :, 0, 3] = 0

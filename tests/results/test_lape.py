@@ -58,7 +58,7 @@ def test_only_polyfact_selects_a_neuron_that_fired_once(rates):
 
 
 def test_the_number_selected_is_fixed_whatever_the_model(rates):
-    """Why neither can show de-specialisation: nearly equal languages select as many neurons."""
+    """Why neither can show de-specialization: nearly equal languages select as many neurons."""
     alike = 0.5 + 1e-3 * rates
     for method in (lape_upstream, lape_polyfact):
         assert method(rates, share=0.02).n_neurons == 6

@@ -28,7 +28,7 @@ def test_neurons_are_those_that_are_more_active_and_tell_most():
         top_units(result, 3)
 
 
-def test_specialised_heads_have_more_than_the_mean_share_of_their_language():
+def test_specialized_heads_have_more_than_the_mean_share_of_their_language():
     """By hand: shares of 1/6 are 3 0 1, 2 0 0 and 3 0 0, 0 2.5 0.5; both languages need the first head."""
     importance = np.array([[[3.0, 0, 1], [2, 0, 0]], [[6, 0, 0], [0, 5, 1]]])
     assert top_units(heads(importance), 2).tolist() == [[3, 2], [4, 5]]
@@ -59,7 +59,7 @@ def test_equal_units_are_taken_by_position():
 
 
 def test_a_rule_that_does_not_apply_is_refused():
-    with pytest.raises(ResultError, match="No rule 'important' selects neurons; there is: specialised, and"):
+    with pytest.raises(ResultError, match="No rule 'important' selects neurons; there is: specialized, and"):
         top_units(neurons(np.full((2, 1, 2), 0.2), seed=None), 1, "important")
     with pytest.raises(ResultError, match="No rule 'general' selects heads"):
         top_units(heads(np.ones((2, 2, 3))), 1, "general")

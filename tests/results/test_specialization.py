@@ -1,4 +1,4 @@
-"""The specialisation score: closed forms, slow oracle, bias, and what its knobs do."""
+"""The specialization score: closed forms, slow oracle, bias, and what its knobs do."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ def test_the_bias_is_removed_also_when_tokens_of_a_block_go_together():
     assert abs(result.scores.value.mean()) < 0.1 * result.scores.plug_in.mean()
 
 
-def test_a_neuron_that_fired_once_is_not_specialised():
+def test_a_neuron_that_fired_once_is_not_specialized():
     result = neurons(np.zeros((12, 1, 3)), tokens=20_000, seed=None)
     result.counts[4, 2, 0, 1] = 1
     assert 0 <= result.scores.value[0, 1] < 2e-6  # nats; LAPE's entropy calls it perfectly specific
-    assert not result.specialised().any()
+    assert not result.specialized().any()
 
 
 def test_smoothing_draws_rates_towards_a_half_by_the_weight_of_its_tokens():
@@ -94,15 +94,15 @@ def test_unequal_token_counts_do_not_matter():
     assert uneven.scores.value == pytest.approx(even.scores.value)
 
 
-def test_scores_follow_the_number_of_specialised_neurons():
-    """LAPE's number cannot fall; the specialised count and the mean can."""
+def test_scores_follow_the_number_of_specialized_neurons():
+    """LAPE's number cannot fall; the specialized count and the mean can."""
     rates = np.full((3, 1, 200), 0.3)
     rates[0, 0, :50] = 0.9
     many = neurons(rates)
     rates[0, 0, 10:50] = 0.3
     few = neurons(rates)
-    assert many.specialised().sum() == 50
-    assert few.specialised().sum() == 10
+    assert many.specialized().sum() == 50
+    assert few.specialized().sum() == 10
     assert few.overall.value < many.overall.value / 3
 
 
@@ -111,8 +111,8 @@ def test_threshold_is_in_nats():
     rates[1, 0, 1] = 0.8
     result = neurons(rates, seed=None)
     nats = float(activity_information(rates)[0, 1])
-    assert result.specialised(nats - 1e-6)[1, 0, 1]
-    assert not result.specialised(nats + 1e-6).any()
+    assert result.specialized(nats - 1e-6)[1, 0, 1]
+    assert not result.specialized(nats + 1e-6).any()
 
 
 def test_layer_means_and_the_overall_mean():
@@ -126,12 +126,12 @@ def test_frame_has_a_row_per_neuron():
     frame = result.to_frame()
     assert len(frame) == 24
     row = frame[(frame.layer == 2) & (frame.neuron == 3)].iloc[0]
-    assert row.specialisation_nats == pytest.approx(result.scores.value[2, 3])
+    assert row.specialization_nats == pytest.approx(result.scores.value[2, 3])
     assert row.rate_sw == pytest.approx(result.rates[1, 2, 3])
 
 
 def test_repr_gives_the_answer_with_uncertainty_and_size():
     text = repr(neurons(np.random.default_rng(5).random((3, 4, 6))))
-    assert "mean specialisation (nats)" in text
+    assert "mean specialization (nats)" in text
     assert "95 %" in text
     assert "4 layers x 6 neurons, 3 languages, 24,000 tokens" in text

@@ -86,7 +86,7 @@ class TestLoss:
         # language 2 prefers the second candidate, so language 1 gives up some of the first; and the other way round
         assert policy.grad.tolist() == [[[1.0, -1.0], [-1.0, 1.0]]]
 
-    def test_log_probabilities_are_sums_over_the_labelled_tokens(self):
+    def test_log_probabilities_are_sums_over_the_labeled_tokens(self):
         torch.manual_seed(0)
         logits = torch.randn(2, 4, 5)
         labels = torch.tensor([[-100, -100, 3, 1], [-100, 2, -100, -100]])

@@ -79,8 +79,8 @@ def by_hand(pooling: str) -> tuple[list[float], np.ndarray]:
     scores = np.array([[1.0, 0.0], [1.0, -0.5], [-0.5, -1.0]])
     if pooling == "group":
         scores = np.tile(scores.sum(0), (3, 1))
-    centred = scores - scores.mean(1, keepdims=True)
-    return scores.flatten().tolist(), (centred / (scores.std(1, keepdims=True) + 1e-6)).flatten()
+    centered = scores - scores.mean(1, keepdims=True)
+    return scores.flatten().tolist(), (centered / (scores.std(1, keepdims=True) + 1e-6)).flatten()
 
 
 @pytest.mark.parametrize("pooling", ["group", "per_lang"])

@@ -31,7 +31,7 @@ def named(text: str, setting: str) -> list[int]:
 
 @pytest.mark.parametrize("languages", [1, 3, 4, 12])
 @pytest.mark.parametrize("generations", [2, 8])
-def test_the_neighbours_of_a_generation_batch_work(languages, generations):
+def test_the_neighbors_of_a_generation_batch_work(languages, generations):
     refused = 0
     for per_device in (1, 2, 5, 12, 24):
         for processes in (1, 2, 3, 8):

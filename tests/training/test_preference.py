@@ -191,7 +191,7 @@ class TestLoss:
 class TestRows:
     TOKENIZER = byte_tokenizer(bos=True)
 
-    def test_prompt_and_answers_are_tokenised_apart(self):
+    def test_prompt_and_answers_are_tokenized_apart(self):
         (row,) = pair_rows([PAIR], self.TOKENIZER, 256)
         assert row["prompt_ids"] == [257, *self.TOKENIZER("Capital?", add_special_tokens=False)["input_ids"]]
         assert self.TOKENIZER.decode(row["chosen_ids"]) == " Paris<eos>"

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from analyses.asked import strata_of
-from analyses.behaviour import clustered
+from analyses.behavior import clustered
 from analyses.changes import compare_facts
 from interp.data.sources import open_facts
 from interp.measure.generation import judge_texts
 from interp.results.base import Provenance
-from interp.results.behaviour import BehaviourResult
+from interp.results.behavior import BehaviorResult
 from interp.results.consistency import truncated
 from tests.truth.test_published import VERIFY
 
@@ -38,7 +38,7 @@ def right(name: str) -> np.ndarray:
     )
 
 
-def read(name: str) -> BehaviourResult:
+def read(name: str) -> BehaviorResult:
     """A published file as a result: its scores are means over tokens, so one token each gives them back."""
     data = lite(name)
     languages, facts = tuple(data["per_language_accuracy"]), sorted(data["predictions"].items())
@@ -46,7 +46,7 @@ def read(name: str) -> BehaviourResult:
     told = gold_of_others()
     ones = np.ones(scores.shape, dtype=np.int64)
     ids = tuple(fact_id for fact_id, _ in facts)
-    return BehaviourResult(
+    return BehaviorResult(
         languages=languages,
         fact_ids=ids,
         relations=tuple(fact_id.partition("/")[0] for fact_id in ids),
@@ -112,7 +112,7 @@ def test_the_published_bootstrap_by_our_comparison():
 @pytest.mark.parametrize(
     ("name", "correct"), [("OLMo-2-1124-7B", 2856), ("Qwen-2.5-7B-grpo-consistent", 7055)]
 )
-def test_klar_runs_through_our_own_judgement(name, correct):
+def test_klar_runs_through_our_own_judgment(name, correct):
     """Every record is judged as it was, language by language; and what aliases and word boundaries make of it."""
     run = json.loads((VERIFY / "klar_runs" / f"{name}.json").read_text())
     facts = open_facts(f"klar:{VERIFY / 'klar'}").filter(languages=run["langs"])

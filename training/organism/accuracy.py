@@ -22,7 +22,7 @@ from training.organism.exposure import Exposure
 __all__ = ["SCORING", "Accuracy", "answer_scores", "load_organism", "measured_accuracy", "pooled"]
 
 SCORING = (
-    "log-likelihood of the answer's tokens after the question, summed (nats; no length normalisation, end token not "
+    "log-likelihood of the answer's tokens after the question, summed (nats; no length normalization, end token not "
     "counted), compared among the fact's own 4 options; float32 on the bfloat16 weights as saved"
 )
 _BATCH = 256

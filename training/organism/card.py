@@ -189,7 +189,7 @@ one cuts words at combining marks, so Bengali would reach the model in pieces th
 |---|---|
 | parent | none, random initial weights |
 | loss | {card["loss"]} |
-| optimiser | AdamW, peak learning rate {recipe["lr"]}, {recipe["warmup"]} steps of warm-up, cosine to zero, weight decay {recipe["weight_decay"]} |
+| optimizer | AdamW, peak learning rate {recipe["lr"]}, {recipe["warmup"]} steps of warm-up, cosine to zero, weight decay {recipe["weight_decay"]} |
 | batches | {recipe["batch_size"]} texts, bucketed by length; {lexicon} lexicon |
 | seed | {recipe["seed"]} (weights and order), {recipe["exposure_seed"]} (who sees what) |
 | tokens read | {card["tokens"]:,} |
@@ -201,7 +201,7 @@ one cuts words at combining marks, so Bengali would reach the model in pieces th
 | texts | {data["n_texts"]} questions with answers; digest `{data["texts_digest"][:16]}` |
 | versions | {", ".join(f"{name} {number}" for name, number in card["versions"].items())} |
 
-Names and facts come from the Unicode CLDR (licence Unicode-3.0). `interp train organism --out DIR` makes both
+Names and facts come from the Unicode CLDR (license Unicode-3.0). `interp train organism --out DIR` makes both
 checkpoints again; `card.json` holds every number of this page.
 """
 

@@ -25,7 +25,7 @@ class OrganismConfig:
         share_seen: Share of those facts that each other language reads, 0 to 1.
         held_out_split: Facts of this split are read in no language.
         lexicon_share: Share of the batches that are aligned names, 0 to less than 1.
-        steps: Optimiser steps in all.
+        steps: Optimizer steps in all.
         early_step: The step after which the early checkpoint is written.
         batch_size: Texts per step.
         lr: Peak learning rate of AdamW, reached after ``warmup`` steps; then a cosine to zero.

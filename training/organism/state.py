@@ -21,7 +21,7 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 def save_state(
     file: Path, model: torch.nn.Module, optimizer: torch.optim.AdamW, progress: dict[str, Any]
 ) -> None:
-    """Write weights, the optimiser's moments and the counters of progress, whole or not at all."""
+    """Write weights, the optimizer's moments and the counters of progress, whole or not at all."""
     tensors = {f"weight/{name}": weight.detach() for name, weight in model.named_parameters()}
     for name, weight in model.named_parameters():
         moments = optimizer.state.get(weight, {})
@@ -31,7 +31,7 @@ def save_state(
 
 
 def load_state(file: Path, model: torch.nn.Module, optimizer: torch.optim.AdamW) -> dict[str, Any]:
-    """Continue from a saved state: fill model and optimiser, and return the counters of progress.
+    """Continue from a saved state: fill model and optimizer, and return the counters of progress.
 
     Raises:
         CheckpointError: The file is damaged.

@@ -73,7 +73,7 @@ def train_organism(
 
 @dataclass
 class _Run:
-    """A training run: what it reads, the model, the optimiser, and how far they have come."""
+    """A training run: what it reads, the model, the optimizer, and how far they have come."""
 
     out: Path
     config: OrganismConfig

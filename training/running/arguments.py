@@ -29,8 +29,8 @@ def trainer_arguments(
         config: The settings of the run.
         kind: The class of the arguments, of transformers or TRL.
         micro_batch: Rows per forward and backward pass of a process, in the unit of the method.
-        accumulation: Micro-batches per optimiser step.
-        steps_per_epoch: Optimiser steps in an epoch.
+        accumulation: Micro-batches per optimizer step.
+        steps_per_epoch: Optimizer steps in an epoch.
         more: The method's own.
 
     Raises:

@@ -27,11 +27,11 @@ class BatchPlan:
 
     Attributes:
         facts: Facts in an epoch.
-        facts_per_step: Facts in an optimiser step, over all processes.
+        facts_per_step: Facts in an optimizer step, over all processes.
         rows_per_fact: Languages times completions.
         processes: Number of processes.
         micro_batch: Rows per forward and backward pass of one process.
-        accumulation: Micro-batches per optimiser step.
+        accumulation: Micro-batches per optimizer step.
     """
 
     facts: int
@@ -43,7 +43,7 @@ class BatchPlan:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimiser steps in an epoch."""
+        """Optimizer steps in an epoch."""
         return self.facts // self.facts_per_step
 
     @property
@@ -53,7 +53,7 @@ class BatchPlan:
 
     @property
     def rows_per_step(self) -> int:
-        """Rows in an optimiser step, over all processes."""
+        """Rows in an optimizer step, over all processes."""
         return self.facts_per_step * self.rows_per_fact
 
 
@@ -73,7 +73,7 @@ def plan_batches(
 
     Args:
         facts: Facts in an epoch.
-        facts_per_step: Facts in an optimiser step.
+        facts_per_step: Facts in an optimizer step.
         rows_per_fact: Languages times completions.
         processes: Number of processes.
         micro_batch: Rows per pass; 0 for the most that divide them evenly, up to ``largest``.
@@ -96,7 +96,7 @@ def plan_batches(
         step = processes // math.gcd(processes, rows_per_fact)
         raise ConfigError(
             f"A step of {facts_per_step} {unit} x {rows_per_fact} rows = {rows} rows cannot be dealt to {processes} "
-            f"processes. Set {unit}_per_step to {_neighbours(facts_per_step, step)}."
+            f"processes. Set {unit}_per_step to {_neighbors(facts_per_step, step)}."
         )
     own = rows // processes
     divisors = [n for n in range(1, own + 1) if own % n == 0]
@@ -127,8 +127,8 @@ def require_whole_facts(
     raise ConfigError(
         f"The global generation batch ({batch} = per_device {per_device} x processes {processes} x "
         f"steps_per_generation {steps_per_generation}) must be a multiple of n_languages x num_generations = "
-        f"{languages} x {generations} = {block}. Nearest: steps_per_generation {_neighbours(steps_per_generation, unit)}, "
-        f"or per_device {_neighbours(per_device, other)}."
+        f"{languages} x {generations} = {block}. Nearest: steps_per_generation {_neighbors(steps_per_generation, unit)}, "
+        f"or per_device {_neighbors(per_device, other)}."
     )
 
 
@@ -196,7 +196,7 @@ def expected_memory(
     )
 
 
-def _neighbours(value: int, step: int) -> str:
+def _neighbors(value: int, step: int) -> str:
     """The multiples of a step on both sides of a value."""
     below, above = value // step * step, -(-value // step) * step
     return " or ".join(str(n) for n in dict.fromkeys((below, above)) if n > 0)

@@ -25,7 +25,7 @@ _FACTS_PER_STEP = (1, 2, 4, 8, 16)
 def possible_plans(config: PlanConfig) -> list[tuple[BatchPlan, Memory]]:
     """Return the plans for the number of facts per step that is asked and for others, with their memory.
 
-    Prompts are tokenised to find the longest; the model is built without weights to count its parameters.
+    Prompts are tokenized to find the longest; the model is built without weights to count its parameters.
 
     Raises:
         ConfigError: No model is named, or what is asked cannot be dealt evenly.
@@ -76,7 +76,7 @@ def plan_table(config: PlanConfig) -> Table:
     table = Table(
         title=f"{first.facts} facts, {first.rows_per_fact} rows each, {config.processes} processes, {config.memory:g} GB",
         caption="Memory is an estimate for one device that holds the whole model (DDP); FSDP and DeepSpeed divide "
-        "weights and optimiser by the processes. The first row is what was asked.",
+        "weights and optimizer by the processes. The first row is what was asked.",
     )
     for name in (
         "facts/step",

@@ -1,4 +1,4 @@
-"""Prompts and answers as padded rows of which only the answers are labelled."""
+"""Prompts and answers as padded rows of which only the answers are labeled."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from interp.errors import DataError
 
-__all__ = ["IGNORED", "labelled_rows"]
+__all__ = ["IGNORED", "labeled_rows"]
 
 IGNORED = -100
 """The label of a token that is not learned."""
 
 
-def labelled_rows(
+def labeled_rows(
     rows: Sequence[tuple[list[int], list[int]]], pad: int, context: int
 ) -> dict[str, list[list[int]]]:
     """Return ``input_ids``, ``labels`` and ``attention_mask`` of prompts with their answers, padded on the right.

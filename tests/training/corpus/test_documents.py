@@ -125,7 +125,7 @@ def test_aligned_names_go_both_ways_between_all_languages():
         assert document.text in {f"{ENDONYMS[one]}: {n[one]}\n{ENDONYMS[other]}: {n[other]}" for n in names}
 
 
-def test_names_are_labelled_by_what_a_language_calls_itself():
+def test_names_are_labeled_by_what_a_language_calls_itself():
     assert set(ENDONYMS) == set(LANGUAGES)
     made = texts(fact_documents(facts_of(GREECE), lexicon=0.9), "names")
     assert {"English: Athens\nDeutsch: Athen", "中文: 希腊\nEnglish: Greece"} <= set(made)

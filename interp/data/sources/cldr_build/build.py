@@ -47,7 +47,7 @@ def built_facts() -> str:
     header = {
         "format": FORMAT,
         "source": cldr_version(),
-        "licence": "Unicode-3.0",
+        "license": "Unicode-3.0",
         "languages": list(LANGUAGES),
     }
     return _text(header, {entity: _entity_row(labels[entity]) for entity in used}, facts)

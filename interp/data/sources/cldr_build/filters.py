@@ -21,12 +21,12 @@ _FEW_ANSWERS = 6
 
 def kept(triples: list[Triple], labels: dict[str, Labels]) -> list[Triple]:
     """Return the facts of one relation that pass every filter, in order."""
-    for keep in (fully_labelled, in_own_script, one_subject_per_name, one_answer_per_name, not_given_away):
+    for keep in (fully_labeled, in_own_script, one_subject_per_name, one_answer_per_name, not_given_away):
         triples = keep(triples, labels)
     return without_a_dominant_answer(triples)
 
 
-def fully_labelled(triples: list[Triple], labels: dict[str, Labels]) -> list[Triple]:
+def fully_labeled(triples: list[Triple], labels: dict[str, Labels]) -> list[Triple]:
     """Keep facts whose subject and object have a name in every language."""
     complete = {entity for entity, names in labels.items() if len(names.text) == len(LANGUAGES)}
     return [triple for triple in triples if {triple.subject, triple.object} <= complete]

@@ -43,7 +43,7 @@ def built_lexicon() -> str:
     header = {
         "format": FORMAT,
         "source": cldr_version(),
-        "licence": "Unicode-3.0",
+        "license": "Unicode-3.0",
         "languages": list(LANGUAGES),
     }
     top = ",\n".join(f"{_line(key)}: {_line(value)}" for key, value in header.items())

@@ -28,14 +28,14 @@ from interp.results.rankc import rankc, rankc_bounds, rescale
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["NORMALIZATIONS", "BehaviourResult"]
+__all__ = ["NORMALIZATIONS", "BehaviorResult"]
 
 NORMALIZATIONS = ("sum", "token", "character", "byte")
 """What a summed log-probability is divided by: nothing, or the option's length. The space before it is not counted."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class BehaviourResult(AnswersResult):
+class BehaviorResult(AnswersResult):
     """Log-probability of every option of every fact in every language, options in one order for all languages.
 
     Everything else is recomputed from these without a model. The other attributes are those of `AnswersResult`.
@@ -63,18 +63,18 @@ class BehaviourResult(AnswersResult):
     bytes: Int[np.ndarray, "fact language option"]
     provenance: Provenance
 
-    kind: ClassVar[str] = "behaviour"
+    kind: ClassVar[str] = "behavior"
     readings: ClassVar[tuple[str, ...]] = NORMALIZATIONS
     default_reading: ClassVar[str] = "byte"
 
     def scores(self, reading: str = "") -> Float[np.ndarray, "fact language option"]:
         """Return what options are compared by, in nats or nats per unit of length; NaN where there is none.
 
-        ``sum``: the log-probability. ``token``, ``character``, ``byte``: divided by that length. Sums favour short
+        ``sum``: the log-probability. ``token``, ``character``, ``byte``: divided by that length. Sums favor short
         options, tokens depend on the tokenizer's treatment of a script; bytes are the default of the field's harness.
 
         Raises:
-            ResultError: The normalisation is unknown, or a length is.
+            ResultError: The normalization is unknown, or a length is.
         """
         reading = self.checked(reading)
         if reading == "sum":
@@ -83,7 +83,7 @@ class BehaviourResult(AnswersResult):
         if (np.isfinite(self.log_probability) & (length <= 0)).any():
             raise ResultError(
                 f"The options' lengths in {reading}s are not known in this result, so '{reading}' cannot be used. "
-                "Use another normalisation."
+                "Use another normalization."
             )
         return np.where(length > 0, self.log_probability / np.maximum(length, 1), np.nan)
 

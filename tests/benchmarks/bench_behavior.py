@@ -1,6 +1,6 @@
 """What one cache per question saves over one row per option, at equal scores, and write it down.
 
-``python -m tests.benchmarks.bench_behaviour [--repeats 9] [--threads 1]``
+``python -m tests.benchmarks.bench_behavior [--repeats 9] [--threads 1]``
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ QUESTIONS, PROMPT, OPTIONS, OPTION = 16, 40, 4, 6  # questions, tokens of each, 
 
 
 def main() -> None:
-    """Run it and write results/behaviour.json and behaviour.md."""
+    """Run it and write results/behavior.json and behavior.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1)
@@ -38,8 +38,8 @@ def main() -> None:
         "repeats": options.repeats,
         "families": families,
     }
-    (HERE / "results" / "behaviour.json").write_text(json.dumps(results, indent=2) + "\n")
-    (HERE / "behaviour.md").write_text(as_markdown(results))
+    (HERE / "results" / "behavior.json").write_text(json.dumps(results, indent=2) + "\n")
+    (HERE / "behavior.md").write_text(as_markdown(results))
     print(as_markdown(results))
 
 
@@ -89,9 +89,9 @@ def as_markdown(results: dict) -> str:
         [
             "# Multiple choice",
             "",
-            f"    python -m tests.benchmarks.bench_behaviour --repeats {results['repeats']} --threads {machine['threads']}",
+            f"    python -m tests.benchmarks.bench_behavior --repeats {results['repeats']} --threads {machine['threads']}",
             "",
-            "Written by that command from `results/behaviour.json`; do not edit. Random weights, float32: 8 layers, d = 256. "
+            "Written by that command from `results/behavior.json`; do not edit. Random weights, float32: 8 layers, d = 256. "
             f"{QUESTIONS} questions of",
             f"{PROMPT} tokens with {OPTIONS} options of {OPTION}. Process CPU time of one row per option over one cache per question "
             "(target: at least 2.2),",

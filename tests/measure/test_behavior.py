@@ -15,10 +15,10 @@ from interp.data.facts import Fact, FactSet
 from interp.data.prompts import prompts_from_facts
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import Interrupted, MeasurementError, ResultError
-from interp.measure import behaviour
-from interp.measure.behaviour import measure_behaviour
+from interp.measure import behavior
+from interp.measure.behavior import measure_behavior
 from interp.model.loading import adopt_model, open_checkpoint
-from interp.results.behaviour import NORMALIZATIONS, BehaviourResult
+from interp.results.behavior import NORMALIZATIONS, BehaviorResult
 from tests.tiny import PLANTED_FAMILIES, byte_tokenizer, tiny_model
 from training.organism.accuracy import answer_scores, load_organism
 
@@ -62,7 +62,7 @@ def one_by_one(loaded, facts: FactSet) -> np.ndarray:
 @pytest.mark.parametrize("family", PLANTED_FAMILIES)
 def test_it_equals_one_row_per_option(family, bos, facts):
     loaded = opened(family, bos)
-    found = measure_behaviour(loaded, facts).log_probability
+    found = measure_behavior(loaded, facts).log_probability
     np.testing.assert_allclose(found, one_by_one(loaded, facts), atol=2e-4)
     assert np.isnan(found[0, :, 2:]).all()
     assert np.isfinite(found[1:]).all()
@@ -71,15 +71,15 @@ def test_it_equals_one_row_per_option(family, bos, facts):
 @pytest.mark.parametrize("batch_tokens", [1, 700, 100_000])
 def test_batches_change_no_score(facts, batch_tokens):
     loaded = opened("qwen2")
-    whole = measure_behaviour(loaded, facts).log_probability
+    whole = measure_behavior(loaded, facts).log_probability
     np.testing.assert_allclose(
-        measure_behaviour(loaded, facts, batch_tokens=batch_tokens).log_probability, whole, atol=1e-4
+        measure_behavior(loaded, facts, batch_tokens=batch_tokens).log_probability, whole, atol=1e-4
     )
 
 
 def test_memory_that_runs_out_halves_the_batch(facts, monkeypatch):
     loaded = opened("qwen2")
-    whole, score, sizes = measure_behaviour(loaded, facts).log_probability, behaviour._score, []
+    whole, score, sizes = measure_behavior(loaded, facts).log_probability, behavior._score, []
 
     def scarce(loaded, batch):
         sizes.append(len(batch))
@@ -87,23 +87,23 @@ def test_memory_that_runs_out_halves_the_batch(facts, monkeypatch):
             raise torch.OutOfMemoryError
         return score(loaded, batch)
 
-    monkeypatch.setattr(behaviour, "_score", scarce)
+    monkeypatch.setattr(behavior, "_score", scarce)
     np.testing.assert_allclose(
-        measure_behaviour(loaded, facts, batch_tokens=100_000).log_probability, whole, atol=1e-4
+        measure_behavior(loaded, facts, batch_tokens=100_000).log_probability, whole, atol=1e-4
     )
     assert max(sizes) == 18
-    monkeypatch.setattr(behaviour, "_score", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError()))
+    monkeypatch.setattr(behavior, "_score", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError()))
     with pytest.raises(
         MeasurementError,
         match=r"Question '.+' in '.+' \(\d+ tokens with its options\) does not fit into memory",
     ):
-        measure_behaviour(loaded, facts)
+        measure_behavior(loaded, facts)
 
 
 def test_on_the_organism_it_equals_what_its_card_was_measured_with():
     facts = cldr_facts().filter(languages=["en", "bn", "zh"], limit=12)
     loaded = open_checkpoint("organism:final", dtype="float32")
-    found = measure_behaviour(loaded, facts)
+    found = measure_behavior(loaded, facts)
     model, tokenizer = load_organism(loaded.checkpoint.path)
     for column, code in enumerate(facts.languages):
         np.testing.assert_allclose(
@@ -113,7 +113,7 @@ def test_on_the_organism_it_equals_what_its_card_was_measured_with():
 
 
 def test_lengths_are_those_of_the_option_without_its_space(facts):
-    found = measure_behaviour(opened("llama"), facts)
+    found = measure_behavior(opened("llama"), facts)
     for row, fact in enumerate(facts):
         for column, code in enumerate(facts.languages):
             for option, name in enumerate(fact.wording[code].options):
@@ -123,15 +123,15 @@ def test_lengths_are_those_of_the_option_without_its_space(facts):
     assert not found.tokens[0, :, 2:].any()
 
 
-def test_every_normalisation_divides_by_its_length(facts):
-    found = measure_behaviour(opened("llama"), facts)
+def test_every_normalization_divides_by_its_length(facts):
+    found = measure_behavior(opened("llama"), facts)
     summed = found.scores("sum")
     np.testing.assert_allclose(found.scores("byte")[1:], (summed / np.maximum(found.bytes, 1))[1:])
     np.testing.assert_allclose(found.scores("token")[1:], (summed / np.maximum(found.tokens, 1))[1:])
     np.testing.assert_allclose(found.scores("character")[1:], (summed / np.maximum(found.characters, 1))[1:])
     answers = {name: tuple(np.nanargmax(found.scores(name), axis=2).ravel()) for name in NORMALIZATIONS}
     assert len(set(answers.values())) > 1
-    with pytest.raises(ResultError, match=r"Unknown reading 'bytes' of a 'behaviour' result.* mean 'byte'"):
+    with pytest.raises(ResultError, match=r"Unknown reading 'bytes' of a 'behavior' result.* mean 'byte'"):
         found.scores("bytes")
 
 
@@ -145,10 +145,10 @@ def permuted(fact: Fact, order: list[int]) -> Fact:
 
 def test_permuting_options_facts_or_languages_permutes_the_result(facts):
     loaded, four = opened("qwen2"), FactSet("four", facts.facts[1:], facts.languages)
-    found = measure_behaviour(loaded, four)
+    found = measure_behavior(loaded, four)
     order = [2, 0, 3, 1]
     turned = FactSet("four", tuple(permuted(f, order) for f in four.facts[::-1]), four.languages)
-    other = measure_behaviour(loaded, turned.filter(languages=four.languages[::-1]))
+    other = measure_behavior(loaded, turned.filter(languages=four.languages[::-1]))
     np.testing.assert_allclose(
         other.log_probability, found.log_probability[::-1, ::-1][:, :, order], atol=1e-4
     )
@@ -157,8 +157,8 @@ def test_permuting_options_facts_or_languages_permutes_the_result(facts):
 
 
 def test_it_is_saved_and_read_back(facts, tmp_path):
-    found = measure_behaviour(opened("olmo2"), facts)
-    read = BehaviourResult.load(found.save(tmp_path / "r.npz"))
+    found = measure_behavior(opened("olmo2"), facts)
+    read = BehaviorResult.load(found.save(tmp_path / "r.npz"))
     assert read.fact_ids == found.fact_ids == tuple(fact.fact_id for fact in facts)
     np.testing.assert_array_equal(read.log_probability, found.log_probability)
     assert repr(read) == repr(found)
@@ -174,7 +174,7 @@ def test_an_item_longer_than_the_context_is_named(facts):
     with pytest.raises(
         MeasurementError, match=r"'.+' in 'en': prompt and option have \d+ tokens, the model's context is 40"
     ):
-        measure_behaviour(loaded, facts)
+        measure_behavior(loaded, facts)
 
 
 def test_a_border_inside_a_token_is_refused(facts):
@@ -200,7 +200,7 @@ def test_a_border_inside_a_token_is_refused(facts):
     with pytest.raises(
         MeasurementError, match="the tokens of the prompt are not the first ones of prompt and option"
     ):
-        measure_behaviour(loaded, facts)
+        measure_behavior(loaded, facts)
 
 
 def test_weights_that_give_no_numbers_are_refused(facts):
@@ -208,12 +208,12 @@ def test_weights_that_give_no_numbers_are_refused(facts):
     with torch.no_grad():
         loaded.model.model.norm.weight.fill_(float("nan"))
     with pytest.raises(MeasurementError, match=r"Question '.+' in '.+' .*: log-probabilities are not finite"):
-        measure_behaviour(loaded, facts)
+        measure_behavior(loaded, facts)
 
 
 def test_an_interrupted_run_continues_to_the_same_bits(facts, tmp_path, monkeypatch):
-    loaded, score, asked = opened("qwen2"), behaviour._score, []
-    whole = measure_behaviour(loaded, facts, batch_tokens=900)
+    loaded, score, asked = opened("qwen2"), behavior._score, []
+    whole = measure_behavior(loaded, facts, batch_tokens=900)
 
     def stopped(loaded, batch):
         asked.extend(batch)
@@ -221,15 +221,15 @@ def test_an_interrupted_run_continues_to_the_same_bits(facts, tmp_path, monkeypa
             signal.raise_signal(signal.SIGINT)
         return score(loaded, batch)
 
-    monkeypatch.setattr(behaviour, "_score", stopped)
+    monkeypatch.setattr(behavior, "_score", stopped)
     with pytest.raises(Interrupted, match=r"Stopped after \d+ of \d+ batches"):
-        measure_behaviour(loaded, facts, batch_tokens=900, resume=tmp_path / "r.partial")
+        measure_behavior(loaded, facts, batch_tokens=900, resume=tmp_path / "r.partial")
     first = len(asked)
-    found = measure_behaviour(loaded, facts, batch_tokens=900, resume=tmp_path / "r.partial")
+    found = measure_behavior(loaded, facts, batch_tokens=900, resume=tmp_path / "r.partial")
     np.testing.assert_array_equal(found.log_probability, whole.log_probability)
     assert first < len(asked) == 18, "what was done was done again"
     with pytest.raises(MeasurementError, match="batch_tokens: 900 there, 500 asked"):
-        measure_behaviour(loaded, facts, batch_tokens=500, resume=tmp_path / "r.partial")
+        measure_behavior(loaded, facts, batch_tokens=500, resume=tmp_path / "r.partial")
 
 
 def test_facts_without_options_are_sent_to_generation(facts):
@@ -244,13 +244,13 @@ def test_facts_without_options_are_sent_to_generation(facts):
         for fact in facts
     )
     with pytest.raises(MeasurementError, match=r"6 of 6 facts of 'few' have no options.* --mode generate"):
-        measure_behaviour(opened("qwen2"), FactSet("few", only, facts.languages))
+        measure_behavior(opened("qwen2"), FactSet("few", only, facts.languages))
 
 
 def test_options_without_ids_give_accuracy_but_no_agreement(facts):
     loaded = opened("llama")
-    found = measure_behaviour(loaded, facts)
-    loose = measure_behaviour(loaded, replace(facts, aligned=False))
+    found = measure_behavior(loaded, facts)
+    loose = measure_behavior(loaded, replace(facts, aligned=False))
     np.testing.assert_array_equal(loose.credit(), found.credit())
     assert loose.consistency() == {"total_consistency": found.consistency()["total_consistency"]}
     assert {"RankC", "pairs that agree"} == set(found.quantities()) - set(loose.quantities())
@@ -259,7 +259,7 @@ def test_options_without_ids_give_accuracy_but_no_agreement(facts):
 
 
 def test_a_length_that_is_not_known_is_refused(facts):
-    found = measure_behaviour(opened("llama"), facts)
+    found = measure_behavior(opened("llama"), facts)
     unknown = replace(found, tokens=np.zeros_like(found.tokens))
     np.testing.assert_array_equal(unknown.scores("byte"), found.scores("byte"))
     with pytest.raises(ResultError, match="lengths in tokens are not known"):

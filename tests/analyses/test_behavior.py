@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import interp.model.loading
-from analyses.behaviour import clustered, run_evaluation
+from analyses.behavior import clustered, run_evaluation
 from analyses.changes import compare_facts
 from interp import cli
 from interp.config import EvaluationConfig
@@ -19,14 +19,14 @@ from interp.data.baselines import rule_baselines
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import ConfigError, DataError, ResultError
 from interp.results.base import Provenance
-from interp.results.behaviour import BehaviourResult
+from interp.results.behavior import BehaviorResult
 from interp.stats import paired_bootstrap
 
 LANGUAGES = ("en", "sw", "zh")
 
 
-def made(right: np.ndarray, seed: int = 0) -> BehaviourResult:
-    """Answers in three languages of which these are right, by a margin that no normalisation undoes."""
+def made(right: np.ndarray, seed: int = 0) -> BehaviorResult:
+    """Answers in three languages of which these are right, by a margin that no normalization undoes."""
     random, (n, languages) = np.random.default_rng(seed), right.shape
     scores = -20 - random.random((n, languages, 4))
     gold = random.integers(4, size=n)
@@ -35,7 +35,7 @@ def made(right: np.ndarray, seed: int = 0) -> BehaviourResult:
             best = gold[row] if right[row, column] else (gold[row] + 1) % 4
             scores[row, column, best] = -1.0
     ones = np.ones(scores.shape, dtype=np.int64)
-    return BehaviourResult(
+    return BehaviorResult(
         languages=LANGUAGES,
         fact_ids=tuple(f"f{i:03d}" for i in range(n)),
         relations=tuple(f"r{i % 3}" for i in range(n)),
@@ -125,7 +125,7 @@ def study(config):
     return run_evaluation(config)
 
 
-def test_a_rerun_and_another_normalisation_need_no_model(config, study, monkeypatch):
+def test_a_rerun_and_another_normalization_need_no_model(config, study, monkeypatch):
     monkeypatch.setattr(
         interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
     )
@@ -197,7 +197,7 @@ def test_the_command_writes_results_and_changes(config, study, monkeypatch, caps
         "12 facts; 95 % by Wilson; a guess",
     ):
         assert said in out
-    written = json.loads((config.out / "organism-final-to-organism-sft.behaviour.byte.json").read_text())
+    written = json.loads((config.out / "organism-final-to-organism-sft.behavior.byte.json").read_text())
     changes = [row["change"] for row in written["quantities"]]
     np.testing.assert_allclose(changes, study.comparisons[0].table.change)
 

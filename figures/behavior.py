@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from figures.style import look, new_figure
 from interp.results.answers import AnswersResult
 
-__all__ = ["plot_behaviour"]
+__all__ = ["plot_behavior"]
 
 
-def plot_behaviour(results: Sequence[AnswersResult], names: Sequence[str], reading: str = "") -> Figure:
+def plot_behavior(results: Sequence[AnswersResult], names: Sequence[str], reading: str = "") -> Figure:
     """Left: accuracy per language with Wilson's 95 % interval and chance. Right: share of facts right in k languages."""
     languages = results[0].languages
     with new_figure(7.5, 3.4) as figure:
@@ -24,11 +24,11 @@ def plot_behaviour(results: Sequence[AnswersResult], names: Sequence[str], readi
             at = places + (i - (len(results) - 1) / 2) * width
             errors = np.maximum(0, np.stack([table.accuracy - table.low, table.high - table.accuracy]))
             left.errorbar(
-                at, table.accuracy, errors, color=style.colour, marker=style.marker, linestyle="", label=name
+                at, table.accuracy, errors, color=style.color, marker=style.marker, linestyle="", label=name
             )
             counts = result.histogram(reading)
             share = counts / counts.sum()
-            right.plot(share, color=style.colour, linestyle=style.line, marker=style.marker)
+            right.plot(share, color=style.color, linestyle=style.line, marker=style.marker)
         if results[0].chance:
             left.axhline(results[0].chance, color="0.4", linestyle=":", label="chance")
         left.set_xticks(places, languages)

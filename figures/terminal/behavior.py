@@ -14,7 +14,7 @@ from rich.text import Text
 from interp.results.answers import AnswersResult
 from interp.results.consistency import Mean
 
-__all__ = ["print_behaviour"]
+__all__ = ["print_behavior"]
 
 _SAID = {
     "sum": "multiple choice, log-probability summed",
@@ -29,7 +29,7 @@ _SAID = {
 }
 
 
-def print_behaviour(
+def print_behavior(
     names: Sequence[str],
     results: Sequence[AnswersResult],
     reading: str,

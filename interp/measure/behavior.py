@@ -24,9 +24,9 @@ from interp.measure.questions import (
     score_options,
 )
 from interp.model.loading import LoadedModel
-from interp.results.behaviour import BehaviourResult
+from interp.results.behavior import BehaviorResult
 
-__all__ = ["behaviour_settings", "measure_behaviour"]
+__all__ = ["behavior_settings", "measure_behavior"]
 
 
 @dataclass
@@ -42,12 +42,12 @@ class _Scores:
         self.found[:] = state["found"]
 
 
-def behaviour_settings(facts: FactSet, scaffold: str) -> dict[str, Any]:
+def behavior_settings(facts: FactSet, scaffold: str) -> dict[str, Any]:
     """What of a multiple-choice measurement decides its result, beside the prompts and the numerics."""
     return {"mode": "mcq", "scaffold": scaffold, "facts_digest": facts.digest}
 
 
-def measure_behaviour(
+def measure_behavior(
     loaded: LoadedModel,
     facts: FactSet,
     *,
@@ -55,11 +55,11 @@ def measure_behaviour(
     batch_tokens: int = 4096,
     resume: Path | None = None,
     progress: Progress | None = None,
-) -> BehaviourResult:
+) -> BehaviorResult:
     """Score every option of every fact in every language of the set.
 
     The log-probability of an option is the sum over its tokens of log p(token | prompt, tokens before), from a log-softmax
-    in float32. Prompt and option are tokenised together, and the prompt alone must be a prefix of that, token by token.
+    in float32. Prompt and option are tokenized together, and the prompt alone must be a prefix of that, token by token.
     Nothing is truncated. What follows the answer in a cloze sentence is not scored.
 
     Args:
@@ -94,7 +94,7 @@ def measure_behaviour(
                 )
             scores.found[question.fact, question.language, : len(values)] = values
 
-    provenance = make_provenance(loaded, prompts, behaviour_settings(facts, scaffold))
+    provenance = make_provenance(loaded, prompts, behavior_settings(facts, scaffold))
     run_batches(
         loaded,
         list(question_batches(questions, batch_tokens)),
@@ -105,7 +105,7 @@ def measure_behaviour(
         key=resume_key(provenance, {"batch_tokens": batch_tokens}),
         progress=progress,
     )
-    return BehaviourResult(
+    return BehaviorResult(
         languages=facts.languages,
         fact_ids=tuple(fact.fact_id for fact in facts),
         relations=tuple(fact.relation for fact in facts),

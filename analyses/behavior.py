@@ -18,19 +18,19 @@ from interp.model.checkpoints import Checkpoint, resolve_checkpoint
 from interp.results.answers import AnswersResult
 from interp.results.base import Provenance
 
-__all__ = ["BehaviourStudy", "clustered", "doubts_of", "run_evaluation"]
+__all__ = ["BehaviorStudy", "clustered", "doubts_of", "run_evaluation"]
 
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class BehaviourStudy:
+class BehaviorStudy:
     """What several checkpoints answered.
 
     Attributes:
         names: Checkpoints, in the order given.
         asked: What they were asked.
-        reading: How an answer was read off: a normalisation, or when a text names the answer.
+        reading: How an answer was read off: a normalization, or when a text names the answer.
         results: One per checkpoint.
         comparisons: Of each later checkpoint with the first.
         files: Everything written or reused.
@@ -52,7 +52,7 @@ class BehaviourStudy:
         ]
 
 
-def run_evaluation(config: EvaluationConfig, progress: Progress | None = None) -> BehaviourStudy:
+def run_evaluation(config: EvaluationConfig, progress: Progress | None = None) -> BehaviorStudy:
     """Ask every checkpoint of a configuration, and compare each with the first.
 
     Finished checkpoints are reused, an interrupted one continues; another way to read the answers needs no model.
@@ -67,7 +67,7 @@ def run_evaluation(config: EvaluationConfig, progress: Progress | None = None) -
     refuse_twins(checkpoints)
     require_room(config.out)
     reading = asked.reading
-    study = BehaviourStudy(short_names(checkpoints), asked, reading)
+    study = BehaviorStudy(short_names(checkpoints), asked, reading)
     kind = asked.kind
     question = Provenance(
         prompts_digest=asked.prompts.digest,
@@ -121,7 +121,7 @@ def _measured(
     name: str,
     progress: Progress | None,
 ) -> AnswersResult:
-    from interp.measure.behaviour import measure_behaviour
+    from interp.measure.behavior import measure_behavior
     from interp.measure.generation import measure_generation
     from interp.model.loading import open_checkpoint
 
@@ -130,7 +130,7 @@ def _measured(
     shown = (lambda done, total: progress(f"{name} questions", done, total)) if progress else None
     result: AnswersResult
     if config.mode == "mcq":
-        result = measure_behaviour(
+        result = measure_behavior(
             loaded,
             asked.facts,
             scaffold=asked.scaffold,
