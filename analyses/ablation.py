@@ -30,7 +30,7 @@ def run_ablation(config: AblationConfig, progress: Progress | None = None) -> Se
     Raises:
         InterpError: Bad input, damaged files, a folder that holds results of other settings, or an interruption.
     """
-    from interp.measure.ablation import ablation_settings
+    from interp.measure.ablation.ablation import ablation_settings
     from interp.measure.provenance import settings_of
 
     languages = parse_languages(config.languages)
@@ -42,21 +42,21 @@ def run_ablation(config: AblationConfig, progress: Progress | None = None) -> Se
         raise ConfigError("'draws' is 0; without random units no harm can be called a language's own.")
     if config.rule == "important" and config.units != "heads":
         raise ConfigError("--rule important is of heads; the importance of neurons is not measured.")
-    facts, scaffold = chosen_facts(
+    facts, prompt_format = chosen_facts(
         config.facts,
         languages,
         split=config.split,
         limit=config.limit,
-        scaffold=config.scaffold,
+        prompt_format=config.prompt_format,
         allow_missing=config.allow_missing,
     )
-    selecting = _selecting(config, scaffold)
+    selecting = _selecting(config, prompt_format)
     read = open_prompts(
         config.facts,
         languages,
         split=config.split,
         limit=config.read or None,
-        scaffold=scaffold,
+        prompt_format=prompt_format,
         allow_missing=config.allow_missing,
     )
     question = unit_question(selecting, config.units, read)
@@ -69,7 +69,7 @@ def run_ablation(config: AblationConfig, progress: Progress | None = None) -> Se
         for checkpoint in checkpoints
         if config.fresh or not result_file(config.out, checkpoint, suffix).exists()
     }
-    prompts = prompts_from_facts(facts, scaffold=scaffold)
+    prompts = prompts_from_facts(facts, prompt_format=prompt_format)
     own = ablation_settings(
         facts,
         read,
@@ -80,13 +80,13 @@ def run_ablation(config: AblationConfig, progress: Progress | None = None) -> Se
         mode=config.mode,
         draws=config.draws,
         seed=config.seed,
-        scaffold=scaffold,
+        prompt_format=prompt_format,
     )
     requested = {"dtype": config.dtype, "attention": config.attention}
     asked = Provenance(prompts_digest=prompts.digest, settings=settings_of(prompts, requested, own))
 
     def measure(checkpoint: Checkpoint, name: str, resume: Path) -> AblationResult:
-        from interp.measure.ablation import measure_ablation
+        from interp.measure.ablation.ablation import measure_ablation
         from interp.model.loading import open_checkpoint
 
         loaded = open_checkpoint(
@@ -105,7 +105,7 @@ def run_ablation(config: AblationConfig, progress: Progress | None = None) -> Se
             mode=config.mode,
             draws=config.draws,
             seed=config.seed,
-            scaffold=scaffold,
+            prompt_format=prompt_format,
             batch_tokens=config.batch_tokens,
             resume=resume,
             progress=labeled(progress, f"{name} without {config.units}"),
@@ -123,7 +123,7 @@ def run_ablation(config: AblationConfig, progress: Progress | None = None) -> Se
     )
 
 
-def _selecting(config: AblationConfig, scaffold: str) -> SpecializationConfig:
+def _selecting(config: AblationConfig, prompt_format: str) -> SpecializationConfig:
     """How the units are measured that are selected from."""
     return SpecializationConfig(
         prompts=config.facts,
@@ -132,7 +132,7 @@ def _selecting(config: AblationConfig, scaffold: str) -> SpecializationConfig:
         out=config.out,
         split=config.split,
         limit=config.read,
-        scaffold=scaffold,
+        prompt_format=prompt_format,
         head_items=0,
         min_tokens=config.min_tokens,
         batch_tokens=config.batch_tokens,

@@ -55,7 +55,7 @@ def _asked(config: AlignmentConfig) -> PromptSet:
         languages,
         split=config.split,
         limit=config.limit or None,
-        scaffold=config.scaffold,
+        prompt_format=config.prompt_format,
         allow_missing=config.allow_missing,
     )
     if not prompts.parallel:

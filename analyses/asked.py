@@ -25,24 +25,24 @@ from interp.results.answers import AnswersResult
 from interp.results.behavior import BehaviorResult
 from interp.results.generation import GenerationResult
 
-__all__ = ["Asked", "asked_facts", "language_classes", "strata_of"]
+__all__ = ["EvaluationPlan", "asked_facts", "language_classes", "strata_of"]
 
 _MATCH_OF = {"interp": "boundary", "upstream": "prefix", "published": "published"}
 _KLAR_SHOTS, _KLAR_TOKENS, _TOKENS = 3, 10, 16
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvaluationPlan:
     """What is asked.
 
     Attributes:
         facts: In the languages that are asked.
         prompts: One per fact and language.
         kind: Of the result.
-        scaffold: Words around the question.
+        prompt_format: Words around the question.
         settings: What decides the result, beside prompts and numerics.
         new_tokens: Longest generated answer.
-        stop: See `interp.measure.generation.measure_generation`.
+        stop: See `interp.measure.behavior.generation.measure_generation`.
         protocol: Of a published evaluation, or empty.
         reading: How answers are read off.
         baselines: What rules score without a model: rule, then language.
@@ -53,7 +53,7 @@ class Asked:
     facts: FactSet
     prompts: PromptSet
     kind: type[AnswersResult]
-    scaffold: str
+    prompt_format: str
     settings: dict[str, Any]
     new_tokens: int = _TOKENS
     stop: str = "line"
@@ -64,7 +64,7 @@ class Asked:
     note: str = ""
 
 
-def asked_facts(config: EvaluationConfig) -> Asked:
+def asked_facts(config: EvaluationConfig) -> EvaluationPlan:
     """Read what a configuration asks; nothing expensive.
 
     Raises:
@@ -84,11 +84,11 @@ def asked_facts(config: EvaluationConfig) -> Asked:
         limit=config.limit or None,
         allow_missing=config.allow_missing,
     )
-    scaffold = source.scaffold if config.scaffold == "auto" else config.scaffold
+    prompt_format = source.prompt_format if config.prompt_format == "auto" else config.prompt_format
     note = "; ".join(part for part in (source.note, _left_out(source, facts, config)) if part)
     common: dict[str, Any] = {
         "facts": facts,
-        "scaffold": scaffold,
+        "prompt_format": prompt_format,
         "note": note,
         "baselines": rule_baselines(
             facts,
@@ -98,17 +98,17 @@ def asked_facts(config: EvaluationConfig) -> Asked:
         "strata": strata_of(facts, config.contaminated),
     }
     if config.mode == "mcq":
-        from interp.measure.behavior import behavior_settings
+        from interp.measure.behavior.choice import behavior_settings
 
-        prompts = prompts_with_demonstrations(facts, scaffold=scaffold)
-        return Asked(
+        prompts = prompts_with_demonstrations(facts, prompt_format=prompt_format)
+        return EvaluationPlan(
             prompts=prompts,
             kind=BehaviorResult,
             reading=config.normalization,
-            settings=behavior_settings(facts, scaffold),
+            settings=behavior_settings(facts, prompt_format),
             **common,
         )
-    from interp.measure.generation import generation_settings
+    from interp.measure.behavior.generation import generation_settings
 
     protocol = "" if config.protocol == "interp" else config.protocol
     tokens = config.new_tokens or (_KLAR_TOKENS if klar else _TOKENS)
@@ -120,9 +120,9 @@ def asked_facts(config: EvaluationConfig) -> Asked:
         known = source.filter(languages=facts.languages, allow_missing=True)
         has_train = any(fact.split == "train" for fact in known)
         pool = known.split("train") if has_train else known
-        prompts = prompts_with_demonstrations(facts, pool=pool, shots=shots, scaffold=scaffold)
+        prompts = prompts_with_demonstrations(facts, pool=pool, shots=shots, prompt_format=prompt_format)
     settings = generation_settings(facts, new_tokens=tokens, stop=stop, protocol=protocol)
-    return Asked(
+    return EvaluationPlan(
         prompts=prompts,
         kind=GenerationResult,
         settings=settings,
@@ -136,7 +136,7 @@ def asked_facts(config: EvaluationConfig) -> Asked:
 
 def _protocol_prompts(folder: Path, facts: FactSet, protocol: str) -> PromptSet:
     """The prompts of a published evaluation, of the facts that are asked."""
-    plain = prompts_with_demonstrations(facts, scaffold="none")
+    plain = prompts_with_demonstrations(facts, prompt_format="none")
     published = protocol == "published"
     made = (
         published_prompts(folder, facts.languages) if published else upstream_prompts(folder, facts.languages)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from analyses.asked import Asked, asked_facts
+from analyses.asked import EvaluationPlan, asked_facts
 from analyses.changes import Changes, compare_facts
 from analyses.checkpoints import refuse_twins, short_names
 from analyses.reuse import partial_file, result_file, reusable
@@ -18,7 +18,7 @@ from interp.model.checkpoints import Checkpoint, resolve_checkpoint
 from interp.results.answers import AnswersResult
 from interp.results.base import Provenance
 
-__all__ = ["BehaviorStudy", "clustered", "doubts_of", "run_evaluation"]
+__all__ = ["BehaviorStudy", "clustered", "diagnostics_of", "run_evaluation"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -37,18 +37,18 @@ class BehaviorStudy:
     """
 
     names: tuple[str, ...]
-    asked: Asked
+    asked: EvaluationPlan
     reading: str
     results: list[AnswersResult] = field(default_factory=list)
     comparisons: list[Changes] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
 
-    def sanity(self) -> list[str]:
+    def diagnostics(self) -> list[str]:
         """What makes the results doubtful, in words; empty if nothing does."""
         return [
-            doubt
+            diagnostic
             for name, result in zip(self.names, self.results, strict=True)
-            for doubt in doubts_of(name, result, self.reading)
+            for diagnostic in diagnostics_of(name, result, self.reading)
         ]
 
 
@@ -102,14 +102,14 @@ def clustered(result: AnswersResult, cluster: str) -> AnswersResult:
     return changed
 
 
-def doubts_of(name: str, result: AnswersResult, reading: str) -> list[str]:
+def diagnostics_of(name: str, result: AnswersResult, reading: str) -> list[str]:
     """What makes a result doubtful: it is above chance in no language."""
     found = result.by_language(reading)
     if not (found.low <= result.chance).all():
         return []
     return [
         f"{name}: accuracy is not above chance ({result.chance:.3f}) in any language, at most "
-        f"{found.accuracy.max():.3f}. Is the scaffold what the model knows?"
+        f"{found.accuracy.max():.3f}. Is the prompt_format what the model knows?"
     ]
 
 
@@ -117,12 +117,12 @@ def _measured(
     file: Path,
     config: EvaluationConfig,
     checkpoint: Checkpoint,
-    asked: Asked,
+    asked: EvaluationPlan,
     name: str,
     progress: Progress | None,
 ) -> AnswersResult:
-    from interp.measure.behavior import measure_behavior
-    from interp.measure.generation import measure_generation
+    from interp.measure.behavior.choice import measure_behavior
+    from interp.measure.behavior.generation import measure_generation
     from interp.model.loading import open_checkpoint
 
     loaded = open_checkpoint(checkpoint, dtype=config.dtype, device=config.device, attention=config.attention)
@@ -133,7 +133,7 @@ def _measured(
         result = measure_behavior(
             loaded,
             asked.facts,
-            scaffold=asked.scaffold,
+            prompt_format=asked.prompt_format,
             batch_tokens=config.batch_tokens,
             resume=resume,
             progress=shown,

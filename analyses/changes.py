@@ -35,21 +35,21 @@ class Changes:
         table: One row per quantity: ``quantity``, ``n`` facts that have it in both, ``before``, ``after``, ``change``
             with its 95 % interval ``low`` to ``high`` (paired bootstrap over groups of facts, all languages of a fact
             together), ``p``, and ``holm``: adjusted over all rows.
-        remarks: What makes the comparison weaker, in words.
+        diagnostics: What makes the comparison weaker, in words.
     """
 
     kind: str
     names: tuple[str, str]
     table: pd.DataFrame
-    remarks: tuple[str, ...]
+    diagnostics: tuple[str, ...]
 
     def __repr__(self) -> str:
         shown = self.table.to_string(index=False, float_format=lambda x: f"{x:.4g}")
-        return "\n".join([f"{self.names[0]} -> {self.names[1]} ({self.kind})", shown, *self.remarks])
+        return "\n".join([f"{self.names[0]} -> {self.names[1]} ({self.kind})", shown, *self.diagnostics])
 
     def _repr_html_(self) -> str:
         head = escape(f"{self.names[0]} -> {self.names[1]} ({self.kind})")
-        notes = "".join(f"<p>{escape(remark)}</p>" for remark in self.remarks)
+        notes = "".join(f"<p>{escape(diagnostic)}</p>" for diagnostic in self.diagnostics)
         return f"<p>{head}</p>{self.table.to_html(index=False, float_format='%.4g')}{notes}"
 
     def to_frame(self) -> pd.DataFrame:
@@ -59,7 +59,7 @@ class Changes:
     def save(self, path: Path | str) -> Path:
         """Write JSON; whole or not at all."""
         table = self.table.astype(object).where(self.table.notna(), None)
-        plain = {"kind": self.kind, "names": list(self.names), "remarks": list(self.remarks)}
+        plain = {"kind": self.kind, "names": list(self.names), "diagnostics": list(self.diagnostics)}
         text = json.dumps(
             {**plain, "quantities": table.to_dict(orient="records")},
             indent=1,
@@ -123,8 +123,10 @@ def compare_facts(
         raise ResultError("The two results have no quantity in common that a fact has a value of.")
     table = pd.DataFrame(rows)
     called = names or (one.checkpoint, other.checkpoint)
-    remarks = (*_remarks(before, after), *_coarse(len(table)))
-    return Changes(before.kind, (called[0], called[1]), table.assign(holm=holm(table.p.to_numpy())), remarks)
+    diagnostics = (*_diagnostics(before, after), *_coarse(len(table)))
+    return Changes(
+        before.kind, (called[0], called[1]), table.assign(holm=holm(table.p.to_numpy())), diagnostics
+    )
 
 
 def _coarse(rows: int) -> list[str]:
@@ -137,12 +139,12 @@ def _coarse(rows: int) -> list[str]:
     ]
 
 
-def _remarks(before: FactResult, after: FactResult) -> list[str]:
-    remarks = []
+def _diagnostics(before: FactResult, after: FactResult) -> list[str]:
+    diagnostics = []
     if len(before.fact_ids) < _FEW_FACTS:
-        remarks.append(f"Few facts: {len(before.fact_ids)}.")
+        diagnostics.append(f"Few facts: {len(before.fact_ids)}.")
     for key in ("dtype", "attention", "batch_tokens"):
         values = [r.provenance.run.get(key) for r in (before, after)]
         if values[0] != values[1]:
-            remarks.append(f"The runs differ in {key} ({values[0]} and {values[1]}).")
-    return remarks
+            diagnostics.append(f"The runs differ in {key} ({values[0]} and {values[1]}).")
+    return diagnostics

@@ -40,7 +40,7 @@ class Comparison:
         after: Of the second.
         floor: Noise floor of the first.
         overlap: Jaccard index of the two selected sets (0 to 1).
-        remarks: What makes the comparison weaker, in words.
+        diagnostics: What makes the comparison weaker, in words.
     """
 
     unit: str
@@ -49,7 +49,7 @@ class Comparison:
     after: Jackknife
     floor: NoiseFloor
     overlap: float
-    remarks: tuple[str, ...]
+    diagnostics: tuple[str, ...]
 
     @property
     def change(self) -> Jackknife:
@@ -93,7 +93,7 @@ class Comparison:
             )
         else:
             verdict = f"{direction.capitalize()} specialized, by {self.relative_to_floor:.1f} times the noise floor."
-        return " ".join([verdict, *self.remarks])
+        return " ".join([verdict, *self.diagnostics])
 
     def __repr__(self) -> str:
         low, high = self.change.interval()
@@ -208,7 +208,7 @@ def contrast(
         after=after.per_layer,
         floor=noise_floor(before),
         overlap=jaccard(before.selected(), after.selected()),
-        remarks=tuple(_remarks(before, after)),
+        diagnostics=tuple(_diagnostics(before, after)),
     )
 
 
@@ -221,17 +221,17 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def _remarks(before: UnitResult, after: UnitResult) -> list[str]:
-    remarks = []
+def _diagnostics(before: UnitResult, after: UnitResult) -> list[str]:
+    diagnostics = []
     items = int(before.items.sum(axis=1).min())
     if items < _FEW_ITEMS:
-        remarks.append(f"Few prompts: {items} per language.")
+        diagnostics.append(f"Few prompts: {items} per language.")
     if before.n_blocks < _FEW_BLOCKS:
-        remarks.append(f"Few blocks: {before.n_blocks}; the interval is wide and rough.")
+        diagnostics.append(f"Few blocks: {before.n_blocks}; the interval is wide and rough.")
     for key in ("dtype", "attention", "padding"):
         values = [r.provenance.run.get(key) for r in (before, after)]
         if values[0] != values[1]:
-            remarks.append(f"The runs differ in {key} ({values[0]} and {values[1]}).")
+            diagnostics.append(f"The runs differ in {key} ({values[0]} and {values[1]}).")
     if getattr(before, "mask", "frozen") == "trained":
-        remarks.append("A trained mask depends on the order of items: the interval is not valid.")
-    return remarks
+        diagnostics.append("A trained mask depends on the order of items: the interval is not valid.")
+    return diagnostics

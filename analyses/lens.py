@@ -48,21 +48,21 @@ class LensStudy:
     comparisons: dict[str, list[Changes]] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
 
-    def sanity(self) -> list[str]:
+    def diagnostics(self) -> list[str]:
         """What makes the results doubtful, in words; empty if nothing does."""
         first = self.results["logit"][0]
         few = [f"{c} {first.kept(c).sum()}" for c in first.languages if first.kept(c).sum() < _FEW]
-        doubts = (
+        diagnostics = (
             [f"Fewer than {_FEW} facts tell these languages from the pivot: {', '.join(few)}."] if few else []
         )
         for name, result in zip(self.names, self.results["logit"], strict=True):
             said = {code: float(result.curve(code, code)[:, -1].mean()) for code in result.languages}
             if max(said.values()) < _UNSPOKEN:
-                doubts.append(
+                diagnostics.append(
                     f"{name}: at the output the answer has a probability below {_UNSPOKEN} in every language, at most "
                     f"{max(said.values()):.4f}. Are these prompts that the model can continue?"
                 )
-        return doubts
+        return diagnostics
 
 
 def run_lens(config: LensConfig, progress: Progress | None = None) -> LensStudy:
@@ -137,7 +137,7 @@ def _asked(config: LensConfig) -> tuple[Task, PromptSet]:
         split=config.split,
         limit=config.limit or None,
         shots=config.shots,
-        scaffold=config.scaffold,
+        prompt_format=config.prompt_format,
         source=config.source,
         allow_missing=config.allow_missing,
     )
@@ -148,7 +148,7 @@ def _asked(config: LensConfig) -> tuple[Task, PromptSet]:
 
 def _lenses(config: LensConfig, texts: PromptSet) -> dict[str, dict[str, Any]]:
     """Lens to the settings that decide it, beside those of all."""
-    from interp.measure.tuned_lens import tuned_settings
+    from interp.measure.lens.tuned import tuned_settings
 
     lenses: dict[str, dict[str, Any]] = {"logit": {}}
     if config.tuned:
@@ -158,7 +158,7 @@ def _lenses(config: LensConfig, texts: PromptSet) -> dict[str, dict[str, Any]]:
 
 def _reused(config: LensConfig, task: Task, settings: dict[str, Any], file: Path) -> LensResult | None:
     """A finished result, compared with the pivot that is asked for."""
-    from interp.measure.lens import lens_settings
+    from interp.measure.lens.lens import lens_settings
     from interp.measure.provenance import settings_of
 
     if not file.exists():
@@ -187,8 +187,8 @@ def _measured(
 ) -> list[tuple[str, LensResult]]:
     if not lenses:
         return []
-    from interp.measure.lens import measure_lens
-    from interp.measure.tuned_lens import fit_tuned_lens
+    from interp.measure.lens.lens import measure_lens
+    from interp.measure.lens.tuned import fit_tuned_lens
     from interp.model.loading import open_checkpoint
 
     loaded = open_checkpoint(checkpoint, dtype=config.dtype, device=config.device, attention=config.attention)

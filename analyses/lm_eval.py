@@ -22,7 +22,7 @@ from interp.results.behavior import BehaviorResult
 __all__ = ["import_samples"]
 
 Samples = Mapping[str, Sample]
-_EXPORT = ("facts", "languages", "aligned", "scaffold")
+_EXPORT = ("facts", "languages", "aligned", "prompt_format")
 _PARALLEL = ("relation", "subject_id", "object_id", "option_ids", "split", "group")
 
 
@@ -55,7 +55,7 @@ def import_samples(files: Sequence[Path | str], languages: Collection[str] | Non
             "or name the languages to use."
         )
     found = {code: by_file[file_of[code]] for code in wanted}
-    facts = FactSet(export["facts"], _merged(found), wanted, export["scaffold"], export["aligned"])
+    facts = FactSet(export["facts"], _merged(found), wanted, export["prompt_format"], export["aligned"])
     run = describe_run(
         [file_of[code] for code in wanted], max(s.longest for f in found.values() for s in f.values())
     )
@@ -158,7 +158,7 @@ def _result(facts: FactSet, found: Mapping[str, Samples], run: dict[str, Any]) -
             settings={
                 "languages": list(facts.languages),
                 "mode": "mcq",
-                "scaffold": facts.scaffold,
+                "prompt_format": facts.prompt_format,
                 "facts_digest": facts.digest,
             },
             run=run,

@@ -32,25 +32,25 @@ def run_patching(
     Raises:
         InterpError: Bad input, damaged files, a folder that holds results of other settings, or an interruption.
     """
-    from interp.measure.attribution import attribution_settings
-    from interp.measure.patching import patching_settings
-    from interp.measure.protocol import Protocol, partial_files
+    from interp.measure.patching.attribution import attribution_settings
+    from interp.measure.patching.patching import patching_settings
+    from interp.measure.patching.protocol import Protocol, partial_files
     from interp.measure.provenance import settings_of
 
     _check(config)
     units = parse_units(config.units)
     sources = _sources(config)
     targets = tuple(code for code in parse_languages(config.languages) if code not in sources)
-    facts, scaffold = chosen_facts(
+    facts, prompt_format = chosen_facts(
         config.facts,
         (*sources, *targets),
         split=config.split,
         limit=config.limit,
-        scaffold=config.scaffold,
+        prompt_format=config.prompt_format,
         allow_missing=config.allow_missing,
     )
     spans = tuple(part.strip() for part in config.spans.split(",") if part.strip())
-    protocol = Protocol(config.mode, targets, sources, spans, scaffold)
+    protocol = Protocol(config.mode, targets, sources, spans, prompt_format)
     checkpoints = open_checkpoints(config.ckpt, config.out)
     giver = resolve_checkpoint(config.source_ckpt) if config.source_ckpt else None
     if giver and any(giver.fingerprint == checkpoint.fingerprint for checkpoint in checkpoints):
@@ -60,7 +60,7 @@ def run_patching(
         own = attribution_settings(facts, protocol, _UNITS[config.site], config.verify, fingerprint)
     else:
         own = patching_settings(facts, protocol, config.site, units, config.onward, fingerprint)
-    prompts = prompts_from_facts(facts, scaffold=scaffold)
+    prompts = prompts_from_facts(facts, prompt_format=prompt_format)
     requested = {"dtype": config.dtype, "attention": config.attention}
     asked = Provenance(prompts_digest=prompts.digest, settings=settings_of(prompts, requested, own))
 
@@ -137,8 +137,8 @@ def _measured(
     name: str,
     progress: Progress | None,
 ) -> PatchingResult | AttributionResult:
-    from interp.measure.attribution import measure_attribution
-    from interp.measure.patching import measure_patching
+    from interp.measure.patching.attribution import measure_attribution
+    from interp.measure.patching.patching import measure_patching
     from interp.model.loading import open_checkpoint
 
     how: dict[str, Any] = {"dtype": config.dtype, "device": config.device, "attention": config.attention}

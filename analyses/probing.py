@@ -36,15 +36,15 @@ def run_probing(config: ProbingConfig, progress: Progress | None = None) -> Seri
     if not 0 <= config.l2 < float("inf"):
         raise ConfigError(f"'l2' is {config.l2}; a number of at least 0 is expected.")
     layers = parse_layers(config.layers)
-    facts, scaffold = chosen_facts(
+    facts, prompt_format = chosen_facts(
         config.facts,
         parse_languages(config.languages),
         split=config.split,
         limit=config.limit,
-        scaffold=config.scaffold,
+        prompt_format=config.prompt_format,
         allow_missing=config.allow_missing,
     )
-    prompts = prompts_from_facts(facts, scaffold=scaffold, answer=False)
+    prompts = prompts_from_facts(facts, prompt_format=prompt_format, answer=False)
     _refuse_hopeless(config, facts)
     checkpoints = open_checkpoints(config.ckpt, config.out)
     if config.fresh:
@@ -150,7 +150,7 @@ def _task(config: ProbingConfig, checkpoint: Checkpoint, facts: FactSet, progres
         out=config.out,
         split=config.split,
         limit=config.limit,
-        scaffold=config.scaffold,
+        prompt_format=config.prompt_format,
         batch_tokens=config.batch_tokens,
         device=config.device,
         dtype=config.dtype,

@@ -29,30 +29,30 @@ def run_routing(config: RoutingConfig, progress: Progress | None = None) -> Seri
         InterpError: Bad input, damaged files, a folder that holds results of other settings, or an interruption.
     """
     from interp.measure.provenance import settings_of
-    from interp.measure.routing import routing_settings
+    from interp.measure.routing.routing import routing_settings
 
     languages = parse_languages(config.languages)
     if len(languages) < 2:
         raise ConfigError(f"One language ({config.languages}); an overlap is between at least 2.")
     if not 0 < config.top < 1:
         raise ConfigError(f"'top' is {config.top}; a share of the units above 0 and below 1 is expected.")
-    facts, scaffold = chosen_facts(
+    facts, prompt_format = chosen_facts(
         config.facts,
         languages,
         split=config.split,
         limit=config.limit,
-        scaffold=config.scaffold,
+        prompt_format=config.prompt_format,
         allow_missing=config.allow_missing,
     )
     pair_facts(facts)
     checkpoints = open_checkpoints(config.ckpt, config.out)
-    units, prompts = _UNITS[config.units], prompts_from_facts(facts, scaffold=scaffold)
+    units, prompts = _UNITS[config.units], prompts_from_facts(facts, prompt_format=prompt_format)
     requested = {"dtype": config.dtype, "attention": config.attention}
-    own = routing_settings(facts, units, config.top, scaffold)
+    own = routing_settings(facts, units, config.top, prompt_format)
     asked = Provenance(prompts_digest=prompts.digest, settings=settings_of(prompts, requested, own))
 
     def measure(checkpoint: Checkpoint, name: str, resume: Path) -> RoutingResult:
-        from interp.measure.routing import measure_routing
+        from interp.measure.routing.routing import measure_routing
         from interp.model.loading import open_checkpoint
 
         loaded = open_checkpoint(
@@ -63,7 +63,7 @@ def run_routing(config: RoutingConfig, progress: Progress | None = None) -> Seri
             facts,
             units=units,
             top=config.top,
-            scaffold=scaffold,
+            prompt_format=prompt_format,
             batch_tokens=config.batch_tokens,
             resume=resume,
             progress=labeled(progress, f"{name} routes"),

@@ -41,12 +41,12 @@ class Series(Generic[Kind]):
     comparisons: list[Changes] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
 
-    def sanity(self) -> list[str]:
+    def diagnostics(self) -> list[str]:
         """What makes the results doubtful, in words; empty if nothing does."""
         return [
-            f"{name}: {doubt}"
+            f"{name}: {diagnostic}"
             for name, result in zip(self.names, self.results, strict=True)
-            for doubt in result.doubts()
+            for diagnostic in result.diagnostics()
         ]
 
 
@@ -119,7 +119,7 @@ def measure_series(
 
 
 def chosen_facts(
-    source: str, languages: Sequence[str], *, split: str, limit: int, scaffold: str, allow_missing: bool
+    source: str, languages: Sequence[str], *, split: str, limit: int, prompt_format: str, allow_missing: bool
 ) -> tuple[FactSet, str]:
     """The facts of a source that a command asks, and the words around them (``auto``: as the source asks).
 
@@ -133,7 +133,7 @@ def chosen_facts(
         limit=limit or None,
         allow_missing=allow_missing,
     )
-    return facts, opened.scaffold if scaffold == "auto" else scaffold
+    return facts, opened.prompt_format if prompt_format == "auto" else prompt_format
 
 
 def labeled(progress: Progress | None, label: str) -> Callable[[int, int], None] | None:

@@ -70,7 +70,7 @@ def run_specialization(
         parse_languages(config.languages),
         split=config.split,
         limit=config.limit or None,
-        scaffold=config.scaffold,
+        prompt_format=config.prompt_format,
         allow_missing=config.allow_missing,
     )
     if len(prompts.languages) < 2:
@@ -133,8 +133,8 @@ def measure_units(
     progress: StudyProgress | None = None,
 ) -> UnitResult:
     """Measure one kind of unit of an opened checkpoint, and keep the result where `finished_units` finds it."""
-    from interp.measure.heads import measure_heads
-    from interp.measure.specialization import measure_specialization
+    from interp.measure.specialization.heads import measure_heads
+    from interp.measure.specialization.neurons import measure_specialization
 
     options: PassOptions = {
         "n_blocks": config.blocks,
@@ -175,9 +175,9 @@ def unit_question(config: SpecializationConfig, unit: str, prompts: PromptSet) -
     Raises:
         InterpError: The prompts are too few for it.
     """
-    from interp.measure.heads import head_settings, require_items
     from interp.measure.provenance import settings_of
-    from interp.measure.specialization import neuron_settings
+    from interp.measure.specialization.heads import head_settings, require_items
+    from interp.measure.specialization.neurons import neuron_settings
 
     chosen = prompts if unit == "neurons" else _head_prompts(config, prompts)
     chosen.group_blocks(config.blocks)  # enough groups

@@ -33,14 +33,14 @@ class SpecializationStudy:
     comparisons: dict[str, list[Comparison]] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
 
-    def sanity(self) -> list[str]:
+    def diagnostics(self) -> list[str]:
         """What makes the results doubtful, in words; empty if nothing does."""
-        doubts = []
+        diagnostics = []
         for unit, results in self.results.items():
             for name, result, floor in zip(self.names, results, self.floors[unit], strict=True):
                 if not result.overall.interval()[0] > floor.chance:
-                    doubts.append(
+                    diagnostics.append(
                         f"{name}: the {unit} are no more specialized ({result.overall.value:.2g} nats) than with shuffled "
                         f"language labels (up to {floor.chance:.2g})."
                     )
-        return doubts
+        return diagnostics

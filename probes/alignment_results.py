@@ -111,18 +111,18 @@ class AlignmentResult(LayerResult):
             frames.append(pd.DataFrame(columns))
         return pd.concat(frames, ignore_index=True)
 
-    def doubts(self) -> list[str]:
+    def diagnostics(self) -> list[str]:
         """What makes the result doubtful: translations do not find each other, or are few."""
-        table, chance, doubts = self.summary(), 1 / len(self.fact_ids), []
+        table, chance, diagnostics = self.summary(), 1 / len(self.fact_ids), []
         table = table[table.quantity.str.startswith("mutual")]
         if (table.low <= chance).all():
-            doubts.append(
+            diagnostics.append(
                 f"translations find each other at no layer more often than by chance ({chance:.4f}), at most in "
                 f"{table['mean'].max():.4f}. Are these prompts translations of each other?"
             )
         if len(self.fact_ids) < _FEW_FACTS:
-            doubts.append(f"few prompts: {len(self.fact_ids)}; retrieval among few is easy.")
-        return doubts
+            diagnostics.append(f"few prompts: {len(self.fact_ids)}; retrieval among few is easy.")
+        return diagnostics
 
     def __repr__(self) -> str:
         lines = [

@@ -219,29 +219,29 @@ class ProbeResult(LayerResult):
             }
         )
 
-    def doubts(self) -> list[str]:
+    def diagnostics(self) -> list[str]:
         """What makes the result doubtful: nothing is read, or the control labels are; few facts; fits that did not end."""
         table = self.summary(every=True).set_index("quantity")
         clear = table["mean"] - _CLEARLY * (table["mean"] - table.low) > self.chance + _ROUNDING
         layers = [f"accuracy layer {layer_name(layer)}" for layer in self.layers]
-        doubts = []
+        diagnostics = []
         if not clear[layers].any():
-            doubts.append(
+            diagnostics.append(
                 f"nothing is read: balanced accuracy is not clearly above chance ({self.chance:.3f}) at any layer, at most "
                 f"{table['mean'][layers].max():.3f}."
             )
         control = "control, mean over layers"
         if self.task != "right" and clear[control]:
-            doubts.append(
+            diagnostics.append(
                 f"the control labels, which mean nothing, are read at {table['mean'][control]:.3f} (chance {self.chance:.3f}): "
                 "held-out facts are known from training. Do groups hold all facts that are alike?"
             )
         asked = int((self.folds >= 0).sum())
         if asked < _FEW_FACTS:
-            doubts.append(f"few facts: {asked}.")
+            diagnostics.append(f"few facts: {asked}.")
         if failed := self.provenance.run.get("unconverged_fits"):
-            doubts.append(f"{failed} fits did not converge; raise --l2.")
-        return doubts
+            diagnostics.append(f"{failed} fits did not converge; raise --l2.")
+        return diagnostics
 
     def _pools(self, labels: Int[np.ndarray, "fact language"]) -> Iterator[Bool[np.ndarray, "fact language"]]:
         """What is balanced together: a stratum in each language by itself, or in all together for one probe of all."""

@@ -11,14 +11,14 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from interp.data.facts import Fact, FactSet, Wording
-from interp.measure import runs
-from interp.measure.protocol import Protocol, find_pairs
+from interp.measure.patching import runs
+from interp.measure.patching.protocol import Protocol, find_pairs
 from interp.model.hooks import editing, reading
 from interp.model.loading import adopt_model
 from interp.model.sites import Site
 from tests.tiny import byte_tokenizer, tiny_model
 
-WITHIN = Protocol("within", ("en", "ja"), scaffold="none")
+WITHIN = Protocol("within", ("en", "ja"), prompt_format="none")
 SITES = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "head", "mlp_neuron")
 
 

@@ -54,7 +54,7 @@ def test_the_demo_needs_no_extra():
     absent = ("accelerate", "trl", "peft", "datasets", "pyarrow", "babel", "transformer_lens", "nnsight")
     code = f"import sys; sys.modules.update(dict.fromkeys({absent!r}))\nimport analyses.family as f, figures.terminal\n"
     asked = "from interp.model.checkpoints import resolve_checkpoint as r; q = f.questions(1, 1); f.right_answers(r(f.BASE).path, q)\n"
-    more = "import analyses.behavior, analyses.specialization, interp.measure.behavior, interp.measure.specialization; x = 1"
+    more = "import analyses.behavior, analyses.specialization, interp.measure.behavior.choice, interp.measure.specialization.neurons; x = 1"
     assert "torch" in modules_after(code + asked + more)
 
 

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import interp.measure.heads
-import interp.measure.specialization
+import interp.measure.specialization.heads
+import interp.measure.specialization.neurons
 import interp.model.loading
 from interp import cli
 from interp.config import SpecializationConfig
-from interp.measure.activations import NeuronCounter
-from interp.measure.heads import FrozenHeads, TrainedHeads
+from interp.measure.specialization.activations import NeuronCounter
+from interp.measure.specialization.heads import FrozenHeads, TrainedHeads
 from interp.results import load_result
 from tests.tiny import save_checkpoint
 
@@ -178,8 +178,8 @@ def no_measuring(monkeypatch):
     def fail(*arguments, **options):
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(interp.measure.heads, "measure_heads", fail)
-    monkeypatch.setattr(interp.measure.specialization, "measure_specialization", fail)
+    monkeypatch.setattr(interp.measure.specialization.heads, "measure_heads", fail)
+    monkeypatch.setattr(interp.measure.specialization.neurons, "measure_specialization", fail)
 
 
 def test_a_rerun_measures_nothing_and_says_the_same(measured, checkpoints, run, no_measuring):
@@ -200,7 +200,7 @@ def test_changed_settings_are_refused_by_name(measured, checkpoints, refused, no
         (("--languages", "en,sw"), "languages: en,sw,ja there, en,sw asked"),
         (("--dtype", "auto"), "dtype: float32 there, auto asked"),
         (("--limit", 25), "prompts: "),
-        (("--scaffold", "english"), "prompts: "),
+        (("--prompt_format", "english"), "prompts: "),
         (("--mask", "trained"), "mask: frozen there, trained asked"),
     ]:
         text = refused(*study(checkpoints, out, *changed))

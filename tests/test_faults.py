@@ -17,9 +17,9 @@ from interp import cli, files
 from interp.errors import Interrupted, MeasurementError, NoSpaceError, WriteError
 from interp.files import require_room, write_atomically
 from interp.measure import passes
-from interp.measure.activations import NeuronCounter
-from interp.measure.heads import FrozenHeads, TrainedHeads, measure_heads
-from interp.measure.specialization import measure_specialization
+from interp.measure.specialization.activations import NeuronCounter
+from interp.measure.specialization.heads import FrozenHeads, TrainedHeads, measure_heads
+from interp.measure.specialization.neurons import measure_specialization
 from interp.model.loading import adopt_model
 from interp.results import load_result
 from interp.results.storage import read_archive, write_archive
@@ -346,7 +346,7 @@ def test_a_weight_that_turned_nan_is_never_counted_as_silence(loaded, prompts, m
 
 
 def test_gradients_that_are_not_finite(loaded, prompts, monkeypatch):
-    from interp.measure import heads
+    from interp.measure.specialization import heads
 
     real = heads._loss_gradient
 

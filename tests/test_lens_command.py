@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import interp.measure.lens
+import interp.measure.lens.lens
 import interp.model.loading
-from interp.measure.lens import LensReader
+from interp.measure.lens.lens import LensReader
 from interp.results import load_result
 from tests.test_cli import contents, refused, run, stopping
 
@@ -68,7 +68,7 @@ def test_two_checkpoints_write_results_and_comparisons(measured):
     expected = {f"{stem}.{lens}.npz" for stem in (one, other) for lens in ("lens", "tuned-lens")}
     assert set(contents(out)) == expected | {f"{pair}.lens.json", f"{pair}.tuned-lens.json"}
     for said in (
-        "Prompts: facts (12 facts, scaffold native)",
+        "Prompts: facts (12 facts, prompt_format native)",
         ": logit lens, pivot en",
         ": tuned lens, pivot en",
         "KL(output || lens) on held-out text, nats",
@@ -101,7 +101,7 @@ def test_figures_need_no_model(copied, checkpoints, run, no_model):
 def test_what_is_written_is_what_is_measured(measured, checkpoints):
     out, _ = measured
     from interp.data.tasks import open_task
-    from interp.measure.lens import measure_lens
+    from interp.measure.lens.lens import measure_lens
     from interp.model.checkpoints import resolve_checkpoint
 
     checkpoint = resolve_checkpoint(str(checkpoints["llama"]))
@@ -139,7 +139,7 @@ def test_every_task_from_the_command(checkpoints, tmp_path, run, task):
     [
         ("--position", "subject_last"),
         ("--tokens", "first"),
-        ("--scaffold", "none"),
+        ("--prompt_format", "none"),
         ("--split", "train"),
         ("--limit", "11"),
         ("--pivot", "ru"),
@@ -185,7 +185,7 @@ def test_changed_settings_are_refused_by_name(copied, checkpoints, refused, no_m
     before = contents(copied)
     for changed, said in [
         (("--languages", "en,ru"), "languages: en,ru,ja there, en,ru asked"),
-        (("--limit", 11), "prompts: 12 facts, scaffold native; 12 items there, 11 facts"),
+        (("--limit", 11), "prompts: 12 facts, prompt_format native; 12 items there, 11 facts"),
         (("--position", "subject_last"), "position: last there, subject_last asked"),
         (("--tokens", "first"), "tokens: prefix there, first asked"),
         (("--dtype", "auto"), "dtype: float32 there, auto asked"),
@@ -228,12 +228,12 @@ def test_an_interrupted_run_continues_to_the_same_bits(measured, checkpoints, tm
 
 
 def test_ctrl_c_while_the_tuned_lens_is_fitted(checkpoints, tmp_path, run, monkeypatch):
-    import interp.measure.tuned_lens
+    import interp.measure.lens.tuned
 
     def stop(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(interp.measure.tuned_lens, "fit_tuned_lens", stop)
+    monkeypatch.setattr(interp.measure.lens.tuned, "fit_tuned_lens", stop)
     code, _, err = run(*lens(checkpoints, tmp_path, *TUNED, names=("llama",)))
     assert code == 130
     assert err.splitlines()[-1].startswith("interp: Stopped. Resume with: interp lens --ckpt ")

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import interp.model.loading
-from interp.measure.runs import Runs
+from interp.measure.patching.runs import Runs
 from interp.results import load_result
 from tests.planted_route import HEAD, route_facts, route_model
 from tests.test_cli import contents, refused, run, stopping
@@ -40,7 +40,7 @@ def patch(planted, tmp_path):
         asked = {
             "facts": planted / "facts.jsonl",
             "languages": "ja,zh",
-            "scaffold": "none",
+            "prompt_format": "none",
             "dtype": "float32",
         }
         flags = {**asked, "out": tmp_path / "out", **options}

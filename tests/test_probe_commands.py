@@ -212,7 +212,7 @@ def test_what_probe_refuses(flags, said, checkpoints, tmp_path, refused, no_mode
         (("--languages", "sw"), "One language (sw); alignment compares at least 2."),
         (
             ("--limit", 1),
-            "One prompt in each language (1 facts, scaffold native, split all, limit 1); retrieval among",
+            "One prompt in each language (1 facts, prompt_format native, split all, limit 1); retrieval among",
         ),
         (("--layers", "0,0"), "'layers' is '0,0', which names a layer more than once."),
         (("--embedding", "mean"), "weighted, last"),

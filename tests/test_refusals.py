@@ -15,7 +15,7 @@ from figures.style import save_figure
 from interp.config import SpecializationConfig
 from interp.errors import CapabilityError, ConfigError, MeasurementError
 from interp.measure.passes import _weights_digest
-from interp.measure.specialization import require_full_blocks
+from interp.measure.specialization.neurons import require_full_blocks
 from interp.model import loading, weights
 from interp.model.checkpoints import Checkpoint
 from interp.model.tokens import encode

@@ -34,7 +34,7 @@ class TrainConfig:
     limit: int = option(0, "At most this many facts of the train split (0: all).")
     allow_missing: bool = option(False, "Restrict to the facts that all languages have, and say how many.")
     prompt: str = option("question", "Whether the options are shown.", ("question", "options"))
-    scaffold: str = option("native", "Language of the words around the question.", ("native", "english"))
+    prompt_format: str = option("native", "Language of the words around the question.", ("native", "english"))
     max_prompt_tokens: int = option(
         512, "Facts with a longer prompt in any language are left out and counted."
     )

@@ -150,7 +150,7 @@ def _corpus(run: Run, config: CptConfig, aligned: AlignedLines | None) -> Corpus
             lexicon=config.lexicon,
             code_switch=config.code_switch,
             seed=config.seed,
-            scaffold=config.scaffold,
+            prompt_format=config.prompt_format,
         )
     tokenizer: PreTrainedTokenizerBase = run.start.tokenizer
     end: Any = tokenizer.eos_token_id

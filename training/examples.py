@@ -13,7 +13,7 @@ from interp.data.facts import Fact, FactSet
 from interp.data.hashing import hash_key
 from interp.data.languages import parse_languages
 from interp.data.sources import open_facts
-from interp.data.templates import scaffold
+from interp.data.templates import prompt_format
 from interp.errors import DataError
 from training.config import TrainConfig
 
@@ -117,7 +117,7 @@ def load_examples(config: TrainConfig, split: str, *, instructions: bool = True)
         limit=config.limit or None if split == "train" else None,
         allow_missing=config.allow_missing,
     )
-    return make_examples(chosen, facts, config.prompt, config.scaffold, instructions=instructions)
+    return make_examples(chosen, facts, config.prompt, config.prompt_format, instructions=instructions)
 
 
 def make_examples(
@@ -142,7 +142,7 @@ def make_examples(
     for fact in facts:
         rows = []
         for code in facts.languages:
-            frame = scaffold("en" if words == "english" else code)
+            frame = prompt_format("en" if words == "english" else code)
             wording = fact.wording[code]
             order = _order(fact, code) if prompt == "options" else tuple(range(len(fact.option_ids)))
             options = tuple(wording.options[i] for i in order)

@@ -2,7 +2,7 @@
 
 from figures.terminal.behavior import print_behavior
 from figures.terminal.changes import print_changes
-from figures.terminal.doubts import print_doubts
+from figures.terminal.diagnostics import print_diagnostics
 from figures.terminal.family import print_family
 from figures.terminal.specialization import print_comparison, print_study
 
@@ -10,7 +10,7 @@ __all__ = [
     "print_behavior",
     "print_changes",
     "print_comparison",
-    "print_doubts",
+    "print_diagnostics",
     "print_family",
     "print_study",
 ]

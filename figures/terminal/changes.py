@@ -32,5 +32,5 @@ def print_changes(changes: Changes, console: Console) -> None:
             f"The {len(shown)} rows of {len(changes.table)} with the least p; Holm's correction is over all."
         )
         console.print(Text(text, style="dim"))
-    for remark in changes.remarks:
-        console.print(Text(remark, style="dim"))
+    for diagnostic in changes.diagnostics:
+        console.print(Text(diagnostic, style="dim"))

@@ -8,11 +8,11 @@ from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.text import Text
 
-__all__ = ["print_doubts"]
+__all__ = ["print_diagnostics"]
 
 
-def print_doubts(doubts: Sequence[str], console: Console) -> None:
+def print_diagnostics(diagnostics: Sequence[str], console: Console) -> None:
     """A loud banner when a result is doubtful."""
-    if doubts:
-        body: RenderableType = Group(*(Text(d) for d in doubts))
+    if diagnostics:
+        body: RenderableType = Group(*(Text(d) for d in diagnostics))
         console.print(Panel(body, title="SANITY CHECK FAILED", border_style="bold red"))

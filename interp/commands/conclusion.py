@@ -1,4 +1,4 @@
-"""How commands on several checkpoints begin and end: bars and interruption; comparisons, files and doubts."""
+"""How commands on several checkpoints begin and end: bars and interruption; comparisons, files and diagnostics."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def conclude(series: Series[Any], drawn: Sequence[Path], out: Path, *, figure: b
     Raises:
         Exit: With 1, when something is doubtful and ``strict`` is asked for.
     """
-    from figures.terminal import print_changes, print_doubts
+    from figures.terminal import print_changes, print_diagnostics
 
     files = [*series.files, *drawn]
     for change in series.comparisons:
@@ -45,9 +45,9 @@ def conclude(series: Series[Any], drawn: Sequence[Path], out: Path, *, figure: b
         files.append(change.save(stem.with_name(f"{stem.name}.json")))
         files += _drawn(change, stem) if figure else []
     say_files(files)
-    doubts = series.sanity()
-    print_doubts(doubts, console())
-    if doubts and strict:
+    diagnostics = series.diagnostics()
+    print_diagnostics(diagnostics, console())
+    if diagnostics and strict:
         raise typer.Exit(1)
 
 

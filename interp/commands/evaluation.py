@@ -28,7 +28,7 @@ def evaluate(config: EvaluationConfig) -> None:
     """
     from analyses.asked import language_classes
     from analyses.behavior import run_evaluation
-    from figures.terminal import print_behavior, print_changes, print_doubts
+    from figures.terminal import print_behavior, print_changes, print_diagnostics
 
     no_bars_in_files()
     with progress_bars() as progress:
@@ -52,9 +52,9 @@ def evaluate(config: EvaluationConfig) -> None:
     if config.figure:
         study.files.extend(_draw(study, config.out))
     say_files(study.files)
-    doubts = study.sanity()
-    print_doubts(doubts, console())
-    if doubts and config.strict:
+    diagnostics = study.diagnostics()
+    print_diagnostics(diagnostics, console())
+    if diagnostics and config.strict:
         raise typer.Exit(1)
 
 

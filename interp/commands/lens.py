@@ -27,7 +27,7 @@ def lens(config: LensConfig) -> None:
     Example: `interp lens --ckpt organism:final --ckpt organism:grpo --languages en,sw,ja --tuned --figure`
     """
     from analyses.lens import run_lens
-    from figures.terminal import print_changes, print_doubts
+    from figures.terminal import print_changes, print_diagnostics
     from figures.terminal.lens import print_lens
 
     no_bars_in_files()
@@ -47,9 +47,9 @@ def lens(config: LensConfig) -> None:
     if config.figure:
         study.files.extend(_draw(study, config.out))
     say_files(study.files)
-    doubts = study.sanity()
-    print_doubts(doubts, console())
-    if doubts and config.strict:
+    diagnostics = study.diagnostics()
+    print_diagnostics(diagnostics, console())
+    if diagnostics and config.strict:
         raise typer.Exit(1)
 
 

@@ -24,7 +24,7 @@ def export_lm_eval(
     ] = "auto",
     split: Annotated[str, typer.Option(help="Facts of this split: all, train, validation, test.")] = "all",
     limit: Annotated[int, typer.Option(help="At most this many facts (0: all).", min=0)] = 0,
-    scaffold: Annotated[
+    prompt_format: Annotated[
         str, typer.Option(help="Words around the question: auto (the benchmark's), native, english, none.")
     ] = "auto",
     allow_missing: Annotated[
@@ -40,14 +40,14 @@ def export_lm_eval(
     from interp.data.lm_eval import task_name, write_tasks
 
     given = {"benchmark": benchmark, "languages": languages, "split": split, "limit": limit}
-    more = {"scaffold": scaffold, "allow_missing": allow_missing}
+    more = {"prompt_format": prompt_format, "allow_missing": allow_missing}
     asked = asked_facts(load_config(EvaluationConfig, None, {**given, **more}))
-    files = write_tasks(asked.facts, out, asked.scaffold)
+    files = write_tasks(asked.facts, out, asked.prompt_format)
     group = task_name(asked.facts.name)
     if asked.note:
         print(asked.note)
     print(
-        f"{len(asked.facts)} facts in {len(asked.facts.languages)} languages, scaffold {asked.scaffold}. Ask a model with\n"
+        f"{len(asked.facts)} facts in {len(asked.facts.languages)} languages, prompt_format {asked.prompt_format}. Ask a model with\n"
         f"  lm_eval run --include_path {shlex.quote(str(out))} --tasks {group} --log_samples --output_path RUNS"
         " --model hf --model_args pretrained=MODEL,softmax_dtype=float32\n"
         f"  interp import-lm-eval RUNS/*/samples_{group}_*.jsonl --out MODEL.behavior.npz"

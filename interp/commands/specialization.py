@@ -61,7 +61,7 @@ def demo(out: Annotated[Path, typer.Option(help="Folder for results and figures.
 
 def _specialization(config: SpecializationConfig) -> None:
     from analyses.specialization import run_specialization
-    from figures.terminal import print_doubts, print_study
+    from figures.terminal import print_diagnostics, print_study
 
     no_bars_in_files()
     try:
@@ -74,9 +74,9 @@ def _specialization(config: SpecializationConfig) -> None:
     say_files(files)
     if leftovers := sorted(config.out.glob(".*.tmp")):
         print(f"Ignored: {len(leftovers)} unfinished files of runs that were killed, such as {leftovers[0]}")
-    doubts = study.sanity()
-    print_doubts(doubts, console())
-    if doubts and config.strict:
+    diagnostics = study.diagnostics()
+    print_diagnostics(diagnostics, console())
+    if diagnostics and config.strict:
         raise typer.Exit(1)
 
 

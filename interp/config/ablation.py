@@ -37,7 +37,7 @@ class AblationConfig:
         100, "At most this many facts are asked (0: all); every set of units asks each in all languages."
     )
     read: int = option(0, "At most this many facts select the units (0: all of the split).")
-    scaffold: str = option(
+    prompt_format: str = option(
         "auto",
         "Words around the question; auto: as the facts' authors ask.",
         ("auto", "native", "english", "none"),

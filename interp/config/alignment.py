@@ -28,7 +28,7 @@ class AlignmentConfig:
     out: Path = option(Path("interp-align"), "Folder for results; a rerun reuses what is done.")
     split: str = option("all", "Facts of this split.", ("all", "train", "validation", "test"))
     limit: int = option(0, "At most this many facts (0: all; MEXA's authors use 100 sentences).")
-    scaffold: str = option("native", "Words around the question.", ("native", "english", "none"))
+    prompt_format: str = option("native", "Words around the question.", ("native", "english", "none"))
     batch_tokens: int = option(4096, "Padded tokens per forward pass; halved by itself when memory runs out.")
     device: str = option("auto", "Where the model runs: auto, cpu, cuda or cuda:<n>.")
     dtype: str = option("auto", "Weights' type.", ("auto", "float32", "bfloat16", "float16"))

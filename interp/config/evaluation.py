@@ -34,7 +34,7 @@ class EvaluationConfig:
     out: Path = option(Path("interp-evaluate"), "Folder for results; a rerun continues it.")
     split: str = option("all", "Facts of this split.", ("all", "train", "validation", "test"))
     limit: int = option(0, "At most this many facts (0: all).")
-    scaffold: str = option(
+    prompt_format: str = option(
         "auto",
         "Words around the question; auto: as the benchmark asks.",
         ("auto", "native", "english", "none"),

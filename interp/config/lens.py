@@ -28,7 +28,7 @@ class LensConfig:
     split: str = option("all", "Facts or concepts of this split.", ("all", "train", "validation", "test"))
     limit: int = option(0, "At most this many facts or concepts (0: all).")
     shots: int | None = option(None, "Answered prompts that stand first (default: 0 for facts, else 4).")
-    scaffold: str = option("native", "Words around a question.", ("native", "english", "none"))
+    prompt_format: str = option("native", "Words around a question.", ("native", "english", "none"))
     source: str = option(
         "", "Language to translate from (default: the first that is neither the target nor the pivot)."
     )

@@ -57,7 +57,7 @@ class PatchingConfig:
     out: Path = option(Path("interp-patch"), "Folder for results; a rerun continues it.")
     split: str = option("all", "Facts of this split.", ("all", "train", "validation", "test"))
     limit: int = option(0, "At most this many facts (0: all).")
-    scaffold: str = option(
+    prompt_format: str = option(
         "auto",
         "Words around the question; auto: as the facts' authors ask.",
         ("auto", "native", "english", "none"),

@@ -34,7 +34,7 @@ class ProbingConfig:
     out: Path = option(Path("interp-probe"), "Folder for results; a rerun reuses what is done.")
     split: str = option("all", "Facts of this split.", ("all", "train", "validation", "test"))
     limit: int = option(0, "At most this many facts (0: all).")
-    scaffold: str = option(
+    prompt_format: str = option(
         "auto",
         "Words around the question; auto: as the facts' authors ask.",
         ("auto", "native", "english", "none"),

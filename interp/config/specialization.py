@@ -25,7 +25,7 @@ class SpecializationConfig:
     out: Path = option(Path("interp-specialization"), "Folder for results; a rerun continues it.")
     split: str = option("all", "Facts of this split.", ("all", "train", "validation", "test"))
     limit: int = option(0, "At most this many facts (0: all).")
-    scaffold: str = option("native", "Words around the question.", ("native", "english", "none"))
+    prompt_format: str = option("native", "Words around the question.", ("native", "english", "none"))
     blocks: int = option(8, "Groups of facts that carry the uncertainty; the same for every checkpoint.")
     head_items: int = option(64, "Facts per language for head importance (0: all); one backward each.")
     mask: str = option(

@@ -33,7 +33,7 @@ def demonstrations(fact: Fact, pool: FactSet, shots: int) -> list[Fact]:
 
 
 def prompts_with_demonstrations(
-    facts: FactSet, *, pool: FactSet | None = None, shots: int = 0, scaffold: str = "native"
+    facts: FactSet, *, pool: FactSet | None = None, shots: int = 0, prompt_format: str = "native"
 ) -> PromptSet:
     """Render facts as prompts, each after ``shots`` answered questions.
 
@@ -43,17 +43,17 @@ def prompts_with_demonstrations(
         facts: What is asked.
         pool: What demonstrations are drawn from; the facts themselves by default. A fact is never shown before itself.
         shots: How many.
-        scaffold: See `interp.data.prompts.prompts_from_facts`.
+        prompt_format: See `interp.data.prompts.prompts_from_facts`.
 
     Raises:
         DataError: A relation has too few facts, or a fact lacks a language.
     """
-    plain = prompts_from_facts(facts, scaffold=scaffold)
+    plain = prompts_from_facts(facts, prompt_format=prompt_format)
     if not shots:
         return plain
     pool = facts if pool is None else pool.filter(languages=facts.languages)
-    shown = prompts_from_facts(pool, scaffold=scaffold)
-    between = "\n" if scaffold == "none" else "\n\n"
+    shown = prompts_from_facts(pool, prompt_format=prompt_format)
+    between = "\n" if prompt_format == "none" else "\n\n"
     chosen = [[other.fact_id for other in demonstrations(fact, pool, shots)] for fact in facts]
     prompts = {}
     for code in facts.languages:

@@ -82,7 +82,7 @@ class FactSet:
         name: What the reader calls it.
         facts: In their order.
         languages: Codes, in their order.
-        scaffold: Words around the question that its authors ask with: ``native``, ``english`` or ``none``.
+        prompt_format: Words around the question that its authors ask with: ``native``, ``english`` or ``none``.
         aligned: Whether option j of a fact is the same entity in every language. Where only the right answer is known
             to be, consistency is defined for right answers alone.
         note: What was left out or assumed when it was read, for the reader.
@@ -91,7 +91,7 @@ class FactSet:
     name: str
     facts: tuple[Fact, ...]
     languages: tuple[str, ...]
-    scaffold: str = "native"
+    prompt_format: str = "native"
     aligned: bool = True
     note: str = ""
 
@@ -179,7 +179,7 @@ class FactSet:
     def save(self, path: str | Path) -> Path:
         """Write the facts as ``.jsonl`` or ``.parquet`` (see `interp.data.schema`), whole or not at all.
 
-        The file does not keep ``name``, ``scaffold`` and ``note``. `load_facts` refuses facts with one option, and questions
+        The file does not keep ``name``, ``prompt_format`` and ``note``. `load_facts` refuses facts with one option, and questions
         of more than 2000 characters.
         """
         from interp.data.files import write_rows

@@ -45,7 +45,7 @@ def task_name(facts: str, language: str = "") -> str:
     return "_".join(["interp", *(words or ["facts"]), *([language] if language else [])])
 
 
-def write_tasks(facts: FactSet, folder: str | Path, scaffold: str = "native") -> list[Path]:
+def write_tasks(facts: FactSet, folder: str | Path, prompt_format: str = "native") -> list[Path]:
     """Write tasks that ``lm_eval --include_path FOLDER --tasks interp_<name>`` runs.
 
     Prompt, options, their order, and what stands between prompt and option are ours exactly. A document is a fact in one
@@ -54,7 +54,7 @@ def write_tasks(facts: FactSet, folder: str | Path, scaffold: str = "native") ->
     Args:
         facts: What is asked, in which languages.
         folder: A new folder, or one that holds nothing but tasks of these facts in these languages.
-        scaffold: See `interp.data.prompts.prompts_from_facts`.
+        prompt_format: See `interp.data.prompts.prompts_from_facts`.
 
     Returns:
         The files, the group's last.
@@ -62,15 +62,15 @@ def write_tasks(facts: FactSet, folder: str | Path, scaffold: str = "native") ->
     Raises:
         DataError: A fact lacks a language or has nothing to choose from, a prompt ends in a space, or the folder holds
             other files.
-        ConfigError: The scaffold is unknown.
+        ConfigError: The prompt_format is unknown.
         WriteError: A file cannot be written.
     """
     folder = Path(folder)
-    prompts = prompts_from_facts(facts, scaffold=scaffold)
+    prompts = prompts_from_facts(facts, prompt_format=prompt_format)
     texts = {"documents.py": _LOADER}
     for code in facts.languages:
         asked = prompts.prompts[code]
-        documents = [_document(facts, *both, scaffold) for both in zip(facts, asked, strict=True)]
+        documents = [_document(facts, *both, prompt_format) for both in zip(facts, asked, strict=True)]
         name = task_name(facts.name, code)
         texts[f"{name}.jsonl"] = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in documents)
         texts[f"{name}.yaml"] = _task(name, asked[0].separator)
@@ -81,7 +81,7 @@ def write_tasks(facts: FactSet, folder: str | Path, scaffold: str = "native") ->
     return [folder / file for file in texts]
 
 
-def _document(facts: FactSet, fact: Fact, prompt: Prompt, scaffold: str) -> dict[str, Any]:
+def _document(facts: FactSet, fact: Fact, prompt: Prompt, prompt_format: str) -> dict[str, Any]:
     said = fact.wording[prompt.language]
     where = f"'{visible(fact.fact_id)}' in '{prompt.language}'"
     if len(said.options) < 2 or not all(said.options):
@@ -91,7 +91,7 @@ def _document(facts: FactSet, fact: Fact, prompt: Prompt, scaffold: str) -> dict
     if not prompt.text or prompt.text != prompt.text.rstrip():
         raise DataError(
             f"The prompt of {where} is empty or ends in a space, which the harness would score as part of each option: "
-            f"'{visible(prompt.text)}'. Change it, or use another scaffold."
+            f"'{visible(prompt.text)}'. Change it, or use another prompt_format."
         )
     return {
         "fact_id": fact.fact_id,
@@ -112,7 +112,7 @@ def _document(facts: FactSet, fact: Fact, prompt: Prompt, scaffold: str) -> dict
         "facts": facts.name,
         "languages": list(facts.languages),
         "aligned": facts.aligned,
-        "scaffold": scaffold,
+        "prompt_format": prompt_format,
     }
 
 

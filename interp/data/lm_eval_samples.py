@@ -19,7 +19,7 @@ __all__ = ["Sample", "read_samples"]
 
 _TEXTS = (
     *("fact_id", "relation", "subject_id", "object_id", "split", "group", "language"),
-    *("question", "subject", "suffix", "prompt", "facts", "scaffold"),
+    *("question", "subject", "suffix", "prompt", "facts", "prompt_format"),
 )
 _LISTS = ("option_ids", "options", "aliases", "languages")
 _FIELDS: dict[str, type] = {

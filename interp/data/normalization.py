@@ -15,7 +15,7 @@ from importlib import resources
 
 from interp.data.languages import LANGUAGES
 from interp.data.languages import language as known_language
-from interp.data.templates import scaffold
+from interp.data.templates import prompt_format
 
 __all__ = ["answer_line", "first_line", "matching_resource", "normalize", "strip_answer_label"]
 
@@ -89,7 +89,7 @@ def strip_answer_label(text: str, language: str | None = None) -> str:
 def _label_pattern(language: str | None) -> re.Pattern[str]:
     codes = LANGUAGES if language is None else {known_language(language).code: None, "en": None}
     labels = {label for code in codes for label in matching_resource()["labels"][code]}
-    labels |= {scaffold(code).answer_label.rstrip(" :：").lower() for code in codes}
+    labels |= {prompt_format(code).answer_label.rstrip(" :：").lower() for code in codes}
     short = set(matching_resource()["labels_before_a_colon"])
     fill = r"[\s*_]*"  # white space and the asterisks of bold print
     plain = f"(?:{_alternatives(labels - short)}){fill}(?:[:：–—-]+{fill}|\\s+|$)"

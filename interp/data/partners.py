@@ -72,7 +72,9 @@ def pair_facts(facts: FactSet) -> Pairing:
             f"No two of {len(facts)} facts share a relation and differ in subject and answer, so there is no level of "
             "chance. Ask more facts of each relation."
         )
-    paired = FactSet(facts.name, tuple(chosen), facts.languages, facts.scaffold, facts.aligned, facts.note)
+    paired = FactSet(
+        facts.name, tuple(chosen), facts.languages, facts.prompt_format, facts.aligned, facts.note
+    )
     return Pairing(paired, tuple(cluster[fact.group] for fact in chosen), len(facts) - len(chosen))
 
 

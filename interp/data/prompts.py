@@ -11,11 +11,11 @@ from interp.data.characters import visible
 from interp.data.facts import Fact, FactSet
 from interp.data.hashing import digest_of, hash_key, hash_sample
 from interp.data.languages import LANGUAGES, checked_languages
-from interp.data.templates import Scaffold
-from interp.data.templates import scaffold as native_scaffold
+from interp.data.templates import PromptFormat
+from interp.data.templates import prompt_format as native_format
 from interp.errors import ConfigError, DataError, nearest
 
-SCAFFOLDS = ("native", "english", "none")
+PROMPT_FORMATS = ("native", "english", "none")
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class PromptSet:
 def prompts_from_facts(
     facts: FactSet,
     languages: Collection[str] | None = None,
-    scaffold: str = "native",
+    prompt_format: str = "native",
     answer: bool = True,
 ) -> PromptSet:
     """Render facts as prompts: ``Question: ...``, a line break, ``Answer:``, and the right option as continuation.
@@ -166,27 +166,29 @@ def prompts_from_facts(
     Args:
         facts: What to ask.
         languages: In which languages; all of the set by default.
-        scaffold: ``native`` words around the question, ``english`` words in every language, or ``none``.
+        prompt_format: ``native`` words around the question, ``english`` words in every language, or ``none``.
         answer: Whether prompts carry the answer.
 
     Raises:
         DataError: A fact lacks one of the languages.
-        ConfigError: The scaffold is unknown.
+        ConfigError: The prompt_format is unknown.
     """
-    if scaffold not in SCAFFOLDS:
+    if prompt_format not in PROMPT_FORMATS:
         raise ConfigError(
-            f"Unknown scaffold '{visible(scaffold)}'.{nearest(scaffold, SCAFFOLDS)} Known: {', '.join(SCAFFOLDS)}."
+            f"Unknown prompt_format '{visible(prompt_format)}'.{nearest(prompt_format, PROMPT_FORMATS)} Known: {', '.join(PROMPT_FORMATS)}."
         )
     facts = facts.filter(languages=facts.languages if languages is None else languages)
     prompts = {}
     for code in facts.languages:
-        words = None if scaffold == "none" else native_scaffold("en" if scaffold == "english" else code)
+        words = (
+            None if prompt_format == "none" else native_format("en" if prompt_format == "english" else code)
+        )
         prompts[code] = tuple(_prompt(fact, code, words, answer) for fact in facts)
-    note = f"{len(facts)} facts, scaffold {scaffold}"
+    note = f"{len(facts)} facts, prompt_format {prompt_format}"
     return PromptSet(facts.name, facts.languages, prompts, parallel=True, note=note)
 
 
-def _prompt(fact: Fact, code: str, words: Scaffold | None, answer: bool) -> Prompt:
+def _prompt(fact: Fact, code: str, words: PromptFormat | None, answer: bool) -> Prompt:
     question = fact.wording[code].question
     spaced = LANGUAGES[code].script not in ("Jpan", "Hans")
     return Prompt(

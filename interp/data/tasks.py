@@ -59,7 +59,7 @@ def open_task(
     split: str | None = None,
     limit: int | None = None,
     shots: int | None = None,
-    scaffold: str = "native",
+    prompt_format: str = "native",
     source: str = "",
     allow_missing: bool = False,
 ) -> Task:
@@ -72,13 +72,13 @@ def open_task(
         split: ``train``, ``validation`` or ``test``; None or ``all`` for all of them.
         limit: At most this many items, drawn by the hash of their ids.
         shots: Answered prompts that stand first; by default `SHOTS`.
-        scaffold: Words around a question, see `interp.data.prompts.prompts_from_facts`.
+        prompt_format: Words around a question, see `interp.data.prompts.prompts_from_facts`.
         source: Language translated from, see `sources_of`.
         allow_missing: Keep the facts that all languages have, where the alternative is an error.
 
     Raises:
         DataError: There is no such task, language or split, or too little to show.
-        ConfigError: The scaffold is unknown.
+        ConfigError: The prompt_format is unknown.
     """
     codes = checked_languages(tuple(languages))
     if name not in TASKS and (meant := nearest(name, TASKS)):
@@ -92,7 +92,7 @@ def open_task(
     facts = _described(cldr_facts()) if name == "cloze" else open_facts("cldr" if name == "facts" else name)
     chosen = facts.filter(splits=splits, languages=codes, limit=limit, allow_missing=allow_missing)
     pool = facts.filter(languages=codes, allow_missing=allow_missing)
-    prompts = prompts_with_demonstrations(chosen, pool=pool, shots=shots, scaffold=scaffold)
+    prompts = prompts_with_demonstrations(chosen, pool=pool, shots=shots, prompt_format=prompt_format)
     subjects = {code: {fact.fact_id: fact.wording[code].subject for fact in chosen} for code in codes}
     return Task(replace(prompts, name=name), subjects)
 

@@ -26,7 +26,7 @@ _PARTICLES = {"은(는)": ("은", "는"), "을(를)": ("을", "를"), "(이)라�
 
 
 @dataclass(frozen=True)
-class Scaffold:
+class PromptFormat:
     """The words around a question and its answer.
 
     Attributes:
@@ -114,7 +114,7 @@ def _with_particle(text: str, subject: str) -> str:
     return text
 
 
-def scaffold(language: str) -> Scaffold:
+def prompt_format(language: str) -> PromptFormat:
     """Return the words around question and answer in a language."""
-    words = template_resource()["languages"][known_language(language).code]["scaffold"]
-    return Scaffold(words["question"], words["answer"], tuple(words["instructions"]))
+    words = template_resource()["languages"][known_language(language).code]["prompt_format"]
+    return PromptFormat(words["question"], words["answer"], tuple(words["instructions"]))

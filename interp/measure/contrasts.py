@@ -6,7 +6,7 @@ there, which both share. A wrong option that the right one begins with, or that 
 and does not count.
 
 Why not the log-probability of the answer: of a fact that the model knows it is flat, so its gradient is that of the last
-doubts about spelling; and it rewards whatever makes the text be in the language at all. A logit against the other
+diagnostics about spelling; and it rewards whatever makes the text be in the language at all. A logit against the other
 options in the same language does neither. Why not the first token alone: in scripts of several tokens per letter the
 options often share it.
 """
@@ -46,14 +46,14 @@ class Contrast:
     wrong: tuple[int, ...]
 
 
-def make_contrasts(loaded: LoadedModel, facts: FactSet, scaffold: str) -> list[Contrast]:
+def make_contrasts(loaded: LoadedModel, facts: FactSet, prompt_format: str) -> list[Contrast]:
     """Return the contrasts of all facts in all languages, fact by fact.
 
     Raises:
         MeasurementError: No wrong option of a fact parts from the right one, tokens of the prompt change before an answer,
             or a row is longer than the context.
     """
-    prompts = prompts_from_facts(facts, scaffold=scaffold).prompts
+    prompts = prompts_from_facts(facts, prompt_format=prompt_format).prompts
     return [
         _contrast(loaded, fact, row, column, prompts[code][row])
         for row, fact in enumerate(facts)
@@ -90,7 +90,7 @@ def _contrast(loaded: LoadedModel, fact: Fact, row: int, column: int, prompt: Pr
         if ids[: len(start)] != start or len(ids) == len(start):
             raise MeasurementError(
                 f"{said}: the tokens of the prompt are not the first ones of prompt and option '{visible(name)}'. Use another "
-                "scaffold."
+                "prompt_format."
             )
     gold = joint[fact.answer_index]
     gaps = {ids: _first_difference(gold, ids) for ids in joint}
@@ -104,7 +104,7 @@ def _contrast(loaded: LoadedModel, fact: Fact, row: int, column: int, prompt: Pr
     if end > loaded.context:
         raise MeasurementError(
             f"{said}: {end} tokens are needed, the model's context is {loaded.context}. Leave out the fact, or use a shorter "
-            "scaffold."
+            "prompt_format."
         )
     counted = tuple(not special for special in encoded["special_tokens_mask"][fact.answer_index][:end])
     return Contrast(

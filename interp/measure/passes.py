@@ -19,7 +19,7 @@ from interp.model.loading import LoadedModel
 from interp.model.tokens import Batch, EncodedItem, EncodedPrompts, pad
 from interp.results.storage import read_archive, write_archive
 
-__all__ = ["Accumulator", "Kept", "Progress", "require_finite", "run_batches", "run_pass"]
+__all__ = ["Accumulator", "Progress", "Resumable", "require_finite", "run_batches", "run_pass"]
 
 _SAVE_EVERY = 60.0  # seconds between two saved states
 
@@ -28,7 +28,7 @@ Item = TypeVar("Item")
 
 
 @runtime_checkable
-class Kept(Protocol):
+class Resumable(Protocol):
     """What an interrupted pass leaves and takes up again."""
 
     def state(self) -> dict[str, np.ndarray]:
@@ -39,7 +39,7 @@ class Kept(Protocol):
 
 
 @runtime_checkable
-class Accumulator(Kept, Protocol):
+class Accumulator(Resumable, Protocol):
     """Statistics that a pass adds to."""
 
     def add(self, batch: Batch) -> None:
@@ -81,7 +81,7 @@ def run_batches(
     loaded: LoadedModel,
     batches: Sequence[Sequence[Item]],
     add: Callable[[Sequence[Item]], None],
-    kept: Kept,
+    kept: Resumable,
     describe: Callable[[Item], str],
     *,
     resume: Path | None = None,
@@ -191,7 +191,7 @@ def _weights_digest(loaded: LoadedModel) -> str:
     return digest.hexdigest()
 
 
-def _restore(resume: Path | None, key: dict[str, Any], kept: Kept) -> tuple[int, int]:
+def _restore(resume: Path | None, key: dict[str, Any], kept: Resumable) -> tuple[int, int]:
     """Batches done before, and items in the largest of them."""
     if resume is None or not resume.exists():
         return 0, 0
@@ -210,6 +210,6 @@ def _restore(resume: Path | None, key: dict[str, Any], kept: Kept) -> tuple[int,
     return int(meta["done"]), int(meta["largest"])
 
 
-def _save(resume: Path | None, key: dict[str, Any], kept: Kept, done: int, largest: int) -> None:
+def _save(resume: Path | None, key: dict[str, Any], kept: Resumable, done: int, largest: int) -> None:
     if resume is not None:
         write_archive(resume, {"key": key, "done": done, "largest": largest}, kept.state(), compress=False)

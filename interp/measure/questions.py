@@ -167,12 +167,12 @@ def _question(loaded: LoadedModel, facts: FactSet, row: int, column: int, prompt
         if joint[: len(ids)] != ids or len(joint) == len(ids):
             raise MeasurementError(
                 f"{said}: the tokens of the prompt are not the first ones of prompt and option '{visible(name)}', so the "
-                "option's own log-probability is not defined. Use another scaffold."
+                "option's own log-probability is not defined. Use another prompt_format."
             )
         if len(joint) > loaded.context:
             raise MeasurementError(
                 f"{said}: prompt and option have {len(joint)} tokens, the model's context is {loaded.context}. Leave out "
-                "the fact, or use a shorter scaffold."
+                "the fact, or use a shorter prompt_format."
             )
         options.append(joint[len(ids) :])
     return Question(row, column, ids, tuple(options))

@@ -8,6 +8,7 @@ from pathlib import Path
 from interp.errors import ResultError
 from interp.results.base import Result
 from interp.results.heads import HeadsResult
+from interp.results.migration import current
 from interp.results.specialization import SpecializationResult
 from interp.results.storage import read_archive
 from interp.results.units import UnitResult
@@ -36,6 +37,7 @@ def load_result(path: Path | str) -> Result:
         ResultError: Not a result, of an unknown kind, or from a newer version.
     """
     meta, arrays = read_archive(Path(path))
+    meta = current(meta)
     if meta.get("kind") not in _KINDS:
         raise ResultError(
             f"{path} holds a result of kind '{meta.get('kind')}'; known kinds: {', '.join(_KINDS)}."

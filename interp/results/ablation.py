@@ -188,7 +188,7 @@ class AblationResult(FactResult):
                     )
         return pd.DataFrame(rows)
 
-    def doubts(self) -> list[str]:
+    def diagnostics(self) -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
         found, groups = [], len(set(self.groups))
         if groups < _FEW:

@@ -204,7 +204,7 @@ class AttributionResult(RunsResult):
         """What to call a cell."""
         return f"{self.unit.removesuffix('s')} {layer}.{unit} {position}"
 
-    def doubts(self) -> list[str]:
+    def diagnostics(self) -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
         gap = over_languages(self.gap("logit_diff"))
         used = int((~np.isnan(gap)).sum())

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from interp.errors import ResultError
+from interp.results.migration import SCHEMA, current
 from interp.results.storage import read_archive, write_archive
 from interp.stats import paired_bootstrap
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["SCHEMA", "FactResult", "Provenance", "Result", "require_schema"]
-
-SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -104,6 +103,7 @@ class Result(ABC):
             ResultError: Not a result, of another kind, or from a newer version.
         """
         meta, arrays = read_archive(Path(path))
+        meta = current(meta)
         if meta.get("kind") != cls.kind:
             raise ResultError(
                 f"{path} holds a result of kind '{meta.get('kind')}'; '{cls.kind}' is expected."
@@ -118,6 +118,7 @@ class Result(ABC):
             ResultError: It lacks parts, or is from a newer version.
         """
         require_schema(meta, where)
+        meta = current(meta)
         own = {f.name for f in fields(cls)} - {"provenance"}
         try:
             provenance = Provenance.of(meta["provenance"])
@@ -154,7 +155,7 @@ class FactResult(Result):
         """Both results with what can be compared fact by fact; all of it, unless a kind says otherwise."""
         return self, other
 
-    def doubts(self) -> list[str]:
+    def diagnostics(self) -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
         return []
 

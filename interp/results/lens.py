@@ -43,7 +43,7 @@ class LensResult(FactResult):
             not languages.
         mass_tokens: Number of those tokens per language.
         entropy: Of the next token, in nats; 0 to log(vocabulary).
-        energy: Token energy, see `interp.measure.lens.token_energy`.
+        energy: Token energy, see `interp.measure.lens.lens.token_energy`.
         provenance: Where it comes from; its settings name the pivot.
     """
 

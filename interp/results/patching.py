@@ -187,7 +187,7 @@ class PatchingResult(RunsResult):
         where = f"layer {layer}" if chosen == "all" else f"layer {layer} {self.site} {chosen}"
         return f"{where}{' onward' * self.onward} {self.positions[position]}"
 
-    def doubts(self, metric: str = "logit_diff") -> list[str]:
+    def diagnostics(self, metric: str = "logit_diff") -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
         gap = over_languages(self.gap(metric))
         used = int((~np.isnan(gap)).sum())

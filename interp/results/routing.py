@@ -189,7 +189,7 @@ class RoutingResult(FactResult):
             frames.append(pd.DataFrame({**where, **columns}))
         return pd.concat(frames, ignore_index=True)
 
-    def doubts(self) -> list[str]:
+    def diagnostics(self) -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
         found, groups = [], len(set(self.groups))
         if groups < _FEW:
@@ -201,7 +201,7 @@ class RoutingResult(FactResult):
         if not gap.low > 0:
             found.append(
                 f"Right answers are not above wrong ones (mean contrast {gap['mean']:.3g} logits, 95 % [{gap.low:.3g}, "
-                f"{gap.high:.3g}]), so these are routes to no answer. Is the scaffold what the model knows?"
+                f"{gap.high:.3g}]), so these are routes to no answer. Is the prompt_format what the model knows?"
             )
         return found
 

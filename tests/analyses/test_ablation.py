@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import interp.measure.specialization
+import interp.measure.specialization.neurons
 import interp.model.loading
 from analyses.ablation import run_ablation
 from analyses.specialization import run_specialization
@@ -19,9 +19,9 @@ from interp.config import AblationConfig, SpecializationConfig
 from interp.data.sources import open_prompts
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import ConfigError, Interrupted, MeasurementError, ResultError
-from interp.measure import ablation
-from interp.measure.ablation import measure_ablation
-from interp.measure.specialization import measure_specialization
+from interp.measure.ablation import ablation
+from interp.measure.ablation.ablation import measure_ablation
+from interp.measure.specialization.neurons import measure_specialization
 from interp.model.checkpoints import resolve_checkpoint
 from interp.model.loading import open_checkpoint
 from interp.results.specialization import SpecializationResult
@@ -88,7 +88,7 @@ def test_a_rerun_needs_no_model_and_other_settings_are_refused(config, series, n
 
 def test_every_option_reaches_the_measure(config, tmp_path, monkeypatch):
     """A rerun would refuse a result that was measured otherwise."""
-    options = {"mode": "mean", "count": 2, "draws": 2, "seed": 3, "scaffold": "none", "split": "train"}
+    options = {"mode": "mean", "count": 2, "draws": 2, "seed": 3, "prompt_format": "none", "split": "train"}
     other = replace(config, ckpt=("organism:final",), languages="en,de", limit=3, out=tmp_path)
     other = replace(other, read=150, min_tokens=10, batch_tokens=512, **options)
     found = run_ablation(other).results[0]
@@ -110,7 +110,7 @@ def test_units_that_were_measured_before_are_reused(config, series, tmp_path, mo
     )
     with monkeypatch.context() as patched:
         patched.setattr(
-            interp.measure.specialization,
+            interp.measure.specialization.neurons,
             "measure_specialization",
             lambda *a, **k: pytest.fail("measured again"),
         )
@@ -187,11 +187,16 @@ def test_heads_are_removed_by_either_rule_and_many_units_are_refused(config, tmp
 
 
 def test_few_facts_and_a_model_that_knows_nothing_are_doubted(checkpoints, series, tmp_path):
-    assert all("12 facts in" in doubt and "30 groups" in doubt for doubt in series.sanity())
+    assert all(
+        "12 facts in" in diagnostic and "30 groups" in diagnostic for diagnostic in series.diagnostics()
+    )
     random = AblationConfig(
         ckpt=(str(checkpoints["qwen2"]),), languages="en,de", limit=40, read=80, draws=1, out=tmp_path
     )
-    assert any("The intact model is not above chance (" in doubt for doubt in run_ablation(random).sanity())
+    assert any(
+        "The intact model is not above chance (" in diagnostic
+        for diagnostic in run_ablation(random).diagnostics()
+    )
 
 
 def test_the_command_writes_the_matrix_and_says_whether_its_diagonal_dominates(

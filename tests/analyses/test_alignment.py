@@ -49,7 +49,7 @@ def test_a_study_is_a_collection_and_a_comparison(config, series):
     """Of questions without their answers."""
     facts = cldr_facts().filter(languages=("en", "sw", "de"), limit=24)
     loaded = interp.model.loading.open_checkpoint(resolve_checkpoint(config.ckpt[1]), dtype="float32")
-    prompts = prompts_from_facts(facts, scaffold="native", answer=False)
+    prompts = prompts_from_facts(facts, prompt_format="native", answer=False)
     expected = measure_alignment(collect(loaded, prompts, span="weighted"))
     result = series.results[1]
     assert np.array_equal(result.retrieved, expected.retrieved)
@@ -121,12 +121,12 @@ def test_the_hopeless_is_refused_before_a_model_is_opened(config, no_model, tmp_
 
 
 def test_translations_that_do_not_meet_and_few_prompts_are_doubtful():
-    assert aligned(translations(100)).doubts() == []
-    assert aligned(translations(99)).doubts() == ["few prompts: 99; retrieval among few is easy."]
+    assert aligned(translations(100)).diagnostics() == []
+    assert aligned(translations(99)).diagnostics() == ["few prompts: 99; retrieval among few is easy."]
     values = translations(120, noise=0)
     values[:, :, 1] = values[:, ::-1, 1]
     values[:, :, 2] = np.roll(values[:, :, 2], 40, axis=1)
-    assert aligned(values).doubts() == [
+    assert aligned(values).diagnostics() == [
         "translations find each other at no layer more often than by chance (0.0083), at most in 0.0000. Are these prompts "
         "translations of each other?"
     ]

@@ -104,8 +104,8 @@ def test_answers_to_different_questions_are_not_compared():
     other = replace(made(right), fact_ids=tuple(f"x{i}" for i in range(10)))
     with pytest.raises(ResultError, match="facts or languages differ"):
         compare_facts(made(right), other)
-    asked = replace(made(right), provenance=Provenance(settings={"scaffold": "none"}))
-    with pytest.raises(ResultError, match="scaffold: None and none"):
+    asked = replace(made(right), provenance=Provenance(settings={"prompt_format": "none"}))
+    with pytest.raises(ResultError, match="prompt_format: None and none"):
         compare_facts(made(right), asked)
 
 
@@ -136,8 +136,8 @@ def test_a_rerun_and_another_normalization_need_no_model(config, study, monkeypa
     assert not summed.comparisons[0].table.equals(study.comparisons[0].table)
     by_answer = run_evaluation(replace(config, cluster="answer")).comparisons[0].table
     assert not by_answer[["low", "high"]].equals(study.comparisons[0].table[["low", "high"]])
-    with pytest.raises(ResultError, match=r"scaffold: native there, english asked.* Use --fresh"):
-        run_evaluation(replace(config, scaffold="english"))
+    with pytest.raises(ResultError, match=r"prompt_format: native there, english asked.* Use --fresh"):
+        run_evaluation(replace(config, prompt_format="english"))
     with pytest.raises(ResultError, match="facts_digest"):
         run_evaluation(replace(config, limit=11))
 
@@ -145,7 +145,7 @@ def test_a_rerun_and_another_normalization_need_no_model(config, study, monkeypa
 def test_sft_changed_answers_and_the_base_knows_english(study):
     assert study.results[0].by_language().set_index("language").accuracy["en"] > 0.8
     assert study.comparisons[0].table.set_index("quantity").change["accuracy"] >= 0
-    assert not study.sanity()
+    assert not study.diagnostics()
 
 
 def test_no_checkpoint_and_twice_the_same(config):

@@ -12,8 +12,8 @@ from analyses.comparison import compare, contrast
 from analyses.noise import noise_floor
 from interp.data.prompts import Prompt, PromptSet
 from interp.errors import ResultError
-from interp.measure.heads import measure_heads
-from interp.measure.specialization import measure_specialization
+from interp.measure.specialization.heads import measure_heads
+from interp.measure.specialization.neurons import measure_specialization
 from interp.model.loading import adopt_model
 from interp.results import SpecializationResult
 from tests.planted import planted_model, planted_prompts

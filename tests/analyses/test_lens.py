@@ -112,17 +112,17 @@ def _study(*results: LensResult) -> LensStudy:
 
 def test_what_is_doubtful():
     sound = random_result(40)
-    assert _study(sound, sound).sanity() == []
+    assert _study(sound, sound).diagnostics() == []
     overlap = sound.overlap.copy()
     overlap[:11, [0, 1], [1, 0]] = True
-    assert _study(replace(sound, overlap=overlap)).sanity() == [
+    assert _study(replace(sound, overlap=overlap)).diagnostics() == [
         "Fewer than 30 facts tell these languages from the pivot: sw 29."
     ]
     partly = sound.probability.copy()
     partly[:, 1:, -1] = 0.001
-    assert _study(replace(sound, probability=partly)).sanity() == []  # one language is enough
+    assert _study(replace(sound, probability=partly)).diagnostics() == []  # one language is enough
     silent = lens_result(np.full((40, 3, 4, 3), 0.004))
-    (doubt,) = _study(sound, silent).sanity()
-    assert doubt.startswith(
+    (diagnostic,) = _study(sound, silent).diagnostics()
+    assert diagnostic.startswith(
         "b: at the output the answer has a probability below 0.01 in every language, at most 0.0040."
     )

@@ -106,7 +106,7 @@ def test_it_is_the_question_that_evaluate_asks(facts, samples):
     assert found.settings == {
         "languages": list(LANGUAGES),
         "mode": "mcq",
-        "scaffold": "native",
+        "prompt_format": "native",
         "facts_digest": facts.digest,
     }
     assert (found.prompts, found.checkpoint, found.fingerprint) == ("cldr", "hub/model", "")
@@ -163,7 +163,9 @@ def test_files_that_do_not_belong_together(facts, samples, tasks, tmp_path):
         import_samples([*every, twice])
     write_tasks(facts, tmp_path / "english", "english")
     other = log_run(tmp_path / "english", tmp_path / "english-run", score)
-    with pytest.raises(ResultError, match=r"of different exports: scaffold is native in .* english in .*ja"):
+    with pytest.raises(
+        ResultError, match=r"of different exports: prompt_format is native in .* english in .*ja"
+    ):
         import_samples([samples["en"], samples["sw"], other["ja"]])
     elsewhere = log_run(tasks, tmp_path / "other", score, {**RESULTS, "model_name": "hub/other"})
     with pytest.raises(
@@ -285,17 +287,17 @@ def run(monkeypatch):
 
 
 def test_the_commands(run, tmp_path):
-    options = ("--languages", "en,ja", "--limit", 6, "--split", "test", "--scaffold", "english")
+    options = ("--languages", "en,ja", "--limit", 6, "--split", "test", "--prompt_format", "english")
     done = run("export-lm-eval", "--out", tmp_path / "tasks", *options)
     assert done.exit_code == 0
-    assert "6 facts in 2 languages, scaffold english" in done.output
+    assert "6 facts in 2 languages, prompt_format english" in done.output
     assert f"lm_eval run --include_path {tmp_path / 'tasks'} --tasks interp_cldr --log_samples" in done.output
     asked = open_facts("cldr").filter(languages=["en", "ja"], splits=["test"], limit=6)
     files = log_run(tmp_path / "tasks", tmp_path / "run", score)
     out = tmp_path / "r.npz"
     done = run("import-lm-eval", *files.values(), "--out", out, "--normalization", "sum")
     found = load_result(out)
-    assert found.provenance.prompts_digest == prompts_from_facts(asked, scaffold="english").digest
+    assert found.provenance.prompts_digest == prompts_from_facts(asked, prompt_format="english").digest
     assert "log-probability summed" in done.output
     assert f"{found.by_language('sum').accuracy[1]:.3f}" in done.output
     assert str(out.with_suffix("")) in done.output
@@ -312,7 +314,7 @@ def test_what_the_commands_refuse(run, samples, tmp_path):
     with pytest.raises(ResultError, match="Unknown reading 'bytes'"):
         run("import-lm-eval", *samples.values(), "--out", out, "--normalization", "bytes")
     assert not out.exists()
-    with pytest.raises(ConfigError, match="'scaffold' is 'nativ'"):
-        run("export-lm-eval", "--out", tmp_path / "t", "--scaffold", "nativ")
+    with pytest.raises(ConfigError, match="'prompt_format' is 'nativ'"):
+        run("export-lm-eval", "--out", tmp_path / "t", "--prompt_format", "nativ")
     assert run("export-lm-eval", "--out", tmp_path / "t", "--limit", -1).exit_code == 2
     assert not (tmp_path / "t").exists()

@@ -60,7 +60,7 @@ def on_disk(monkeypatch):
 def test_a_study_is_a_collection_and_a_sweep(config, series):
     facts = cldr_facts().filter(languages=("en", "sw"), limit=30)
     loaded = interp.model.loading.open_checkpoint(resolve_checkpoint(config.ckpt[1]), dtype="float32")
-    found = collect(loaded, prompts_from_facts(facts, scaffold="native", answer=False), layers=(-1, 2))
+    found = collect(loaded, prompts_from_facts(facts, prompt_format="native", answer=False), layers=(-1, 2))
     expected = sweep(found, facts, language_task(facts), folds=3)
     result = series.results[1]
     assert np.array_equal(result.correct, expected.correct)
@@ -86,7 +86,7 @@ def test_a_rerun_opens_no_model_and_says_the_same(config, series, no_model):
         ({"seed": 1}, "seed: 0 there, 1 asked"),
         ({"dtype": "auto"}, "dtype: float32 there, auto asked"),
         ({"languages": "sw,en"}, "languages: en,sw there, sw,en asked"),
-        ({"limit": 31}, "prompts: 30 facts, scaffold native; 30 items there, 31 facts"),
+        ({"limit": 31}, "prompts: 30 facts, prompt_format native; 30 items there, 31 facts"),
     ]:
         with pytest.raises(ResultError, match="answers another question") as refusal:
             run_probing(replace(config, **changed))
@@ -114,7 +114,7 @@ def test_the_probed_prompt_is_the_one_that_the_model_answers(config):
     from analyses.asked import asked_facts
 
     asked = asked_facts(EvaluationConfig(languages="en,sw", limit=30))
-    prompts = prompts_from_facts(asked.facts, scaffold=asked.scaffold, answer=False)
+    prompts = prompts_from_facts(asked.facts, prompt_format=asked.prompt_format, answer=False)
     for code in ("en", "sw"):
         texts = [p.text for p in asked.prompts.prompts[code]]
         assert [p.text for p in prompts.prompts[code]] == texts
@@ -176,23 +176,26 @@ def test_the_hopeless_is_refused_before_a_model_is_opened(config, no_model, tmp_
 def test_nothing_read_and_few_facts_are_doubtful():
     labels = np.tile([[0], [1]], (60, 3))
     chance = made(np.broadcast_to(labels.T == 1, (2, 3, 3, 3, 120)), labels)
-    assert chance.doubts() == [
+    assert chance.diagnostics() == [
         "nothing is read: balanced accuracy is not clearly above chance (0.500) at any layer, at most 0.500."
     ]
     right = made(np.ones((2, 3, 3, 3, 120)), labels)
-    assert right.doubts() == []
-    assert made(np.ones((2, 3, 3, 3, 98)), labels[:98]).doubts() == ["few facts: 98."]
+    assert right.diagnostics() == []
+    assert made(np.ones((2, 3, 3, 3, 98)), labels[:98]).diagnostics() == ["few facts: 98."]
     failed = replace(right, provenance=Provenance(run={"unconverged_fits": 3}))
-    assert failed.doubts() == ["3 fits did not converge; raise --l2."]
+    assert failed.diagnostics() == ["3 fits did not converge; raise --l2."]
 
 
 def test_a_control_that_is_read_is_doubtful_but_for_being_right():
     labels = np.tile([[0], [1]], (60, 3))
     right = made(np.ones((2, 3, 3, 3, 120)), labels, task="answer")
     leak = replace(right, control=right.correct)
-    assert leak.doubts()[0].startswith(
+    assert leak.diagnostics()[0].startswith(
         "the control labels, which mean nothing, are read at 1.000 (chance 0.500): held-out facts are known"
     )
-    assert replace(leak, task="right").doubts() == []
-    noise = [random_result(seed, n=120, task="answer").doubts() for seed in range(10)]
-    assert sum(len(doubts) == 1 and doubts[0].startswith("nothing is read") for doubts in noise) >= 9
+    assert replace(leak, task="right").diagnostics() == []
+    noise = [random_result(seed, n=120, task="answer").diagnostics() for seed in range(10)]
+    assert (
+        sum(len(diagnostics) == 1 and diagnostics[0].startswith("nothing is read") for diagnostics in noise)
+        >= 9
+    )

@@ -17,7 +17,7 @@ from interp import cli
 from interp.config import RoutingConfig
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import CapabilityError, ConfigError, DataError, ResultError
-from interp.measure.routing import measure_routing
+from interp.measure.routing.routing import measure_routing
 from interp.model.checkpoints import resolve_checkpoint
 from interp.model.loading import open_checkpoint
 from interp.results.routing import RoutingResult
@@ -78,7 +78,7 @@ def test_a_rerun_needs_no_model_and_other_settings_are_refused(config, series, n
 def test_every_option_reaches_the_measure_and_fresh_replaces(config, series, tmp_path, monkeypatch):
     """A rerun would refuse a result that was measured otherwise."""
     shutil.copytree(config.out, tmp_path / "copy")
-    options = {"units": "neurons", "top": 0.5, "scaffold": "none", "limit": 20, "batch_tokens": 512}
+    options = {"units": "neurons", "top": 0.5, "prompt_format": "none", "limit": 20, "batch_tokens": 512}
     other = replace(config, ckpt=("organism:final",), out=tmp_path / "copy", **options)
     with pytest.raises(ResultError, match="Use --fresh"):
         run_routing(other)
@@ -114,10 +114,12 @@ def test_experts_have_no_neurons_to_attribute_and_heads_will_do(checkpoints, tmp
 
 
 def test_few_facts_and_a_model_that_knows_nothing_are_doubted(checkpoints, series, tmp_path):
-    assert all("facts in" in doubt and "30 groups" in doubt for doubt in series.sanity())
+    assert all("facts in" in diagnostic and "30 groups" in diagnostic for diagnostic in series.diagnostics())
     random = RoutingConfig(ckpt=(str(checkpoints["qwen2"]),), languages="en,de", limit=60, out=tmp_path)
-    doubts = run_routing(random).sanity()
-    assert any("Right answers are not above wrong ones (mean contrast" in doubt for doubt in doubts)
+    diagnostics = run_routing(random).diagnostics()
+    assert any(
+        "Right answers are not above wrong ones (mean contrast" in diagnostic for diagnostic in diagnostics
+    )
 
 
 def test_the_command_writes_results_changes_figures_and_their_data(config, series, monkeypatch, capsys):

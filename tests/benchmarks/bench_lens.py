@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from interp.measure.lens import LensReader
+from interp.measure.lens.lens import LensReader
 from interp.model.interop import to_transformer_lens
 from interp.model.loading import LoadedModel
 from interp.model.tokens import Batch, EncodedPrompts

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from interp.measure.growing import Cell, Patch
-from interp.measure.sources import read_segments
-from interp.measure.spans import Asked
-from interp.measure.sweep import Targets
+from interp.measure.patching.activations import read_segments
+from interp.measure.patching.branching import Cell, Patch
+from interp.measure.patching.positions import ScoredPrompt
+from interp.measure.patching.sweep import Targets
 from interp.model.hooks import editing, reading
 from interp.model.interop import to_transformer_lens
 from interp.model.loading import LoadedModel
@@ -59,7 +59,7 @@ class Pair:
         random = np.random.default_rng(0)
         self.loaded, self.length = loaded, length
         self.clean, self.corrupt = (
-            Asked(name, self._ids(random, length), (0,), (1,), 2, ()) for name in ("clean", "corrupt")
+            ScoredPrompt(name, self._ids(random, length), (0,), (1,), 2, ()) for name in ("clean", "corrupt")
         )
         self.bridge = to_transformer_lens(loaded)
         self.layers = range(loaded.architecture.n_layers)

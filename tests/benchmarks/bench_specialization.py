@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from interp.measure.activations import NeuronCounter
-from interp.measure.heads import FrozenHeads
+from interp.measure.specialization.activations import NeuronCounter
+from interp.measure.specialization.heads import FrozenHeads
 from interp.model.hooks import reading
 from interp.model.loading import LoadedModel
 from interp.model.sites import Site

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from interp.measure.activations import NeuronCounter
+from interp.measure.specialization.activations import NeuronCounter
 from tests.benchmarks.workload import LANGUAGES, N_BLOCKS, SHAPE, make_batch, make_model
 
 N_ITEMS, LENGTH = 16, 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from interp.measure.heads import scaled_heads
+from interp.measure.specialization.heads import scaled_heads
 from interp.model.interop import to_nnsight, to_transformer_lens, transformer_lens_name
 from interp.model.loading import LoadedModel
 from interp.model.sites import Site

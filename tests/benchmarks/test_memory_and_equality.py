@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from interp.measure.activations import NeuronCounter
-from interp.measure.heads import FrozenHeads
+from interp.measure.specialization.activations import NeuronCounter
+from interp.measure.specialization.heads import FrozenHeads
 from interp.model.loading import adopt_model
 from interp.model.tokens import EncodedItem, EncodedPrompts, pad
 from tests.benchmarks.live import LiveBytes

@@ -67,9 +67,9 @@ def test_all_languages_show_the_same_facts(facts):
 
 
 def test_a_sentence_is_filled_in_where_its_answer_stands():
-    facts = FactSet("cloze", tuple(map(cloze, range(3))), ("en", "ja"), scaffold="none")
+    facts = FactSet("cloze", tuple(map(cloze, range(3))), ("en", "ja"), prompt_format="none")
     asked = prompts_with_demonstrations(
-        replace(facts, facts=facts.facts[:1]), pool=facts, shots=2, scaffold="none"
+        replace(facts, facts=facts.facts[:1]), pool=facts, shots=2, prompt_format="none"
     )
     first, second, last = asked.prompts["en"][0].text.split("\n")
     assert {first, second} == {"The capital of S1 is C1.", "The capital of S2 is C2."}
@@ -83,4 +83,4 @@ def test_a_relation_with_too_few_facts():
     with pytest.raises(
         DataError, match=r"3 demonstrations were asked for, but relation 'capital' has 2 other facts"
     ):
-        prompts_with_demonstrations(facts, shots=3, scaffold="none")
+        prompts_with_demonstrations(facts, shots=3, prompt_format="none")

@@ -30,10 +30,10 @@ def tasks(facts, tmp_path):
     return tmp_path / "tasks"
 
 
-@pytest.mark.parametrize("scaffold", ["native", "english", "none"])
-def test_tasks_ask_what_we_ask(facts, tmp_path, scaffold):
-    write_tasks(facts, tmp_path, scaffold)
-    asked = prompts_from_facts(facts, scaffold=scaffold)
+@pytest.mark.parametrize("prompt_format", ["native", "english", "none"])
+def test_tasks_ask_what_we_ask(facts, tmp_path, prompt_format):
+    write_tasks(facts, tmp_path, prompt_format)
+    asked = prompts_from_facts(facts, prompt_format=prompt_format)
     for code in LANGUAGES:
         task = read_task(tmp_path / f"interp_cldr_{code}.yaml")
         found = documents(tmp_path, code)
@@ -117,7 +117,7 @@ def test_what_is_not_exported(small, tmp_path):
         write_tasks(FactSet("x", (cloze,), ("en",)), tmp_path / "tasks")
     with pytest.raises(DataError, match="'de' is missing in 1 of 1"):
         write_tasks(FactSet("x", (make_fact(1, ["en"]),), ("en", "de")), tmp_path / "tasks")
-    with pytest.raises(ConfigError, match=r"Unknown scaffold 'nativ'\. Did you mean 'native'"):
+    with pytest.raises(ConfigError, match=r"Unknown prompt_format 'nativ'\. Did you mean 'native'"):
         write_tasks(small, tmp_path / "tasks", "nativ")
     assert not (tmp_path / "tasks").exists()
 

@@ -7,7 +7,7 @@ import pytest
 
 from interp.data.languages import LANGUAGES
 from interp.data.matching import names, resolve
-from interp.data.templates import scaffold
+from interp.data.templates import prompt_format
 from interp.errors import DataError
 from tests.data.cities import CASES, CITIES, QUOTES, TRAILING
 
@@ -43,7 +43,7 @@ def test_what_names_nothing_in_every_language(language):
     for letter in "abcdABCD":
         for form in ("{}", "{}.", "({})", "[{}]", "{})", "{}:", "{}。", "（{}）", "**{}**"):
             assert named(form.format(letter), options, language) == (None, "letter"), form
-    label = scaffold(language).answer_label
+    label = prompt_format(language).answer_label
     for silence in (
         "",
         " ",
@@ -112,7 +112,7 @@ def test_every_embedded_option_names_itself_only(cldr):
 def test_every_embedded_answer_after_its_label_and_in_other_forms(cldr):
     for fact in cldr:
         for language, wording in fact.wording.items():
-            label, gold = scaffold(language), fact.answer(language)
+            label, gold = prompt_format(language), fact.answer(language)
             for text in (
                 f"{label.answer_label}{label.separator}{gold}。",
                 gold.upper(),

@@ -11,7 +11,7 @@ from interp.data.normalization import (
     normalize,
     strip_answer_label,
 )
-from interp.data.templates import scaffold
+from interp.data.templates import prompt_format
 from interp.errors import DataError
 from tests.data.cities import CITIES
 
@@ -43,7 +43,7 @@ def test_the_table_of_labels_has_every_language():
 @pytest.mark.parametrize("language", CITIES)
 def test_labels_in_every_language(language):
     paris, london, *_ = CITIES[language]
-    mine = scaffold(language)
+    mine = prompt_format(language)
     assert strip_answer_label(f"{mine.answer_label}{mine.separator}{paris}") == paris
     for label in matching_resource()["labels"][language]:
         for form in ("{}: {}", "{}：{}", "{}:\n{}", "**{}:** {}", "{} : {}", "## {}: {}"):

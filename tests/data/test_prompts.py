@@ -23,12 +23,12 @@ def prompt_set(groups, languages=("en",), parallel=True):
     return PromptSet("made", tuple(languages), prompts, parallel)
 
 
-def test_rendering_by_scaffold(cldr):
+def test_rendering_by_prompt_format(cldr):
     oslo = cldr.filter(relations=["capital"], languages=["en", "ja", "de", "zh"])
     index = [fact.fact_id for fact in oslo].index("cldr:capital:NO")
 
-    def full(scaffold, code):
-        return prompts_from_facts(oslo, scaffold=scaffold).prompts[code][index].full_text
+    def full(prompt_format, code):
+        return prompts_from_facts(oslo, prompt_format=prompt_format).prompts[code][index].full_text
 
     assert full("native", "en") == "Question: What is the capital of Norway?\nAnswer: Oslo"
     assert full("native", "ja") == "質問：ノルウェーの首都はどこですか？\n回答：オスロ"
@@ -58,8 +58,8 @@ def test_prompts_carry_ids_groups_and_order(small):
 
 
 def test_refusals(small):
-    with pytest.raises(ConfigError, match=r"Unknown scaffold 'nativ'\. Did you mean 'native'\?"):
-        prompts_from_facts(small, scaffold="nativ")
+    with pytest.raises(ConfigError, match=r"Unknown prompt_format 'nativ'\. Did you mean 'native'\?"):
+        prompts_from_facts(small, prompt_format="nativ")
     with pytest.raises(DataError, match="'sw' is missing in 10 of 10"):
         prompts_from_facts(small, languages=["en", "sw"])
     with pytest.raises(DataError, match="has no prompts in fr; it has en de"):
@@ -147,4 +147,4 @@ def test_repr_shows_counts_and_note(small):
     text = repr(prompts_from_facts(small))
     assert "parallel" in text
     assert "en 10, de 10" in text
-    assert "scaffold native" in text
+    assert "prompt_format native" in text

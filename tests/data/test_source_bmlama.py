@@ -26,7 +26,7 @@ def folder(tmp_path):
 
 def test_rows_by_hand(folder):
     facts = open_facts(f"bmlama:{folder}")
-    assert (facts.name, facts.languages, facts.scaffold, facts.aligned) == (
+    assert (facts.name, facts.languages, facts.prompt_format, facts.aligned) == (
         "bmlama",
         ("en", "de"),
         "none",

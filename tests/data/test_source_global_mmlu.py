@@ -16,7 +16,7 @@ def folder(tmp_path):
 
 def test_a_sample_by_hand(folder):
     facts = open_facts(f"global-mmlu:{folder}")
-    assert (facts.languages, facts.scaffold, facts.aligned) == (("en", "de", "zh"), "none", True)
+    assert (facts.languages, facts.prompt_format, facts.aligned) == (("en", "de", "zh"), "none", True)
     assert len(facts.split("test")) == 4
     second = facts.filter(splits=["test"], languages=["en", "de", "zh"]).facts[1]
     assert (second.fact_id, second.relation, second.group) == (

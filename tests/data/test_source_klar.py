@@ -22,7 +22,7 @@ def folder(tmp_path):
 
 def test_a_row_by_hand(folder):
     facts = open_facts(f"klar:{folder}")
-    assert (facts.name, facts.languages, facts.scaffold, facts.aligned) == (
+    assert (facts.name, facts.languages, facts.prompt_format, facts.aligned) == (
         "klar",
         ("en", "de"),
         "none",

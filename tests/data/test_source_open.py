@@ -23,7 +23,7 @@ def test_every_benchmark_opens_by_its_name(folders, kind):
     assert facts.name == kind
     assert facts.languages == ("en", "de")
     assert open_facts(f"{kind}:{folders / kind}", languages=["de"]).languages == ("de",)
-    prompts = open_prompts(f"{kind}:{folders / kind}", ("de",), scaffold="none", split="test")
+    prompts = open_prompts(f"{kind}:{folders / kind}", ("de",), prompt_format="none", split="test")
     assert prompts.n_items == len(facts)
     assert prompts.note.endswith("; template 0; a fact has only its right answer as option") == (
         kind == "klar"

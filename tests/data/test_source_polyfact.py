@@ -43,7 +43,7 @@ def written(folder, schema, numbers=(1, 2)):
 @pytest.mark.parametrize("schema", ["flat", "parallel"])
 def test_options_are_put_in_the_order_of_english_by_id(tmp_path, schema):
     facts = open_facts(f"polyfact:{written(tmp_path, schema)}")
-    assert (facts.name, facts.languages, facts.scaffold) == (
+    assert (facts.name, facts.languages, facts.prompt_format) == (
         "polyfact",
         ("en", "de", "sw"),
         "english",

@@ -25,7 +25,7 @@ def test_cldr_by_split(cldr):
 def test_arguments_reach_the_prompts():
     assert open_prompts("cldr", ("en",), limit=7).n_items == 7
     assert (
-        open_prompts("cldr", ("sw",), limit=1, scaffold="english")
+        open_prompts("cldr", ("sw",), limit=1, prompt_format="english")
         .prompts["sw"][0]
         .text.startswith("Question:")
     )
@@ -56,8 +56,8 @@ def test_a_folder_of_text(tmp_path):
     assert open_prompts(tmp_path, ("en",), limit=2).n_items == 2
     with pytest.raises(ConfigError, match="Text has no splits, so split 'test'"):
         open_prompts(tmp_path, ("en",), split="test")
-    with pytest.raises(ConfigError, match="scaffold 'english' does not apply"):
-        open_prompts(tmp_path, ("en",), scaffold="english")
+    with pytest.raises(ConfigError, match="prompt_format 'english' does not apply"):
+        open_prompts(tmp_path, ("en",), prompt_format="english")
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_what_all_tasks_have(name):
 
 
 def test_the_scaffold_is_that_of_questions():
-    plain = open_task("facts", ("sw",), pivot="en", limit=1, scaffold="none").prompts.prompts["sw"][0]
+    plain = open_task("facts", ("sw",), pivot="en", limit=1, prompt_format="none").prompts.prompts["sw"][0]
     assert "Swali" not in plain.text
     assert "Swali" in open_task("facts", ("sw",), pivot="en", limit=1).prompts.prompts["sw"][0].text
 

@@ -1,7 +1,7 @@
 import pytest
 
 from interp.data.languages import LANGUAGES
-from interp.data.templates import question, relations, scaffold, template, template_resource
+from interp.data.templates import prompt_format, question, relations, template, template_resource
 from interp.errors import DataError
 
 ALL = [(relation, code) for relation in relations() for code in LANGUAGES]
@@ -38,16 +38,16 @@ def test_confidence_covers_each_relation_once_and_no_review_is_claimed():
 
 @pytest.mark.parametrize("code", LANGUAGES)
 def test_scaffold_ends_in_a_colon_and_spaces_follow_the_script(code):
-    words = scaffold(code)
+    words = prompt_format(code)
     assert words.question.count("{q}") == 1
     assert words.answer_label[-1] in ":："
     assert words.separator == ("" if code in ("ja", "zh") else " ")
 
 
 def test_scaffold_renders_two_lines():
-    assert scaffold("en").render("Why?") == "Question: Why?\nAnswer:"
-    assert scaffold("ja").render("なぜ？") == "質問：なぜ？\n回答："
-    assert scaffold("fr").render("Pourquoi ?").splitlines()[1] == "Réponse :"
+    assert prompt_format("en").render("Why?") == "Question: Why?\nAnswer:"
+    assert prompt_format("ja").render("なぜ？") == "質問：なぜ？\n回答："
+    assert prompt_format("fr").render("Pourquoi ?").splitlines()[1] == "Réponse :"
 
 
 @pytest.mark.parametrize(
@@ -87,4 +87,4 @@ def test_unknown_relation_names_the_nearest():
     with pytest.raises(DataError, match=r"No template for the relation 'capitol'\. Did you mean 'capital'\?"):
         template("capitol", "en")
     with pytest.raises(DataError, match="Unknown language 'xx'"):
-        scaffold("xx")
+        prompt_format("xx")

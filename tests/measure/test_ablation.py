@@ -14,12 +14,12 @@ from interp.data.facts import FactSet
 from interp.data.prompts import prompts_from_facts
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import CapabilityError, Interrupted, MeasurementError, ResultError
-from interp.measure import ablation
-from interp.measure.ablation import measure_ablation
-from interp.measure.behavior import measure_behavior
-from interp.measure.heads import measure_heads
-from interp.measure.removal import removed_units, unit_means
-from interp.measure.specialization import measure_specialization
+from interp.measure.ablation import ablation
+from interp.measure.ablation.ablation import measure_ablation
+from interp.measure.ablation.removal import removed_units, unit_means
+from interp.measure.behavior.choice import measure_behavior
+from interp.measure.specialization.heads import measure_heads
+from interp.measure.specialization.neurons import measure_specialization
 from interp.model.loading import adopt_model
 from interp.results.ablation import diagonal_p, own_above_other
 from interp.results.selection import top_units
@@ -155,9 +155,9 @@ def test_means_are_over_tokens_and_then_over_languages(unit, facts, read):
 @pytest.mark.parametrize("family", PLANTED_FAMILIES)
 def test_neurons_of_one_language_harm_that_language_alone(family):
     loaded, asked = answering_model(family, shared=False), letter_facts(per_group=4)
-    read = prompts_from_facts(asked, scaffold="none")
+    read = prompts_from_facts(asked, prompt_format="none")
     selection = measure_specialization(loaded, read, n_blocks=4, min_tokens=1)
-    found = measure_ablation(loaded, asked, selection, read, count=4, scaffold="none", draws=4)
+    found = measure_ablation(loaded, asked, selection, read, count=4, prompt_format="none", draws=4)
     width = loaded.architecture.n_neurons
     for half in (0, 1):
         for owner, code in enumerate(LANGUAGES):
@@ -177,12 +177,12 @@ def test_neurons_of_one_language_harm_that_language_alone(family):
 
 def test_neurons_that_serve_all_languages_are_nobodys():
     loaded, asked = answering_model("llama", shared=True), letter_facts(per_group=4)
-    read = prompts_from_facts(asked, scaffold="none")
+    read = prompts_from_facts(asked, prompt_format="none")
     selection = measure_specialization(loaded, read, n_blocks=4, min_tokens=1)
     with pytest.raises(
         ResultError, match="Language 'ja' has 0 neurons that are more active in it than on average"
     ):
-        measure_ablation(loaded, asked, selection, read, count=4, scaffold="none")
+        measure_ablation(loaded, asked, selection, read, count=4, prompt_format="none")
 
 
 def test_one_text_under_two_names_has_no_diagonal():
@@ -192,9 +192,9 @@ def test_one_text_under_two_names_has_no_diagonal():
         tuple(replace(f, wording={"en": f.wording["en"], "de": f.wording["en"]}) for f in some),
         ("en", "de"),
     )
-    loaded, read = opened(), prompts_from_facts(twins, scaffold="none")
+    loaded, read = opened(), prompts_from_facts(twins, prompt_format="none")
     selection = selected(loaded, read, "heads")
-    found = measure_ablation(loaded, twins, selection, read, count=2, rule="important", scaffold="none")
+    found = measure_ablation(loaded, twins, selection, read, count=2, rule="important", prompt_format="none")
     assert (found.removed[:, 0, 0] == found.removed[:, 0, 1]).all()
     assert np.abs(found.harms()[0]).max() > 1e-3
     assert found.harms()[0, 0] == pytest.approx(found.harms()[0, 1], abs=1e-6)
@@ -203,7 +203,7 @@ def test_one_text_under_two_names_has_no_diagonal():
         assert diagonal_p(found.harms(kind)[0].mean(axis=1).round(6)) == (1.0, 0.5)
     assert found.shared_units() == 1
     with pytest.raises(ResultError, match="Language 'en' has 0 heads that are more important in it than on"):
-        measure_ablation(loaded, twins, selection, read, count=1, scaffold="none")
+        measure_ablation(loaded, twins, selection, read, count=1, prompt_format="none")
 
 
 def test_units_are_selected_on_the_other_half_and_drawn_from_the_same_layers(facts, read):
@@ -293,7 +293,7 @@ def test_every_argument_does_what_it_says(facts, read):
     mean = measure_ablation(loaded, facts, selection, read, count=3, draws=1, mode="mean")
     assert np.array_equal(mean.intact_loss, base.intact_loss)
     assert not np.allclose(mean.loss, base.loss)
-    plain = measure_ablation(loaded, facts, selection, read, count=3, draws=1, scaffold="none")
+    plain = measure_ablation(loaded, facts, selection, read, count=3, draws=1, prompt_format="none")
     assert not np.allclose(plain.intact_loss, base.intact_loss)
     assert base.provenance.settings["selected_on"] == read.digest
 

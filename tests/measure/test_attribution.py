@@ -12,15 +12,15 @@ import torch
 from analyses.changes import compare_facts
 from interp.data.facts import Fact, FactSet, Wording
 from interp.errors import CapabilityError, ConfigError, Interrupted, MeasurementError
-from interp.measure import attribution, estimates
-from interp.measure.attribution import measure_attribution
-from interp.measure.growing import Cell, Patch
-from interp.measure.pairs import Pair
-from interp.measure.patching import measure_patching
-from interp.measure.protocol import Protocol, find_pairs
-from interp.measure.sources import read_segments
-from interp.measure.sweep import Targets
-from interp.measure.verification import chosen_cells
+from interp.measure.patching import attribution, estimates
+from interp.measure.patching.activations import read_segments
+from interp.measure.patching.attribution import measure_attribution
+from interp.measure.patching.branching import Cell, Patch
+from interp.measure.patching.pairs import Pair
+from interp.measure.patching.patching import measure_patching
+from interp.measure.patching.protocol import Protocol, find_pairs
+from interp.measure.patching.sweep import Targets
+from interp.measure.patching.verification import chosen_cells
 from interp.model.loading import LoadedModel, adopt_model
 from interp.model.sites import Site
 from interp.results import load_result
@@ -30,8 +30,8 @@ from tests.tiny import PLANTED_FAMILIES, byte_tokenizer, tiny_model
 
 LANGUAGES = ("ja", "zh")
 SPANS = ("subject_last", "subject_mean", "last")
-WITHIN = Protocol("within", LANGUAGES, positions=SPANS, scaffold="none")
-ROUTE = Protocol("within", LANGUAGES, scaffold="none")
+WITHIN = Protocol("within", LANGUAGES, positions=SPANS, prompt_format="none")
+ROUTE = Protocol("within", LANGUAGES, prompt_format="none")
 MEASURED = ("sums", "counts", "clean", "corrupt", "cells", "estimated", "effects", "left_out")
 SITE = {"heads": "head", "neurons": "mlp_neuron"}
 
@@ -217,7 +217,7 @@ def test_every_position_and_all_at_once():
         )
         for i, f in enumerate(facts)
     )
-    protocol = Protocol("within", LANGUAGES, positions=("all", "each"), scaffold="none")
+    protocol = Protocol("within", LANGUAGES, positions=("all", "each"), prompt_format="none")
     result = measure_attribution(loaded, replace(facts, facts=equal), protocol, verify=4)
     assert result.positions == ("all", *map(str, range(10)))
     summed = result.sums[..., 1:].sum(axis=-1)
@@ -288,7 +288,7 @@ def test_a_shut_neuron_hides_the_head_before_it_and_the_check_says_so():
     both = result.correlation().set_index("cells").loc["both"]
     assert abs(both.pearson) < 0.2
     assert "have a correlation of 0.0" in result.low_correlation()
-    assert result.doubts()[0] == result.low_correlation()
+    assert result.diagnostics()[0] == result.low_correlation()
     assert measure_attribution(route_model(), route_facts(), ROUTE, verify=6).low_correlation() == ""
 
 

@@ -15,8 +15,8 @@ from interp.data.facts import Fact, FactSet
 from interp.data.prompts import prompts_from_facts
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import Interrupted, MeasurementError, ResultError
-from interp.measure import behavior
-from interp.measure.behavior import measure_behavior
+from interp.measure.behavior import choice as behavior
+from interp.measure.behavior.choice import measure_behavior
 from interp.model.loading import adopt_model, open_checkpoint
 from interp.results.behavior import NORMALIZATIONS, BehaviorResult
 from tests.tiny import PLANTED_FAMILIES, byte_tokenizer, tiny_model

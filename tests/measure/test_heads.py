@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from interp.data.sources import open_prompts
-from interp.measure.heads import measure_heads, scaled_heads
+from interp.measure.specialization.heads import measure_heads, scaled_heads
 from interp.model.loading import adopt_model
 from interp.model.tokens import encode, pad
 from interp.results.heads import importance_information

@@ -16,9 +16,9 @@ from interp.data.lexicon import concepts
 from interp.data.prompts import Prompt, PromptSet
 from interp.data.tasks import open_task
 from interp.errors import CapabilityError, ConfigError, Interrupted, MeasurementError
-from interp.measure.lens import LensReader, lens_settings, measure_lens, read_logits, token_energy
-from interp.measure.read_positions import encode_positions
-from interp.measure.token_sets import Vocabulary
+from interp.measure.lens.lens import LensReader, lens_settings, measure_lens, read_logits, token_energy
+from interp.measure.lens.positions import encode_positions
+from interp.measure.lens.token_sets import Vocabulary
 from interp.model.final_norm import layer_readout
 from interp.model.interop import to_transformer_lens
 from interp.model.loading import adopt_model
@@ -230,7 +230,7 @@ def test_batches_neighbors_and_chunks_do_not_matter(prompts, monkeypatch):
     loaded = _open("olmo2")
     one = measure_lens(loaded, prompts, pivot="en", batch_tokens=1)
     for batch_tokens, chunk in ((4096, 2**21), (700, 1)):
-        monkeypatch.setattr("interp.measure.lens._CHUNK", chunk)
+        monkeypatch.setattr("interp.measure.lens.lens._CHUNK", chunk)
         other = measure_lens(loaded, prompts, pivot="en", batch_tokens=batch_tokens)
         for name in ("probability", "entropy", "energy"):
             np.testing.assert_allclose(getattr(other, name), getattr(one, name), rtol=2e-4, atol=1e-7)

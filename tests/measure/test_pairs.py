@@ -6,7 +6,7 @@ import pytest
 
 from interp.data.facts import FactSet
 from interp.data.sources.cldr import cldr_facts
-from interp.measure.pairs import partner_of, unrelated_to
+from interp.measure.patching.pairs import partner_of, unrelated_to
 from tests.data.made import make_fact
 
 

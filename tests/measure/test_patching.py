@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from interp.errors import MeasurementError
-from interp.measure.behavior import measure_behavior
-from interp.measure.patching import measure_patching
-from interp.measure.prefix import SharedPrefix
-from interp.measure.protocol import Protocol, find_pairs
+from interp.measure.behavior.choice import measure_behavior
+from interp.measure.patching.patching import measure_patching
+from interp.measure.patching.prefix import SharedPrefix
+from interp.measure.patching.protocol import Protocol, find_pairs
 from interp.results.patching import PatchingResult
 from interp.results.recovery import LEFT_OUT
 from tests.patched_slowly import (
@@ -33,7 +33,7 @@ SITES = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "head", 
 def test_every_site_equals_one_run_per_cell(family, site):
     loaded, facts = opened(family), short_facts()
     protocol = Protocol(
-        "within", ("en", "ja"), positions=("subject_last", "subject_mean", "last"), scaffold="none"
+        "within", ("en", "ja"), positions=("subject_last", "subject_mean", "last"), prompt_format="none"
     )
     found = measure_patching(loaded, facts, protocol, site=site)
     compare_with_loop(found, loaded, protocol, facts)
@@ -43,7 +43,7 @@ def test_every_site_equals_one_run_per_cell(family, site):
 @pytest.mark.parametrize("family", ["llama", "olmo2"])
 def test_every_position_equals_one_run_per_cell(family, positions):
     loaded, facts = opened(family), short_facts()
-    protocol = Protocol("within", ("en", "ja"), positions=positions, scaffold="none")
+    protocol = Protocol("within", ("en", "ja"), positions=positions, prompt_format="none")
     found = measure_patching(loaded, facts, protocol)
     assert found.reasons()["lengths differ"].sum() > 0  # and are said
     compare_with_loop(found, loaded, protocol, facts)
@@ -65,8 +65,8 @@ def test_every_source_must_be_right_and_the_target_wrong():
         opened("llama", 5),
         with_third_language(short_facts()).filter(languages=("en", "zh", "ja")),
     )
-    protocol = Protocol("across", ("ja",), ("en", "zh"), scaffold="none")
-    answers = measure_behavior(loaded, facts, scaffold="none")
+    protocol = Protocol("across", ("ja",), ("en", "zh"), prompt_format="none")
+    answers = measure_behavior(loaded, facts, prompt_format="none")
     right, scores = answers.right("sum"), answers.log_probability
     found = find_pairs(loaded, facts, protocol, None, 4096, None, None)
     reason = np.array(LEFT_OUT)[found.left_out[:, 0]]
@@ -83,7 +83,7 @@ def test_every_source_must_be_right_and_the_target_wrong():
 
 def test_between_checkpoints_equals_one_run_per_cell():
     loaded, source, facts = opened("llama"), opened("llama", 3), short_facts()
-    protocol = Protocol("checkpoints", ("en", "ja"), scaffold="none")
+    protocol = Protocol("checkpoints", ("en", "ja"), prompt_format="none")
     found = measure_patching(loaded, facts, protocol, site="head", source=source)
     compare_with_loop(found, loaded, protocol, facts, source=source)
 
@@ -126,7 +126,7 @@ def best(found: PatchingResult, **where: object) -> set[tuple]:
 @pytest.mark.parametrize("family", PLANTED_FAMILIES)
 def test_a_planted_circuit_is_found_and_nothing_else(family):
     loaded, facts = route_model(family), route_facts()
-    protocol = Protocol("within", ("ja", "zh"), scaffold="none")
+    protocol = Protocol("within", ("ja", "zh"), prompt_format="none")
 
     def cells(site, **options):
         return best(measure_patching(loaded, facts, protocol, site=site, **options))
@@ -145,7 +145,9 @@ def test_a_planted_circuit_is_found_and_nothing_else(family):
 @pytest.mark.parametrize("family", PLANTED_FAMILIES)
 def test_an_unrelated_fact_recovers_nothing_of_a_planted_circuit(family):
     """Of another class than source and target, it says nothing for either."""
-    found = measure_patching(route_model(family), route_facts(), Protocol("within", ("ja",), scaffold="none"))
+    found = measure_patching(
+        route_model(family), route_facts(), Protocol("within", ("ja",), prompt_format="none")
+    )
     table = found.recovery()
     full = table[table.recovery > 0.5]
     floor = full.floor.to_numpy()
@@ -165,7 +167,7 @@ def test_a_broken_circuit_cannot_be_patched_because_it_knows_nothing():
         measure_patching(
             route_model("llama", blind=True),
             route_facts(),
-            Protocol("within", ("ja", "zh"), scaffold="none"),
+            Protocol("within", ("ja", "zh"), prompt_format="none"),
         )
 
 
@@ -174,7 +176,7 @@ def test_another_language_rescues_the_one_that_cannot_read_its_subjects(family):
     """Chinese letters all say class 0, so three quarters of its facts are wrong; the route behind them is shared."""
     loaded, facts = route_model(family, deaf="zh"), route_facts(dashes=(1, 2))
     found = measure_patching(
-        loaded, facts, Protocol("across", ("zh",), ("ja",), scaffold="none"), site="head"
+        loaded, facts, Protocol("across", ("zh",), ("ja",), prompt_format="none"), site="head"
     )
     assert found.reasons().loc["zh", ["used", "target right"]].tolist() == [12, 4]
     table = found.recovery("rescued")
@@ -187,7 +189,7 @@ def test_another_language_rescues_the_one_that_cannot_read_its_subjects(family):
 @pytest.mark.parametrize("family", PLANTED_FAMILIES)
 def test_patching_everything_recovers_all_and_patching_nothing_none(family):
     loaded, facts = opened(family), short_facts()
-    protocol = Protocol("within", ("en", "ja"), positions=("all",), scaffold="none")
+    protocol = Protocol("within", ("en", "ja"), positions=("all",), prompt_format="none")
     for site in ("resid_pre", "resid_mid"):
         found = measure_patching(loaded, facts, protocol, site=site)
         whole = np.broadcast_to(found.clean[..., None], found.patched.shape[:4])
@@ -204,7 +206,7 @@ def test_patching_everything_recovers_all_and_patching_nothing_none(family):
 def test_feeding_the_source_s_stream_is_patching_all_of_it():
     """Layers from l on, run by hand on the source's stream, answer as the target patched at layer l does."""
     loaded, facts = opened("qwen2"), short_facts()
-    protocol = Protocol("within", ("en",), positions=("all",), scaffold="none")
+    protocol = Protocol("within", ("en",), positions=("all",), prompt_format="none")
     found = measure_patching(loaded, facts, protocol)
     for pair in find_pairs(loaded, facts, protocol, None, 4096, None, None).pairs:
         ids = torch.tensor([pair.sources[0].tokens])
@@ -225,7 +227,10 @@ def test_a_checkpoint_patched_with_itself_has_no_pair():
     loaded = opened("llama")
     with pytest.raises(MeasurementError, match=r"source wrong, \d+ target right\)"):
         measure_patching(
-            loaded, short_facts(), Protocol("checkpoints", ("en",), scaffold="none"), source=opened("llama")
+            loaded,
+            short_facts(),
+            Protocol("checkpoints", ("en",), prompt_format="none"),
+            source=opened("llama"),
         )
 
 
@@ -242,7 +247,7 @@ def test_facts_and_languages_in_another_order_give_the_same_in_that_order():
     loaded, facts = opened("llama"), short_facts()
     turned = dataclasses.replace(facts, facts=facts.facts[::-1])
     found = measure_patching(loaded, facts, WITHIN)
-    other = measure_patching(loaded, turned, Protocol("within", ("ja", "en"), scaffold="none"))
+    other = measure_patching(loaded, turned, Protocol("within", ("ja", "en"), prompt_format="none"))
     order = [found.metrics.index(name) for name in other.metrics]
     np.testing.assert_allclose(other.patched[::-1, ::-1], found.patched[:, :, order], atol=1e-4)
     assert found.recovery().recovery.to_numpy() == pytest.approx(

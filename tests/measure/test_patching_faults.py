@@ -10,9 +10,9 @@ import torch
 
 from interp.data.facts import Wording
 from interp.errors import CapabilityError, ConfigError, Interrupted, MeasurementError
-from interp.measure import runs
-from interp.measure.patching import measure_patching
-from interp.measure.protocol import Protocol, find_pairs
+from interp.measure.patching import runs
+from interp.measure.patching.patching import measure_patching
+from interp.measure.patching.protocol import Protocol, find_pairs
 from interp.model.loading import adopt_model
 from interp.results.patching import PatchingResult
 from interp.results.recovery import LEFT_OUT
@@ -109,13 +109,13 @@ def test_what_cannot_be_patched_is_refused():
     refused(CapabilityError, r"No head 4: a layer of this 'llama' has 0 to 3", site="head", units=((4,),))
     refused(CapabilityError, "No mlp_neuron in an empty set", site="mlp_neuron", units=((),))
     refused(ConfigError, "Site 'resid_pre' has no units", units=((0,),))
-    alone = Protocol("checkpoints", ("en",), scaffold="none")
+    alone = Protocol("checkpoints", ("en",), prompt_format="none")
     refused(ConfigError, "Mode 'checkpoints' without a source checkpoint", alone)
     refused(ConfigError, "Mode 'within' with a source checkpoint", source=opened("llama", 1))
     other = adopt_model(tiny_model("llama", num_hidden_layers=2), byte_tokenizer())
-    checkpoints = Protocol("checkpoints", ("en",), scaffold="none")
+    checkpoints = Protocol("checkpoints", ("en",), prompt_format="none")
     refused(CapabilityError, "n_layers is 2 in the source and 3 in the target", checkpoints, source=other)
-    between = Protocol("across", ("ja",), ("en",), scaffold="none")
+    between = Protocol("across", ("ja",), ("en",), prompt_format="none")
     refused(
         ConfigError, "not aligned between languages", between, asked=dataclasses.replace(facts, aligned=False)
     )
@@ -152,7 +152,9 @@ def test_protocols_that_contradict_themselves(text, values):
 
 def test_weights_that_give_no_numbers_are_refused():
     loaded, facts = route_model("llama"), route_facts()
-    pairs = find_pairs(loaded, facts, Protocol("within", ("ja",), scaffold="none"), None, 4096, None, None)
+    pairs = find_pairs(
+        loaded, facts, Protocol("within", ("ja",), prompt_format="none"), None, 4096, None, None
+    )
     kept = runs.Runs(loaded, pairs.pairs, [runs.Cell("mlp_out", 1, "last")])
     with torch.no_grad():
         loaded.model.model.layers[1].mlp.down_proj.weight[0, 0] = torch.nan

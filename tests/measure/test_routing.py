@@ -11,9 +11,9 @@ import torch
 from interp.data.facts import FactSet
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import CapabilityError, DataError, Interrupted, MeasurementError
-from interp.measure import routing
 from interp.measure.contrasts import contrast_metric, make_contrasts
-from interp.measure.routing import attributions, measure_routing
+from interp.measure.routing import routing
+from interp.measure.routing.routing import attributions, measure_routing
 from interp.model.hooks import editing
 from interp.model.loading import adopt_model
 from interp.model.sites import Site
@@ -71,7 +71,7 @@ def test_an_attribution_is_how_the_contrast_changes_with_the_units_scale(family,
 def test_neurons_that_serve_all_languages_are_a_shared_route_and_separate_ones_are_none(family):
     for shared in (True, False):
         result = measure_routing(
-            answering_model(family, shared=shared), letter_facts(), scaffold="none", top=0.02
+            answering_model(family, shared=shared), letter_facts(), prompt_format="none", top=0.02
         )
         layers = result.by_layer().set_index(["units", "layer"])
         excess = layers.excess["neurons", LAYER]
@@ -107,7 +107,7 @@ def test_one_text_under_two_names_is_one_route():
         tuple(replace(f, wording={"en": f.wording["en"], "de": f.wording["en"]}) for f in some),
         ("en", "de"),
     )
-    result = measure_routing(opened(), twins, scaffold="none")
+    result = measure_routing(opened(), twins, prompt_format="none")
     for kind in ("cosine", "top"):
         assert result.overlap(kind) == pytest.approx(np.ones(result.overlap().shape), abs=1e-5)
         assert result.chance(kind)[..., -1].mean() < 0.95
@@ -193,7 +193,7 @@ def test_every_argument_does_what_it_says(facts):
     )  # of 48 neurons and 144
     assert wide.overlap("top").mean() > whole.overlap("top").mean()
     assert np.array_equal(wide.dots, whole.dots)
-    assert not np.allclose(measure_routing(loaded, facts, scaffold="none").dots, whole.dots)
+    assert not np.allclose(measure_routing(loaded, facts, prompt_format="none").dots, whole.dots)
     assert whole.provenance.run["without_partner"] == len(facts) - len(whole.fact_ids)
     assert whole.provenance.settings["facts_digest"] == facts.digest
 

@@ -9,8 +9,8 @@ from transformers import PreTrainedTokenizerFast
 from interp.data.prompts import Prompt, PromptSet
 from interp.data.tasks import open_task
 from interp.errors import CapabilityError, MeasurementError
-from interp.measure.read_positions import encode_positions
-from interp.measure.token_sets import Vocabulary, overlaps, unshared
+from interp.measure.lens.positions import encode_positions
+from interp.measure.lens.token_sets import Vocabulary, overlaps, unshared
 from interp.model.checkpoints import resolve_checkpoint
 from interp.model.loading import LoadedModel, adopt_model
 from interp.model.sites import locate

@@ -8,8 +8,8 @@ import torch
 
 from interp.data.tasks import open_task
 from interp.errors import MeasurementError
-from interp.measure.lens import measure_lens
-from interp.measure.tuned_lens import Translators, _divergences, _step, fit_tuned_lens
+from interp.measure.lens.lens import measure_lens
+from interp.measure.lens.tuned import Translators, _divergences, _step, fit_tuned_lens
 from interp.model.final_norm import layer_readout
 from interp.model.loading import adopt_model
 from tests.planted_lens import LANGUAGES, identity_model
@@ -84,7 +84,7 @@ def test_a_fit_that_does_not_help_is_dropped(prompts):
 
 def test_what_is_better_only_by_chance_is_dropped(prompts, monkeypatch):
     """A fit that the choosing positions liked and the reported ones do not."""
-    import interp.measure.tuned_lens as module
+    import interp.measure.lens.tuned as module
 
     bad = Translators(torch.zeros(3, 32, 32), torch.full((3, 32), 9.0))
     monkeypatch.setattr(module, "_fit", lambda *a: (bad, np.array([5, 5, 5])))
@@ -95,7 +95,7 @@ def test_what_is_better_only_by_chance_is_dropped(prompts, monkeypatch):
 
 
 def test_each_layer_takes_the_step_that_was_best_on_what_the_fit_did_not_see(loaded, monkeypatch):
-    import interp.measure.tuned_lens as module
+    import interp.measure.lens.tuned as module
 
     said = iter([[5, 5, 5, 0], [4, 6, 6, 0], [3, 7, 4, 0], [3.5, 8, 3, 0], [9, 9, 2, 0]])
     monkeypatch.setattr(module, "_divergences", lambda *a: np.array(next(said), dtype=float))
@@ -130,7 +130,7 @@ def test_divergence_and_gradient_are_their_definitions(loaded):
 
 
 def test_the_fit_is_the_same_every_time_and_does_not_see_held_out_groups(loaded, prompts, monkeypatch):
-    import interp.measure.tuned_lens as module
+    import interp.measure.lens.tuned as module
 
     seen = {}
     real = module._dealt
@@ -148,7 +148,7 @@ def test_the_fit_is_the_same_every_time_and_does_not_see_held_out_groups(loaded,
 
 
 def test_a_long_text_gives_few_positions(loaded, prompts, monkeypatch):
-    monkeypatch.setattr("interp.measure.tuned_lens._PER_TEXT", 2)
+    monkeypatch.setattr("interp.measure.lens.tuned._PER_TEXT", 2)
     lens = fit_tuned_lens(loaded, prompts, positions=10**6, steps=1)
     assert 1 * 120 <= sum(lens.positions.values()) <= 2 * 120
 

@@ -17,7 +17,7 @@ from transformers import LlamaForCausalLM
 
 from interp.data.sources import open_prompts
 from interp.errors import CapabilityError
-from interp.measure.activations import NeuronCounter
+from interp.measure.specialization.activations import NeuronCounter
 from interp.model.hooks import reading
 from interp.model.interop import to_nnsight, to_transformer_lens, transformer_lens_name
 from interp.model.loading import adopt_model

@@ -11,8 +11,8 @@ import torch
 from interp.data.prompts import Prompt, PromptSet
 from interp.data.text import load_text
 from interp.errors import MeasurementError
-from interp.measure.heads import measure_heads
-from interp.measure.specialization import measure_specialization
+from interp.measure.specialization.heads import measure_heads
+from interp.measure.specialization.neurons import measure_specialization
 from interp.model.loading import adopt_model
 from interp.model.tokens import encode, length_sorted, pad
 from tests.tiny import byte_tokenizer, tiny_model

@@ -38,7 +38,7 @@ def fact_set(
 
 def activations(values: np.ndarray, facts: FactSet, layers: Sequence[int] | None = None) -> Activations:
     """Activations ``[layer, fact, language, model]`` of facts."""
-    prompts = prompts_from_facts(facts, scaffold="none", answer=False)
+    prompts = prompts_from_facts(facts, prompt_format="none", answer=False)
     chosen = tuple(range(len(values))) if layers is None else tuple(layers)
     made = Provenance(
         checkpoint="made", prompts_digest=prompts.digest, settings={"languages": list(facts.languages)}

@@ -30,7 +30,7 @@ def test_a_language_is_read_from_the_layer_that_a_head_writes_it_in(family):
     """All languages end in the same token. The head tells Swahili from the others, and nothing tells those apart."""
     texts = [[spelled(word, code) for code in LANGUAGES] for word in words(N)]
     facts = fact_set(["a"] * N, texts=texts)
-    found = collect(planted_model(family), prompts_from_facts(facts, scaffold="none", answer=False))
+    found = collect(planted_model(family), prompts_from_facts(facts, prompt_format="none", answer=False))
     result = sweep(found, facts, language_task(facts), folds=4)
     assert result.layers == (*BEFORE, HEAD[0])
     accuracy = result.curves()["accuracy"].mean(axis=1)
@@ -47,7 +47,7 @@ def test_an_answer_is_read_from_the_layer_that_a_head_writes_it_in(family):
     texts = [[spelled(word, answer)] * 2 for word in words(N) for answer in ("en", "sw")]
     answers, groups = ["one", "two"] * N, [f"g{i:02d}" for i in range(N) for _ in range(2)]
     facts = fact_set(answers, languages=("en", "ja"), texts=texts, groups=groups)
-    found = collect(planted_model(family), prompts_from_facts(facts, scaffold="none", answer=False))
+    found = collect(planted_model(family), prompts_from_facts(facts, prompt_format="none", answer=False))
     result = sweep(found, facts, answer_task(facts, 4), folds=4)
     for name in ("accuracy", "transfer raw", "transfer centered"):
         curve = result.curves()[name].mean(axis=1)
@@ -67,7 +67,7 @@ def test_whether_the_model_will_be_right_is_read_too():
     credit = np.stack([np.tile([0.0, 1.0], N), np.ones(2 * N)], axis=1)
     task = right_task(facts, credit, 4)
     assert task.left_out == ("ja, where the model is right in 100.0% of 48 facts",)
-    found = collect(planted_model("qwen2"), prompts_from_facts(facts, scaffold="none", answer=False))
+    found = collect(planted_model("qwen2"), prompts_from_facts(facts, prompt_format="none", answer=False))
     result = sweep(found, facts, task, folds=4)
     np.testing.assert_allclose(result.curves()["accuracy"].mean(axis=1), [0.5] * 3 + [1.0], atol=1e-7)
     assert np.isnan(result.curves()["transfer raw"]).all()
@@ -79,7 +79,7 @@ def test_the_subjects_last_token_holds_what_its_own_letters_say():
     """There the alphabet is in the embedding, so the answer is read at every layer."""
     texts = [[spelled(word, answer)] for word in words(N) for answer in ("en", "sw")]
     facts = fact_set(["one", "two"] * N, languages=("en",), texts=texts)
-    prompts = prompts_from_facts(facts, scaffold="none", answer=False)
+    prompts = prompts_from_facts(facts, prompt_format="none", answer=False)
     subjects = {(0, fact.fact_id): fact.wording["en"].subject for fact in facts}
     loaded = planted_model("llama")
     found = collect(loaded, prompts, span="subject_last", subjects=subjects)

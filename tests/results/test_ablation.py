@@ -151,12 +151,12 @@ def test_nothing_lost_is_nothing_found():
 
 
 def test_few_groups_and_a_model_with_nothing_to_lose_are_doubted():
-    assert ablated(noise(n_facts=60)).doubts() == []
-    (few,) = ablated(noise(n_facts=58)).doubts()
+    assert ablated(noise(n_facts=60)).diagnostics() == []
+    (few,) = ablated(noise(n_facts=58)).diagnostics()
     assert few.startswith("58 facts in 29 groups; intervals over fewer than 30 groups")
     result = ablated(noise(n_facts=60))
     ignorant = replace(result, intact_scores=np.zeros(result.intact_scores.shape))
-    (guess,) = ignorant.doubts()
+    (guess,) = ignorant.diagnostics()
     assert guess.startswith("The intact model is not above chance (0.250 of 0.250)")
 
 
@@ -166,7 +166,7 @@ def test_languages_that_have_the_same_units_are_doubted():
     result.removed[:, 0] = [[0, 1, 2, 3, 4], [0, 1, 2, 5, 6], [0, 1, 2, 5, 7]]  # 3, 3 and 4 of 5
     result.removed[1, 0, 2] = [0, 1, 2, 3, 4]  # in the other half 3, 5 and 3
     assert result.shared_units() == pytest.approx((3 + 3 + 4 + 3 + 5 + 3) / 30)
-    (same,) = result.doubts()
+    (same,) = result.diagnostics()
     assert same.startswith("A language has 70% of its neurons in common with another one on average")
 
 

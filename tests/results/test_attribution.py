@@ -260,7 +260,7 @@ def test_low_correlation_warns_by_value_and_by_interval():
     found = attributed(values, wide, top=3, cells=CELLS)
     both = found.correlation().iloc[2]
     assert both.pearson > 0.8 > 0.5 > both.pearson_low
-    assert found.doubts()[0] == found.low_correlation() != ""
+    assert found.diagnostics()[0] == found.low_correlation() != ""
     flat = 5 + 1e-7 * noise(40, 3, 6)
     assert np.isnan(attributed(values, flat, top=3, cells=CELLS).correlation().pearson[2])
     assert "correlation of nan" in attributed(values, flat, top=3, cells=CELLS).low_correlation()
@@ -313,14 +313,17 @@ def test_results_are_saved_compared_and_refused(tmp_path):
 def test_doubts_are_in_words():
     values = gaps(80)
     sure = attributed(values, top=3, cells=CELLS)
-    assert sure.doubts() == []
+    assert sure.diagnostics() == []
     few = attributed(gaps(8))
-    assert few.doubts() == [
+    assert few.diagnostics() == [
         f"{int((few.left_out == 0).any(axis=1).sum())} facts are left of 8; intervals over fewer than 30 are not to be relied on."
     ]
     flat = replace(sure, clean=sure.corrupt)
-    assert "Clean runs are not better than corrupt ones by logit_diff (mean difference 0)" in flat.doubts()[0]
+    assert (
+        "Clean runs are not better than corrupt ones by logit_diff (mean difference 0)"
+        in flat.diagnostics()[0]
+    )
     alone = replace(sure, counts=sure.counts * np.array([1, 0]).reshape(2, 1, 1, 1))
-    assert alone.doubts() == ["No unrelated fact could serve as a control, so there is no noise floor."]
+    assert alone.diagnostics() == ["No unrelated fact could serve as a control, so there is no noise floor."]
     assert alone.to_frame().floor.isna().all()
     assert "by an unrelated fact +nan" in repr(alone)

@@ -165,12 +165,12 @@ def test_so_many_rows_that_nothing_can_be_found_are_remarked():
     heads = {"units": tuple(map(str, range(70))), "site": "head"}
     shape = (40, 2, 3, 2, 70, 1)
     runs = {name: np.broadcast_to(getattr(made(), name), shape).copy() for name in ("patched", "control")}
-    remarks = compare_facts(made(**runs, **heads), made(**runs, **heads)).remarks
+    diagnostics = compare_facts(made(**runs, **heads), made(**runs, **heads)).diagnostics
     assert (
         "Among 282 rows no Holm p can be below .05, since a bootstrap p is at least 0.0002; read the "
-        in remarks[-1]
+        in diagnostics[-1]
     )
-    assert not any("rows" in remark for remark in compare_facts(made(), made()).remarks)
+    assert not any("rows" in diagnostic for diagnostic in compare_facts(made(), made()).diagnostics)
 
 
 def test_the_best_cell_is_best_beyond_the_floor():
@@ -203,16 +203,16 @@ def test_a_checkpoint_against_itself_and_against_one_that_recovers_more():
 
 
 def test_what_is_doubtful_is_said():
-    assert not made().doubts()
-    assert made(n=20).doubts() == [
+    assert not made().diagnostics()
+    assert made(n=20).diagnostics() == [
         "20 facts are left of 20; intervals over fewer than 30 are not to be relied on."
     ]
     plain = made()
-    said = made(clean=plain.corrupt, corrupt=plain.clean).doubts()
+    said = made(clean=plain.corrupt, corrupt=plain.clean).diagnostics()
     assert said == [
         "Clean runs are not better than corrupt ones by logit_diff (mean difference -6), so there is nothing to recover."
     ]
-    assert "no noise floor" in made(control=np.full_like(plain.control, np.nan)).doubts()[0]
+    assert "no noise floor" in made(control=np.full_like(plain.control, np.nan)).diagnostics()[0]
 
 
 def test_unknown_metrics_and_languages():

@@ -162,12 +162,12 @@ def test_the_contrast_stands_beside_the_routes():
 
 
 def test_few_groups_and_answers_that_are_not_above_the_others_are_doubted():
-    assert routed(vectors(n_facts=60) + 1).doubts() == []
-    (few,) = routed(vectors(n_facts=58) + 1).doubts()
+    assert routed(vectors(n_facts=60) + 1).diagnostics() == []
+    (few,) = routed(vectors(n_facts=58) + 1).diagnostics()
     assert few.startswith("58 facts in 29 groups; intervals over fewer than 30 groups")
     gaps = np.where(np.arange(60) // 2 % 2, 1.0, -0.9)  # on average a little above 0, and it could be chance
     contrast = np.repeat(gaps[:, None], 3, axis=1).astype(np.float32)
-    (unknown,) = replace(routed(vectors(n_facts=60)), contrast=contrast).doubts()
+    (unknown,) = replace(routed(vectors(n_facts=60)), contrast=contrast).diagnostics()
     assert unknown.startswith("Right answers are not above wrong ones (mean contrast 0.05 logits")
 
 

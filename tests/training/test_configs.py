@@ -56,4 +56,4 @@ def test_the_papers_settings_are_the_papers():
     )
     assert said == (0.7, 0.95, 1.3, True, 5.0)
     assert (config.lora_rank, config.lora_alpha, config.steps, config.facts_per_step) == (64, 128, 20_000, 1)
-    assert (config.scaffold, config.seed) == ("english", 42)
+    assert (config.prompt_format, config.seed) == ("english", 42)

@@ -4,7 +4,7 @@ import pytest
 
 from interp.data.languages import LANGUAGES
 from interp.data.sources.cldr import cldr_facts
-from interp.data.templates import scaffold
+from interp.data.templates import prompt_format
 from interp.errors import DataError
 from training.config import GrpoConfig
 from training.examples import load_examples, make_examples
@@ -47,10 +47,10 @@ def test_no_letter_means_the_same_entity_everywhere(facts):
 
 @pytest.mark.parametrize("code", LANGUAGES)
 def test_every_language_has_instructions_of_its_own(code):
-    frame = scaffold(code)
+    frame = prompt_format(code)
     assert len(frame.instructions) == 4
     assert all(line == line.strip() and line for line in frame.instructions)
-    assert code == "en" or not set(frame.instructions) & set(scaffold("en").instructions)
+    assert code == "en" or not set(frame.instructions) & set(prompt_format("en").instructions)
     shown = frame.render_options("Q?", ["one", "two"])
     assert shown.startswith("\n".join(frame.instructions) + "\n\n")
     assert shown.endswith(f"A. one\nB. two\n\n{frame.answer_label}")

@@ -163,8 +163,8 @@ def test_being_right_pays_when_the_anchor_holds():
 
 
 def test_agreement_pays_and_names_do_not_matter():
-    growing = np.array([[1, 2, 3, -1], [1, 1, 2, -1], [1, 1, 1, -1], [1, 1, 1, 1]])
-    assert (np.diff(consistency_rewards(growing, 0)) > 0).all()
+    branching = np.array([[1, 2, 3, -1], [1, 1, 2, -1], [1, 1, 1, -1], [1, 1, 1, 1]])
+    assert (np.diff(consistency_rewards(branching, 0)) > 0).all()
     choice = np.random.default_rng(1).integers(-1, 4, size=(50, 5))
     renamed = np.array([7, 9, 0, 3, -1])[choice]  # -1 takes the last
     assert consistency_rewards(renamed, 9) == pytest.approx(consistency_rewards(choice, 1))

@@ -12,7 +12,7 @@ from analyses.asked import strata_of
 from analyses.behavior import clustered
 from analyses.changes import compare_facts
 from interp.data.sources import open_facts
-from interp.measure.generation import judge_texts
+from interp.measure.behavior.generation import judge_texts
 from interp.results.base import Provenance
 from interp.results.behavior import BehaviorResult
 from interp.results.consistency import truncated

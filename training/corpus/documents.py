@@ -97,7 +97,12 @@ def require_shares(n_languages: int, lexicon: float, code_switch: float) -> None
 
 
 def fact_documents(
-    facts: FactSet, *, lexicon: float = 0.0, code_switch: float = 0.0, seed: int = 0, scaffold: str = "native"
+    facts: FactSet,
+    *,
+    lexicon: float = 0.0,
+    code_switch: float = 0.0,
+    seed: int = 0,
+    prompt_format: str = "native",
 ) -> Documents:
     """Return each fact in each language, and aligned names of what the facts are about.
 
@@ -109,13 +114,13 @@ def fact_documents(
             uniformly. The words around stay as they are, an article or particle included. A document whose question
             does not have the subject's name exactly once stays as it is and is counted.
         seed: Of every choice and of the order.
-        scaffold: See `interp.data.prompts.prompts_from_facts`.
+        prompt_format: See `interp.data.prompts.prompts_from_facts`.
 
     Raises:
         ConfigError: A share is out of range, or needs a second language.
     """
     require_shares(len(facts.languages), lexicon, code_switch)
-    prompts = prompts_from_facts(facts, scaffold=scaffold).prompts
+    prompts = prompts_from_facts(facts, prompt_format=prompt_format).prompts
     plain = [prompt for code in facts.languages for prompt in prompts[code]]
     made, notes = _switched(plain, facts, round(code_switch * len(plain)), random.Random(f"{seed} switch"))
     n_names = round(len(plain) * lexicon / (1 - lexicon))

@@ -110,7 +110,7 @@ def check_pairs(pairs: Sequence[Pair], examples: ExampleSet) -> None:
         if prompt != pair.prompt:
             raise DataError(
                 f"{where} was asked as '{visible(pair.prompt)}', and is now asked as '{visible(prompt)}'. Set prompt and "
-                "scaffold as when the pairs were made."
+                "prompt_format as when the pairs were made."
             )
 
 

@@ -32,7 +32,7 @@ def open_prompts(
     *,
     split: str | None = None,
     limit: int | None = None,
-    scaffold: str = "native",
+    prompt_format: str = "native",
     allow_missing: bool = False,
 ) -> PromptSet:
     """Return the prompts of a source.
@@ -42,7 +42,7 @@ def open_prompts(
         languages: Which languages, in this order.
         split: ``train``, ``validation`` or ``test``; None or ``all`` for all of them. Text has no splits.
         limit: At most this many items per language, drawn by the hash of their ids.
-        scaffold: See `interp.data.prompts.prompts_from_facts`. Text stands as it is.
+        prompt_format: See `interp.data.prompts.prompts_from_facts`. Text stands as it is.
         allow_missing: Keep the facts that all languages have, where the alternative is an error.
 
     Raises:
@@ -52,7 +52,7 @@ def open_prompts(
     source = str(source)
     path = Path(source)
     if source not in EMBEDDED and source and os.path.isdir(source):
-        return _text_prompts(path, languages, split, limit, scaffold)
+        return _text_prompts(path, languages, split, limit, prompt_format)
     facts = open_facts(source, languages=languages)
     chosen = facts.filter(
         splits=None if split in (None, "all") else [split],
@@ -60,7 +60,7 @@ def open_prompts(
         limit=limit,
         allow_missing=allow_missing,
     )
-    prompts = prompts_from_facts(chosen, scaffold=scaffold)
+    prompts = prompts_from_facts(chosen, prompt_format=prompt_format)
     note = f"{prompts.note}, split {split or 'all'}{_dropped(facts, chosen, split, limit)}"
     return replace(prompts, note=f"{note}; {facts.note}" if facts.note else note)
 
@@ -145,15 +145,15 @@ def _no_such_source(source: str) -> DataError:
 
 
 def _text_prompts(
-    folder: Path, languages: Collection[str], split: str | None, limit: int | None, scaffold: str
+    folder: Path, languages: Collection[str], split: str | None, limit: int | None, prompt_format: str
 ) -> PromptSet:
     if split not in (None, "all"):
         raise ConfigError(
             f"Text has no splits, so split '{visible(split)}' does not apply to {visible(folder)}."
         )
-    if scaffold == "english":
+    if prompt_format == "english":
         raise ConfigError(
-            f"Text is read as it is, so scaffold 'english' does not apply to {visible(folder)}."
+            f"Text is read as it is, so prompt_format 'english' does not apply to {visible(folder)}."
         )
     prompts = load_text(folder, languages)
     return prompts if limit is None else prompts.sample(limit)

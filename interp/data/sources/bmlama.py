@@ -55,7 +55,7 @@ def bmlama_facts(source: str, *, languages: Collection[str] | None = None) -> Fa
             f"No row of '{visible(source)}' can be used in all of {' '.join(wanted)}: {', '.join(reasons)}."
         )
     notes = [f"left out of {n_rows}: {', '.join(reasons)}" if reasons else "", *_warnings(facts), note]
-    return FactSet("bmlama", tuple(facts), wanted, scaffold="none", note="; ".join(filter(None, notes)))
+    return FactSet("bmlama", tuple(facts), wanted, prompt_format="none", note="; ".join(filter(None, notes)))
 
 
 def _refuse_bad(source: str, rows: Mapping[str, list[Row]]) -> None:

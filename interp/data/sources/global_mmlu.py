@@ -57,7 +57,7 @@ def global_mmlu_facts(source: str, *, languages: Collection[str] | None = None) 
         note,
     ]
     facts = tuple(_fact(key, said) for key, said in kept.items())
-    return FactSet("global-mmlu", facts, wanted, scaffold="none", note="; ".join(filter(None, notes)))
+    return FactSet("global-mmlu", facts, wanted, prompt_format="none", note="; ".join(filter(None, notes)))
 
 
 def _fact(sample_id: str, said: Mapping[str, Row]) -> Fact:

@@ -60,7 +60,7 @@ def klar_facts(folder: str | Path, *, template: int = 0, languages: Collection[s
             )
     notes = [f"template {template}", "a fact has only its right answer as option", left_out, note]
     return FactSet(
-        "klar", tuple(facts), wanted, scaffold="none", aligned=False, note="; ".join(filter(None, notes))
+        "klar", tuple(facts), wanted, prompt_format="none", aligned=False, note="; ".join(filter(None, notes))
     )
 
 

@@ -74,7 +74,7 @@ def polyfact_facts(
         "polyfact",
         tuple(_fact(said, slots.get(key) if slots else None) for key, said in kept.items()),
         wanted,
-        scaffold="english",
+        prompt_format="english",
         aligned=with_ids or slots is not None,
         note="; ".join(filter(None, notes)),
     )

@@ -58,7 +58,7 @@ def test_each_fact_is_read_in_each_language():
 
 def test_words_around_the_question_can_be_english():
     assert "Question: 希腊的首都是哪里？\nAnswer: 雅典" in texts(
-        fact_documents(facts_of(GREECE), scaffold="english")
+        fact_documents(facts_of(GREECE), prompt_format="english")
     )
 
 

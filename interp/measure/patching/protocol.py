@@ -14,10 +14,10 @@ from jaxtyping import Bool, Float, Int
 from interp.data.facts import FactSet
 from interp.data.hashing import digest_of
 from interp.errors import CapabilityError, ConfigError, MeasurementError, nearest
-from interp.measure.behavior import measure_behavior
-from interp.measure.pairs import Asker, Pair, make_pairs
+from interp.measure.behavior.choice import measure_behavior
 from interp.measure.passes import Progress
-from interp.measure.spans import Span
+from interp.measure.patching.pairs import FactTokenizer, Pair, make_pairs
+from interp.measure.patching.positions import Span
 from interp.model.loading import LoadedModel
 from interp.results.recovery import LEFT_OUT, METRICS
 
@@ -41,14 +41,14 @@ class Protocol:
         targets: Languages asked.
         sources: Source languages (across, concepts); activations of several are averaged.
         positions: Spans: ``subject_last``, ``subject_mean``, ``last``, ``all`` positions at once, or ``each`` alone.
-        scaffold: Words around the question.
+        prompt_format: Words around the question.
     """
 
     mode: str
     targets: tuple[str, ...]
     sources: tuple[str, ...] = ()
     positions: tuple[str, ...] = ("subject_last", "last")
-    scaffold: str = "native"
+    prompt_format: str = "native"
 
     def __post_init__(self):
         for name, value, known in (("mode", self.mode, MODES), *(("span", p, SPANS) for p in self.positions)):
@@ -84,7 +84,7 @@ class Protocol:
             "mode": self.mode,
             "sources": list(self.sources),
             "positions": list(self.positions),
-            "scaffold": self.scaffold,
+            "prompt_format": self.prompt_format,
         }
 
 
@@ -160,7 +160,7 @@ def find_pairs(
         found = measure_behavior(
             model,
             asked,
-            scaffold=protocol.scaffold,
+            prompt_format=protocol.prompt_format,
             batch_tokens=batch_tokens,
             resume=_partial(resume, name),
             progress=progress,
@@ -177,7 +177,7 @@ def find_pairs(
         knows = np.repeat(right[:, :first].all(axis=1, keepdims=True), len(protocol.targets), axis=1)
     elif source is not None:
         knows = answers(source, "source-answers")[0]
-    asker = Asker(loaded, asked, protocol.scaffold, asked.languages)
+    asker = FactTokenizer(loaded, asked, protocol.prompt_format, asked.languages)
     spans: tuple[Span, ...] = tuple(0 if name == "each" else name for name in protocol.positions)
     pairs, left_out = make_pairs(
         asker, protocol.mode, protocol.targets, protocol.sources, spans, knows, wrong[:, first:]

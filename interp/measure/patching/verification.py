@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from interp.measure.estimates import Estimates, has_span
-from interp.measure.growing import Cell
-from interp.measure.protocol import FoundPairs
-from interp.measure.routing import SITES_OF
-from interp.measure.runs import Run, Runs
+from interp.measure.patching.branching import Cell
+from interp.measure.patching.estimates import Estimates, has_span
+from interp.measure.patching.protocol import FoundPairs
+from interp.measure.patching.runs import Run, Runs
+from interp.measure.routing.routing import SITES_OF
 from interp.model.loading import LoadedModel
 from interp.model.sites import Site
 

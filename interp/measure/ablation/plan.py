@@ -15,11 +15,11 @@ from interp.measure.questions import Question, question_batches
 from interp.results.selection import random_units, top_units, unit_shape
 from interp.results.units import UnitResult
 
-__all__ = ["Asked", "blocks_of", "halves_of", "plan_passes", "plan_units"]
+__all__ = ["AblationItem", "blocks_of", "halves_of", "plan_passes", "plan_units"]
 
 
 @dataclass(frozen=True)
-class Asked:
+class AblationItem:
     """A question, and what is removed while it is asked: a variant of an owner's units, or nothing (-1)."""
 
     question: Question
@@ -60,7 +60,7 @@ def plan_units(
 
 def plan_passes(
     questions: Sequence[Question], half: np.ndarray, draws: int, n_owners: int, batch_tokens: int
-) -> list[list[Asked]]:
+) -> list[list[AblationItem]]:
     """Batches of one half of the facts with one set of units removed, or none, longest first."""
     sets = [(-1, 0), *((variant, owner) for variant in range(1 + draws) for owner in range(n_owners))]
     found = []
@@ -68,7 +68,7 @@ def plan_passes(
         batches = list(question_batches([q for q in questions if half[q.fact] == h], batch_tokens))
         for variant, owner in sets:
             for batch in batches:
-                found.append([Asked(question, h, variant, owner) for question in batch])
+                found.append([AblationItem(question, h, variant, owner) for question in batch])
     return found
 
 

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from interp.data.hashing import hash_key
 from interp.data.prompts import PromptSet
 from interp.errors import MeasurementError
-from interp.measure.streams import read_streams
+from interp.measure.lens.streams import read_streams
 from interp.model.final_norm import LayerReadout, layer_readout
 from interp.model.loading import LoadedModel
 from interp.model.tokens import EncodedItem, EncodedPrompts, encode, length_sorted, pad
@@ -63,7 +63,7 @@ class TunedLens:
     """Fitted translators, and what they gained on text that the fit did not see.
 
     Attributes:
-        translators: What `interp.measure.lens.measure_lens` takes.
+        translators: What `interp.measure.lens.lens.measure_lens` takes.
         plain: KL(output || plain lens) per depth, the last included, in nats, mean over the positions of the report.
         tuned: KL(output || tuned lens) on the same positions; never above ``plain``.
         steps: Steps of the chosen translator of each layer; 0 where none was better than the plain lens.

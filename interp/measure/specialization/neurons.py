@@ -7,9 +7,9 @@ from typing import Any
 
 from interp.data.prompts import PromptSet
 from interp.errors import MeasurementError
-from interp.measure.activations import NeuronCounter
 from interp.measure.passes import Progress, run_pass
 from interp.measure.provenance import make_provenance, resume_key
+from interp.measure.specialization.activations import NeuronCounter
 from interp.model.loading import LoadedModel
 from interp.model.tokens import EncodedPrompts, encode, length_sorted
 from interp.results.specialization import SpecializationResult

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float, Int
 
-from interp.measure.spans import Asked
+from interp.measure.patching.positions import ScoredPrompt
 from interp.model.loading import LoadedModel
 
 __all__ = ["readout"]
@@ -18,7 +18,7 @@ _ROWS = 128  # rows unembedded at a time: the logits of a large vocabulary never
 def readout(
     loaded: LoadedModel,
     hidden: Float[torch.Tensor, "row token model"],
-    asked: Sequence[Asked],
+    asked: Sequence[ScoredPrompt],
     offset: int = 0,
 ) -> Float[torch.Tensor, "row metric"]:
     """Return the metrics of each row, in float32 and differentiable.
@@ -29,7 +29,7 @@ def readout(
 
     Args:
         loaded: The model.
-        hidden: Final hidden states of rows that read `Asked.tokens`, padded on the right.
+        hidden: Final hidden states of rows that read `ScoredPrompt.tokens`, padded on the right.
         asked: What each row is scored on.
         offset: Position of the first hidden state.
     """
@@ -37,12 +37,12 @@ def readout(
     return torch.cat([_some(loaded, states, rows, offset) for states, rows in parts])
 
 
-def _parts(asked: Sequence[Asked]) -> list[Sequence[Asked]]:
+def _parts(asked: Sequence[ScoredPrompt]) -> list[Sequence[ScoredPrompt]]:
     return [asked[i : i + _ROWS] for i in range(0, len(asked), _ROWS)]
 
 
 def _some(
-    loaded: LoadedModel, hidden: torch.Tensor, asked: Sequence[Asked], offset: int
+    loaded: LoadedModel, hidden: torch.Tensor, asked: Sequence[ScoredPrompt], offset: int
 ) -> Float[torch.Tensor, "row metric"]:
     device = hidden.device
     last = torch.tensor([len(a.ids) - 1 - offset for a in asked], device=device)
@@ -59,7 +59,7 @@ def _some(
 
 
 def _rest(
-    loaded: LoadedModel, hidden: torch.Tensor, asked: Sequence[Asked], offset: int
+    loaded: LoadedModel, hidden: torch.Tensor, asked: Sequence[ScoredPrompt], offset: int
 ) -> Float[torch.Tensor, " row"]:
     """Log-probability of the answers' tokens after the first."""
     total = torch.zeros(len(asked), device=hidden.device)

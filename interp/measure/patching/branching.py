@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 
-from interp.measure.prefix import SharedPrefix
-from interp.measure.sources import Spots
-from interp.measure.spans import Asked, Span
+from interp.measure.patching.activations import Positions
+from interp.measure.patching.positions import ScoredPrompt, Span
+from interp.measure.patching.prefix import SharedPrefix
 from interp.model.hooks import editing
 from interp.model.sites import Architecture, Site
 
-__all__ = ["Cell", "GrowingBatch", "Patch"]
+__all__ = ["BranchingBatch", "Cell", "Patch"]
 
 _RESIDUAL = ("resid_pre", "resid_post")
 
@@ -62,13 +62,13 @@ class Patch:
         return self.cell.layer + (self.cell.site == "resid_post")
 
 
-class GrowingBatch:
+class BranchingBatch:
     """The rows of a batch that grows from layer to layer, and what is overwritten in them."""
 
     def __init__(
         self,
         architecture: Architecture,
-        targets: Sequence[Asked],
+        targets: Sequence[ScoredPrompt],
         patches: Sequence[Patch],
         activations: Mapping[Site, torch.Tensor],
         start: int,
@@ -86,7 +86,7 @@ class GrowingBatch:
                 self.ranks.setdefault(site, []).append(rank)
 
     @contextmanager
-    def growing(self) -> Iterator[None]:
+    def branching(self) -> Iterator[None]:
         """Let the rows join and overwrite them while the context is open."""
         inner = {s: self._edited for s in self.ranks if s.name not in _RESIDUAL}
         with ExitStack() as stack:
@@ -197,16 +197,16 @@ class GrowingBatch:
                 places += [(row, position - self.start, len(sources), 1 / len(at)) for position in at]
                 sources.append(segment)
                 units.append(patch.cell.units)
-        spots = Spots.of(places, value.device)
+        positions = Positions.of(places, value.device)
         source = self.activations[site].to(value.device)[torch.tensor(sources, device=value.device)]
-        new = source[spots.segments]
-        current = value[spots.rows, spots.positions].float()
-        several = (spots.weights < 1).view(-1, *[1] * (new.ndim - 1))
+        new = source[positions.segments]
+        current = value[positions.rows, positions.positions].float()
+        several = (positions.weights < 1).view(-1, *[1] * (new.ndim - 1))
         if several.any():
-            new = torch.where(several, current + new - spots.mean(value)[spots.segments], new)
+            new = torch.where(several, current + new - positions.mean(value)[positions.segments], new)
         if any(units):
-            new = torch.where(_mask(units, new)[spots.segments], new, current)
-        value[spots.rows, spots.positions] = new.to(value.dtype)
+            new = torch.where(_mask(units, new)[positions.segments], new, current)
+        value[positions.rows, positions.positions] = new.to(value.dtype)
 
 
 def _mask(units: Sequence[tuple[int, ...]], like: torch.Tensor) -> torch.Tensor:

@@ -42,16 +42,16 @@ class _Scores:
         self.found[:] = state["found"]
 
 
-def behavior_settings(facts: FactSet, scaffold: str) -> dict[str, Any]:
+def behavior_settings(facts: FactSet, prompt_format: str) -> dict[str, Any]:
     """What of a multiple-choice measurement decides its result, beside the prompts and the numerics."""
-    return {"mode": "mcq", "scaffold": scaffold, "facts_digest": facts.digest}
+    return {"mode": "mcq", "prompt_format": prompt_format, "facts_digest": facts.digest}
 
 
 def measure_behavior(
     loaded: LoadedModel,
     facts: FactSet,
     *,
-    scaffold: str = "native",
+    prompt_format: str = "native",
     batch_tokens: int = 4096,
     resume: Path | None = None,
     progress: Progress | None = None,
@@ -65,7 +65,7 @@ def measure_behavior(
     Args:
         loaded: The model.
         facts: What is asked, in which languages.
-        scaffold: ``native`` words around the question, ``english`` ones, or ``none``.
+        prompt_format: ``native`` words around the question, ``english`` ones, or ``none``.
         batch_tokens: Padded tokens per pass; halved where memory runs out.
         resume: File in which an interrupted run keeps what is done; remove it once the result is saved.
         progress: Called with batches done and batches in all.
@@ -77,7 +77,7 @@ def measure_behavior(
         Interrupted: Ctrl-C or SIGTERM; what is done is kept in ``resume``.
     """
     _require_options(facts)
-    prompts = prompts_from_facts(facts, scaffold=scaffold)
+    prompts = prompts_from_facts(facts, prompt_format=prompt_format)
     questions = make_questions(loaded, facts, prompts)
     shape = (len(facts), len(facts.languages), max(len(fact.option_ids) for fact in facts))
     scores = _Scores(np.full(shape, np.nan))
@@ -94,7 +94,7 @@ def measure_behavior(
                 )
             scores.found[question.fact, question.language, : len(values)] = values
 
-    provenance = make_provenance(loaded, prompts, behavior_settings(facts, scaffold))
+    provenance = make_provenance(loaded, prompts, behavior_settings(facts, prompt_format))
     run_batches(
         loaded,
         list(question_batches(questions, batch_tokens)),

@@ -11,11 +11,11 @@ import numpy as np
 from interp.data.facts import FactSet
 from interp.data.prompts import prompts_from_facts
 from interp.errors import CapabilityError, ConfigError
-from interp.measure.growing import Cell
 from interp.measure.passes import Progress, run_batches
-from interp.measure.protocol import Protocol, find_pairs
+from interp.measure.patching.branching import Cell
+from interp.measure.patching.protocol import Protocol, find_pairs
+from interp.measure.patching.runs import Runs
 from interp.measure.provenance import make_provenance, resume_key
-from interp.measure.runs import Runs
 from interp.model.loading import LoadedModel
 from interp.model.sites import Architecture
 from interp.results.patching import PatchingResult
@@ -57,7 +57,7 @@ def measure_patching(
     """
     loaded.architecture.require(site)
     sets = _unit_sets(loaded.architecture, site, units)
-    prompts = prompts_from_facts(facts, scaffold=protocol.scaffold)
+    prompts = prompts_from_facts(facts, prompt_format=protocol.prompt_format)
     fingerprint = source.checkpoint.fingerprint if source is not None and source.checkpoint else ""
     own = patching_settings(facts, protocol, site, units, onward, fingerprint)
     provenance = make_provenance(loaded, prompts, own)

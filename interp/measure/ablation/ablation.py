@@ -15,12 +15,12 @@ from interp.data.characters import visible
 from interp.data.facts import FactSet
 from interp.data.prompts import PromptSet, prompts_from_facts
 from interp.errors import MeasurementError
-from interp.measure.ablation_plan import Asked, blocks_of, halves_of, plan_passes, plan_units
+from interp.measure.ablation.plan import AblationItem, blocks_of, halves_of, plan_passes, plan_units
+from interp.measure.ablation.removal import removed_units, unit_means
 from interp.measure.passes import Progress, run_batches
 from interp.measure.provenance import make_provenance, resume_key
 from interp.measure.questions import Question, encode_questions, make_questions, score_options, text_losses
-from interp.measure.removal import removed_units, unit_means
-from interp.measure.routing import SITES_OF
+from interp.measure.routing.routing import SITES_OF
 from interp.model.loading import LoadedModel
 from interp.results.ablation import AblationResult
 from interp.results.selection import default_count
@@ -42,7 +42,7 @@ def measure_ablation(
     mode: str = "zero",
     draws: int = 3,
     seed: int = 0,
-    scaffold: str = "native",
+    prompt_format: str = "native",
     batch_tokens: int = 4096,
     resume: Path | None = None,
     progress: Progress | None = None,
@@ -63,7 +63,7 @@ def measure_ablation(
             that count, all languages weighing equally, on the half that it was selected on.
         draws: Random sets per language and half, with as many units in every layer, none of them the language's own.
         seed: Of the random sets.
-        scaffold: ``native`` words around the question, ``english`` ones, or ``none``.
+        prompt_format: ``native`` words around the question, ``english`` ones, or ``none``.
         batch_tokens: Padded tokens per pass; halved where memory runs out.
         resume: File for the state of an interrupted run.
         progress: Called with batches done and batches in all.
@@ -82,7 +82,7 @@ def measure_ablation(
         h: unit_means(loaded, read, unit, blocks, blocks_of(blocks, 1 - h))
         for h in ((0, 1) if mode == "mean" else ())
     }
-    prompts = prompts_from_facts(facts, scaffold=scaffold)
+    prompts = prompts_from_facts(facts, prompt_format=prompt_format)
     questions = make_questions(loaded, facts, prompts)
     kept = _Scores(facts, questions, draws)
     settings = ablation_settings(
@@ -95,17 +95,17 @@ def measure_ablation(
         mode=mode,
         draws=draws,
         seed=seed,
-        scaffold=scaffold,
+        prompt_format=prompt_format,
     )
     provenance = make_provenance(loaded, prompts, settings)
 
-    def describe(asked: Asked) -> str:
+    def describe(asked: AblationItem) -> str:
         fact, code = facts.facts[asked.question.fact], facts.languages[asked.question.language]
         return (
             f"Question '{visible(fact.fact_id)}' in '{code}' ({asked.question.cost} tokens with its options)"
         )
 
-    def add(batch: Sequence[Asked]) -> None:
+    def add(batch: Sequence[AblationItem]) -> None:
         first, asked = batch[0], [a.question for a in batch]
         units = (
             removed[first.half, first.variant, first.owner]
@@ -158,7 +158,7 @@ def ablation_settings(
     mode: str,
     draws: int,
     seed: int,
-    scaffold: str,
+    prompt_format: str,
 ) -> dict[str, Any]:
     """The settings that decide the numbers, beside prompts and numerics; a count of 0 is what `default_count` makes it."""
     return {
@@ -169,7 +169,7 @@ def ablation_settings(
         "mode": mode,
         "draws": draws,
         "seed": seed,
-        "scaffold": scaffold,
+        "prompt_format": prompt_format,
         "facts_digest": facts.digest,
         "selected_on": read.digest,
         "blocks": blocks,
@@ -194,10 +194,10 @@ class _Scores:
 
     def add(
         self,
-        batch: Sequence[Asked],
+        batch: Sequence[AblationItem],
         losses: np.ndarray,
         scores: Sequence[np.ndarray],
-        describe: Callable[[Asked], str],
+        describe: Callable[[AblationItem], str],
     ) -> None:
         """Keep what a batch gave: all of it, or nothing if it raises."""
         for asked, loss, values in zip(batch, losses, scores, strict=True):

@@ -44,7 +44,7 @@ def measure_routing(
     *,
     units: Sequence[str] = ("heads", "neurons"),
     top: float = 0.01,
-    scaffold: str = "native",
+    prompt_format: str = "native",
     batch_tokens: int = 4096,
     resume: Path | None = None,
     progress: Progress | None = None,
@@ -57,7 +57,7 @@ def measure_routing(
         units: ``heads``, ``neurons`` or both.
         top: Share of the units of a layer, and of all layers, that count as carrying most: those that add most to the
             contrast; at least one.
-        scaffold: ``native`` words around the question, ``english`` ones, or ``none``.
+        prompt_format: ``native`` words around the question, ``english`` ones, or ``none``.
         batch_tokens: Padded tokens per backward pass; changes nothing but speed.
         resume: File for the state of an interrupted pass.
         progress: Called with batches done and batches in all.
@@ -76,10 +76,10 @@ def measure_routing(
         raise MeasurementError(f"top is {top}; a share of the units above 0 and below 1 is expected.")
     loaded.architecture.require(*(SITES_OF[unit] for unit in units))
     pairing = pair_facts(facts)
-    contrasts = make_contrasts(loaded, pairing.facts, scaffold)
+    contrasts = make_contrasts(loaded, pairing.facts, prompt_format)
     kept = _Overlaps(loaded, pairing, contrasts, tuple(units), top, batch_tokens)
-    prompts = prompts_from_facts(facts, scaffold=scaffold)
-    provenance = make_provenance(loaded, prompts, routing_settings(facts, tuple(units), top, scaffold))
+    prompts = prompts_from_facts(facts, prompt_format=prompt_format)
+    provenance = make_provenance(loaded, prompts, routing_settings(facts, tuple(units), top, prompt_format))
 
     def describe(pair: int) -> str:
         return f"The fact '{visible(pairing.facts.facts[2 * pair].fact_id)}' with its partner"
@@ -109,13 +109,15 @@ def measure_routing(
     )
 
 
-def routing_settings(facts: FactSet, units: tuple[str, ...], top: float, scaffold: str) -> dict[str, Any]:
+def routing_settings(
+    facts: FactSet, units: tuple[str, ...], top: float, prompt_format: str
+) -> dict[str, Any]:
     """The settings that decide the numbers, beside prompts and numerics."""
     return {
         "measure": "routing",
         "units": list(units),
         "top": top,
-        "scaffold": scaffold,
+        "prompt_format": prompt_format,
         "facts_digest": facts.digest,
     }
 

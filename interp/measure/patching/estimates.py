@@ -14,10 +14,10 @@ from jaxtyping import Bool, Float, Int
 
 from interp.errors import MeasurementError
 from interp.measure.gradients import reduced_gradients
-from interp.measure.pairs import Pair
-from interp.measure.readout import readout
-from interp.measure.sources import Spots, read_segments, right_padded
-from interp.measure.spans import Span
+from interp.measure.patching.activations import Positions, read_segments, right_padded
+from interp.measure.patching.pairs import Pair
+from interp.measure.patching.positions import Span
+from interp.measure.patching.readout import readout
 from interp.model.loading import LoadedModel
 from interp.model.sites import Site
 
@@ -74,7 +74,7 @@ class Estimates:
         self.pair, self.span = np.array(owners, dtype=np.int64).reshape(-1, 2).T
         self._from = torch.tensor(from_run)
         self.controlled: Bool[np.ndarray, " segment"] = (self._from[1] >= 0).numpy()
-        self._reduced, corrupt = _reduce(loaded, pairs, Spots.of(places, loaded.device), sites)
+        self._reduced, corrupt = _reduce(loaded, pairs, Positions.of(places, loaded.device), sites)
         self.clean: Float[np.ndarray, " pair"] = scores[: len(pairs), 0].cpu().numpy()
         self.corrupt: Float[np.ndarray, " pair"] = corrupt.cpu().numpy()
         self._require_finite(loaded, pairs)
@@ -123,7 +123,7 @@ def has_span(pair: Pair, span: Span) -> bool:
 
 
 def _reduce(
-    loaded: LoadedModel, pairs: Sequence[Pair], spots: Spots, sites: Sequence[Site]
+    loaded: LoadedModel, pairs: Sequence[Pair], positions: Positions, sites: Sequence[Site]
 ) -> tuple[
     dict[Site, tuple[Float[torch.Tensor, " segment *axes"], Float[torch.Tensor, " segment *axes"]]],
     Float[torch.Tensor, " pair"],
@@ -139,7 +139,7 @@ def _reduce(
         return difference
 
     def take(value: torch.Tensor, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        here = spots.to(value.device)
+        here = positions.to(value.device)
         return here.mean(value), here.total(gradient)
 
     inputs = {"input_ids": ids, "attention_mask": mask, "use_cache": False}

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from interp.errors import MeasurementError
-from interp.measure.growing import Cell, Patch
-from interp.measure.pairs import Pair
-from interp.measure.sources import read_segments
-from interp.measure.spans import Span
-from interp.measure.sweep import Targets
+from interp.measure.patching.activations import read_segments
+from interp.measure.patching.branching import Cell, Patch
+from interp.measure.patching.pairs import Pair
+from interp.measure.patching.positions import Span
+from interp.measure.patching.sweep import Targets
 from interp.model.loading import LoadedModel
 from interp.model.sites import Site
 
@@ -28,7 +28,7 @@ class Run(NamedTuple):
 
 
 class Runs:
-    """What patched runs answered so far: a `interp.measure.passes.Kept`.
+    """What patched runs answered so far: a `interp.measure.passes.Resumable`.
 
     Attributes:
         clean: Metrics of each pair's source.

@@ -14,14 +14,14 @@ from interp.data.facts import FactSet
 from interp.data.hashing import digest_of
 from interp.data.prompts import prompts_from_facts
 from interp.errors import ConfigError, nearest
-from interp.measure.estimates import Estimates, has_span
-from interp.measure.pairs import Pair
 from interp.measure.passes import Progress, run_batches
-from interp.measure.protocol import FoundPairs, Protocol, find_pairs
+from interp.measure.patching.estimates import Estimates, has_span
+from interp.measure.patching.pairs import Pair
+from interp.measure.patching.positions import ScoredPrompt
+from interp.measure.patching.protocol import FoundPairs, Protocol, find_pairs
+from interp.measure.patching.verification import SEED, Verified, chosen_cells
 from interp.measure.provenance import make_provenance, resume_key
-from interp.measure.routing import SITES_OF
-from interp.measure.spans import Asked
-from interp.measure.verification import SEED, Verified, chosen_cells
+from interp.measure.routing.routing import SITES_OF
 from interp.model.loading import LoadedModel
 from interp.model.sites import Site
 from interp.results.attribution import AttributionResult, mean_estimates
@@ -57,7 +57,7 @@ def measure_attribution(
             real; 0 for none.
         source: The checkpoint that gives activations (mode ``checkpoints``).
         batch_tokens: Padded tokens of targets per pass; halved by itself when memory runs out.
-        resume: File for the state of an interrupted run, see `interp.measure.protocol.partial_files`.
+        resume: File for the state of an interrupted run, see `interp.measure.patching.protocol.partial_files`.
         progress: Called with batches done and batches in all.
 
     Raises:
@@ -73,7 +73,7 @@ def measure_attribution(
     if verify < 0:
         raise ConfigError(f"verify is {verify}; a number of cells is expected, or 0 to patch none for real.")
     loaded.architecture.require(SITES_OF[unit])
-    prompts = prompts_from_facts(facts, scaffold=protocol.scaffold)
+    prompts = prompts_from_facts(facts, prompt_format=protocol.prompt_format)
     fingerprint = source.checkpoint.fingerprint if source is not None and source.checkpoint else ""
     own = attribution_settings(facts, protocol, unit, verify, fingerprint)
     provenance = make_provenance(loaded, prompts, own)
@@ -223,7 +223,7 @@ class _Sums:
 def _without_answers(pair: Pair) -> Pair:
     """The pair with prompts alone."""
 
-    def cut(asked: Asked) -> Asked:
+    def cut(asked: ScoredPrompt) -> ScoredPrompt:
         return replace(asked, answer=asked.answer[:1])
 
     sources, controls = (tuple(map(cut, group)) for group in (pair.sources, pair.controls))

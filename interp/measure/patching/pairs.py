@@ -18,12 +18,12 @@ from interp.data.facts import Fact, FactSet
 from interp.data.hashing import hash_key
 from interp.data.prompts import prompts_from_facts
 from interp.errors import MeasurementError
-from interp.measure.spans import Asked, Span, aligned
+from interp.measure.patching.positions import ScoredPrompt, Span, aligned
 from interp.model.loading import LoadedModel
 from interp.model.subjects import subject_tokens
 from interp.results.recovery import LEFT_OUT
 
-__all__ = ["Asker", "Pair", "make_pairs", "partner_of", "unrelated_to"]
+__all__ = ["FactTokenizer", "Pair", "make_pairs", "partner_of", "unrelated_to"]
 
 
 @dataclass(frozen=True)
@@ -41,22 +41,22 @@ class Pair:
 
     fact: int
     language: int
-    target: Asked
-    sources: tuple[Asked, ...]
-    controls: tuple[Asked, ...]
+    target: ScoredPrompt
+    sources: tuple[ScoredPrompt, ...]
+    controls: tuple[ScoredPrompt, ...]
 
 
-class Asker:
+class FactTokenizer:
     """Facts as tokenized prompts in several languages."""
 
-    def __init__(self, loaded: LoadedModel, facts: FactSet, scaffold: str, names: Sequence[str]):
+    def __init__(self, loaded: LoadedModel, facts: FactSet, prompt_format: str, names: Sequence[str]):
         self.loaded = loaded
         self.facts = facts
         self.names = tuple(names)
-        self._prompts = prompts_from_facts(facts, scaffold=scaffold).prompts
+        self._prompts = prompts_from_facts(facts, prompt_format=prompt_format).prompts
         self.prompt = cache(self._tokenized)
 
-    def ask(self, row: int, code: str, answer: Fact, against: str) -> Asked:
+    def ask(self, row: int, code: str, answer: Fact, against: str) -> ScoredPrompt:
         """Ask fact ``row`` in a language, and score it on another fact's answer (or its own) against a wrong one.
 
         Raises:
@@ -69,14 +69,14 @@ class Asker:
         if gold is None or wrong is None:
             raise MeasurementError(
                 f"{said}: the tokens of the prompt are not the first ones of prompt and answer, so the answer's own "
-                "log-probability is not defined. Use another scaffold."
+                "log-probability is not defined. Use another prompt_format."
             )
         if len(ids) + len(gold) > self.loaded.context:
             raise MeasurementError(
                 f"{said}: prompt and answer have {len(ids) + len(gold)} tokens, the model's context is "
-                f"{self.loaded.context}. Leave out the fact, or use a shorter scaffold."
+                f"{self.loaded.context}. Leave out the fact, or use a shorter prompt_format."
             )
-        return Asked(said, ids, subject, gold, wrong[0], self._first(row, code, answer, gold[0]))
+        return ScoredPrompt(said, ids, subject, gold, wrong[0], self._first(row, code, answer, gold[0]))
 
     def said(self, row: int, code: str) -> str:
         """What to call a prompt in a message."""
@@ -103,7 +103,7 @@ class Asker:
 
 
 def make_pairs(
-    asker: Asker,
+    asker: FactTokenizer,
     mode: str,
     targets: Sequence[str],
     sources: Sequence[str],
@@ -115,7 +115,7 @@ def make_pairs(
 
     Args:
         asker: The facts.
-        mode: See `interp.measure.protocol.Protocol`.
+        mode: See `interp.measure.patching.protocol.Protocol`.
         targets: Languages asked.
         sources: Source languages (across, concepts).
         spans: What will be patched.
@@ -164,7 +164,7 @@ def unrelated_to(facts: FactSet, row: int, avoid: Collection[str]) -> Iterator[i
 
 
 def _pair(
-    asker: Asker,
+    asker: FactTokenizer,
     rows: tuple[int, int],
     place: tuple[int, str],
     sources: Sequence[str],
@@ -190,13 +190,13 @@ def _pair(
 
 
 def _controls(
-    asker: Asker,
+    asker: FactTokenizer,
     row: int,
     avoid: Collection[str],
     sources: Sequence[str],
-    given: tuple[Asked, ...],
+    given: tuple[ScoredPrompt, ...],
     spans: Collection[Span],
-) -> tuple[Asked, ...]:
+) -> tuple[ScoredPrompt, ...]:
     """The sources' prompts about an unrelated fact, followed by the sources' answer: the first fact that aligns."""
     for other in unrelated_to(asker.facts, row, avoid):
         controls = []

@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float
 
 from interp.errors import CapabilityError
-from interp.measure.growing import GrowingBatch, Patch
-from interp.measure.prefix import SharedPrefix
-from interp.measure.readout import readout
-from interp.measure.sources import right_padded
-from interp.measure.spans import Asked
+from interp.measure.patching.activations import right_padded
+from interp.measure.patching.branching import BranchingBatch, Patch
+from interp.measure.patching.positions import ScoredPrompt
+from interp.measure.patching.prefix import SharedPrefix
+from interp.measure.patching.readout import readout
 from interp.model.loading import LoadedModel
 from interp.model.sites import Site
 
@@ -26,11 +26,11 @@ class Targets:
 
     Attributes:
         asked: The prompts.
-        scores: Metrics of each unpatched, see `interp.measure.readout`.
+        scores: Metrics of each unpatched, see `interp.measure.patching.readout`.
     """
 
     @torch.no_grad()
-    def __init__(self, loaded: LoadedModel, asked: Sequence[Asked]):
+    def __init__(self, loaded: LoadedModel, asked: Sequence[ScoredPrompt]):
         self.loaded, self.asked = loaded, tuple(asked)
         self.ids, self.mask = right_padded(loaded, asked)
         body = loaded.architecture.body
@@ -62,17 +62,17 @@ class Targets:
         found = None
         if start >= _SHORTEST_PREFIX and self._cache is not None:
             prefix = SharedPrefix(self._cache, start)
-            found = self._run(GrowingBatch(architecture, self.asked, chosen, activations, start, prefix))
+            found = self._run(BranchingBatch(architecture, self.asked, chosen, activations, start, prefix))
             if not self._as_before(found):  # a cache that works otherwise than we think
                 self._cache, found = None, None
         if found is None:
-            found = self._run(GrowingBatch(architecture, self.asked, chosen, activations, 0, None))
+            found = self._run(BranchingBatch(architecture, self.asked, chosen, activations, 0, None))
         back = torch.empty(len(order), dtype=torch.long, device=found.device)
         back[torch.tensor(order, device=found.device)] = torch.arange(len(order), device=found.device)
         return found[len(self.asked) :][back]
 
-    def _run(self, batch: GrowingBatch) -> Float[torch.Tensor, "row metric"]:
-        with batch.growing():
+    def _run(self, batch: BranchingBatch) -> Float[torch.Tensor, "row metric"]:
+        with batch.branching():
             hidden = self.loaded.architecture.body(
                 input_ids=self.ids[:, batch.start :],
                 attention_mask=self.mask,

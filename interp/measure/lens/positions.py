@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from interp.data.characters import visible
 from interp.data.prompts import Prompt, PromptSet
 from interp.errors import ConfigError, MeasurementError, nearest
-from interp.measure.token_sets import Vocabulary
+from interp.measure.lens.token_sets import Vocabulary
 from interp.model.loading import LoadedModel
 from interp.model.subjects import subject_tokens
 from interp.model.tokens import EncodedItem, EncodedPrompts, encode

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from interp.data.prompts import PromptSet
 from interp.measure.passes import require_finite, run_pass
-from interp.measure.routing import SITES_OF
+from interp.measure.routing.routing import SITES_OF
 from interp.model.hooks import editing, reading
 from interp.model.loading import LoadedModel
 from interp.model.sites import Site

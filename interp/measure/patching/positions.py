@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 from interp.errors import MeasurementError
 
-__all__ = ["Asked", "Span", "align", "aligned"]
+__all__ = ["ScoredPrompt", "Span", "align", "aligned"]
 
 Span = str | int
 """``subject_last``, ``subject_mean``, ``last``, ``all`` (all positions at once), or one position, counted from 0."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class ScoredPrompt:
     """A prompt, and the answer that it is scored on.
 
     Attributes:
@@ -53,14 +53,14 @@ class Asked:
         return (self.subject,) if span == "subject_mean" else ((self.subject[-1],),)
 
 
-def aligned(source: Asked, target: Asked, span: Span) -> bool:
+def aligned(source: ScoredPrompt, target: ScoredPrompt, span: Span) -> bool:
     """Whether each activation of one prompt has its place in the other."""
     if isinstance(span, int) or span == "all":
         return len(source.ids) == len(target.ids) and len(source.tokens) == len(target.tokens)
     return True
 
 
-def align(source: Asked, target: Asked, span: Span) -> None:
+def align(source: ScoredPrompt, target: ScoredPrompt, span: Span) -> None:
     """Refuse prompts whose positions do not correspond.
 
     Raises:

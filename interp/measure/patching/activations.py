@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 
-from interp.measure.readout import readout
-from interp.measure.spans import Asked, Span
+from interp.measure.patching.positions import ScoredPrompt, Span
+from interp.measure.patching.readout import readout
 from interp.model.hooks import reading
 from interp.model.loading import LoadedModel
 from interp.model.sites import Site
 
-__all__ = ["Spots", "read_segments", "right_padded"]
+__all__ = ["Positions", "read_segments", "right_padded"]
 
 
 @dataclass(frozen=True)
-class Spots:
+class Positions:
     """Places in a batch, grouped into segments; a segment's activation is the weighted sum over its places.
 
     Attributes:
@@ -36,19 +36,19 @@ class Spots:
     n: int
 
     @classmethod
-    def of(cls, places: Sequence[tuple[int, int, int, float]], device: torch.device) -> Spots:
+    def of(cls, places: Sequence[tuple[int, int, int, float]], device: torch.device) -> Positions:
         """Places as (row, position, segment, weight), segments counted from 0 without a gap."""
         columns = list(zip(*places, strict=True)) or [(), (), (), ()]
         rows, positions, segments = (torch.tensor(c, dtype=torch.long, device=device) for c in columns[:3])
         weights = torch.tensor(columns[3], dtype=torch.float32, device=device)
         return cls(rows, positions, segments, weights, max(columns[2], default=-1) + 1)
 
-    def to(self, device: torch.device) -> Spots:
+    def to(self, device: torch.device) -> Positions:
         """The same places on another device."""
         rows, positions, segments, weights = (
             t.to(device) for t in (self.rows, self.positions, self.segments, self.weights)
         )
-        return Spots(rows, positions, segments, weights, self.n)
+        return Positions(rows, positions, segments, weights, self.n)
 
     def mean(self, value: torch.Tensor) -> Float[torch.Tensor, " segment *axes"]:
         """The activation of each segment, in float32."""
@@ -64,7 +64,7 @@ class Spots:
         return torch.zeros(self.n, *here.shape[1:], device=each.device).index_add(0, self.segments, each)
 
 
-def right_padded(loaded: LoadedModel, asked: Sequence[Asked]) -> tuple[torch.Tensor, torch.Tensor]:
+def right_padded(loaded: LoadedModel, asked: Sequence[ScoredPrompt]) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids of prompts with their answers, and the mask of what is no padding."""
     width = max(len(a.tokens) for a in asked)
     ids = torch.full((len(asked), width), loaded.pad_id)
@@ -78,7 +78,7 @@ def right_padded(loaded: LoadedModel, asked: Sequence[Asked]) -> tuple[torch.Ten
 @torch.no_grad()
 def read_segments(
     loaded: LoadedModel,
-    groups: Sequence[tuple[Asked, ...]],
+    groups: Sequence[tuple[ScoredPrompt, ...]],
     spans: Sequence[Sequence[Span]],
     sites: Sequence[Site],
 ) -> tuple[
@@ -113,11 +113,11 @@ def read_segments(
                     places += [(row + number, position, segment, weight) for position in at]
         row += len(group)
     ids, mask = right_padded(loaded, flat)
-    spots = Spots.of(places, ids.device)
+    positions = Positions.of(places, ids.device)
     found: dict[Site, torch.Tensor] = {}
 
     def keep(value: torch.Tensor, site: Site) -> None:
-        found[site] = spots.to(value.device).mean(value)
+        found[site] = positions.to(value.device).mean(value)
 
     with reading(loaded.architecture, dict.fromkeys(sites, keep)):
         hidden = loaded.architecture.body(

@@ -14,11 +14,11 @@ from interp.data.hashing import digest_of
 from interp.data.lexicon import names_in
 from interp.data.prompts import PromptSet
 from interp.errors import MeasurementError
+from interp.measure.lens.positions import encode_positions
+from interp.measure.lens.streams import read_streams
+from interp.measure.lens.token_sets import Vocabulary, overlaps, require_rule, unshared
 from interp.measure.passes import Progress, run_pass
 from interp.measure.provenance import make_provenance, resume_key
-from interp.measure.read_positions import encode_positions
-from interp.measure.streams import read_streams
-from interp.measure.token_sets import Vocabulary, overlaps, require_rule, unshared
 from interp.model.final_norm import LayerReadout, layer_readout
 from interp.model.loading import LoadedModel
 from interp.model.tokens import Batch, EncodedPrompts, length_sorted
@@ -53,9 +53,9 @@ def measure_lens(
         loaded: The opened checkpoint.
         prompts: A parallel set with answers; an item's answers in all languages are what is looked for.
         pivot: The language that others are compared with.
-        position: ``last`` or ``subject_last``, see `interp.measure.read_positions`.
+        position: ``last`` or ``subject_last``, see `interp.measure.lens.positions`.
         subjects: Language to item to what the prompt is about; for ``subject_last``.
-        tokens: ``prefix`` or ``first``, see `interp.measure.token_sets`.
+        tokens: ``prefix`` or ``first``, see `interp.measure.lens.token_sets`.
         translate: A tuned lens; the plain logit lens without it.
         settings: More that decides the numbers, for provenance.
         batch_tokens: Padded tokens per forward pass; halved where memory runs out.

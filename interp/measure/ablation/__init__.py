@@ -1,0 +1,1 @@
+"""What every language loses when the units most specialized in one of them are removed."""

@@ -1,0 +1,1 @@
+"""What a model answers: multiple choice by log-likelihood, and greedy generation."""

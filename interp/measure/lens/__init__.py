@@ -1,0 +1,1 @@
+"""What each layer would answer: logit lens and tuned lens."""

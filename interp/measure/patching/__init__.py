@@ -1,0 +1,1 @@
+"""Activation patching: pairs of prompts, patched forward passes, and gradient estimates of them."""

@@ -1,0 +1,1 @@
+"""How language-specialized MLP neurons and attention heads are: one pass of counts, one of gradients."""
