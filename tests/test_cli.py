@@ -200,7 +200,7 @@ def test_changed_settings_are_refused_by_name(measured, checkpoints, refused, no
         (("--languages", "en,sw"), "languages: en,sw,ja there, en,sw asked"),
         (("--dtype", "auto"), "dtype: float32 there, auto asked"),
         (("--limit", 25), "prompts: "),
-        (("--prompt_format", "english"), "prompts: "),
+        (("--prompt-format", "english"), "prompts: "),
         (("--mask", "trained"), "mask: frozen there, trained asked"),
     ]:
         text = refused(*study(checkpoints, out, *changed))

@@ -139,7 +139,7 @@ def test_every_task_from_the_command(checkpoints, tmp_path, run, task):
     [
         ("--position", "subject_last"),
         ("--tokens", "first"),
-        ("--prompt_format", "none"),
+        ("--prompt-format", "none"),
         ("--split", "train"),
         ("--limit", "11"),
         ("--pivot", "ru"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,12 +98,14 @@ class GrpoConfig(SamplingConfig):
         "What rewards one rollout: all its languages, each on its own, or agreement.",
         ("group", "per_lang", "consistency"),
     )
-    score_correct: float = option(1.0, "Score of a completion that names the right option.")
-    score_other: float = option(0.0, "Score of one that names another option.")
-    score_unresolved: float = option(-0.5, "Score of one that names none, or several.")
-    score_empty: float = option(-1.0, "Score of an empty one; must be the lowest.")
+    score_correct: float = option(
+        1.0, "Score of a completion that names the right option.", minimum=-math.inf
+    )
+    score_other: float = option(0.0, "Score of one that names another option.", minimum=-math.inf)
+    score_unresolved: float = option(-0.5, "Score of one that names none, or several.", minimum=-math.inf)
+    score_empty: float = option(-1.0, "Score of an empty one; must be the lowest.", minimum=-math.inf)
     score_wrong_language: float | None = option(
-        None, "Score of one in another language (unset: as unresolved)."
+        None, "Score of one in another language (unset: as unresolved).", minimum=-math.inf
     )
     bonus: str = option(
         "all_or_nothing", "Bonus for many right languages.", ("none", "all_or_nothing", "power", "ladder")

@@ -7,6 +7,7 @@ TOML file, flag. Unknown keys are refused with the nearest known one.
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 import types
 import typing
@@ -19,9 +20,14 @@ from interp.errors import ConfigError, nearest
 Config = TypeVar("Config")
 
 
-def option(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
-    """Declare a configuration field: its default, what it does, and the values it may take."""
-    metadata = {"help": help, "choices": choices}
+def option(
+    default: Any, help: str, choices: tuple[str, ...] = (), *, minimum: float = 0, maximum: float = math.inf
+) -> Any:
+    """Declare a configuration field: its default, what it does, and the values it may take.
+
+    Numbers must be finite and within ``minimum`` to ``maximum``, both included.
+    """
+    metadata = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum}
     if isinstance(default, (list, tuple)):
         return field(default_factory=lambda: tuple(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -84,9 +90,17 @@ def _checked(kind: type, spec: dataclasses.Field[Any], value: Any, source: str) 
         raise ConfigError(
             f"{source}: '{spec.name}' is '{value}'; one of {', '.join(choices)} is expected.{hint}"
         )
-    if expected is int and value < 0:
-        raise ConfigError(f"{source}: '{spec.name}' is {value}; a number of at least 0 is expected.")
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        _require_in_range(spec, value, source)
     return value
+
+
+def _require_in_range(spec: dataclasses.Field[Any], value: float, source: str) -> None:
+    low, high = spec.metadata.get("minimum", 0), spec.metadata.get("maximum", math.inf)
+    if math.isfinite(value) and low <= value <= high:
+        return
+    wanted = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
+    raise ConfigError(f"{source}: '{spec.name}' is {value}; a number {wanted} is expected.")
 
 
 def _coerce(expected: Any, value: Any) -> Any:

@@ -287,7 +287,7 @@ def run(monkeypatch):
 
 
 def test_the_commands(run, tmp_path):
-    options = ("--languages", "en,ja", "--limit", 6, "--split", "test", "--prompt_format", "english")
+    options = ("--languages", "en,ja", "--limit", 6, "--split", "test", "--prompt-format", "english")
     done = run("export-lm-eval", "--out", tmp_path / "tasks", *options)
     assert done.exit_code == 0
     assert "6 facts in 2 languages, prompt_format english" in done.output
@@ -315,6 +315,6 @@ def test_what_the_commands_refuse(run, samples, tmp_path):
         run("import-lm-eval", *samples.values(), "--out", out, "--normalization", "bytes")
     assert not out.exists()
     with pytest.raises(ConfigError, match="'prompt_format' is 'nativ'"):
-        run("export-lm-eval", "--out", tmp_path / "t", "--prompt_format", "nativ")
+        run("export-lm-eval", "--out", tmp_path / "t", "--prompt-format", "nativ")
     assert run("export-lm-eval", "--out", tmp_path / "t", "--limit", -1).exit_code == 2
     assert not (tmp_path / "t").exists()

@@ -64,8 +64,8 @@ def test_wrong_kind_newer_schema_and_missing_parts(tmp_path):
     with pytest.raises(ResultError, match="of kind 'specialization'; 'heads' is expected"):
         HeadsResult.load(file)
     meta, arrays = read_archive(file)
-    write_archive(file, {**meta, "schema": 2}, arrays)
-    with pytest.raises(ResultError, match="has schema 2; this version reads up to 1"):
+    write_archive(file, {**meta, "schema": 3}, arrays)
+    with pytest.raises(ResultError, match="has schema 3; this version reads up to 2"):
         load_result(file)
     write_archive(file, {**meta, "kind": "sorcery"}, arrays)
     with pytest.raises(ResultError, match="of kind 'sorcery'; known kinds"):
