@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -16,6 +17,7 @@ from interp.measure.specialization.heads import measure_heads
 from interp.measure.specialization.neurons import measure_specialization
 from interp.model.loading import adopt_model
 from interp.results import SpecializationResult
+from interp.stats import jaccard
 from tests.planted import planted_model, planted_prompts
 from tests.results.made import heads, neurons, provenance
 from tests.tiny import byte_tokenizer, tiny_model
@@ -112,6 +114,24 @@ def test_a_checkpoint_against_itself_shows_nothing():
     assert comparison.overlap == 1
     assert comparison.relative_to_floor == 0
     assert comparison.diagnosis.startswith("No difference is shown")
+
+
+@pytest.mark.parametrize("odd", [(0, 1, 2), (1, 4, 6), (5, 6, 7), (0, 3)])
+def test_overlap_of_halves_does_not_depend_on_the_order_of_blocks(odd):
+    """Some blocks of other text than the rest: the mean over halves is that over all 35, wherever they stand."""
+    rng = np.random.default_rng(0)
+    one, other = neurons(rng.random((3, 2, 300)), seed=1), neurons(rng.random((3, 2, 300)), seed=2)
+    counts = one.counts.copy()
+    counts[:, odd] = other.counts[:, odd]
+    mixed = dataclasses.replace(one, counts=counts)
+    halves = [(0, *rest) for rest in itertools.combinations(range(1, 8), 3)]
+    every = [
+        jaccard(mixed.subset(half).selected(), mixed.subset(sorted({*range(8)} - {*half})).selected())
+        for half in halves
+    ]
+    assert len(every) == 35
+    assert np.ptp(every) > 0.1
+    assert noise_floor(mixed).overlap.mean() == pytest.approx(np.mean(every), abs=0.03)
 
 
 def test_change_below_the_floor_is_said_to_be_within_it():
