@@ -77,7 +77,7 @@ def asked_facts(config: EvaluationConfig) -> EvaluationPlan:
         options["alignment"] = config.alignment
     if config.languages != "auto" and config.benchmark != "cldr":
         options["languages"] = parse_languages(config.languages)
-    source = open_facts(config.benchmark, **options)
+    source = open_facts(config.benchmark, sample=config.limit > 0, **options)
     facts = source.filter(
         splits=None if config.split == "all" else [config.split],
         languages=_languages(config, source),

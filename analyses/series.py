@@ -126,7 +126,7 @@ def chosen_facts(
     Raises:
         DataError: There is no such source, or it lacks a language or a split.
     """
-    opened = open_facts(source, languages=languages)
+    opened = open_facts(source, languages=languages, sample=limit > 0)
     facts = opened.filter(
         splits=None if split == "all" else [split],
         languages=languages,

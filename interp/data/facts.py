@@ -10,28 +10,13 @@ from pathlib import Path
 
 from interp.data.characters import visible
 from interp.data.hashing import digest_of, hash_sample
-from interp.data.languages import LANGUAGES, checked_languages
+from interp.data.languages import checked_languages
 from interp.data.schema import SPLITS
+from interp.data.stored import stored_rows
+from interp.data.wording import StoredWording, Wording
 from interp.errors import DataError, nearest
 
-
-@dataclass(frozen=True)
-class Wording:
-    """One fact in one language.
-
-    Attributes:
-        question: What is asked, up to where the answer stands.
-        subject: Name of what it is asked of.
-        options: Names of the answers, in the order of the fact's ``option_ids``.
-        suffix: What follows the answer in a cloze sentence.
-        aliases: Other names of the right answer, which count as well.
-    """
-
-    question: str
-    subject: str
-    options: tuple[str, ...]
-    suffix: str = ""
-    aliases: tuple[str, ...] = ()
+__all__ = ["Fact", "FactSet", "Wording", "fact_to_row", "load_facts", "row_to_fact"]
 
 
 @dataclass(frozen=True)
@@ -213,36 +198,31 @@ def fact_to_row(fact: Fact, languages: Collection[str]) -> dict:
 
 
 def row_to_fact(row: Mapping) -> Fact:
-    """Return the fact of a row that has passed the checks of `interp.data.schema`."""
-    wording = {
-        code: Wording(
-            said["question"],
-            said["subject"],
-            tuple(said["options"]),
-            said.get("suffix") or "",
-            tuple(said.get("aliases") or ()),
-        )
-        for code, said in row["wording"].items()
+    """Return the fact of a row that has passed the checks of `interp.data.schema`, whose wording is ready."""
+    names = {
+        key: row[key] for key in ("fact_id", "relation", "subject_id", "object_id", "split", "option_ids")
     }
-    names = {key: row[key] for key in ("fact_id", "relation", "subject_id", "object_id", "split")}
-    return Fact(**names, option_ids=tuple(row["option_ids"]), group=row.get("group") or "", wording=wording)
+    return Fact(**names, group=row.get("group") or "", wording=row["wording"])
 
 
-def load_facts(path: str | Path) -> FactSet:
+def load_facts(path: str | Path, *, sample: bool = False) -> FactSet:
     """Read a ``.jsonl`` or ``.parquet`` file of facts; its form is documented in `interp.data.schema`.
 
-    A fact that lacks a language of the others is kept; it counts when that language is asked for.
+    A fact that lacks a language of the others is kept; it counts when that language is asked for. Of a large file the
+    texts stay where they are until one is used, so that a sample of its facts costs no more memory than the ids.
+
+    Args:
+        path: The file.
+        sample: Whether few of the facts will be used. Then the texts of a large file are checked when they are used, and
+            those of the others are not; identifiers, splits and languages are checked in any case.
 
     Raises:
-        DataError: The file is missing or a row breaks the form; the message has the first 20 row numbers.
+        DataError: The file is missing or a row breaks the form; the message has the first 20 row numbers. Or, when a
+            text of a large file is used, the file has changed.
     """
-    from interp.data.check import checked_rows
-
-    rows = checked_rows(path)
-    present = {code for row in rows for code in row["wording"]}
-    languages = tuple(code for code in LANGUAGES if code in present)
+    rows, found = stored_rows(Path(path), sample)
     aligned = all(row.get("aligned") is not False for row in rows)
-    return FactSet(Path(path).stem, tuple(row_to_fact(row) for row in rows), languages, aligned=aligned)
+    return FactSet(Path(path).stem, tuple(map(row_to_fact, rows)), found.languages, aligned=aligned)
 
 
 def _having(facts: Collection[Fact], attribute: str, wanted: Collection[str] | None) -> list[Fact]:
@@ -286,4 +266,6 @@ def _worded_in(
 def _restricted(fact: Fact, languages: tuple[str, ...]) -> Fact:
     if tuple(fact.wording) == languages:
         return fact
+    if isinstance(fact.wording, StoredWording):
+        return replace(fact, wording=fact.wording.restricted(languages))
     return replace(fact, wording={code: fact.wording[code] for code in languages if code in fact.wording})

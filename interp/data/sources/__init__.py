@@ -53,7 +53,7 @@ def open_prompts(
     path = Path(source)
     if source not in EMBEDDED and source and os.path.isdir(source):
         return _text_prompts(path, languages, split, limit, prompt_format)
-    facts = open_facts(source, languages=languages)
+    facts = open_facts(source, languages=languages, sample=limit is not None)
     chosen = facts.filter(
         splits=None if split in (None, "all") else [split],
         languages=languages,
@@ -71,6 +71,7 @@ def open_facts(
     languages: Collection[str] | None = None,
     template: int = 0,
     alignment: Path | None = None,
+    sample: bool = False,
 ) -> FactSet:
     """Return the facts of ``cldr``, of a ``.jsonl`` or ``.parquet`` file, or of a benchmark.
 
@@ -84,6 +85,7 @@ def open_facts(
         template: Which of KLAR's templates, from 0.
         alignment: Places of PolyFact's options in English, where it has no ids; see
             `interp.data.sources.polyfact.polyfact_facts`.
+        sample: Whether few of the facts will be used; see `interp.data.facts.load_facts`.
 
     Raises:
         DataError: There is no such source, or its rows are malformed.
@@ -100,7 +102,7 @@ def open_facts(
         return cldr_facts()
     path = Path(source)
     if os.path.isfile(source) and path.suffix.lower() in SUFFIXES:
-        return load_facts(path)
+        return load_facts(path, sample=sample)
     raise _no_such_source(source)
 
 

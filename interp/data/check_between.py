@@ -1,0 +1,132 @@
+"""What is wrong between rows of a facts file, found with a few numbers kept of each row."""
+
+from __future__ import annotations
+
+import unicodedata
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from functools import reduce
+from operator import or_
+from typing import Any
+
+from interp.data.characters import visible
+from interp.data.equality import plain
+from interp.data.languages import LANGUAGES
+
+__all__ = ["RowsTogether"]
+
+_BITS = {code: 1 << place for place, code in enumerate(LANGUAGES)}
+_SPLIT_KEYS = ((("relation", "subject_id"), "relation and subject"), (("group",), "group"))
+
+Problem = tuple[int, str, str, bool]
+"""Row, fact id, message, whether the file is refused for it."""
+
+
+class RowsTogether:
+    """Rows seen so far, as what is needed to compare them: ids, keys that may not be in two splits, hashes of questions.
+
+    Rows that are malformed in themselves are compared as far as they go.
+    """
+
+    def __init__(self) -> None:
+        self._problems: list[Problem] = []
+        self._first_id: dict[str, int] = {}
+        self._first_key: list[dict[tuple, tuple[str, int]]] = [{} for _ in _SPLIT_KEYS]
+        self._numbers = array("Q")
+        self._ids: list[str] = []
+        self._languages = array("Q")
+        self._questions = {code: array("q") for code in LANGUAGES}
+
+    def add(self, number: int, row: dict, texts: bool = True) -> None:
+        """Take in a row with its number in the file, and hashes of its texts unless they are not to be looked at."""
+        fact_id = row.get("fact_id")
+        fact_id = fact_id if isinstance(fact_id, str) else ""
+        self._numbers.append(number)
+        self._ids.append(fact_id)
+        self._add_id(number, fact_id)
+        self._add_keys(number, fact_id, row)
+        wording = row.get("wording")
+        wording = wording if isinstance(wording, dict) else {}
+        self._languages.append(sum(_BITS[code] for code in wording if code in _BITS))
+        for code, hashes in self._questions.items() if texts else ():
+            hashes.append(_asked(wording[code], row) if code in wording else 0)
+
+    @property
+    def languages(self) -> list[str]:
+        """Known languages that occur."""
+        every = self._every()
+        return [code for code, bit in _BITS.items() if every & bit]
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what is wrong between the rows."""
+        yield from self._problems
+        yield from self._copies()
+        yield from self._gaps()
+
+    def _add_id(self, number: int, fact_id: str) -> None:
+        other = self._first_id.setdefault(unicodedata.normalize("NFC", fact_id), number)
+        if fact_id and other != number:
+            self._problems.append((number, fact_id, f"fact_id is also that of row {other}", True))
+
+    def _add_keys(self, number: int, fact_id: str, row: dict) -> None:
+        """Find facts whose group, or whose relation and subject, also occur in another split."""
+        split = row.get("split")
+        for (names, what), first in zip(_SPLIT_KEYS, self._first_key, strict=True):
+            key = tuple(row.get(name) for name in names)
+            if not isinstance(split, str) or not all(isinstance(part, str) and part for part in key):
+                continue
+            other, where = first.setdefault(key, (split, number))
+            if other != split:
+                message = f"the {what} is in split '{visible(split, 40)}' here and in '{visible(other, 40)}' in row {where}"
+                self._problems.append((number, fact_id, message, True))
+
+    def _every(self) -> int:
+        """The languages of all rows, a bit for each."""
+        return reduce(or_, set(self._languages), 0)
+
+    def _copies(self) -> Iterator[Problem]:
+        """Find facts that ask what another one asks of its subject, with the same options, in all languages that both have.
+
+        A row that was found to be at fault beside another one is passed over.
+        """
+        reported = {number for number, *_ in self._problems}
+        pairs = sorted({pair for hashes in self._questions.values() for pair in _repeats(hashes)})
+        for here, there in pairs:
+            shared = self._languages[here] & self._languages[there]
+            alike = all(q[here] == q[there] for code, q in self._questions.items() if shared & _BITS[code])
+            number, other = self._numbers[here], self._numbers[there]
+            if alike and number not in reported:
+                reported.add(number)
+                name = visible(self._ids[there], 60)
+                message = f"subject, question, answer and options are those of row {other} ({name}); it would count twice"
+                yield number, self._ids[here], message, True
+
+    def _gaps(self) -> Iterator[Problem]:
+        """Find facts that lack a language of others: a file can be used without it."""
+        every, masks = self._every(), Counter(self._languages)
+        counts = {code: sum(n for mask, n in masks.items() if mask & bit) for code, bit in _BITS.items()}
+        for number, fact_id, mask in zip(self._numbers, self._ids, self._languages, strict=True):
+            if mask not in (0, every):
+                lacking = [code for code, bit in _BITS.items() if every & ~mask & bit]
+                having = ", ".join(f"'{code}' ({counts[code]} facts have it)" for code in lacking)
+                yield number, fact_id, f"lacks a language of other facts: {having}", False
+
+
+def _repeats(hashes: array) -> Iterator[tuple[int, int]]:
+    """Yield the places of a hash and of its first occurrence before it; 0 is no hash."""
+    first: dict[int, int] = {}
+    for place, value in enumerate(hashes):
+        if value and first.setdefault(value, place) != place:
+            yield place, first[value]
+
+
+def _asked(worded: Any, row: dict) -> int:
+    """A hash of subject, question, right answer and set of options in a language; 0 where they are malformed."""
+    ids = row.get("option_ids")
+    try:
+        options = [plain(option) for option in worded["options"]]
+        right = options[ids.index(row["object_id"])]  # type: ignore[union-attr]
+        return hash((row["subject_id"], plain(worded["question"]), right, *sorted(options))) or 1
+    except (TypeError, KeyError, ValueError, AttributeError, IndexError):
+        return 0
