@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from interp.data.characters import visible
+from interp.data.crossing import crossed
+from interp.data.equality import equal_pairs, plain
 from interp.data.facts import Fact, FactSet, Wording
 from interp.data.sources.rows import Row, known_languages, listed, open_configs, refuse, text
 from interp.errors import DataError
@@ -119,12 +121,18 @@ def _slots(said: Mapping[str, Mapping[str, Any]]) -> set[int]:
 
 def _warnings(facts: list[Fact]) -> list[str]:
     """Return notes of facts that stay although they are doubtful."""
-    twins, answers = [], defaultdict(set)
+    twins, crossing, repeated, answers = [], [], [], defaultdict(set)
+    seen: set[tuple[str, str, str]] = set()
     for fact in facts:
         first = next(iter(fact.wording))
         answers[fact.relation, fact.subject_id].add(fact.answer(first))
-        if any(len(set(said.options)) < len(said.options) for said in fact.wording.values()):
+        if any([*equal_pairs(said.options)] for said in fact.wording.values()):
             twins.append(fact.fact_id)
+        elif crossed({code: said.options for code, said in fact.wording.items()}):
+            crossing.append(fact.fact_id)
+        if (key := (fact.relation, fact.subject_id, plain(fact.answer(first)))) in seen:
+            repeated.append(fact.fact_id)
+        seen.add(key)
     several = [
         fact.fact_id
         for fact in facts
@@ -133,5 +141,7 @@ def _warnings(facts: list[Fact]) -> list[str]:
     ]
     return [
         listed("rows have two candidates with one name in a language", twins),
+        listed("rows have candidates that change places between languages", crossing),
+        listed("rows ask and answer what a row before them does", repeated),
         listed("rows have another right answer among the candidates", several),
     ]

@@ -6,8 +6,11 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 
 from interp.data.characters import visible
+from interp.data.crossing import crossed
+from interp.data.equality import equal_pairs, plain
 from interp.data.facts import Fact, FactSet, Wording
 from interp.data.sources.rows import Row, known_languages, listed, open_configs, refuse, text, text_problems
+from interp.data.text_rules import id_problems
 from interp.errors import DataError
 
 __all__ = ["LETTERS", "global_mmlu_facts"]
@@ -45,12 +48,15 @@ def global_mmlu_facts(source: str, *, languages: Collection[str] | None = None) 
     kept = {key: said for key, said in samples.items() if len(letters[key]) == 1}
     if not kept:
         raise DataError(f"The right letter of every sample of '{visible(source)}' differs between languages.")
+    refuse(source, _disagreements(kept), len(rows))
     notes = [
         listed("samples left out, whose right letter differs between languages", differing),
         listed(
             "samples that some language lacks", [key for key, said in kept.items() if len(said) < len(wanted)]
         ),
         listed("samples with two equal options in a language", _with_twins(kept)),
+        listed("samples whose options change places between languages", _with_crossings(kept)),
+        listed("samples with question and options of one before them", _repeated(kept)),
         listed(
             "rows whose part has no name were taken for test", [row.where for row in rows if not row.split]
         ),
@@ -80,12 +86,47 @@ def _prompt(row: Row) -> str:
     return "\n".join([f"Question: {text(row.values, 'question')}", *options, "Answer:"])
 
 
+def _names(row: Row) -> list[str]:
+    return [text(row.values, name) for name in _OPTIONS]
+
+
 def _with_twins(samples: Mapping[str, Mapping[str, Row]]) -> list[str]:
+    return [key for key, said in samples.items() if any([*equal_pairs(_names(row))] for row in said.values())]
+
+
+def _with_crossings(samples: Mapping[str, Mapping[str, Row]]) -> list[str]:
+    """Samples of which two options stand in each other's place in a language, so that letters mean different things."""
     return [
-        key
-        for key, said in samples.items()
-        if any(len({text(row.values, name) for name in _OPTIONS}) < 4 for row in said.values())
+        key for key, said in samples.items() if crossed({code: _names(row) for code, row in said.items()})
     ]
+
+
+def _repeated(samples: Mapping[str, Mapping[str, Row]]) -> list[str]:
+    """Samples that ask, in their first language, what one before them asks, with the same options in any order."""
+    seen: set[tuple[str, str, frozenset[str]]] = set()
+    repeated = []
+    for key, said in samples.items():
+        code, row = next(iter(said.items()))
+        asked = (code, plain(text(row.values, "question")), frozenset(map(plain, _names(row))))
+        if asked in seen:
+            repeated.append(key)
+        seen.add(asked)
+    return repeated
+
+
+def _disagreements(samples: Mapping[str, Mapping[str, Row]]) -> Iterator[tuple[str, str]]:
+    """Find samples that are in another part or about another exam subject in some language."""
+    for said in samples.values():
+        first = next(iter(said.values()))
+        for row in said.values():
+            if row.split != first.split:
+                yield row.where, f"the part is '{row.split}', and '{first.split}' in '{first.config}'"
+            here, there = text(row.values, "subject"), text(first.values, "subject")
+            if here != there:
+                yield (
+                    row.where,
+                    f"subject is '{visible(here, 60)}', and '{visible(there, 60)}' in '{first.config}'",
+                )
 
 
 def _problems(rows: list[Row]) -> Iterator[tuple[str, str]]:
@@ -95,6 +136,8 @@ def _problems(rows: list[Row]) -> Iterator[tuple[str, str]]:
             yield row.where, row.error
             continue
         for message in text_problems(row.values, ("sample_id", "subject", "question", *_OPTIONS, "answer")):
+            yield row.where, message
+        for message in id_problems("sample_id", text(row.values, "sample_id") or "x"):
             yield row.where, message
         answer, key = text(row.values, "answer"), (row.config, text(row.values, "sample_id"))
         if answer and answer not in LETTERS:

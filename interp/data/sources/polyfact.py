@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from interp.data.characters import visible
 from interp.data.facts import Fact, FactSet, Wording
 from interp.data.languages import LANGUAGES
 from interp.data.sources.polyfact_alignment import covers, misaligned, read_alignment
+from interp.data.sources.polyfact_checks import disagreements, repeated_questions, two_ids
 from interp.data.sources.polyfact_rows import N_OPTIONS, Entry, Said, row_entries, stated_languages
 from interp.data.sources.rows import Configs, known_languages, listed, open_configs, refuse
 from interp.errors import ConfigError, DataError
@@ -48,7 +49,8 @@ def polyfact_facts(
     chosen, note = _chosen(configs, languages, source)
     facts, present, n_rows, problems = _entries(configs, chosen, languages)
     refuse(source, problems, n_rows)
-    refuse(source, _disagreements(facts), n_rows)
+    copies, same = repeated_questions(facts)
+    refuse(source, [*disagreements(facts), *copies], n_rows)
     wanted, unknown = known_languages(present, languages, source)
     with_ids = any(entry.option_ids for said in facts.values() for entry in said.values())
     if alignment is not None and with_ids:
@@ -66,6 +68,11 @@ def polyfact_facts(
         f"options aligned by {alignment.name}" if alignment is not None else "",
         listed("facts left out that the alignment lacks", [key for key in facts if key not in kept]),
         listed("facts that some language lacks", [k for k, said in kept.items() if len(said) < len(wanted)]),
+        listed(
+            "facts where one name has two ids",
+            [key for key, said in kept.items() if with_ids and two_ids(said)],
+        ),
+        listed("facts with question and answer of another one", [key for key in same if key in kept]),
         listed("facts of no split taken for test", [k for k, said in kept.items() if not _first(said).split]),
         note,
         unknown if chosen in _WHOLE else "",
@@ -110,27 +117,6 @@ def _entries(
                     problems.append((row.where, f"{which} is also that of {other.where}"))
     ordered = {key: {code: said[code] for code in LANGUAGES if code in said} for key, said in facts.items()}
     return ordered, present, n_rows, problems
-
-
-def _disagreements(facts: Mapping[str, Said]) -> Iterator[tuple[str, str]]:
-    """Find languages of a fact that say different things of it."""
-    some_have_ids = any(entry.option_ids for said in facts.values() for entry in said.values())
-    for said in facts.values():
-        first = _first(said)
-        for entry in said.values():
-            if entry.split != first.split:
-                yield entry.where, f"split is '{entry.split}', and '{first.split}' in '{first.language}'"
-            if entry.option_ids is None:
-                if some_have_ids:
-                    yield entry.where, f"{entry.language}: option_ids is missing, which other rows have"
-                continue
-            if first.option_ids and set(entry.option_ids) != set(first.option_ids):
-                there = f"'{first.language}' has {', '.join(first.option_ids)}"
-                yield entry.where, f"{entry.language}: option_ids is {', '.join(entry.option_ids)}; {there}"
-            answer = entry.option_ids[entry.gold]
-            expected = entry.object_id or (first.option_ids or entry.option_ids)[first.gold]
-            if answer != expected:
-                yield entry.where, f"{entry.language}: the right option's id is {answer}, expected {expected}"
 
 
 def _fact(said: Said, slots: Mapping[str, list[int]] | None) -> Fact:

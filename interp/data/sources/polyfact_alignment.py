@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from interp.data.characters import visible
+from interp.data.crossing import misplaced
 from interp.data.files import no_key_twice
 from interp.data.sources.polyfact_rows import N_OPTIONS, Said
 from interp.errors import DataError
@@ -40,7 +41,7 @@ def covers(slots: Alignment, key: str, said: Said) -> bool:
 def misaligned(
     slots: Mapping[str, Mapping[str, list[int]]], facts: Mapping[str, Said]
 ) -> Iterator[tuple[str, str]]:
-    """Find places that are no order of four, or that move the right answer: then the file is of other data."""
+    """Find places that are no order of four, or that move the right answer or a name: then the file is of other data."""
     for key, said in facts.items():
         wrong = [code for code in said if not _is_order(slots[key][code])]
         if wrong:
@@ -51,9 +52,15 @@ def misaligned(
             continue
         gold = {code: slots[key][code][entry.gold] for code, entry in said.items()}
         first = next(iter(gold))
-        for code, place in gold.items():
-            if place != gold[first]:
-                yield key, f"the right answer is in place {place} in '{code}' and {gold[first]} in '{first}'"
+        moved = [(code, place) for code, place in gold.items() if place != gold[first]]
+        for code, place in moved:
+            yield key, f"the right answer is in place {place} in '{code}' and {gold[first]} in '{first}'"
+        order = {
+            code: [entry.options[slots[key][code].index(place)] for place in range(N_OPTIONS)]
+            for code, entry in said.items()
+        }
+        if not moved and (found := misplaced(order)):
+            yield key, visible(found)
 
 
 def _is_order(places: object) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import re
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +12,22 @@ from interp.data.characters import visible
 from interp.data.languages import LANGUAGES
 from interp.data.schema import SPLITS
 from interp.data.sources.folders import split_named
-from interp.data.sources.rows import Row, text, text_fault, text_problems
+from interp.data.sources.polyfact_options import (
+    N_OPTIONS,
+    id_list_problems,
+    right_option,
+    row_ids,
+    row_options,
+)
+from interp.data.sources.rows import Row, text, text_problems
+from interp.data.text_rules import id_problems
 
-__all__ = ["N_OPTIONS", "Entry", "Said", "row_entries", "stated_languages"]
+_PROPERTY = re.compile(r"P\d+")
 
-N_OPTIONS = 4
-_OPTIONS = tuple(f"option_{letter}" for letter in "abcd")
+__all__ = ["N_OPTIONS", "STATED", "Entry", "Said", "row_entries", "stated_languages"]
+
+STATED = ("relation", "subject", "object", "subject_id", "property_id", "object_id")
+"""Columns that are the same in all languages; subject and object are English names there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,7 @@ class Entry:
         options: Names of the four answers.
         gold: Place of the right one, from 0.
         option_ids: Their ids; None where the schema has none.
+        stated: What the row has in the columns `STATED`; empty where it has nothing.
         where: Place in the data, for a message.
     """
 
@@ -49,6 +61,7 @@ class Entry:
     options: tuple[str, ...]
     gold: int
     option_ids: tuple[str, ...] | None
+    stated: tuple[str, ...]
     where: str
 
 
@@ -69,6 +82,7 @@ def row_entries(row: Row, languages: Collection[str]) -> Iterator[Entry | str]:
     split = text(values, "split")
     if split and not split_named(split):
         shared.append(f"split is '{visible(split, 40)}', expected {', '.join(SPLITS)}")
+    shared += [*_id_problems(values)] if text(values, "fact_id") else []
     if shared:
         yield from shared
     elif block is None:
@@ -81,6 +95,28 @@ def row_entries(row: Row, languages: Collection[str]) -> Iterator[Entry | str]:
         for code in languages:
             if block.get(code):
                 yield from _entry(row, code, block[code])
+
+
+def _id_problems(values: Mapping[str, Any]) -> Iterator[str]:
+    """Find ids that are not those in a fact id of the form subject|property|object, and a row in two schemas."""
+    if all(values.get(key) is not None for key in ("translations", "langs")):
+        yield "both translations and langs, which are two schemas"
+    yield from id_problems("fact_id", text(values, "fact_id"))
+    subject, of_id, answer = _id_parts(values)
+    ids = {"subject_id": subject, "property_id": of_id, "object_id": answer}
+    if _PROPERTY.fullmatch(text(values, "relation")) and _PROPERTY.fullmatch(of_id):
+        ids["relation"] = of_id
+    for key, part in ids.items():
+        stated = text(values, key)
+        if stated and part and stated != part:
+            name = visible(text(values, "fact_id"), 60)
+            yield f"{key} is '{visible(stated, 60)}', and fact_id '{name}' has '{visible(part, 60)}'"
+
+
+def _id_parts(values: Mapping[str, Any]) -> list[str]:
+    """Subject, property and object of a fact id that has the three; else three empty texts."""
+    parts = text(values, "fact_id").split("|")
+    return parts if len(parts) == 3 else ["", "", ""]
 
 
 def stated_languages(row: Row) -> set[str]:
@@ -112,18 +148,16 @@ def _entry(row: Row, code: str, said: Any) -> Iterator[Entry | str]:
     if not isinstance(said, dict):
         yield f"{code}: expected an object"
         return
-    options = _options(said)
-    ids = _sequence(said.get("option_ids"))
-    problems = [*text_problems(said, ("question",)), *_option_problems(options), *_id_problems(ids)]
-    gold, found = _gold(said, options)
-    problems += found
+    options, problems = row_options(said)
+    ids = row_ids(said.get("option_ids"))
+    gold, unclear = right_option(said, options)
+    problems = [*text_problems(said, ("question",)), *problems, *id_list_problems(ids), *unclear]
     if problems:
         prefix = "" if said is row.values else f"{code}: "
         yield from (f"{prefix}{problem}" for problem in problems)
         return
     values = row.values
-    parts = text(values, "fact_id").split("|")
-    parts = parts if len(parts) == 3 else ["", "", ""]
+    parts = _id_parts(values)
     subject = text(said, "subject") or text(values, "subject")
     yield Entry(
         fact_id=text(values, "fact_id"),
@@ -137,64 +171,10 @@ def _entry(row: Row, code: str, said: Any) -> Iterator[Entry | str]:
         options=options,
         gold=gold,
         option_ids=tuple(ids) if ids is not None else None,
+        stated=tuple(sys.intern(text(values, key)) for key in STATED),
         where=row.where,
     )
 
 
 def _split(row: Row) -> str:
     return split_named(text(row.values, "split")) or row.split
-
-
-def _options(said: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the options without white space around them; columns ``option_a`` to ``option_d``, or the list ``options``."""
-    columns = [key for key in _OPTIONS if key in said]
-    listed = _sequence(said.get("options")) or []
-    found = [said[key] for key in columns] if columns else listed
-    return tuple(option.strip() if isinstance(option, str) else "" for option in found)
-
-
-def _sequence(value: Any) -> list[Any] | None:
-    """Return a list, also one written as JSON in a column of text."""
-    if isinstance(value, str) and value.strip().startswith("["):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return [value]
-    return list(value) if isinstance(value, (list, tuple)) else None
-
-
-def _option_problems(options: tuple[str, ...]) -> Iterator[str]:
-    if len(options) != N_OPTIONS:
-        yield f"{len(options)} options, expected {N_OPTIONS}"
-    for position, option in enumerate(options):
-        if fault := text_fault(option):
-            yield f"option {position} {fault}"
-        elif option in options[:position]:
-            yield f"option {position} is '{visible(option, 60)}', as option {options.index(option)}"
-
-
-def _id_problems(ids: list[Any] | None) -> Iterator[str]:
-    if ids is not None and (
-        len(set(map(str, ids))) != N_OPTIONS or not all(isinstance(i, str) and i for i in ids)
-    ):
-        yield f"option_ids is {visible(ids, 80)}, expected {N_OPTIONS} different ids"
-
-
-def _gold(said: Mapping[str, Any], options: tuple[str, ...]) -> tuple[int, list[str]]:
-    """Return the place of the right option, and what is wrong with how the row says it."""
-    index, answer = said.get("answer_index"), text(said, "answer_text")
-    number = int(index) if isinstance(index, str) and index.strip().isdecimal() else index
-    problems = []
-    if number is not None and (type(number) is not int or not 0 <= number < N_OPTIONS):
-        problems.append(f"answer_index is {visible(index, 40)}, expected 0 to {N_OPTIONS - 1}")
-    elif answer and answer not in options:
-        problems.append(f"answer_text '{visible(answer, 60)}' is not among the options")
-    elif number is None and not answer:
-        problems.append("neither answer_index nor answer_text")
-    elif number is not None and answer and number < len(options) and options[number] != answer:
-        problems.append(
-            f"answer_index {number} is '{visible(options[number], 60)}', and answer_text is '{visible(answer, 60)}'"
-        )
-    if problems:
-        return 0, problems
-    return (number if number is not None else options.index(answer)), []
