@@ -5,11 +5,12 @@ A set of questions is fair when every rule stays near 1 / number of options.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from statistics import fmean as mean
 
 from interp.data.facts import Fact, FactSet
+from interp.data.priors import AnswerCounts, by_ids, by_names, ids_are_shared
 from interp.data.similarity import bigrams, fold
 from interp.errors import DataError
 
@@ -23,7 +24,8 @@ class Baselines:
     Attributes:
         n: Facts that were asked.
         chance: Mean of 1 / number of options.
-        most_frequent_gold: Picks the option that is most often right in the relation's train facts.
+        most_frequent_gold: Picks the option that is most often right in the relation's train facts; where ids are not
+            shared by facts, the one whose name is, as a mean over languages.
         least_frequent_gold: Picks the one that is least often right there.
         longest: Picks the longest option, by language.
         shortest: Picks the shortest option, by language.
@@ -65,16 +67,14 @@ def model_free_baselines(facts: FactSet, languages: Collection[str] | None = Non
     asked = [fact for fact in facts if fact.split != "train"]
     if not asked:
         raise DataError(f"'{facts.name}' has no validation or test fact, so there is nothing to score.")
-    frequency = Counter((fact.relation, fact.object_id) for fact in facts if fact.split == "train")
-
-    def gold_count(fact: Fact, option: int) -> float:
-        return frequency[fact.relation, fact.option_ids[option]]
-
+    train = [fact for fact in facts if fact.split == "train"]
+    keys = [by_ids] if ids_are_shared(train, facts.languages[0]) else [by_names(c) for c in facts.languages]
+    counts = [AnswerCounts(train, key) for key in keys]
     return Baselines(
         n=len(asked),
         chance=sum(1 / len(fact.option_ids) for fact in asked) / len(asked),
-        most_frequent_gold=accuracy(asked, gold_count),
-        least_frequent_gold=accuracy(asked, lambda fact, option: -gold_count(fact, option)),
+        most_frequent_gold=mean(accuracy(asked, each.of_option) for each in counts),
+        least_frequent_gold=mean(accuracy(asked, _rarity(each)) for each in counts),
         longest={code: accuracy(asked, _length(code)) for code in facts.languages},
         shortest={code: accuracy(asked, _length(code, sign=-1)) for code in facts.languages},
         char_overlap={code: accuracy(asked, _overlap(code)) for code in facts.languages},
@@ -90,6 +90,10 @@ def _credit(fact: Fact, score: Score) -> float:
     scores = [score(fact, option) for option in range(len(fact.option_ids))]
     best = max(scores)
     return (scores[fact.answer_index] == best) / scores.count(best)
+
+
+def _rarity(counts: AnswerCounts) -> Score:
+    return lambda fact, option: -counts.of_option(fact, option)
 
 
 def _length(code: str, sign: int = 1) -> Score:
@@ -108,37 +112,37 @@ def rule_baselines(asked: FactSet, known: FactSet, *, offered: bool = True) -> d
     """Return what rules score on given facts, per language, to stand beside a model's accuracy.
 
     ``prior``: the answer that is most often right in the relation's train facts (in all of ``known`` where it has none),
-    a fact itself never counted. ``longest``: the longest option; only where options are offered.
+    a fact itself never counted; see `interp.data.priors.AnswerCounts`. Answers are compared by id, or in each language by
+    name where ids are not shared by facts. ``longest``: the longest option; only where options are offered.
 
     Args:
         asked: What the model is asked.
-        known: All facts of the source.
+        known: All facts of the source, in the languages that are asked.
         offered: Whether the answer is chosen among the fact's options, or named freely.
     """
     train = [fact for fact in known if fact.split == "train"] or list(known)
-    counts = Counter((fact.relation, fact.object_id) for fact in train)
-    counted = {fact.fact_id for fact in train}
-    best: dict[str, Counter[str]] = {}
-    for (relation, answer), count in counts.items():
-        best.setdefault(relation, Counter())[answer] = count
+    by_id = ids_are_shared(train, asked.languages[0])
+    prior: dict[str, float] = {}
+    for code in asked.languages:
+        if by_id and prior:
+            prior[code] = next(iter(prior.values()))
+            continue
+        counts = AnswerCounts(train, by_ids if by_id else by_names(code))
+        if offered:
+            prior[code] = accuracy(asked.facts, counts.of_option)
+        else:
+            prior[code] = sum(_most_frequent(fact, counts) for fact in asked) / len(asked)
+    if not offered:
+        return {"prior": prior}
+    return {
+        "prior": prior,
+        "longest": {code: accuracy(asked.facts, _length(code)) for code in asked.languages},
+    }
 
-    def count_of(fact: Fact, option: int) -> float:
-        answer = fact.option_ids[option]
-        return counts[fact.relation, answer] - (answer == fact.object_id and fact.fact_id in counted)
 
-    if offered:
-        prior = accuracy(asked.facts, count_of)
-        longest = {code: accuracy(asked.facts, _length(code)) for code in asked.languages}
-        return {"prior": dict.fromkeys(asked.languages, prior), "longest": longest}
-    hits = sum(_most_frequent(fact, best.get(fact.relation, Counter()), counted) for fact in asked)
-    return {"prior": dict.fromkeys(asked.languages, hits / len(asked))}
-
-
-def _most_frequent(fact: Fact, counts: Counter[str], counted: Collection[str]) -> float:
+def _most_frequent(fact: Fact, counts: AnswerCounts) -> float:
     """Credit for naming the relation's most frequent answer; shared where several are as frequent."""
-    left = counts - Counter([fact.object_id]) if fact.fact_id in counted else counts
-    if not left:
-        return 0.0
-    top = max(left.values())
-    ties = [answer for answer, count in left.items() if count == top]
-    return (fact.object_id in ties) / len(ties)
+    others = counts.of_relation(fact)
+    top = max(others.values(), default=0)
+    ties = [answer for answer, count in others.items() if count == top]
+    return (counts.right_answer(fact) in ties) / len(ties) if ties else 0.0
