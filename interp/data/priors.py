@@ -32,9 +32,9 @@ def by_names(language: str) -> Key:
 def ids_are_shared(facts: Collection[Fact], language: str) -> bool:
     """Return whether an answer has the same id in every fact.
 
-    It has in data with ids of entities, and not where ids only number the options of a fact. Options of one relation in
-    different facts that have the same name are looked at; nine of ten pairs of them must agree in their ids, among right
-    answers and among wrong ones.
+    It has in data with ids of entities, and not where ids only number the options of a fact. Wrong options that have the
+    name of an option of another fact of the relation are looked at, or where no wrong one has, right ones: nine of ten
+    such pairs must agree in their ids.
 
     Args:
         facts: At least those of each relation that share answers; 2,000 of them are looked at.
@@ -47,14 +47,14 @@ def ids_are_shared(facts: Collection[Fact], language: str) -> bool:
             named = (fact.relation, plain(name))
             ids[named][fact.option_ids[place]] += 1
             options.append((named, fact.option_ids[place], place == fact.answer_index))
-    for right in (True, False):
+    for right in (False, True):
         pairs = agreeing = 0
         for named, option_id, is_right in options:
             if is_right == right:
                 pairs += ids[named].total() - 1
                 agreeing += ids[named][option_id] - 1
-        if agreeing < _AGREEING * pairs:
-            return False
+        if pairs:
+            return agreeing >= _AGREEING * pairs
     return True
 
 

@@ -25,12 +25,15 @@ def disagreements(facts: Mapping[str, Said]) -> Iterator[tuple[str, str]]:
                     yield entry.where, f"{entry.language}: option_ids is missing, which other rows have"
                 continue
             yield from _ids_unlike_the_first(entry, first)
-        yield from _exchanged(said)
+        if found := crossed(_by_id(said)):
+            yield first.where, f"by option_ids {visible(found, 200)}"
 
 
 def _unlike_the_first(entry: Entry, first: Entry) -> Iterator[tuple[str, str]]:
     if entry.split != first.split:
         yield entry.where, f"split is '{entry.split}', and '{first.split}' in '{first.language}'"
+    if entry.stated == first.stated:
+        return
     for column, here, there in zip(STATED, entry.stated, first.stated, strict=True):
         if here and there and here != there:
             shown = f"'{visible(here, 60)}', and '{visible(there, 60)}' in '{first.language}'"
@@ -46,12 +49,6 @@ def _ids_unlike_the_first(entry: Entry, first: Entry) -> Iterator[tuple[str, str
     expected = entry.object_id or (first.option_ids or ids)[first.gold]
     if answer != expected:
         yield entry.where, f"{entry.language}: the right option's id is {answer}, expected {expected}"
-
-
-def _exchanged(said: Said) -> Iterator[tuple[str, str]]:
-    """Find two names that two languages share and that have each other's ids."""
-    if found := crossed(_by_id(said)):
-        yield _first(said).where, f"by option_ids {visible(found, 200)}"
 
 
 def two_ids(said: Said) -> bool:

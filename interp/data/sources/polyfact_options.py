@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from typing import Any
 
 from interp.data.characters import visible
-from interp.data.equality import equal_pairs
+from interp.data.equality import equal_pairs, plain
 from interp.data.sources.rows import text, text_fault
 
 __all__ = ["LETTERS", "N_OPTIONS", "id_list_problems", "right_option", "row_ids", "row_options"]
 
 LETTERS = "abcd"
 N_OPTIONS = len(LETTERS)
+_BROKEN = re.compile(
+    "[\n\r\v\f\x1c-\x1e\x85\u2028\u2029\ud800-\udfff]"
+)  # line ends, halves of surrogate pairs
 
 
 def row_options(row: Mapping[str, Any]) -> tuple[tuple[str, ...], list[str]]:
@@ -31,7 +35,7 @@ def row_options(row: Mapping[str, Any]) -> tuple[tuple[str, ...], list[str]]:
                 f"options has {shown[1]} where option_a to option_d have {shown[0]} (option {place})"
             ]
     names = columns or options
-    return names, [*_name_problems(names)]
+    return names, [] if _all_sound(names) else [*_name_problems(names)]
 
 
 def _names(found: list[Any]) -> tuple[str, ...]:
@@ -56,6 +60,15 @@ def row_ids(value: Any) -> list[Any] | None:
         except ValueError:
             return [value]
     return list(value) if isinstance(value, (list, tuple)) else None
+
+
+def _all_sound(names: tuple[str, ...]) -> bool:
+    """Whether `_name_problems` has nothing to say, in one look."""
+    return (
+        len(names) == N_OPTIONS == len(set(map(plain, names)))
+        and all(names)
+        and not _BROKEN.search("".join(names))
+    )
 
 
 def _name_problems(names: tuple[str, ...]) -> Iterator[str]:

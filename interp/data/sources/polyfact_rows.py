@@ -77,16 +77,12 @@ def row_entries(row: Row, languages: Collection[str]) -> Iterator[Entry | str]:
     if row.error:
         yield row.error
         return
-    values, block = row.values, _block(row)
-    shared = list(text_problems(values, ("fact_id",)))
-    split = text(values, "split")
-    if split and not split_named(split):
-        shared.append(f"split is '{visible(split, 40)}', expected {', '.join(SPLITS)}")
-    shared += [*_id_problems(values)] if text(values, "fact_id") else []
-    if shared:
-        yield from shared
+    block = _block(row)
+    shared, problems = _shared(row)
+    if problems:
+        yield from problems
     elif block is None:
-        yield from _flat(row, languages)
+        yield from _flat(row, shared, languages)
     elif not isinstance(block, dict):
         yield "translations or langs: expected an object with a key per language"
     elif not any(block.get(code) for code in LANGUAGES):
@@ -94,7 +90,31 @@ def row_entries(row: Row, languages: Collection[str]) -> Iterator[Entry | str]:
     else:
         for code in languages:
             if block.get(code):
-                yield from _entry(row, code, block[code])
+                yield from _entry(shared, code, block[code], f"{code}: ")
+
+
+def _shared(row: Row) -> tuple[dict[str, Any], list[str]]:
+    """Return what a row says of its fact in all languages, and what is wrong with that."""
+    values = row.values
+    problems = [*text_problems(values, ("fact_id",))]
+    split = text(values, "split")
+    if split and not split_named(split):
+        problems.append(f"split is '{visible(split, 40)}', expected {', '.join(SPLITS)}")
+    if not problems:
+        problems += _id_problems(values)
+    fact_id, (subject_id, property_id, object_id) = text(values, "fact_id"), _id_parts(values)
+    subject = text(values, "subject")
+    shared = {
+        "fact_id": fact_id,
+        "split": split_named(split) or row.split,
+        "relation": text(values, "relation") or property_id or "unnamed",
+        "subject_id": text(values, "subject_id") or subject_id,
+        "object_id": text(values, "object_id") or object_id,
+        "subject": subject,
+        "stated": tuple(sys.intern(text(values, key)) for key in STATED),
+        "where": row.where,
+    }
+    return shared, problems
 
 
 def _id_problems(values: Mapping[str, Any]) -> Iterator[str]:
@@ -133,7 +153,7 @@ def _block(row: Row) -> Any:
     )
 
 
-def _flat(row: Row, languages: Collection[str]) -> Iterator[Entry | str]:
+def _flat(row: Row, shared: dict[str, Any], languages: Collection[str]) -> Iterator[Entry | str]:
     stated = text(row.values, "language")
     code = stated or row.config
     if stated and row.config in LANGUAGES and stated != row.config:
@@ -141,10 +161,10 @@ def _flat(row: Row, languages: Collection[str]) -> Iterator[Entry | str]:
     elif not code:
         yield "'language' is missing"
     elif code in languages:
-        yield from _entry(row, code, row.values)
+        yield from _entry(shared, code, row.values, "")
 
 
-def _entry(row: Row, code: str, said: Any) -> Iterator[Entry | str]:
+def _entry(shared: dict[str, Any], code: str, said: Any, prefix: str) -> Iterator[Entry | str]:
     if not isinstance(said, dict):
         yield f"{code}: expected an object"
         return
@@ -153,28 +173,15 @@ def _entry(row: Row, code: str, said: Any) -> Iterator[Entry | str]:
     gold, unclear = right_option(said, options)
     problems = [*text_problems(said, ("question",)), *problems, *id_list_problems(ids), *unclear]
     if problems:
-        prefix = "" if said is row.values else f"{code}: "
         yield from (f"{prefix}{problem}" for problem in problems)
         return
-    values = row.values
-    parts = _id_parts(values)
-    subject = text(said, "subject") or text(values, "subject")
-    yield Entry(
-        fact_id=text(values, "fact_id"),
-        language=code,
-        split=_split(row),
-        relation=text(values, "relation") or parts[1] or "unnamed",
-        subject_id=text(values, "subject_id") or parts[0] or subject or text(values, "fact_id"),
-        object_id=text(values, "object_id") or parts[2],
-        subject=subject,
-        question=text(said, "question"),
-        options=options,
-        gold=gold,
-        option_ids=tuple(ids) if ids is not None else None,
-        stated=tuple(sys.intern(text(values, key)) for key in STATED),
-        where=row.where,
-    )
-
-
-def _split(row: Row) -> str:
-    return split_named(text(row.values, "split")) or row.split
+    subject = text(said, "subject") or shared["subject"]
+    texts = {
+        "subject": subject,
+        "subject_id": shared["subject_id"] or subject or shared["fact_id"],
+        "question": text(said, "question"),
+        "options": options,
+        "gold": gold,
+        "option_ids": tuple(ids) if ids is not None else None,
+    }
+    yield Entry(language=code, **{**shared, **texts})
