@@ -66,3 +66,17 @@ def data_build_lexicon(
 
     build_lexicon(out)
     say_files([out])
+
+
+@data_app.command("build-characters")
+def data_build_characters(
+    out: Annotated[Path, typer.Option(help="Where to write the table.")] = Path("chinese_characters.json"),
+) -> None:
+    """Rebuild the table of traditional and simplified characters from OpenCC (needs the 'data' extra).
+
+    Example: `interp data build-characters --out chinese_characters.json`
+    """
+    from interp.data.chinese import build_characters
+
+    build_characters(out)
+    say_files([out])

@@ -66,7 +66,8 @@ def _word_spans(text: str, form: str, language: str) -> list[tuple[int, int, int
 
 @cache
 def _affixes(side: Literal["prefixes", "suffixes"], language: str) -> frozenset[str]:
-    return frozenset(["", *map(normalize, matching_resource()[side].get(language, []))])
+    affixes = matching_resource()[side].get(language, [])
+    return frozenset(["", *(normalize(affix, language) for affix in affixes)])
 
 
 def _one_word(text: str, at: int) -> bool:

@@ -3,6 +3,9 @@
 The answer line of a text (`interp.data.normalization`) is compared with each name, and a name is looked for in it at
 word boundaries (`interp.data.boundaries`).
 
+What a language does not tell apart is one (`interp.data.spelling`): ё and е, hòa and hoà, traditional and simplified
+characters.
+
 Limits, all on the side of reading words and not meaning: "not Paris" names Paris. A name that stands with spaces or in
 Han characters inside a longer name is told apart only when the longer one is known (an option, or one of ``others``):
 "Papua New Guinea" names Guinea. Of case endings only those of the table are known, so "в Париже" does not name Париж.
@@ -11,7 +14,7 @@ Han characters inside a longer name is told apart only when the longer one is kn
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +22,7 @@ from interp.data.boundaries import is_part, name_spans, standing_names
 from interp.data.characters import visible
 from interp.data.languages import language as known_language
 from interp.data.normalization import answer_line, normalize
+from interp.data.spelling import variants
 from interp.errors import DataError
 
 __all__ = ["Resolution", "names", "resolve"]
@@ -73,17 +77,18 @@ def names(
     """
     if mode not in ("strict", "boundary", "anywhere"):
         raise DataError(f"Unknown mode '{visible(mode)}' of matching. There is: strict, boundary, anywhere.")
-    known = _checked_names([answer, *aliases])
-    _check_coverage(minimum_coverage)
     known_language(language)
+    known = {form for forms in _checked_names([answer, *aliases], language) for form in forms}
+    _check_coverage(minimum_coverage)
     if mode == "anywhere":
-        return any(name in normalize(text) for name in known)
-    said = normalize(answer_line(text))
-    if said in known or mode == "strict":
-        return said in known
+        return any(name in line for line in _forms(text, language) for name in known)
+    lines = _forms(answer_line(text), language)
+    if known & {*lines} or mode == "strict":
+        return bool(known & {*lines})
     return any(
-        name_spans(said, name, language)
-        or (is_part(said, name, language) and _covers(said, name, minimum_coverage))
+        name_spans(line, name, language)
+        or (is_part(line, name, language) and _covers(line, name, minimum_coverage))
+        for line in lines
         for name in known
     )
 
@@ -114,37 +119,67 @@ def resolve(
         DataError: There are no options, a name is empty after `normalize`, the language is unknown, or the coverage
             is out of range.
     """
-    known = _checked_names(options)
+    known_language(language)
+    known = _checked_names(options, language)
     if not known:
         raise DataError("There are no options to choose from. Give at least one.")
     _check_coverage(minimum_coverage)
-    known_language(language)
-    said = normalize(answer_line(text))
-    if exact := [index for index, name in enumerate(known) if name == said]:
-        return _verdict(exact, "exact", said)
-    if not any(map(str.isalnum, said)):
-        return Resolution(None, "empty", said)
-    if said in set(string.ascii_lowercase[: max(len(known), _FEWEST_LETTERS)]):
-        return Resolution(None, "letter", said)
-    if standing := standing_names(said, [*known, *_checked_names(others)], language):
-        return _verdict([index for index in standing if index < len(known)], "contained", said)
-    parted = [index for index, name in enumerate(known) if is_part(said, name, language)]
-    if len(parted) == 1 and not _covers(said, known[parted[0]], minimum_coverage):
-        return Resolution(None, "none", said)
-    return _verdict(parted, "contained", said)
+    known += _checked_names(others, language)
+    found = [
+        _resolved(line, known, len(options), language, minimum_coverage)
+        for line in _forms(answer_line(text), language)
+    ]
+    return _agreed(found)
 
 
-def _verdict(found: Sequence[int], kind: Literal["exact", "contained"], said: str) -> Resolution:
+def _agreed(found: list[Resolution]) -> Resolution:
+    """What the readings of a text name together: an exact one wins, and two that differ are ambiguous."""
+    exact = [each for each in found if each.kind == "exact"]
+    named = exact or [each for each in found if each.kind in ("contained", "ambiguous")]
+    if len({each.index for each in named}) > 1:
+        return Resolution(None, "ambiguous", found[0].text)
+    return (named or found)[0]
+
+
+def _resolved(
+    line: str, known: list[tuple[str, ...]], n_options: int, language: str, coverage: float
+) -> Resolution:
+    """Resolve a normalized line to one of the first names, each in its forms."""
+    forms = [(index, form) for index, each in enumerate(known) for form in each]
+    options = [(index, form) for index, form in forms if index < n_options]
+    if exact := {index for index, form in options if form == line}:
+        return _verdict(exact, "exact", line)
+    if not any(map(str.isalnum, line)):
+        return Resolution(None, "empty", line)
+    if line in set(string.ascii_lowercase[: max(n_options, _FEWEST_LETTERS)]):
+        return Resolution(None, "letter", line)
+    if standing := standing_names(line, [form for _, form in forms], language):
+        return _verdict({forms[at][0] for at in standing} & {*range(n_options)}, "contained", line)
+    parted = [(index, form) for index, form in options if is_part(line, form, language)]
+    if len({index for index, _ in parted}) == 1 and not any(
+        _covers(line, form, coverage) for _, form in parted
+    ):
+        return Resolution(None, "none", line)
+    return _verdict({index for index, _ in parted}, "contained", line)
+
+
+def _verdict(found: Collection[int], kind: Literal["exact", "contained"], line: str) -> Resolution:
     if len(found) == 1:
-        return Resolution(found[0], kind, said)
-    return Resolution(None, "ambiguous" if found else "none", said)
+        return Resolution(next(iter(found)), kind, line)
+    return Resolution(None, "ambiguous" if found else "none", line)
 
 
-def _checked_names(given: Iterable[str]) -> list[str]:
+def _forms(text: str, language: str) -> tuple[str, ...]:
+    """A text normalized, in each way that its invisible joiners can be read."""
+    return tuple(dict.fromkeys(normalize(each, language) for each in variants(text, language)))
+
+
+def _checked_names(given: Iterable[str], language: str) -> list[tuple[str, ...]]:
+    """Names in their forms."""
     given = list(given)
-    known = [normalize(name) for name in given]
-    for name, kept in zip(given, known, strict=True):
-        if not kept:
+    known = [_forms(name, language) for name in given]
+    for name, forms in zip(given, known, strict=True):
+        if not all(forms):
             raise DataError(
                 f"The name '{visible(name)}' is empty once white space and punctuation are trimmed, so no text can "
                 f"name it. Every answer and option needs a letter or a digit."
