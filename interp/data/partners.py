@@ -20,6 +20,7 @@ from interp.errors import DataError
 
 __all__ = ["Pairing", "pair_facts"]
 
+_FEW = 8  # facts of a group that are looked through one by one
 _CHAINED = 6  # facts: clusters of this size are not joined to others
 
 
@@ -83,11 +84,10 @@ class _Row:
         self._left = len(facts)
         self._n_waiting = Counter(self._groups)
         self._places: dict[str, list[int]] = defaultdict(list)
-        self._by_group = {group: Waiting(self._waits.__getitem__) for group in self._n_waiting}
+        self._by_group: dict[str, Waiting] = {}
         self._by_size = {size: Waiting(partial(self._has_size, size)) for size in range(0, _CHAINED, 2)}
         for place, group in enumerate(self._groups):
             self._places[group].append(place)
-            self._by_group[group].add(place, answers[place])
         for group in self._places:
             self._enter(group)
 
@@ -111,8 +111,19 @@ class _Row:
     def _of_its_cluster(self, place: int) -> int | None:
         group = self._groups[place]
         others = [other for other in self._clusters.groups(self._cluster(place)) if other != group]
-        found = [self._by_group[g].first(self._answers[place]) for g in others if g in self._by_group]
+        found = [self._first_of(other, self._answers[place]) for other in others if self._n_waiting[other]]
         return min((mate for mate in found if mate is not None), default=None)
+
+    def _first_of(self, group: str, answer: str) -> int | None:
+        """The first fact of a group that waits and has another answer."""
+        places = self._places[group]
+        if len(places) <= _FEW:
+            return next((at for at in places if self._waits[at] and self._answers[at] != answer), None)
+        if group not in self._by_group:
+            self._by_group[group] = Waiting(self._waits.__getitem__)
+            for place in places:
+                self._by_group[group].add(place, self._answers[place])
+        return self._by_group[group].first(answer)
 
     def _of_another(self, place: int) -> int | None:
         cluster = self._cluster(place)

@@ -16,7 +16,7 @@ Key = Callable[[Fact, int], str]
 """Of a fact and the place of an option: what it is compared by."""
 
 _AGREEING = 0.9  # of pairs of options with one name; homonyms are few
-_LOOKED_AT = 2000  # facts
+_LOOKED_AT = 1000  # facts
 
 
 def by_ids(fact: Fact, option: int) -> str:
@@ -37,7 +37,7 @@ def ids_are_shared(facts: Collection[Fact], language: str) -> bool:
     such pairs must agree in their ids.
 
     Args:
-        facts: At least those of each relation that share answers; 2,000 of them are looked at.
+        facts: At least those of each relation that share answers; 1,000 of them are looked at.
         language: A language of their names.
     """
     ids: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)

@@ -34,8 +34,9 @@ def stored_rows(path: Path, sample: bool = False) -> tuple[list[dict], FactCheck
     """
     file, stamp = open_rows(path), _stamp(path)
     large = stamp[0] > HELD
-    checker = FactChecker(path, texts=not (large and sample))
-    fetch = partial(_fetch, path, file.row_at, stamp) if large else None
+    checked = not (large and sample)
+    checker = FactChecker(path, texts=checked)
+    fetch = partial(_fetch, path, file.row_at, stamp, checked) if large else None
     rows = []
     for number, place, row in file.placed():
         if checker.add(number, row) and isinstance(row, dict):
@@ -57,14 +58,14 @@ def _held(row: dict, fetch: Callable[[int], Mapping] | None, place: int) -> dict
 
 
 def _fetch(
-    path: Path, row_at: Callable[[int], object], stamp: tuple[int, int], place: int
+    path: Path, row_at: Callable[[int], object], stamp: tuple[int, int], checked: bool, place: int
 ) -> Mapping[str, dict]:
     row = row_at(place) if _stamp(path) == stamp else None
     if not isinstance(row, dict):
         raise DataError(
             f"{visible(path)} has changed since it was opened. Leave it as it is during a run, and start again."
         )
-    problems = [*row_problems(row)]
+    problems = [] if checked else [*row_problems(row)]
     if problems:
         listed = "".join(f"\n  {problem}" for problem in problems[:SHOWN])
         raise DataError(f"{visible(path)}, fact '{visible(row['fact_id'], 60)}':{listed}")
