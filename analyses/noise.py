@@ -32,7 +32,8 @@ class NoiseFloor:
 
     Attributes:
         halves: Difference of mean specialization between two halves, nats.
-        overlap: Jaccard index of the sets that the two halves select (0 to 1), of splits that favor no two blocks.
+        overlap: Jaccard index of the sets that the two halves select (0 to 1), of splits that favor no two
+            blocks.
         permuted: Mean specialization with shuffled language labels, bias-corrected, nats.
     """
 
@@ -92,8 +93,8 @@ def _splits(n_blocks: int, rng: np.random.Generator) -> list[tuple[list[int], li
 def _balanced(splits: list[tuple[list[int], list[int]]]) -> list[tuple[list[int], list[int]]]:
     """Few splits in which every two blocks are in the same half equally often.
 
-    All of them where there are few. Of the 35 of 8 blocks, the 7 with halves closed under exclusive or: two blocks are
-    together in 3. Random ones favor none.
+    All of them where there are few. Of the 35 of 8 blocks, the 7 with halves closed under exclusive or: two
+    blocks are together in 3. Random ones favor none.
     """
     if len(splits) <= _OVERLAP_SPLITS:
         return splits

@@ -24,8 +24,8 @@ class Baselines:
     Attributes:
         n: Facts that were asked.
         chance: Mean of 1 / number of options.
-        most_frequent_gold: Picks the option that is most often right in the relation's train facts; where ids are not
-            shared by facts, the one whose name is, as a mean over languages.
+        most_frequent_gold: Picks the option that is most often right in the relation's train facts; where ids
+            are not shared by facts, the one whose name is, as a mean over languages.
         least_frequent_gold: Picks the one that is least often right there.
         longest: Picks the longest option, by language.
         shortest: Picks the shortest option, by language.
@@ -112,8 +112,9 @@ def rule_baselines(asked: FactSet, known: FactSet, *, offered: bool = True) -> d
     """Return what rules score on given facts, per language, to stand beside a model's accuracy.
 
     ``prior``: the answer that is most often right in the relation's train facts (in all of ``known`` where it has none),
-    a fact itself never counted; see `interp.data.priors.AnswerCounts`. Answers are compared by id, or in each language by
-    name where ids are not shared by facts. ``longest``: the longest option; only where options are offered.
+    a fact itself never counted; see `interp.data.priors.AnswerCounts`. Answers are compared by id, or in each
+    language by name where ids are not shared by facts. ``longest``: the longest option; only where options
+    are offered.
 
     Args:
         asked: What the model is asked.

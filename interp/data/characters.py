@@ -9,8 +9,11 @@ INVISIBLE_CONTROLS = frozenset(
     "\u061c\u180e\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064"
     "\u2066\u2067\u2068\u2069\u206a\u206b\u206c\u206d\u206e\u206f\ufeff\ufff9\ufffa\ufffb"
 )
-"""Directional controls, zero-width space, word joiner, invisible operators and byte-order mark. The zero-width joiners
-U+200C and U+200D are not here: Persian and Bengali spelling needs them; nor is the soft hyphen of some labels."""
+"""Directional controls, zero-width space, word joiner, invisible operators and byte-order mark.
+
+The zero-width joiners U+200C and U+200D are not here, since Persian and Bengali spelling needs them; nor is
+the soft hyphen that some labels have.
+"""
 
 _CONTROLS = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{''.join(sorted(INVISIBLE_CONTROLS))}]")
 

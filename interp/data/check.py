@@ -124,7 +124,8 @@ class FactChecker:
 def check_facts(path: str | Path) -> FactCheck:
     """Check a file of facts against the form in `interp.data.schema`, and its rows against each other.
 
-    A command that reads the file refuses it for the same, but that a language may be missing that is not asked for.
+    A command that reads the file refuses it for the same, but that a language may be missing that is not
+    asked for.
 
     Raises:
         DataError: There is no such file, or it is neither JSON lines nor Parquet.

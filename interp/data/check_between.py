@@ -24,7 +24,7 @@ Problem = tuple[int, str, str, bool]
 
 
 class RowsTogether:
-    """Rows seen so far, as what is needed to compare them: ids, keys that may not be in two splits, hashes of questions.
+    """Rows seen so far, as what it takes to compare them: ids, keys that may not be in two splits, hashes.
 
     Rows that are malformed in themselves are compared as far as they go.
     """
@@ -39,7 +39,7 @@ class RowsTogether:
         self._questions = {code: array("q") for code in LANGUAGES}
 
     def add(self, number: int, row: dict, texts: bool = True) -> None:
-        """Take in a row with its number in the file, and hashes of its texts unless they are not to be looked at."""
+        """Take in a row with its number in the file; without ``texts``, its identifiers only."""
         fact_id = row.get("fact_id")
         fact_id = fact_id if isinstance(fact_id, str) else ""
         self._numbers.append(number)
@@ -78,7 +78,8 @@ class RowsTogether:
                 continue
             other, where = first.setdefault(key, (split, number))
             if other != split:
-                message = f"the {what} is in split '{visible(split, 40)}' here and in '{visible(other, 40)}' in row {where}"
+                here, there = visible(split, 40), visible(other, 40)
+                message = f"the {what} is in split '{here}' here and in '{there}' in row {where}"
                 self._problems.append((number, fact_id, message, True))
 
     def _every(self) -> int:
@@ -86,7 +87,7 @@ class RowsTogether:
         return reduce(or_, set(self._languages), 0)
 
     def _copies(self) -> Iterator[Problem]:
-        """Find facts that ask what another one asks of its subject, with the same options, in all languages that both have.
+        """Find facts with subject, question and options of another one in all languages that both have.
 
         A row that was found to be at fault beside another one is passed over.
         """
@@ -99,7 +100,7 @@ class RowsTogether:
             if alike and number not in reported:
                 reported.add(number)
                 name = visible(self._ids[there], 60)
-                message = f"subject, question, answer and options are those of row {other} ({name}); it would count twice"
+                message = f"subject, question, answer and options are row {other}'s ({name}): it would count twice"
                 yield number, self._ids[here], message, True
 
     def _gaps(self) -> Iterator[Problem]:
@@ -122,7 +123,7 @@ def _repeats(hashes: array) -> Iterator[tuple[int, int]]:
 
 
 def _asked(worded: Any, row: dict) -> int:
-    """A hash of subject, question, right answer and set of options in a language; 0 where they are malformed."""
+    """A hash of subject, question, right answer and options in a language; 0 where they are malformed."""
     ids = row.get("option_ids")
     try:
         options = [plain(option) for option in worded["options"]]

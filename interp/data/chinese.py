@@ -13,6 +13,7 @@ from interp.files import write_atomically
 __all__ = ["build_characters", "simplified"]
 
 _RESOURCE = "chinese_characters.json"
+_ABOUT = "One simplified character for each traditional one, by place; derived from OpenCC (Apache-2.0)."
 _BLOCKS = ((0x2E80, 0x2FDF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF))  # of the basic plane
 _FROM = ("t2s", "tw2s", "hk2s")  # OpenCC's: traditional, and as written in Taiwan and Hong Kong
 
@@ -20,9 +21,9 @@ _FROM = ("t2s", "tw2s", "hk2s")  # OpenCC's: traditional, and as written in Taiw
 def simplified(text: str) -> str:
     """Return a text with each traditional character replaced by its simplified one.
 
-    Character by character, whatever the word, for comparison and not for reading: a converter leaves the emperor 乾隆 as
-    he is, and here he becomes 干隆, in a text as in the name that is looked for in it. Words that differ by region stay
-    different (紐西蘭 becomes 纽西兰, and New Zealand is 新西兰 on the mainland).
+    Character by character, whatever the word, for comparison and not for reading: a converter leaves the
+    emperor 乾隆 as he is, and here he becomes 干隆, in a text as in the name that is looked for in it. Words that
+    differ by region stay different (紐西蘭 becomes 纽西兰, and New Zealand is 新西兰 on the mainland).
     """
     return text.translate(_table())
 
@@ -60,7 +61,7 @@ def build_characters(path: Path) -> Path:
             other = found[other]
         found[character] = other
     rows = {
-        "about": "One simplified character for each traditional one, by place; derived from OpenCC (Apache-2.0).",
+        "about": _ABOUT,
         "traditional": "".join(found),
         "simplified": "".join(found.values()),
     }

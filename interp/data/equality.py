@@ -20,8 +20,9 @@ _UNSEEN = re.compile(
 def plain(text: str) -> str:
     """Return a text in one form of everything that does not set two names apart.
 
-    Case folded, composed as in Unicode NFC, full and half width made one, white space collapsed and trimmed, characters
-    without width dropped: zero-width spaces and joiners, soft hyphens, directional controls, variation selectors.
+    Case folded, composed as in Unicode NFC, full and half width made one, white space collapsed and trimmed,
+    characters without width dropped: zero-width spaces and joiners, soft hyphens, directional controls,
+    variation selectors.
     """
     if text.isascii():
         return " ".join(text.lower().split())
@@ -40,5 +41,5 @@ def equal_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 def hidden_characters(text: str) -> list[str]:
-    """Return the characters of a text that are not seen as ``U+200D`` names, each once, in order of appearance."""
+    """Return the characters of a text that are not seen, each once, as ``U+200D``."""
     return [f"U+{ord(character):04X}" for character in dict.fromkeys(_UNSEEN.findall(text))]

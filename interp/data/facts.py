@@ -208,17 +208,19 @@ def row_to_fact(row: Mapping) -> Fact:
 def load_facts(path: str | Path, *, sample: bool = False) -> FactSet:
     """Read a ``.jsonl`` or ``.parquet`` file of facts; its form is documented in `interp.data.schema`.
 
-    A fact that lacks a language of the others is kept; it counts when that language is asked for. Of a large file the
-    texts stay where they are until one is used, so that a sample of its facts costs no more memory than the ids.
+    A fact that lacks a language of the others is kept; it counts when that language is asked for. Of a large
+    file the texts stay where they are until one is used, so that a sample of its facts costs no more memory
+    than the ids.
 
     Args:
         path: The file.
-        sample: Whether few of the facts will be used. Then the texts of a large file are checked when they are used, and
-            those of the others are not; identifiers, splits and languages are checked in any case.
+        sample: Whether few of the facts will be used. Then the texts of a large file are checked when they
+            are used, and those of the others are not; identifiers, splits and languages are checked in any
+            case.
 
     Raises:
-        DataError: The file is missing or a row breaks the form; the message has the first 20 row numbers. Or, when a
-            text of a large file is used, the file has changed.
+        DataError: The file is missing or a row breaks the form; the message has the first 20 row numbers. Or,
+            when a text of a large file is used, the file has changed.
     """
     rows, found = stored_rows(Path(path), sample)
     aligned = all(row.get("aligned") is not False for row in rows)

@@ -63,14 +63,14 @@ class RowFile(Protocol):
     """Rows of a file."""
 
     def placed(self) -> Iterator[tuple[int, int, object]]:
-        """Yield row number, from 1, place for `row_at`, and row; one that cannot be read is a `ValueError`."""
+        """Yield row number from 1, place for `row_at`, and row; a `ValueError` where it cannot be read."""
 
     def row_at(self, place: int) -> object:
         """Return the row at a place."""
 
 
 class JsonLines:
-    """A file with a JSON value on each line; blank lines count as rows, and a place is the byte where a line begins."""
+    """A file with a JSON value on each line, blank ones counted; a place is the byte where a line begins."""
 
     def __init__(self, path: Path):
         self._path = path

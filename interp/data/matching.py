@@ -3,8 +3,8 @@
 The answer line of a text (`interp.data.normalization`) is compared with each name, and a name is looked for in it at
 word boundaries (`interp.data.boundaries`).
 
-What a language does not tell apart is one (`interp.data.spelling`): ё and е, hòa and hoà, traditional and simplified
-characters.
+What a language does not tell apart is one (`interp.data.spelling`): ё and е, hòa and hoà, traditional and
+simplified characters.
 
 Limits, all on the side of reading words and not meaning: "not Paris" names Paris. A name that stands with spaces or in
 Han characters inside a longer name is told apart only when the longer one is known (an option, or one of ``others``):

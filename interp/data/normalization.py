@@ -48,8 +48,8 @@ def normalize(text: str, language: str | None = None) -> str:
     Arabic and Hebrew vowel signs, tatweel and invisible characters dropped; Arabic alef, ya and kaf in one form, as
     Persian and Arabic keyboards differ; digits of all scripts as 0 to 9; white space collapsed; punctuation of every
     script trimmed at both ends. Accents stay ("Nigéria" is not "Nigeria"), except in Greek, where capitals are written
-    without. With a language, also in one of the spellings that it does not tell apart; see `interp.data.spelling`.
-    Applying it twice changes nothing.
+    without. With a language, also in one of the spellings that it does not tell apart; see
+    `interp.data.spelling`. Applying it twice changes nothing.
     """
     text = unicodedata.normalize("NFC", text).translate(_same())
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).translate(_same())

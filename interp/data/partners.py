@@ -44,7 +44,7 @@ class Pairing:
 
 
 class _Clusters:
-    """Groups that are resampled together: which cluster a group is in, and how many paired facts a cluster holds."""
+    """Groups that are resampled together: the cluster of a group, and the paired facts of a cluster."""
 
     def __init__(self) -> None:
         self._cluster: dict[str, str] = {}
@@ -159,9 +159,9 @@ def pair_facts(facts: FactSet) -> Pairing:
     """Pair facts of one relation that differ in group and right answer, by the hash of their ids.
 
     A partner is looked for in a cluster that the fact already belongs to, and clusters that hold 6 facts or more are not
-    joined: else a chain of partners would soon tie all facts together, and no interval could be had. Of others the one in
-    the smallest cluster is taken, and of those the first. A fact that finds none is left out. Answers are compared by id,
-    or where ids are not shared by facts by name in the first language.
+    joined: else a chain of partners would soon tie all facts together, and no interval could be had. Of
+    others the one in the smallest cluster is taken, and of those the first. A fact that finds none is left
+    out. Answers are compared by id, or where ids are not shared by facts by name in the first language.
 
     Raises:
         DataError: No two facts can be paired.

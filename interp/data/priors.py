@@ -1,4 +1,4 @@
-"""How often each answer of a relation is right in other facts, which is all that a guess without knowledge can use."""
+"""How often each answer of a relation is right in other facts: all that a guess without knowledge can use."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def by_names(language: str) -> Key:
 def ids_are_shared(facts: Collection[Fact], language: str) -> bool:
     """Return whether an answer has the same id in every fact.
 
-    It has in data with ids of entities, and not where ids only number the options of a fact. Wrong options that have the
-    name of an option of another fact of the relation are looked at, or where no wrong one has, right ones: nine of ten
-    such pairs must agree in their ids.
+    It has in data with ids of entities, and not where ids only number the options of a fact. Wrong options
+    that have the name of an option of another fact of the relation are looked at, or where no wrong one has,
+    right ones: nine of ten such pairs must agree in their ids.
 
     Args:
         facts: At least those of each relation that share answers; 1,000 of them are looked at.
@@ -59,11 +59,11 @@ def ids_are_shared(facts: Collection[Fact], language: str) -> bool:
 
 
 class AnswerCounts:
-    """How often each answer is right, by relation; a fact that is counted is left out of what is said of itself.
+    """How often each answer is right, by relation; a counted fact is left out of its own counts.
 
-    Leaving a fact out makes its right answer one rarer. Where the answers of a relation are right equally often, or as
-    nearly as their number allows, that alone would make every guess wrong, so there all answers count as equally often
-    right in a counted fact.
+    Leaving a fact out makes its right answer one rarer. Where the answers of a relation are right equally
+    often, or as nearly as their number allows, that alone would make every guess wrong, so there all answers
+    count as equally often right in a counted fact.
 
     Args:
         facts: What is counted.
@@ -84,7 +84,7 @@ class AnswerCounts:
         return self._right[fact.relation, key] - (counted and key == self._key(fact, fact.answer_index))
 
     def of_relation(self, fact: Fact) -> Counter[str]:
-        """Return how often each answer is right in other facts of a fact's relation, without those that never are."""
+        """Return how often each answer is right in other facts of a relation, if ever."""
         counts = self._by_relation[fact.relation]
         if fact.fact_id not in self._facts:
             return counts

@@ -14,10 +14,12 @@ One JSON object per line (JSON lines, UTF-8)::
      "wording": {                         per language code
        "en": {"question": "What is the capital of France?",
               "subject": "France",
-              "options": ["Paris", "Berlin", ...],      in the order of option_ids, all different to a reader: not by
+              "options": ["Paris", "Berlin", ...],      in the order of option_ids, all different to a reader:
+              not by
                                                         case, composition (NFC, NFD), spaces or width alone
               "suffix": "",                             optional: what follows the answer in a cloze sentence
-              "aliases": ["City of Light"]},            optional: other names of the right answer, of no other option
+              "aliases": ["City of Light"]},            optional: other names of the right answer, of no other
+              option
        "de": {...}}}
 
 A Parquet file has the same columns; ``option_ids`` is a list of strings and ``wording`` a string that holds the JSON
@@ -56,7 +58,7 @@ _WORDING = (*_NEEDED, "suffix", "aliases")
 
 
 def row_problems(row: Any, texts: bool = True) -> Iterator[str]:
-    """Yield what is wrong with one row, looked at alone; without ``texts``, with its identifiers and languages only."""
+    """Yield what is wrong with one row; without ``texts``, with its identifiers and languages only."""
     if not isinstance(row, dict):
         yield f"expected a JSON object, found {kind_of(row)}"
         return

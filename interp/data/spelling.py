@@ -1,7 +1,7 @@
 """Spellings of one name that a language does not tell apart, made one before texts and names are compared.
 
-Only what does not change how a word is read: none of it joins two names, and none of it translates. A rule takes a text
-in which case and Unicode form are already one, and applying it twice changes nothing.
+Only what does not change how a word is read: none of it joins two names, and none of it translates. A rule
+takes a text in which case and Unicode form are already one, and applying it twice changes nothing.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def respelled(text: str, language: str) -> str:
 def variants(text: str, language: str) -> tuple[str, ...]:
     """Return a text in each way that its invisible joiners can be read.
 
-    In Persian the zero-width non-joiner stands between the parts of a word; as often they are written with a space
-    between them, or with nothing.
+    In Persian the zero-width non-joiner stands between the parts of a word; as often they are written with a
+    space between them, or with nothing.
     """
     if language == "fa" and _JOINER in text:
         return text.replace(_JOINER, ""), text.replace(_JOINER, " ")
@@ -43,7 +43,7 @@ def variants(text: str, language: str) -> tuple[str, ...]:
 
 
 def _vietnamese(text: str) -> str:
-    """Tone marks on the second of two vowels (hoà, thuỷ), where they are as often on the first (hòa, thủy); đ for ð."""
+    """Tone marks on the second of two vowels (hoà, thuỷ), not on the first (hòa, thủy); đ for ð."""
     apart = unicodedata.normalize("NFD", text.replace("ð", "đ").replace("ɖ", "đ"))
     return unicodedata.normalize("NFC", _OPEN_SYLLABLE.sub(r"\1\3\2", apart))
 

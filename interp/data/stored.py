@@ -1,4 +1,4 @@
-"""Rows of a facts file: of a small file all is held; of a large one ids are held, and texts are fetched when they are used."""
+"""Rows of a facts file: a small file is held whole; of a large one, texts are fetched when they are used."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ HELD = 8_000_000
 
 
 def stored_rows(path: Path, sample: bool = False) -> tuple[list[dict], FactCheck]:
-    """Return the rows of a facts file, with their texts or with the means to fetch them, and the check that they passed.
+    """Return the rows of a facts file, with texts or the means to fetch them, and the check that they passed.
 
     Args:
         path: The file.
-        sample: Whether few of the rows will be used; then the texts of a large file are checked as they are fetched.
+        sample: Whether few of the rows will be used; then the texts of a large file are checked as they are
+            fetched.
 
     Raises:
-        DataError: The file is missing or a row breaks the form; the message has the first 20 row numbers. Or, when a
-            text of a large file is used, the file has changed or the text is malformed.
+        DataError: The file is missing or a row breaks the form; the message has the first 20 row numbers. Or,
+            when a text of a large file is used, the file has changed or the text is malformed.
     """
     file, stamp = open_rows(path), _stamp(path)
     large = stamp[0] > HELD
@@ -63,7 +64,8 @@ def _fetch(
     row = row_at(place) if _stamp(path) == stamp else None
     if not isinstance(row, dict):
         raise DataError(
-            f"{visible(path)} has changed since it was opened. Leave it as it is during a run, and start again."
+            f"{visible(path)} has changed since it was opened. "
+            "Leave it as it is during a run, and start again."
         )
     problems = [] if checked else [*row_problems(row)]
     if problems:

@@ -1,4 +1,4 @@
-"""What a text in a file of facts must be: readable, of a sane length, nothing hidden in it, told apart from its neighbors."""
+"""What a text of a facts file must be: readable, not too long, nothing hidden, told apart from others."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def text_problems(where: str, value: Any, lines: bool = False) -> list[str]:
 
 
 def id_problems(where: str, value: Any) -> list[str]:
-    """Return what is wrong with an identifier: a text without white space around it, and without anything invisible."""
+    """Return what is wrong with an identifier: a text with nothing invisible in or around it."""
     problems = text_problems(where, value)
     if problems:
         return problems
@@ -81,13 +81,15 @@ def name_problems(where: str, names: Sequence[Any]) -> Iterator[str]:
         problems = text_problems(f"{where}[{position}]", name)
         yield from problems
         if not problems and not (_is_letter(name[0]) or normalize(name)):
-            yield f"{where}[{position}] is '{visible(name, 60)}': no letter or digit for a completion to name it by"
+            shown = visible(name, 60)
+            yield f"{where}[{position}] is '{shown}': no letter or digit for a completion to name it by"
     yield from repeated(where, names)
     if all(isinstance(name, str) for name in names):
         for one, other in equal_pairs(names):
             if names[one] != names[other]:
                 shown = f"'{visible(names[one], 60)}' and '{visible(names[other], 60)}'"
-                yield f"{where}[{one}] and [{other}] are {shown}: one name to a reader (case, Unicode form, white space)"
+                why = "one name to a reader (case, Unicode form, white space)"
+                yield f"{where}[{one}] and [{other}] are {shown}: {why}"
 
 
 def _is_letter(character: str) -> bool:

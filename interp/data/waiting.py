@@ -10,7 +10,7 @@ __all__ = ["Waiting"]
 
 
 class Waiting:
-    """Places with an answer each, first in first out for every answer; what holds no longer is dropped when it is met.
+    """Places with an answer each, in order; a place that no longer belongs here is dropped when it is met.
 
     Args:
         holds: Whether a place still belongs here; once it does not it is forgotten, and may be added again.

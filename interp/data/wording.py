@@ -28,7 +28,7 @@ class Wording:
 
 
 class StoredWording(Mapping[str, Wording]):
-    """The wording of one fact of a large file: its languages are known, its texts are read once and when one is used."""
+    """The wording of a fact of a large file: languages are known, texts are read when one is used."""
 
     __slots__ = ("_codes", "_fetch", "_place", "_texts")
 

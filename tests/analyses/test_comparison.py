@@ -118,7 +118,7 @@ def test_a_checkpoint_against_itself_shows_nothing():
 
 @pytest.mark.parametrize("odd", [(0, 1, 2), (1, 4, 6), (5, 6, 7), (0, 3)])
 def test_overlap_of_halves_does_not_depend_on_the_order_of_blocks(odd):
-    """Some blocks of other text than the rest: the mean over halves is that over all 35, wherever they stand."""
+    """Some blocks of other text than the rest: wherever they stand, the mean is that over all 35 halves."""
     rng = np.random.default_rng(0)
     one, other = neurons(rng.random((3, 2, 300)), seed=1), neurons(rng.random((3, 2, 300)), seed=2)
     counts = one.counts.copy()

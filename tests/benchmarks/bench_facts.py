@@ -1,4 +1,4 @@
-"""How time and memory grow with the number of facts: check, sample, evaluation and partners at 1k, 10k and 100k facts.
+"""How time and memory grow from 1,000 to 100,000 facts: check, sample, evaluation, partners.
 
 ``python -m tests.benchmarks.bench_facts [--repeats 3]``
 """
@@ -151,6 +151,7 @@ def _slope(found: dict[str, dict[str, float]]) -> float:
 def as_markdown(results: dict) -> str:
     """The page beside the numbers."""
     machine, sizes = results["machine"], [str(size) for size in SIZES]
+    loads = machine["load_before_and_after"]
     megabytes = [f"{results['file_mb'][size]:.0f}" for size in sizes]
     rows = []
     for task, measured in results["tasks"].items():
@@ -164,15 +165,15 @@ def as_markdown(results: dict) -> str:
             "",
             f"    python -m tests.benchmarks.bench_facts --repeats {results['repeats']}",
             "",
-            "Written by that command from `results/facts.json`; do not edit. Made-up facts of 20 relations in 12 languages, two",
-            f"of a subject, four options: files of {', '.join(megabytes)} MB. "
+            "Written by that command from `results/facts.json`; do not edit. Made-up facts of 20",
+            f"relations in 12 languages, two of a subject, four options: files of {', '.join(megabytes)} MB. "
             "Process CPU seconds without imports and peak resident",
-            f"size, medians of {results['repeats']} fresh processes. Targets: slope of log seconds on log facts at most {STEEPEST}, "
-            f"under {MOST_MB} MB at 100,000 facts.",
+            f"size, medians of {results['repeats']} fresh processes. Targets: slope of log seconds on log "
+            f"facts at most {STEEPEST}, under {MOST_MB} MB at 100,000 facts.",
             "Partners: the time of pairing alone.",
             "",
-            f"{machine['date']}, commit {machine['commit']}. {machine['cpu']}, {machine['cores']} cores, Python {machine['python']}; load average before and "
-            f"after: {machine['load_before_and_after'][0]:.1f} and {machine['load_before_and_after'][1]:.1f}.",
+            f"{machine['date']}, commit {machine['commit']}. {machine['cpu']}, {machine['cores']} cores, "
+            f"Python {machine['python']}; load average before and after: {loads[0]:.1f} and {loads[1]:.1f}.",
             "",
             "| | 1,000 facts | 10,000 | 100,000 | slope | met |",
             "|---|---:|---:|---:|---:|---|",

@@ -1,4 +1,4 @@
-"""Made-up facts in any number, in the form of a facts file: 20 relations, 12 languages, subjects with two facts each."""
+"""Made-up facts in any number, as rows of a facts file: 20 relations, 12 languages, two of a subject."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def test_only_train_facts_cannot_be_scored(small):
 def asked_of(
     places, names=("a", "b", "c", "d"), shared=True, relation="r", split="test", start=0, codes=("en",)
 ):
-    """A fact per place: the same four names, of which the one at the place is right; ids of entities, or of the fact."""
+    """A fact per place: of four names the one there is right; ids are of entities, or of the fact."""
     facts = []
     for number, place in enumerate(places, start):
         ids = names if shared else tuple(f"f{number}:{slot}" for slot in range(len(names)))

@@ -56,7 +56,7 @@ ONE_FAULT = [
     ((*EN, "subject"), "\ud800", "wording.en.subject has control characters: U+D800"),
     ((*EN, "subject"), "S" * 2001, "wording.en.subject has 2001 characters; at most 2000"),
     # told apart by nothing that a reader sees
-    ((*EN, "options"), ["Paris", "PARIS"], "wording.en.options[0] and [1] are 'Paris' and 'PARIS': one name to a reader"),
+    ((*EN, "options"), ["Paris", "PARIS"], "are 'Paris' and 'PARIS': one name to a reader"),
     ((*EN, "options"), ["Ko\u0308ln", "Köln"], "wording.en.options[0] and [1] are"),
     ((*EN, "options"), ["New York", "New\u00a0 York"], "wording.en.options[0] and [1] are"),
     ((*EN, "options"), ["Paris", " Paris"], "wording.en.options[0] and [1] are"),
@@ -66,7 +66,7 @@ ONE_FAULT = [
     ((*EN, "options"), ["a\u200b", "b"], "wording.en.options[0] has control characters: U+200B"),
     ((*EN, "options"), ["a\u2060", "b"], "wording.en.options[0] has control characters: U+2060"),
     ((*EN, "options"), ["a\u2028b", "b"], "wording.en.options[0] has control characters: U+2028"),
-    ((*EN, "options"), ["?!", "b"], "wording.en.options[0] is '?!': no letter or digit for a completion to name it by"),
+    ((*EN, "options"), ["?!", "b"], "options[0] is '?!': no letter or digit for a completion to name it by"),
     ((*EN, "options"), ["ʻ", "b"], "wording.en.options[0] is 'ʻ': no letter or digit"),
     ((*EN, "options"), ["ـ", "b"], "wording.en.options[0] is 'ـ': no letter or digit"),
     ((*EN, "aliases"), ["City", "b"], "wording.en.aliases[1] is 'b', which is a wrong option"),
@@ -79,7 +79,7 @@ ONE_FAULT = [
     (("subject_id",), "s\u00ad1", "subject_id has characters that are not seen: U+00AD"),
     (("option_ids",), ["a", "b\u2029"], "option_ids[1] has control characters: U+2029"),
     (("option_ids",), ["a", "b\ufe0f"], "option_ids[1] has characters that are not seen: U+FE0F"),
-    (("wording", "de", "options"), ["B", "A"], "options: 'A' and 'B' have changed places between 'en' and 'de'"),
+    (("wording", "de", "options"), ["B", "A"], "'A' and 'B' have changed places between 'en' and 'de'"),
     (("wording", "de"), ..., "lacks a language of other facts: 'de' (1 facts have it)"),
 ]  # fmt: skip
 
@@ -161,7 +161,7 @@ def test_one_question_under_two_ids_would_count_twice(row, jsonl):
         turned = changed(turned, ("wording", code, "options"), ["B", "A"])
     other = changed(copied, (*EN, "options"), ["A", "C"]) | {"fact_id": "f4"}
     found = check_facts(jsonl(row, copied, turned, other))
-    said = "subject, question, answer and options are those of row 1 (f1); it would count twice"
+    said = "subject, question, answer and options are row 1's (f1): it would count twice"
     assert [(v.row, v.fact_id, v.message) for v in found.violations] == [(2, "f2", said), (3, "f3", said)]
     with pytest.raises(DataError, match="it would count twice"):
         load_facts(jsonl(row, copied))

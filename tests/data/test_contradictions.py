@@ -1,4 +1,4 @@
-"""Rows of outside data that contradict themselves or each other: refused, or read as what they can only mean."""
+"""Rows of outside data that contradict themselves or each other."""
 
 import copy
 import json
@@ -53,8 +53,8 @@ def flat(folder, change, code="de", ids=True, **more):
             {"options": ["de name 1 1", "de name 1 2", "de name 1 0", "de name 1 3"]},
             "options has 'de name 1 0' where option_a to option_d have 'de name 1 3' (option 2)",
         ),
-        ({"options": ["de name 1 1"]}, "options has nothing where option_a to option_d have 'de name 1 2' (option 1)"),
-        ({"option_a": "DE NAME 1 2"}, "option 1 is 'de name 1 2', which to a reader is option 0, 'DE NAME 1 2'"),
+        ({"options": ["de name 1 1"]}, "options has nothing where option_a to option_d have 'de name 1 2'"),
+        ({"option_a": "DE NAME 1 2"}, "option 1 is 'de name 1 2', which to a reader is option 0, 'DE"),
         ({"option_a": "de  name\u00a01 2"}, "option 1 is 'de name 1 2', which to a reader is option 0"),
         ({"option_a": "de na\u200bme 1 2"}, "option 1 is 'de name 1 2', which to a reader is option 0"),
         ({"option_a": "Köln", "option_b": "Ko\u0308ln"}, "which to a reader is option 0, 'Köln'"),
@@ -112,7 +112,7 @@ def test_one_name_with_two_ids_may_be_two_things_and_is_noted(tmp_path):
 
 
 def test_an_alignment_may_not_put_one_name_in_two_places(tmp_path):
-    """Of the wrong options of German two change places; Roma is spelled alike in both languages, Bern is not."""
+    """Two wrong options of German change places; Roma is spelled alike in both languages, Bern is not."""
     rows = {"en": named("en", 0, ids=False), "de": named("de", 1, ids=False)}
     rows["de"]["option_c"] = "Bern (Stadt)"
     for code, row in rows.items():
@@ -166,9 +166,10 @@ def test_one_question_with_other_wrong_options_is_noted_and_another_answer_is_no
 
 
 def items(code, rows, **more):
-    """The form of the published sample: rows in ``items``, options by letter, language and split of them all beside."""
+    """The form of the published sample: rows in ``items``, options by letter, language and split beside."""
     each = [
-        {"fact_id": row["fact_id"], "language": code, "question": row["question"], "answer_text": row["answer_text"]}
+        {"fact_id": row["fact_id"], "language": code}
+        | {key: row[key] for key in ("question", "answer_text")}
         | {"options": {letter: row[f"option_{letter.lower()}"] for letter in LETTERS}}
         | {"answer_index": row["answer_index"], "human_eval": {"label": None}}
         for row in rows

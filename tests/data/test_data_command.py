@@ -35,7 +35,8 @@ def test_an_empty_file(check, tmp_path):
     (tmp_path / "f.jsonl").write_text("\n")
     assert check(tmp_path / "f.jsonl") == (
         2,
-        f"{tmp_path}/f.jsonl: 0 rows, 0 without fault, languages none; 1 violations in 0 rows\n  the file has no facts\n",
+        f"{tmp_path}/f.jsonl: 0 rows, 0 without fault, languages none; 1 violations in 0 rows\n"
+        "  the file has no facts\n",
     )
 
 

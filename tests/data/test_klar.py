@@ -57,7 +57,7 @@ def test_klar_records_are_reproduced(name, correct):
 
 
 def test_these_characters_part_words_and_no_others():
-    """Of all punctuation and symbols the published 27, with the Greek question mark, which NFC makes a semicolon."""
+    """Of all punctuation and symbols the published 27; and the Greek question mark, in NFC a semicolon."""
     parting = {
         chr(code)
         for code in range(0x10000)

@@ -1,4 +1,4 @@
-"""Spellings that a language does not tell apart: found in every embedded answer that has one, and nothing else joined."""
+"""Spellings that a language does not tell apart: of every embedded answer that has one, and no more."""
 
 import re
 import unicodedata
@@ -38,8 +38,8 @@ EMBEDDED = {
     "space as joiner": ("fa", lambda text: text.replace(" ", "\u200c")),
     "khanda ta of old": ("bn", lambda text: text.replace("ৎ", "ত\u09cd\u200d")),
     "ta with hasanta": ("bn", lambda text: text.replace("ৎ", "ত\u09cd")),
-    **{f"dot as {dot!r}": ("ja", lambda text, dot=dot: text.replace("・", dot)) for dot in ("･", "·", "‧", "•", "=", "")},
-    **{f"geminate with {dot!r}": ("ca", lambda text, dot=dot: text.replace("l·l", f"l{dot}l")) for dot in ".•‧・"},
+    **{f"dot as {dot!r}": ("ja", lambda text, dot=dot: text.replace("・", dot)) for dot in [*"･·‧•=", ""]},
+    **{f"l{dot}l": ("ca", lambda text, dot=dot: text.replace("l·l", f"l{dot}l")) for dot in ".•‧・"},
     "one letter for l and dot": ("ca", lambda text: text.replace("l·l", "ŀl")),
 }  # fmt: skip
 COUNTS = {

@@ -95,14 +95,14 @@ def _with_twins(samples: Mapping[str, Mapping[str, Row]]) -> list[str]:
 
 
 def _with_crossings(samples: Mapping[str, Mapping[str, Row]]) -> list[str]:
-    """Samples of which two options stand in each other's place in a language, so that letters mean different things."""
+    """Samples of which two options stand in each other's place in some language."""
     return [
         key for key, said in samples.items() if crossed({code: _names(row) for code, row in said.items()})
     ]
 
 
 def _repeated(samples: Mapping[str, Mapping[str, Row]]) -> list[str]:
-    """Samples that ask, in their first language, what one before them asks, with the same options in any order."""
+    """Samples with question and options of one before them in their first language."""
     seen: set[tuple[str, str, frozenset[str]]] = set()
     repeated = []
     for key, said in samples.items():

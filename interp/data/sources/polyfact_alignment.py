@@ -41,7 +41,7 @@ def covers(slots: Alignment, key: str, said: Said) -> bool:
 def misaligned(
     slots: Mapping[str, Mapping[str, list[int]]], facts: Mapping[str, Said]
 ) -> Iterator[tuple[str, str]]:
-    """Find places that are no order of four, or that move the right answer or a name: then the file is of other data."""
+    """Find places that are no order of four, or that move the right answer or a name: it is of other data."""
     for key, said in facts.items():
         wrong = [code for code in said if not _is_order(slots[key][code])]
         if wrong:

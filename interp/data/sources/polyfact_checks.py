@@ -1,4 +1,4 @@
-"""What the rows of a PolyFact say of one fact in several languages, and of several facts, that cannot all be true."""
+"""What rows of PolyFact say of one fact in several languages, or of two facts, that cannot all be true."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _ids_unlike_the_first(entry: Entry, first: Entry) -> Iterator[tuple[str, str
 
 
 def two_ids(said: Said) -> bool:
-    """Return whether a name that two languages share has another id in each; there are homonyms, so it may."""
+    """Return whether a name that two languages share has an id of its own in each, as homonyms may."""
     return bool(misplaced(_by_id(said)))
 
 
@@ -68,8 +68,8 @@ def repeated_questions(facts: Mapping[str, Said]) -> tuple[list[tuple[str, str]]
     """Find facts with the question and the right answer of another one in all languages that both have.
 
     Returns:
-        Those that also have its options, in any order, as place and message, since they would count twice; and the ids of
-        the others, whose wrong options are different ones.
+        Those that also have its options, in any order, as place and message, since they would count twice;
+        and the ids of the others, whose wrong options are different ones.
     """
     first: dict[int, str] = {}
     more: dict[int, list[str]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""The options of a PolyFact row in one language: their names, their ids and which one is right, however a row says it."""
+"""The options of a PolyFact row in one language: names, ids, and which one is right."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ _BROKEN = re.compile(
 def row_options(row: Mapping[str, Any]) -> tuple[tuple[str, ...], list[str]]:
     """Return the options without white space around them, and what is wrong with them.
 
-    They are in columns ``option_a`` to ``option_d``, or in ``options``: a list, or an object with the letters as keys.
+    They are in columns ``option_a`` to ``option_d``, or in ``options``: a list, or an object with the letters
+    as keys.
     """
     columns = _names([row[f"option_{letter}"] for letter in LETTERS if f"option_{letter}" in row])
     options = _names(_of_letters(row.get("options")))
@@ -107,9 +108,8 @@ def right_option(row: Mapping[str, Any], options: tuple[str, ...]) -> tuple[int,
     elif number is None and not answer:
         problems.append("neither answer_index nor answer_text")
     elif number is not None and answer and number < len(options) and options[number] != answer:
-        problems.append(
-            f"answer_index {number} is '{visible(options[number], 60)}', and answer_text is '{visible(answer, 60)}'"
-        )
+        indexed = f"answer_index {number} is '{visible(options[number], 60)}'"
+        problems.append(f"{indexed}, and answer_text is '{visible(answer, 60)}'")
     if problems:
         return 0, problems
     return (number if number is not None else options.index(answer)), []

@@ -118,7 +118,7 @@ def _shared(row: Row) -> tuple[dict[str, Any], list[str]]:
 
 
 def _id_problems(values: Mapping[str, Any]) -> Iterator[str]:
-    """Find ids that are not those in a fact id of the form subject|property|object, and a row in two schemas."""
+    """Find ids unlike those in a fact id of the form subject|property|object, and rows in two schemas."""
     if all(values.get(key) is not None for key in ("translations", "langs")):
         yield "both translations and langs, which are two schemas"
     yield from id_problems("fact_id", text(values, "fact_id"))
