@@ -100,7 +100,9 @@ class RowsTogether:
             if alike and number not in reported:
                 reported.add(number)
                 name = visible(self._ids[there], 60)
-                message = f"subject, question, answer and options are row {other}'s ({name}): it would count twice"
+                message = (
+                    f"subject, question, answer and options are row {other}'s ({name}): it would count twice"
+                )
                 yield number, self._ids[here], message, True
 
     def _gaps(self) -> Iterator[Problem]:

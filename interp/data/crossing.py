@@ -29,7 +29,7 @@ def crossed(options: Mapping[str, Sequence[str]], right: int | None = None) -> s
             (places[one][name], places[other][name]) for name in places[one].keys() & places[other].keys()
         }
         for here, there in sorted(moved):
-            if here != there and True and right in (None, here, there):
+            if here != there and (there, here) in moved and right in (None, here, there):
                 names = f"'{options[one][here]}' and '{options[one][there]}'"
                 return f"{names} have changed places between '{one}' and '{other}'"
     return ""

@@ -165,6 +165,17 @@ def test_one_question_with_other_wrong_options_is_noted_and_another_answer_is_no
     )
 
 
+def test_questions_that_are_one_in_one_language_only_are_two(tmp_path):
+    """A name that German has for two things, and English for one of them."""
+    rows = [
+        parallel_row(1, {"en": 0, "de": 0}),
+        parallel_row(1, {"en": 0, "de": 0}) | {"fact_id": "Q2|P36|Q100"},
+    ]
+    rows[1]["translations"]["en"]["question"] = "another?"
+    write_lines(tmp_path / "parallel.jsonl", [row | {"subject_id": None, "split": "test"} for row in rows])
+    assert open_facts(f"polyfact:{tmp_path}").note == ""
+
+
 def items(code, rows, **more):
     """The form of the published sample: rows in ``items``, options by letter, language and split beside."""
     each = [
