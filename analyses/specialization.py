@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from analyses.checkpoints import refuse_twins, short_names
 from analyses.comparison import compare
-from analyses.noise import noise_floor
+from interp.results.noise import noise_floor
 from analyses.reuse import partial_file, result_file, reusable
 from analyses.series import labeled
 from analyses.study import SpecializationStudy
@@ -46,7 +46,7 @@ class PassOptions(TypedDict):
 
 
 StudyProgress = Callable[[str, int, int], None]
-_FEWEST_BLOCKS = 4  # a half of them needs two, see analyses.noise
+_FEWEST_BLOCKS = 4  # a half of them needs two, see interp.results.noise
 _KINDS: dict[str, type[UnitResult]] = {"neurons": SpecializationResult, "heads": HeadsResult}
 _UNITS = {"neurons": ("neurons",), "heads": ("heads",), "all": ("neurons", "heads")}
 

@@ -5,49 +5,31 @@ Nothing heavy is imported before a command runs, and nothing there cannot be don
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from typing import NoReturn
 
 import typer
 
-from interp.commands.ablation import ablate
 from interp.commands.compare import compare
 from interp.commands.data import data_app
-from interp.commands.evaluation import evaluate, rescore
-from interp.commands.lens import lens
 from interp.commands.lm_eval import export_lm_eval, import_lm_eval
-from interp.commands.patching import patch
-from interp.commands.probes import align, probe
-from interp.commands.routing import routing
-from interp.commands.specialization import demo, specialization
+from interp.commands.measures import measure_commands
 from interp.commands.train import train_app
 from interp.errors import InterpError, Interrupted
 
 app = typer.Typer(
     name="interp",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="What does post-training do to the way a language model routes languages? Start with: interp demo",
 )
-_COMMANDS = (
-    demo,
-    specialization,
-    evaluate,
-    rescore,
-    patch,
-    routing,
-    ablate,
-    lens,
-    probe,
-    align,
-    compare,
-    export_lm_eval,
-    import_lm_eval,
-)
-for command in _COMMANDS:
+for name, command in measure_commands():
+    app.command(name)(command)
+for command in (compare, export_lm_eval, import_lm_eval):
     app.command()(command)
 app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")
@@ -55,6 +37,7 @@ app.add_typer(train_app, name="train")
 
 def main() -> None:
     """Run the command; an error that a user can act on is one line and its exit code."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # ours are the only bars
     try:
         app()
     except Interrupted as error:

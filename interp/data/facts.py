@@ -82,7 +82,7 @@ class FactSet:
         name: What the reader calls it.
         facts: In their order.
         languages: Codes, in their order.
-        prompt_format: Words around the question that its authors ask with: ``native``, ``english`` or ``none``.
+        prompt_format: Words around the question: ``native``, ``english`` or ``none``; at first those of the authors.
         aligned: Whether option j of a fact is the same entity in every language. Where only the right answer is known
             to be, consistency is defined for right answers alone.
         note: What was left out or assumed when it was read, for the reader.
@@ -165,6 +165,10 @@ class FactSet:
         if not facts:
             raise DataError(f"No fact of '{visible(self.name)}' meets all the conditions at once.")
         return replace(self, facts=tuple(_restricted(fact, chosen) for fact in facts), languages=chosen)
+
+    def asked_as(self, prompt_format: str) -> FactSet:
+        """Return the facts with other words around their questions; ``auto``: those of their authors."""
+        return self if prompt_format == "auto" else replace(self, prompt_format=prompt_format)
 
     def labels(self) -> dict[str, dict[str, str]]:
         """Return the name of every subject and option per language; where facts disagree, the first fact's."""

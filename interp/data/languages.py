@@ -70,7 +70,13 @@ LANGUAGES: dict[str, Language] = _parse_table(_TABLE)
 PAPER_LANGUAGES: tuple[str, ...] = tuple(code for code, known in LANGUAGES.items() if known.seen)
 UNSEEN_LANGUAGES: tuple[str, ...] = tuple(code for code, known in LANGUAGES.items() if not known.seen)
 
-_SHORTHANDS = {"paper": PAPER_LANGUAGES, "unseen": UNSEEN_LANGUAGES, "all": tuple(LANGUAGES)}
+_SHORTHANDS = {
+    "polyfact": PAPER_LANGUAGES,
+    "polyfact-unseen": UNSEEN_LANGUAGES,
+    "paper": PAPER_LANGUAGES,
+    "unseen": UNSEEN_LANGUAGES,
+    "all": tuple(LANGUAGES),
+}
 
 
 def language(code: str) -> Language:
@@ -112,3 +118,15 @@ def checked_languages(codes: tuple[str, ...]) -> tuple[str, ...]:
     if twice:
         raise DataError(f"Language {', '.join(map(repr, twice))} is named more than once. Name each once.")
     return tuple(codes)
+
+
+def resolve_languages(text: str, available: tuple[str, ...], *, embedded: bool = False) -> tuple[str, ...]:
+    """Return the codes that are named; ``auto``: those available, of the embedded facts the paper's twelve."""
+    if text.strip() == "auto":
+        return PAPER_LANGUAGES if embedded else available
+    return parse_languages(text)
+
+
+def register_language_file(file: object) -> None:
+    """Read a language of the user's."""
+    raise DataError(f"{file} cannot be read yet.")

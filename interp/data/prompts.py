@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from interp.data.characters import visible
 from interp.data.facts import Fact, FactSet
@@ -158,7 +159,7 @@ class PromptSet:
 def prompts_from_facts(
     facts: FactSet,
     languages: Collection[str] | None = None,
-    prompt_format: str = "native",
+    prompt_format: str = "auto",
     answer: bool = True,
 ) -> PromptSet:
     """Render facts as prompts: ``Question: ...``, a line break, ``Answer:``, and the right option as continuation.
@@ -166,13 +167,15 @@ def prompts_from_facts(
     Args:
         facts: What to ask.
         languages: In which languages; all of the set by default.
-        prompt_format: ``native`` words around the question, ``english`` words in every language, or ``none``.
+        prompt_format: ``native`` words around the question, ``english`` words in every language, or ``none``; ``auto``: as
+            the facts say.
         answer: Whether prompts carry the answer.
 
     Raises:
         DataError: A fact lacks one of the languages.
         ConfigError: The prompt_format is unknown.
     """
+    prompt_format = facts.prompt_format if prompt_format == "auto" else prompt_format
     if prompt_format not in PROMPT_FORMATS:
         raise ConfigError(
             f"Unknown prompt_format '{visible(prompt_format)}'.{nearest(prompt_format, PROMPT_FORMATS)} Known: {', '.join(PROMPT_FORMATS)}."
@@ -186,6 +189,11 @@ def prompts_from_facts(
         prompts[code] = tuple(_prompt(fact, code, words, answer) for fact in facts)
     note = f"{len(facts)} facts, prompt_format {prompt_format}"
     return PromptSet(facts.name, facts.languages, prompts, parallel=True, note=note)
+
+
+def context_of(facts: FactSet) -> dict[str, Any]:
+    """What of facts decides the result of asking them, beside the prompts: the options, and the words around questions."""
+    return {"prompt_format": facts.prompt_format, "facts_digest": facts.digest}
 
 
 def _prompt(fact: Fact, code: str, words: PromptFormat | None, answer: bool) -> Prompt:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from analyses.comparison import compare, contrast
-from analyses.noise import noise_floor
+from interp.results.noise import noise_floor
 from interp.data.prompts import Prompt, PromptSet
 from interp.errors import ResultError
 from interp.measure.specialization.heads import measure_heads

@@ -10,6 +10,7 @@ from pathlib import Path
 from interp.data.characters import visible
 from interp.data.facts import FactSet, load_facts
 from interp.data.files import SUFFIXES
+from interp.data.languages import parse_languages, resolve_languages
 from interp.data.prompts import PromptSet, prompts_from_facts
 from interp.data.sources.bmlama import bmlama_facts
 from interp.data.sources.cldr import cldr_facts
@@ -28,18 +29,19 @@ BENCHMARKS = ("klar", "bmlama", "global-mmlu", "polyfact")
 
 def open_prompts(
     source: str | Path,
-    languages: Collection[str],
+    languages: str | Collection[str] = "auto",
     *,
     split: str | None = None,
     limit: int | None = None,
-    prompt_format: str = "native",
+    prompt_format: str = "auto",
     allow_missing: bool = False,
 ) -> PromptSet:
     """Return the prompts of a source.
 
     Args:
         source: What `open_facts` takes, or a folder of text (``./cldr`` if it has the name of an embedded source).
-        languages: Which languages, in this order.
+        languages: Which languages, in this order, as codes or as text such as ``en,sw``; ``auto``: those of the source, of
+            the embedded facts the paper's.
         split: ``train``, ``validation`` or ``test``; None or ``all`` for all of them. Text has no splits.
         limit: At most this many items per language, drawn by the hash of their ids.
         prompt_format: See `interp.data.prompts.prompts_from_facts`. Text stands as it is.
@@ -53,7 +55,14 @@ def open_prompts(
     path = Path(source)
     if source not in EMBEDDED and source and os.path.isdir(source):
         return _text_prompts(path, languages, split, limit, prompt_format)
-    facts = open_facts(source, languages=languages)
+    if isinstance(languages, str):
+        embedded = source in EMBEDDED
+        facts = open_facts(
+            source, languages=None if embedded or languages == "auto" else parse_languages(languages)
+        )
+        languages = resolve_languages(languages, facts.languages, embedded=embedded)
+    else:
+        facts = open_facts(source, languages=languages)
     chosen = facts.filter(
         splits=None if split in (None, "all") else [split],
         languages=languages,
@@ -145,7 +154,7 @@ def _no_such_source(source: str) -> DataError:
 
 
 def _text_prompts(
-    folder: Path, languages: Collection[str], split: str | None, limit: int | None, prompt_format: str
+    folder: Path, languages: str | Collection[str], split: str | None, limit: int | None, prompt_format: str
 ) -> PromptSet:
     if split not in (None, "all"):
         raise ConfigError(
@@ -155,6 +164,8 @@ def _text_prompts(
         raise ConfigError(
             f"Text is read as it is, so prompt_format 'english' does not apply to {visible(folder)}."
         )
+    if isinstance(languages, str):
+        languages = None if languages == "auto" else parse_languages(languages)
     prompts = load_text(folder, languages)
     return prompts if limit is None else prompts.sample(limit)
 

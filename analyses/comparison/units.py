@@ -1,55 +1,51 @@
-"""Compare two results of the same question: change with interval, relative to the noise floor, and a diagnosis."""
+"""The change of specialization: per layer with interval, relative to the noise floor, and a diagnosis."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
-from analyses.changes import Changes, compare_facts
-from analyses.noise import NoiseFloor, noise_floor
+from analyses.comparison.base import Comparison
 from interp.errors import ResultError, short
-from interp.files import write_atomically
-from interp.results.base import FactResult, Result
+from interp.results.noise import NoiseFloor
 from interp.results.units import UnitResult
 from interp.stats import Jackknife, fdr_adjust, jaccard
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Comparison", "compare", "compare_results", "contrast"]
+__all__ = ["UnitComparison", "compare_units", "contrast"]
 
 _FEW_BLOCKS = 6
 _FEW_ITEMS = 100
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class UnitComparison(Comparison):
     """The change of specialization from one checkpoint to another, paired over blocks of facts.
 
     Attributes:
+        kind: Of the two results.
         unit: 'neuron' or 'head'.
         names: The two checkpoints.
         before: Mean specialization per layer of the first, nats.
         after: Of the second.
         floor: Noise floor of the first.
         overlap: Jaccard index of the two selected sets (0 to 1).
-        diagnostics: What makes the comparison weaker, in words.
+        notes: What weakens the comparison, in words.
     """
 
+    kind: str
     unit: str
     names: tuple[str, str]
     before: Jackknife
     after: Jackknife
     floor: NoiseFloor
     overlap: float
-    diagnostics: tuple[str, ...]
+    notes: tuple[str, ...]
 
     @property
     def change(self) -> Jackknife:
@@ -93,7 +89,7 @@ class Comparison:
             )
         else:
             verdict = f"{direction.capitalize()} specialized, by {self.relative_to_floor:.1f} times the noise floor."
-        return " ".join([verdict, *self.diagnostics])
+        return " ".join([verdict, *self.notes])
 
     def __repr__(self) -> str:
         low, high = self.change.interval()
@@ -105,8 +101,22 @@ class Comparison:
             f"  {self.diagnosis}"
         )
 
-    def _repr_html_(self) -> str:
-        return f"<pre>{escape(repr(self))}</pre>{self.to_frame().to_html(index=False, float_format='%.4g')}"
+    def summary(self) -> pd.DataFrame:
+        """One row: the model-level means, their change and its interval, noise floor and chance, in nats."""
+        import pandas as pd
+
+        low, high = (float(x) for x in self.change.interval())
+        row = {
+            "quantity": f"mean specialization of {self.unit}s (nats)",
+            "n_blocks": self.before.n_blocks,
+            "before": float(self.before.mean().value),
+            "after": float(self.after.mean().value),
+            "change": float(self.change.value),
+            "low": low,
+            "high": high,
+            "noise_floor": self.floor.overall,
+        }
+        return pd.DataFrame([row])
 
     def to_frame(self) -> pd.DataFrame:
         """One row per layer: both means, change, interval, adjusted p, noise floor; all in nats but p."""
@@ -146,92 +156,58 @@ class Comparison:
             "layers": self.to_frame().to_dict(orient="list"),
         }
 
-    def save(self, path: Path | str) -> Path:
-        """Write JSON; whole or not at all."""
-        text = json.dumps(_finite(self.to_dict()), indent=1, ensure_ascii=False, allow_nan=False)
-        write_atomically(Path(path), lambda stream: stream.write(text.encode()))
-        return Path(path)
 
-
-def compare(before: UnitResult, after: UnitResult, *, names: Sequence[str] | None = None) -> Comparison:
+def compare_units(before: UnitResult, after: UnitResult, *, names: tuple[str, str]) -> UnitComparison:
     """Compare two checkpoints on the same prompts.
 
     Raises:
-        ResultError: The results are of different kinds, prompts, languages, settings or model shapes; names both.
+        ResultError: The results are of different prompts, languages, settings or model shapes; names both.
     """
-    if before.kind != after.kind:
-        raise ResultError(
-            f"A result of kind '{before.kind}' cannot be compared with one of kind '{after.kind}'."
-        )
-    before_name, after_name = names or (before.provenance.checkpoint, after.provenance.checkpoint)
     differing = before.provenance.differences(after.provenance, ignore=("dtype", "attention"))
     if differing:
         listed = "; ".join(f"{k}: {short(a)} and {short(b)}" for k, (a, b) in differing.items())
         raise ResultError(
-            f"'{before_name}' and '{after_name}' did not answer the same question ({listed}). Measure both in one command."
+            f"'{names[0]}' and '{names[1]}' did not answer the same question ({listed}). Measure both in one command."
         )
     shapes = [r.scores.plug_in.shape for r in (before, after)]
     if shapes[0] != shapes[1]:
         raise ResultError(
-            f"'{before_name}' has {shapes[0][0]} layers x {shapes[0][1]} {before.unit}s, '{after_name}' {shapes[1][0]} x "
+            f"'{names[0]}' has {shapes[0][0]} layers x {shapes[0][1]} {before.unit}s, '{names[1]}' {shapes[1][0]} x "
             f"{shapes[1][1]}: only checkpoints of one model family can be compared unit by unit."
         )
-    return contrast(before, after, names=(before_name, after_name))
-
-
-def compare_results(
-    before: Result, after: Result, *, names: Sequence[str] | None = None
-) -> Comparison | Changes:
-    """Compare two results of any kind, see `compare` and `analyses.changes.compare_facts`.
-
-    Raises:
-        ResultError: They are of different kinds, or did not answer the same question.
-    """
-    if isinstance(before, UnitResult) and isinstance(after, UnitResult):
-        return compare(before, after, names=names)
-    if before.kind == after.kind and isinstance(before, FactResult) and isinstance(after, FactResult):
-        return compare_facts(before, after, names=names)
-    raise ResultError(f"A result of kind '{before.kind}' cannot be compared with one of kind '{after.kind}'.")
+    return contrast(before, after, names=names)
 
 
 def contrast(
     before: UnitResult, after: UnitResult, *, names: tuple[str, str] = ("before", "after")
-) -> Comparison:
-    """The statistics of `compare` without its checks: for halves and permutations, whose questions differ by design.
+) -> UnitComparison:
+    """The statistics of `compare_units` without its checks: for halves and permutations, whose questions differ by design.
 
     Block b of one is paired with block b of the other.
     """
-    return Comparison(
+    return UnitComparison(
+        kind=before.kind,
         unit=before.unit,
         names=names,
         before=before.per_layer,
         after=after.per_layer,
-        floor=noise_floor(before),
+        floor=before.noise_floor,
         overlap=jaccard(before.selected(), after.selected()),
-        diagnostics=tuple(_diagnostics(before, after)),
+        notes=tuple(_notes(before, after)),
     )
 
 
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: null instead."""
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def _diagnostics(before: UnitResult, after: UnitResult) -> list[str]:
-    diagnostics = []
+def _notes(before: UnitResult, after: UnitResult) -> list[str]:
+    notes = []
     items = int(before.items.sum(axis=1).min())
     if items < _FEW_ITEMS:
-        diagnostics.append(f"Few prompts: {items} per language.")
+        notes.append(f"Few prompts: {items} per language.")
     if before.n_blocks < _FEW_BLOCKS:
-        diagnostics.append(f"Few blocks: {before.n_blocks}; the interval is wide and rough.")
+        notes.append(f"Few blocks: {before.n_blocks}; the interval is wide and rough.")
     for key in ("dtype", "attention", "padding"):
         values = [r.provenance.run.get(key) for r in (before, after)]
         if values[0] != values[1]:
-            diagnostics.append(f"The runs differ in {key} ({values[0]} and {values[1]}).")
+            notes.append(f"The runs differ in {key} ({values[0]} and {values[1]}).")
     if getattr(before, "mask", "frozen") == "trained":
-        diagnostics.append("A trained mask depends on the order of items: the interval is not valid.")
-    return diagnostics
+        notes.append("A trained mask depends on the order of items: the interval is not valid.")
+    return notes

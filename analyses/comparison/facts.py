@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analyses.comparison.base import Comparison
 from interp.errors import ResultError, short
-from interp.files import write_atomically
 from interp.results.base import FactResult
 from interp.stats import holm, paired_bootstrap
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Changes", "compare_facts"]
+__all__ = ["FactComparison", "compare_facts"]
 
 _FEW_FACTS = 100
 _LEAST_P = 2 / 10_001  # of a two-sided bootstrap with 10,000 draws
 
 
-@dataclass(frozen=True)
-class Changes:
+@dataclass(frozen=True, repr=False)
+class FactComparison(Comparison):
     """How quantities change from one checkpoint to another on the same facts.
 
     Attributes:
@@ -35,51 +31,46 @@ class Changes:
         table: One row per quantity: ``quantity``, ``n`` facts that have it in both, ``before``, ``after``, ``change``
             with its 95 % interval ``low`` to ``high`` (paired bootstrap over groups of facts, all languages of a fact
             together), ``p``, and ``holm``: adjusted over all rows.
-        diagnostics: What makes the comparison weaker, in words.
+        notes: What weakens the comparison, in words.
     """
 
     kind: str
     names: tuple[str, str]
     table: pd.DataFrame
-    diagnostics: tuple[str, ...]
+    notes: tuple[str, ...]
 
     def __repr__(self) -> str:
         shown = self.table.to_string(index=False, float_format=lambda x: f"{x:.4g}")
-        return "\n".join([f"{self.names[0]} -> {self.names[1]} ({self.kind})", shown, *self.diagnostics])
-
-    def _repr_html_(self) -> str:
-        head = escape(f"{self.names[0]} -> {self.names[1]} ({self.kind})")
-        notes = "".join(f"<p>{escape(diagnostic)}</p>" for diagnostic in self.diagnostics)
-        return f"<p>{head}</p>{self.table.to_html(index=False, float_format='%.4g')}{notes}"
+        return "\n".join([f"{self.names[0]} -> {self.names[1]} ({self.kind})", shown, *self.notes])
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table."""
         return self.table
 
-    def save(self, path: Path | str) -> Path:
-        """Write JSON; whole or not at all."""
-        table = self.table.astype(object).where(self.table.notna(), None)
-        plain = {"kind": self.kind, "names": list(self.names), "diagnostics": list(self.diagnostics)}
-        text = json.dumps(
-            {**plain, "quantities": table.to_dict(orient="records")},
-            indent=1,
-            ensure_ascii=False,
-            allow_nan=False,
-        )
-        write_atomically(Path(path), lambda stream: stream.write(text.encode()))
-        return Path(path)
+    def summary(self) -> pd.DataFrame:
+        """Return the table."""
+        return self.table
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "kind": self.kind,
+            "names": list(self.names),
+            "notes": list(self.notes),
+            "quantities": self.table.to_dict(orient="records"),
+        }
 
 
 def compare_facts(
-    before: FactResult, after: FactResult, *, names: Sequence[str] | None = None, **how: Any
-) -> Changes:
+    before: FactResult, after: FactResult, *, names: tuple[str, str], **view: Any
+) -> FactComparison:
     """Compare two checkpoints on the same facts.
 
     Args:
         before: The first.
         after: The second.
-        names: What to call them; by default their checkpoints.
-        how: Passed to the results' `quantities`, such as ``normalization``.
+        names: What to call them.
+        view: Passed to the results' `quantities`, such as ``normalization``.
 
     Raises:
         ResultError: They were not asked the same, or have no quantity in common.
@@ -97,7 +88,7 @@ def compare_facts(
     before, after = before.in_common(after)
     order = np.argsort(before.fact_ids)  # the last digits of a bootstrap depend on the order
     groups = np.array(before.groups)[order]
-    there, here = before.quantities(**how), after.quantities(**how)
+    there, here = before.quantities(**view), after.quantities(**view)
     rows = []
     for name in there:
         if name not in here:
@@ -122,11 +113,8 @@ def compare_facts(
     if not rows:
         raise ResultError("The two results have no quantity in common that a fact has a value of.")
     table = pd.DataFrame(rows)
-    called = names or (one.checkpoint, other.checkpoint)
-    diagnostics = (*_diagnostics(before, after), *_coarse(len(table)))
-    return Changes(
-        before.kind, (called[0], called[1]), table.assign(holm=holm(table.p.to_numpy())), diagnostics
-    )
+    notes = (*_notes(before, after), *_coarse(len(table)))
+    return FactComparison(before.kind, names, table.assign(holm=holm(table.p.to_numpy())), notes)
 
 
 def _coarse(rows: int) -> list[str]:
@@ -139,12 +127,12 @@ def _coarse(rows: int) -> list[str]:
     ]
 
 
-def _diagnostics(before: FactResult, after: FactResult) -> list[str]:
-    diagnostics = []
+def _notes(before: FactResult, after: FactResult) -> list[str]:
+    notes = []
     if len(before.fact_ids) < _FEW_FACTS:
-        diagnostics.append(f"Few facts: {len(before.fact_ids)}.")
+        notes.append(f"Few facts: {len(before.fact_ids)}.")
     for key in ("dtype", "attention", "batch_tokens"):
         values = [r.provenance.run.get(key) for r in (before, after)]
         if values[0] != values[1]:
-            diagnostics.append(f"The runs differ in {key} ({values[0]} and {values[1]}).")
-    return diagnostics
+            notes.append(f"The runs differ in {key} ({values[0]} and {values[1]}).")
+    return notes

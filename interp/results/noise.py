@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
 from interp.errors import ResultError
-from interp.results.units import UnitResult
 from interp.stats import jaccard
+
+if TYPE_CHECKING:
+    from interp.results.units import UnitResult
 
 __all__ = ["NoiseFloor", "noise_floor"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from analyses.changes import Changes
+from analyses.comparison import FactComparison
 from figures.style import look, new_figure
 
-__all__ = ["plot_changes"]
+__all__ = ["plot_fact_changes"]
 
 
-def plot_changes(changes: Changes) -> Figure:
+def plot_fact_changes(changes: FactComparison) -> Figure:
     """One row per quantity: the paired change and its 95 % interval; filled where Holm's p is below .05."""
     table, style = changes.table, look(0)
     rows = np.arange(len(table))[::-1]
