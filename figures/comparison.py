@@ -45,12 +45,13 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
 
 def _layers(comparison: UnitComparison) -> Table:
     one, other = comparison.names
-    signed = ("change", "low", "high")
     frame = comparison.to_frame()
+    cells = rows_of(frame.drop(columns="adjusted_p"), digits=4, signed=("change", "low", "high"))
+    rows = tuple((*row[:6], f"{p:.2g}", row[6]) for row, p in zip(cells, frame.adjusted_p, strict=True))
     return Table(
         f"{one} -> {other}: change of mean specialization per layer ({comparison.unit}s, nats)",
         ("layer", "before", "after", "change", "low", "high", "adjusted p", "noise floor"),
-        rows_of(frame, digits=4, signed=signed),
+        rows,
         "Change with its 95 % interval, paired over blocks of facts; p adjusted over layers (Benjamini-Hochberg); noise floor: "
         "the same checkpoint on two halves of the text.",
     )

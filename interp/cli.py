@@ -14,6 +14,7 @@ import typer
 
 from interp.commands.compare import compare
 from interp.commands.data import data_app
+from interp.commands.demo import demo
 from interp.commands.lm_eval import export_lm_eval, import_lm_eval
 from interp.commands.measures import measure_commands
 from interp.commands.train import train_app
@@ -27,6 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="What does post-training do to the way a language model routes languages? Start with: interp demo",
 )
+app.command()(demo)
 for name, command in measure_commands():
     app.command(name)(command)
 for command in (compare, export_lm_eval, import_lm_eval):

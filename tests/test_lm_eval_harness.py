@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from analyses.changes import compare_facts
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from analyses.changes import compare_facts
 from analyses.lm_eval import import_samples
 from interp.data.facts import FactSet
 from interp.data.lm_eval import METRICS, write_tasks

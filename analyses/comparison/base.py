@@ -43,6 +43,11 @@ class Comparison(ABC):
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; NaN and infinity are allowed."""
 
+    @property
+    def diagnosis(self) -> str:
+        """The verdict, or what weakens it, in words."""
+        return " ".join(self.notes)
+
     def diagnostics(self) -> list[str]:
         """What weakens the comparison, in words; empty if nothing does."""
         return list(self.notes)

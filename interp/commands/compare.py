@@ -34,8 +34,7 @@ def compare(
         raise ConfigError(f"--out is '{out}'; a stem such as {out / 'comparison'} is expected.")
     comparison = compare_results(load_result(before), load_result(after))
     print_tables(figures.tables(comparison), console())
-    for note in comparison.diagnostics():
-        print(note)
+    print(comparison.diagnosis)
     if out is not None:
         files = [comparison.save(out.with_name(f"{out.name}.json"))]
         for drawing in figures.drawings(comparison):

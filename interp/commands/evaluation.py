@@ -76,9 +76,10 @@ def rescore(
 
     Example: `interp rescore interp-evaluate/*.behavior.npz --as sum`
     """
+    from analyses.changes import compare_facts
+
     from analyses.asked import language_classes
     from analyses.behavior import clustered
-    from analyses.changes import compare_facts
     from figures.style import write_table
     from figures.terminal import print_behavior, print_changes
     from interp.config.evaluation import CLUSTERS

@@ -101,8 +101,7 @@ def _shown(run: Run, output: OutputOptions) -> list[Path]:
             files += _saved(drawing, output, suffix)
         for comparison in run.comparisons[suffix]:
             print_tables(figures.tables(comparison), shown)
-            for note in comparison.diagnostics():
-                print(note)
+            print(comparison.diagnosis)
             files += _compared(comparison, output, suffix)
     return files
 

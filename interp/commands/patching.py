@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from analyses.series import Series
+
     from interp.results.attribution import AttributionResult
     from interp.results.patching import PatchingResult
 

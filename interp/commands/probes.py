@@ -13,6 +13,7 @@ from interp.flags import configured
 
 if TYPE_CHECKING:
     from analyses.series import Series
+
     from probes.alignment_results import AlignmentResult
     from probes.results import ProbeResult
 
@@ -56,8 +57,9 @@ def align(config: AlignmentConfig) -> None:
 
 
 def _draw_probes(series: Series[ProbeResult], out: Path) -> list[Path]:
-    from figures import plot
     from figures.probes import plot_transfer, probe_data
+
+    from figures import plot
     from figures.style import save_figure
 
     data = probe_data(series.results, series.names)

@@ -1,6 +1,7 @@
 """Options of the commands: dataclasses <-> flags <-> TOML, strict; what commands share is declared once."""
 
 from interp.config.base import (
+    check_options,
     default_of,
     field_types,
     load_config,
@@ -24,6 +25,7 @@ __all__ = [
     "FactOptions",
     "NumericOptions",
     "OutputOptions",
+    "check_options",
     "default_of",
     "field_types",
     "load_config",

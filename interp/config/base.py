@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from interp.errors import ConfigError, nearest
 
 __all__ = [
+    "check_options",
     "default_of",
     "field_types",
     "load_config",
@@ -80,6 +81,17 @@ def load_options(
             if value is not None:
                 values[name] = _checked(*known[name], value, source)
     return tuple(kind(**{f.name: values[f.name] for f in fields(kind) if f.name in values}) for kind in kinds)
+
+
+def check_options(options: Any) -> None:
+    """Refuse values that the declared fields of a dataclass of options do not allow.
+
+    Raises:
+        ConfigError: A value is of the wrong kind, none of its choices, or out of range.
+    """
+    for spec in fields(options):
+        if "choices" in spec.metadata:
+            _checked(type(options), spec, getattr(options, spec.name), type(options).__name__)
 
 
 def option_fields(kinds: Sequence[type[Any]]) -> list[tuple[type[Any], Field[Any]]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from interp.config import to_plain
+from interp.config import check_options, to_plain
 
 __all__ = ["Settings", "question"]
 
@@ -21,9 +21,15 @@ class Settings:
 
     Attributes:
         measure: Name of the measure, as in its results.
+
+    Raises:
+        ConfigError: A value is of the wrong kind, none of its choices, or out of range.
     """
 
     measure: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
     def stored(self) -> dict[str, Any]:
         """What provenance keeps: plain values of all fields, and the measure's name."""

@@ -116,6 +116,10 @@ class UnitResult(Result):
             f"above that with shuffled language labels (up to {chance:.2g}): the 95 % interval reaches below it."
         ]
 
+    @abstractmethod
+    def by_language(self) -> pd.DataFrame:
+        """One row per language: ``language``, ``prompts``, ``tokens``, and what is counted of its units."""
+
     def subset(self: Units, blocks: Sequence[int]) -> Units:
         """The result from some of its blocks."""
         index = np.asarray(blocks)
@@ -156,6 +160,13 @@ class UnitResult(Result):
                 **{f"{name}_{code}": values[i].ravel() for i, code in enumerate(self.languages)},
             }
         )
+
+    def _counts(self) -> pd.DataFrame:
+        """Prompts and tokens of each language."""
+        import pandas as pd
+
+        counts = {"prompts": self.items.sum(axis=1), "tokens": self.tokens.sum(axis=1)}
+        return pd.DataFrame({"language": list(self.languages), **counts})
 
     def _mean_at(self, place: int) -> Jackknife:
         """Mean specialization of a layer; of all where there is no such layer."""

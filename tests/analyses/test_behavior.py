@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from analyses.changes import compare_facts
 
 import interp.model.loading
 from analyses.behavior import clustered, run_evaluation
-from analyses.changes import compare_facts
 from interp import cli
 from interp.config import EvaluationConfig
 from interp.data.baselines import rule_baselines

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from analyses.changes import compare_facts
 
 import interp.model.loading
-from analyses.changes import compare_facts
 from analyses.lens import LensStudy, run_lens
 from interp.config.lens import LensConfig
 from interp.data.tasks import open_task

@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import typer
+from analyses.changes import compare_facts
 from typer.testing import CliRunner
 
-from analyses.changes import compare_facts
 from analyses.lm_eval import import_samples
 from analyses.lm_eval_runs import describe_run
 from interp.commands.lm_eval import export_lm_eval, import_lm_eval

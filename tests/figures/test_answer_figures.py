@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from analyses.changes import compare_facts
+
 from figures import plot
 from figures.style import save_figure
 from tests.analyses.test_behavior import LANGUAGES, made

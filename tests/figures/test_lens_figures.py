@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from analyses.changes import compare_facts
 from rich.console import Console
 
-from analyses.changes import compare_facts
 from figures import plot
 from figures.lens import lens_data, plot_lens
 from figures.style import save_figure

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-
 from analyses.changes import compare_facts
+
 from interp.data.facts import Fact, FactSet, Wording
 from interp.errors import CapabilityError, ConfigError, Interrupted, MeasurementError
 from interp.measure.patching import attribution, estimates

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-
 from analyses.changes import compare_facts
+
 from analyses.comparison import compare_results
 from interp.errors import ResultError
 from interp.results import load_result

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from analyses.changes import compare_facts
+
 from interp.errors import ResultError
 from interp.results import load_result
 from interp.results.ablation import AblationResult, diagonal_p, own_above_other

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from analyses.changes import compare_facts
 from scipy import stats
 
-from analyses.changes import compare_facts
 from interp.errors import ResultError
 from interp.results import load_result
 from interp.results.attribution import AttributionResult, mean_estimates

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from analyses.changes import compare_facts
+
 from interp.errors import MeasurementError, ResultError
 from interp.results import load_result
 from interp.results.lens import LensResult, require_separable

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from analyses.changes import compare_facts
+
 from interp.errors import ResultError
 from interp.results import load_result
 from interp.results.base import Provenance

@@ -7,10 +7,10 @@ from functools import cache
 
 import numpy as np
 import pytest
+from analyses.changes import compare_facts
 
 from analyses.asked import strata_of
 from analyses.behavior import clustered
-from analyses.changes import compare_facts
 from interp.data.sources import open_facts
 from interp.measure.behavior.generation import judge_texts
 from interp.results.base import Provenance
