@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import importlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,11 +14,13 @@ from analyses.checkpoints import open_checkpoints
 from analyses.comparison import Comparison, compare
 from analyses.plan import Cell, Measure, Part, Plan, Progress, Request, Task
 from analyses.reuse import partial_file, result_file, reusable
-from interp.config import CheckpointOptions, DataOptions, NumericOptions, OutputOptions
+from interp.config import CheckpointOptions, DataOptions, NumericOptions, OutputOptions, load_options
 from interp.model.checkpoints import Checkpoint
+from interp.registry import Measure as Registered
+from interp.registry import registered_command
 from interp.results.base import Result
 
-__all__ = ["Run", "run_cells", "run_measure"]
+__all__ = ["Run", "default_options", "run", "run_cells", "run_measure"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,28 @@ class Run:
             for name, result in zip(self.names, results, strict=True)
             for text in result.diagnostics(**self.plan.view)
         ]
+
+
+def run(command: str, progress: Progress | None = None, **options: Any) -> Run:
+    """Run a measure as the command line does, from a notebook.
+
+    Args:
+        command: Name of a command that measures, such as ``routing``.
+        progress: Called with a label, work done and work in all.
+        options: What the command takes, such as ``ckpt=["organism:final"]``, ``languages="en,sw"``, ``out="results"``.
+
+    Raises:
+        InterpError: As of `run_measure`; or there is no such command or option.
+    """
+    registered = registered_command(command)
+    measure: Measure = importlib.import_module(f"analyses.{registered.name}").MEASURE
+    defaults = default_options(registered, measure)
+    return run_measure(measure, load_options(measure.options, None, options, defaults), progress)
+
+
+def default_options(registered: Registered, measure: Measure) -> dict[str, Any]:
+    """What replaces the defaults of the shared options of a command."""
+    return {"out": Path(f"interp-{registered.command}"), **measure.defaults}
 
 
 def run_measure(measure: Measure, options: Sequence[Any], progress: Progress | None = None) -> Run:

@@ -32,6 +32,7 @@ _PUBLIC = {
     "load_result": "interp.results",
     "compare": "analyses.comparison",
     "plot": "figures",
+    "run": "analyses.runner",
     **{name: module for measure in MEASURES for name, module in measure.public.items()},
     **{
         path.rpartition(".")[2]: path.rpartition(".")[0]

@@ -10,7 +10,9 @@ import importlib
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["MEASURES", "Measure", "load", "measure_of_kind"]
+from interp.errors import ConfigError, nearest
+
+__all__ = ["MEASURES", "Measure", "load", "measure_of_kind", "registered_command"]
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,20 @@ MEASURES = (
 def measure_of_kind(kind: str) -> Measure | None:
     """The measure whose results are of a kind; None where there is none."""
     return next((measure for measure in MEASURES if kind in measure.kinds), None)
+
+
+def registered_command(command: str) -> Measure:
+    """The measure of a command.
+
+    Raises:
+        ConfigError: There is none; names the nearest.
+    """
+    commands = {measure.command: measure for measure in MEASURES}
+    if command not in commands:
+        raise ConfigError(
+            f"No measure '{command}'.{nearest(command, commands)} Choose from: {', '.join(commands)}."
+        )
+    return commands[command]
 
 
 def load(dotted: str) -> Any:

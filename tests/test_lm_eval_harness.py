@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from analyses.changes import compare_facts
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from analyses.comparison import compare
 from analyses.lm_eval import import_samples
 from interp.data.facts import FactSet
 from interp.data.lm_eval import METRICS, write_tasks
@@ -199,7 +199,7 @@ def test_consistency_is_the_same_and_they_compare(root, ours, name):
     found = theirs(root, name)
     for normalization in METRICS.values():
         assert found.consistency(normalization) == ours[name].consistency(normalization)
-        assert (compare_facts(ours[name], found, reading=normalization).table.change == 0).all()
+        assert (compare(ours[name], found, reading=normalization).table.change == 0).all()
     run = found.provenance.run
     assert (run["dtype"], run["context"], run["notes"]) == ("float32", 512, [])
     assert found.provenance.checkpoint == str(root / name)

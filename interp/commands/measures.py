@@ -70,8 +70,10 @@ def print_diagnostics(diagnostics: list[str]) -> None:
 
 
 def _command(registered: Registered) -> Callable[..., None]:
+    from analyses.runner import default_options
+
     measure = _measure(registered.name)
-    defaults = {"out": Path(f"interp-{registered.command}"), **measure.defaults}
+    defaults = default_options(registered, measure)
 
     def command(*options: Any) -> None:
         run_command(registered.name, *options)

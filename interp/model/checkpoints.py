@@ -58,8 +58,8 @@ class Checkpoint:
 
         The part before is added where the last one says little, such as ``final`` or ``checkpoint-600``.
         """
-        if self.label:
-            return self.label
+        if self.label or self.spec.startswith(_SHIPPED):
+            return self.label or _slug(self.spec)
         parts = [p for p in re.split(r"[/\\:]", self.spec.rstrip("/\\")) if p not in ("", ".", "..")]
         said = parts[-2:] if parts and _SAYS_LITTLE.fullmatch(parts[-1]) else parts[-1:]
         return _slug("-".join(said)) or "checkpoint"

@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from analyses.changes import compare_facts
 
 import interp.model.loading
 from analyses.behavior import clustered, run_evaluation
+from analyses.comparison import compare
 from interp import cli
 from interp.config import EvaluationConfig
 from interp.data.baselines import rule_baselines
@@ -58,7 +58,7 @@ def test_a_planted_change_is_found_where_it_is():
     before = random.random((200, 3)) < 0.5
     after = before.copy()
     after[:, 1] |= random.random(200) < 0.5
-    table = compare_facts(made(before), made(after)).table.set_index("quantity")
+    table = compare(made(before), made(after)).table.set_index("quantity")
     assert table.change["accuracy sw"] == pytest.approx(after[:, 1].mean() - before[:, 1].mean())
     assert table.low["accuracy sw"] > 0.1
     assert table.holm["accuracy sw"] < 0.01
@@ -71,14 +71,14 @@ def test_a_planted_change_is_found_where_it_is():
 def test_facts_of_a_group_are_resampled_together():
     random = np.random.default_rng(2)
     before, after = random.random((2, 100, 3)) < 0.5
-    table = compare_facts(made(before), made(after)).table.set_index("quantity")
+    table = compare(made(before), made(after)).table.set_index("quantity")
     groups = [f"g{i // 2}" for i in range(100)]
     one, other = before[:, 0].astype(float), after[:, 0].astype(float)
     own = paired_bootstrap(other, one, groups=groups)
     assert (table.low["accuracy en"], table.high["accuracy en"]) == (own.low, own.high)
     for cluster, labels in (("fact", None), ("answer", [f"a{i // 4}" for i in range(100)])):
         results = [clustered(made(right), cluster) for right in (before, after)]
-        row = compare_facts(*results).table.set_index("quantity").loc["accuracy en"]
+        row = compare(*results).table.set_index("quantity").loc["accuracy en"]
         own = paired_bootstrap(other, one, groups=labels)
         assert (row.low, row.high) == (own.low, own.high)
 
@@ -96,17 +96,17 @@ def test_the_order_of_facts_does_not_change_a_digit():
         )
         for r in results
     ]
-    pd.testing.assert_frame_equal(compare_facts(*results).table, compare_facts(*turned).table)
+    pd.testing.assert_frame_equal(compare(*results).table, compare(*turned).table)
 
 
 def test_answers_to_different_questions_are_not_compared():
     right = np.ones((10, 3), dtype=bool)
     other = replace(made(right), fact_ids=tuple(f"x{i}" for i in range(10)))
     with pytest.raises(ResultError, match="facts or languages differ"):
-        compare_facts(made(right), other)
+        compare(made(right), other)
     asked = replace(made(right), provenance=Provenance(settings={"prompt_format": "none"}))
     with pytest.raises(ResultError, match="prompt_format: None and none"):
-        compare_facts(made(right), asked)
+        compare(made(right), asked)
 
 
 @pytest.fixture(scope="module")

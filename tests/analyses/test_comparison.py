@@ -8,7 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from analyses.comparison import compare, contrast
+from analyses.comparison import compare
+from analyses.comparison.units import contrast
 from interp.data.prompts import Prompt, PromptSet
 from interp.errors import ResultError
 from interp.measure.specialization.heads import measure_heads

@@ -54,7 +54,7 @@ def test_a_planted_change_is_found_in_its_stratum_and_nowhere_else(asked):
     target = strata(asked)["validation, unread, spelled otherwise"]
     taught = [np.where(target & (random.random(base.shape) < 0.6), True, base) for _ in range(3)]
     table = family_table(
-        {("base", 0): base, **{("taught", seed): one for seed, one in enumerate(taught)}}, asked
+        {("base", 0): base, ("taught", seed): one for seed, one in enumerate(taught)}, asked
     )
     rows = table.frame[table.frame.member == "taught"].set_index("stratum")
     expected = np.mean(taught, axis=0)[target].mean() - base[target].mean()

@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import typer
-from analyses.changes import compare_facts
 from typer.testing import CliRunner
 
+from analyses.comparison import compare
 from analyses.lm_eval import import_samples
 from analyses.lm_eval_runs import describe_run
 from interp.commands.lm_eval import export_lm_eval, import_lm_eval
@@ -150,7 +150,7 @@ def test_save_and_load(samples, tmp_path):
     assert isinstance(again, BehaviorResult)
     assert np.array_equal(again.log_probability, found.log_probability, equal_nan=True)
     assert again.provenance == found.provenance
-    assert (compare_facts(found, again).table.change == 0).all()
+    assert (compare(found, again).table.change == 0).all()
 
 
 def test_files_that_do_not_belong_together(facts, samples, tasks, tmp_path):

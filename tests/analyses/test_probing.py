@@ -12,36 +12,36 @@ import pytest
 import interp.model.loading
 import probes.collect
 from analyses.behavior import run_evaluation
-from analyses.probing import run_probing
+from analyses.runner import run
 from interp.config import EvaluationConfig
-from interp.config.probing import ProbingConfig
 from interp.data.prompts import prompts_from_facts
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import ConfigError, DataError, MeasurementError, ResultError
 from interp.model.checkpoints import resolve_checkpoint
 from interp.results.base import Provenance
 from probes.collect import collect
-from probes.sweep import sweep
+from probes.sweep import measure_probes
 from probes.tasks import UNASKED, language_task
+from tests.analyses.runs import comparisons, only
 from tests.probes.test_results import made, random_result
 
 
 @pytest.fixture(scope="module")
 def config(checkpoints, tmp_path_factory):
-    return ProbingConfig(
-        ckpt=(str(checkpoints["llama"]), str(checkpoints["other"])),
-        languages="en,sw",
-        limit=30,
-        layers="embedding,2",
-        folds=3,
-        dtype="float32",
-        out=tmp_path_factory.mktemp("probing"),
-    )
+    return {
+        "ckpt": (str(checkpoints["llama"]), str(checkpoints["other"])),
+        "languages": "en,sw",
+        "limit": 30,
+        "layers": "embedding,2",
+        "folds": 3,
+        "dtype": "float32",
+        "out": tmp_path_factory.mktemp("probing"),
+    }
 
 
 @pytest.fixture(scope="module")
 def series(config):
-    return run_probing(config)
+    return run("probe", **config)
 
 
 @pytest.fixture
@@ -59,24 +59,24 @@ def on_disk(monkeypatch):
 
 def test_a_study_is_a_collection_and_a_sweep(config, series):
     facts = cldr_facts().filter(languages=("en", "sw"), limit=30)
-    loaded = interp.model.loading.open_checkpoint(resolve_checkpoint(config.ckpt[1]), dtype="float32")
+    loaded = interp.model.loading.open_checkpoint(resolve_checkpoint(config["ckpt"][1]), dtype="float32")
     found = collect(loaded, prompts_from_facts(facts, prompt_format="native", answer=False), layers=(-1, 2))
-    expected = sweep(found, facts, language_task(facts), folds=3)
-    result = series.results[1]
+    expected = measure_probes(found, facts, language_task(facts), folds=3)
+    result = only(series)[1]
     assert np.array_equal(result.correct, expected.correct)
     assert np.array_equal(result.control, expected.control)
     assert result.fact_ids == expected.fact_ids
     assert result.layers == (-1, 2)
     assert [p.name.split(".", 1)[1] for p in series.files] == ["language.probe.npz"] * 2
-    table = series.comparisons[0].table.set_index("quantity")
+    table = comparisons(series)[0].table.set_index("quantity")
     assert table.change["accuracy layer 2"] == pytest.approx(
-        (result.curves()["accuracy"] - series.results[0].curves()["accuracy"])[1].mean()
+        (result.curves()["accuracy"] - only(series)[0].curves()["accuracy"])[1].mean()
     )
 
 
 def test_a_rerun_opens_no_model_and_says_the_same(config, series, no_model):
-    again = run_probing(config)
-    pd.testing.assert_frame_equal(again.comparisons[0].table, series.comparisons[0].table)
+    again = run("probe", **config)
+    pd.testing.assert_frame_equal(comparisons(again)[0].table, comparisons(series)[0].table)
     for changed, said in [
         ({"span": "mean"}, "span: last there, mean asked"),
         ({"site": "mlp_out", "layers": "2"}, "site: resid_post there, mlp_out asked"),
@@ -89,14 +89,14 @@ def test_a_rerun_opens_no_model_and_says_the_same(config, series, no_model):
         ({"limit": 31}, "prompts: 30 facts, prompt_format native; 30 items there, 31 facts"),
     ]:
         with pytest.raises(ResultError, match="answers another question") as refusal:
-            run_probing(replace(config, **changed))
+            run("probe", **{**config, **changed})
         assert said in str(refusal.value)
-    assert run_probing(replace(config, batch_tokens=100)).results[0].layers == (-1, 2)
+    assert only(run("probe", **{**config, "batch_tokens": 100}))[0].layers == (-1, 2)
 
 
 def test_labels_of_being_right_are_the_models_answers(config, tmp_path):
-    asked = replace(config, task="right", ckpt=config.ckpt[:1], out=tmp_path, limit=40)
-    result = run_probing(asked).results[0]
+    asked = {**config, "task": "right", "ckpt": config["ckpt"][:1], "out": tmp_path, "limit": 40}
+    result = only(run("probe", **asked))[0]
     evaluation = EvaluationConfig(ckpt=asked.ckpt, languages="en,sw", limit=40, dtype="float32", out=tmp_path)
     answers = run_evaluation(evaluation).results[0]
     credit = answers.credit("byte") == 1
@@ -104,8 +104,8 @@ def test_labels_of_being_right_are_the_models_answers(config, tmp_path):
     assert (result.labels[:, 0] != UNASKED).all()
     assert {p.name.split(".", 1)[1] for p in tmp_path.iterdir()} == {"right.probe.npz", "behavior.npz"}
     with pytest.raises(ResultError, match="normalization: byte there, sum asked"):
-        run_probing(replace(asked, normalization="sum"))
-    summed = run_probing(replace(asked, normalization="sum", fresh=True)).results[0]
+        run("probe", **{**asked, "normalization": "sum"})
+    summed = only(run("probe", **{**asked, "normalization": "sum", "fresh": True}))[0]
     assert np.array_equal(summed.labels[:, 0] == 1, answers.credit("sum")[:, 0] == 1)
 
 
@@ -121,20 +121,20 @@ def test_the_probed_prompt_is_the_one_that_the_model_answers(config):
 
 
 def test_large_activations_are_shared_by_tasks_of_a_span(config, tmp_path, on_disk, monkeypatch):
-    asked = replace(config, ckpt=config.ckpt[:1], out=tmp_path, limit=100, languages="en,de")
-    first = run_probing(asked).results[0]
+    asked = {**config, "ckpt": config["ckpt"][:1], "out": tmp_path, "limit": 100, "languages": "en,de"}
+    first = only(run("probe", **asked))[0]
     kept = {p.name.split(".", 1)[1] for p in tmp_path.iterdir()}
     assert kept == {"language.probe.npz", "last.activations.npy", "last.activations.npy.json"}
     with monkeypatch.context() as patch:
         patch.setattr(probes.collect.Collector, "add", lambda *a: pytest.fail("a model was run"))
-        run_probing(replace(asked, task="answer"))
-        again = run_probing(replace(asked, fresh=False, folds=3, out=tmp_path)).results[0]
+        run("probe", **{**asked, "task": "answer"})
+        again = only(run("probe", **{**asked, "fresh": False, "folds": 3, "out": tmp_path}))[0]
     assert np.array_equal(again.correct, first.correct)
     with pytest.raises(
         MeasurementError, match=r"activations\.npy holds other activations \(site: resid_post there"
     ):
-        run_probing(replace(asked, task="right", site="attn_out", layers="2"))
-    fresh = run_probing(replace(asked, site="attn_out", layers="2", fresh=True)).results[0]
+        run("probe", **{**asked, "task": "right", "site": "attn_out", "layers": "2"})
+    fresh = only(run("probe", **{**asked, "site": "attn_out", "layers": "2", "fresh": True}))[0]
     assert fresh.layers == (2,)
     assert not np.array_equal(fresh.correct, first.correct)
 
@@ -145,16 +145,16 @@ def test_every_span_and_site_reads_something_else(config, tmp_path):
         [("last", "resid_post"), ("subject_last", "resid_post"), ("mean", "resid_post"), ("last", "mlp_out")]
     ):
         asked = replace(
-            config, ckpt=config.ckpt[:1], layers="1", span=span, site=site, out=tmp_path / str(index)
+            config, ckpt=config["ckpt"][:1], layers="1", span=span, site=site, out=tmp_path / str(index)
         )
-        result = run_probing(asked).results[0]
+        result = only(run("probe", **asked))[0]
         assert (result.provenance.settings["span"], result.provenance.settings["site"]) == (span, site)
         found.append(result.correct.tobytes())
     assert len(set(found)) == 4
 
 
 def test_the_hopeless_is_refused_before_a_model_is_opened(config, no_model, tmp_path):
-    asked = replace(config, out=tmp_path / "out")
+    asked = {**config, "out": tmp_path / "out"}
     for changed, kind, said in [
         ({"folds": 31}, MeasurementError, "30 facts in 25 groups for 31 folds"),
         ({"folds": 1}, ConfigError, "'folds' is 1; at least 2 are needed"),
@@ -169,7 +169,7 @@ def test_the_hopeless_is_refused_before_a_model_is_opened(config, no_model, tmp_
         ({"ckpt": ()}, ConfigError, "No checkpoint: give --ckpt"),
     ]:
         with pytest.raises(kind, match=said):
-            run_probing(replace(asked, **changed))
+            run("probe", **{**asked, **changed})
     assert not (tmp_path / "out").exists()
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from analyses.changes import compare_facts
 
+from analyses.comparison import compare
 from figures import plot
 from figures.style import save_figure
 from tests.analyses.test_behavior import LANGUAGES, made
@@ -29,7 +29,7 @@ def test_accuracy_stands_with_its_interval_and_chance():
 
 
 def test_changes_stand_at_their_quantity(tmp_path):
-    changes = compare_facts(BEFORE, AFTER)
+    changes = compare(BEFORE, AFTER)
     table = changes.to_frame()
     figure = plot(changes)
     axes = figure.axes[0]

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from analyses.changes import compare_facts
+from figures.terminal.lens import print_lens
 from rich.console import Console
 
+from analyses.comparison import compare
 from figures import plot
 from figures.lens import lens_data, plot_lens
 from figures.style import save_figure
-from figures.terminal.lens import print_lens
 from tests.results.test_lens import random_result
 
 BEFORE, AFTER = random_result(20, seed=1), random_result(20, seed=2, name="b")
@@ -93,7 +93,7 @@ def test_a_lexicon_without_tokens_leaves_its_curve_out():
 
 
 def test_changes_stand_in_a_panel_per_quantity(tmp_path):
-    changes = compare_facts(BEFORE, AFTER)
+    changes = compare(BEFORE, AFTER)
     table = changes.table.set_index("quantity")
     figure = plot(changes)
     rows = [text.get_text() for text in figure.axes[0].get_yticklabels()]

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from analyses.changes import compare_facts
 
+from analyses.comparison import compare
 from interp.data.facts import Fact, FactSet, Wording
 from interp.errors import CapabilityError, ConfigError, Interrupted, MeasurementError
 from interp.measure.patching import attribution, estimates
@@ -414,7 +414,7 @@ def test_settings_and_kind_survive_and_checkpoints_are_compared(tmp_path):
     assert repr(back) == repr(one)
     settings = one.provenance.settings
     assert (settings["measure"], settings["unit"], settings["verify"]) == ("attribution", "heads", 3)
-    table = compare_facts(one, other).table.set_index("quantity")
+    table = compare(one, other).table.set_index("quantity")
     assert {"true effect of the top heads", "estimate of the top heads", "clean logit_diff"} <= set(
         table.index
     )

@@ -13,7 +13,7 @@ import torch
 from scipy.spatial.distance import cosine
 
 import probes.alignment
-from analyses.comparison import compare_results
+from analyses.comparison import compare
 from interp.errors import DataError
 from interp.model.loading import adopt_model
 from interp.results import load_result
@@ -267,7 +267,7 @@ def test_a_change_is_found_where_it_is():
     before = aligned(np.concatenate([translations(200, 0.8), translations(200, 0.8, seed=1)]))
     values = np.concatenate([translations(200, 0.8), translations(200, 0.1, seed=1)])
     after = aligned(values)
-    table = compare_results(before, after).table.set_index("quantity")
+    table = compare(before, after).table.set_index("quantity")
     assert (table.loc[[name for name in table.index if name.endswith("layer 0")], "change"] == 0).all()
     assert table.low["mutual raw en-x layer 1"] > 0.1
     assert table.low["CKA en-x layer 1"] > 0.1

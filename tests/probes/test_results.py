@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from analyses.changes import compare_facts
 
-from analyses.comparison import compare_results
+from analyses.comparison import compare
 from interp.errors import ResultError
 from interp.results import load_result
 from interp.results.base import Provenance
@@ -203,7 +202,7 @@ def test_a_planted_change_is_found_where_it_is():
     before = random_result(n=200)
     better = before.correct.copy()
     better[:, 2, 1, 1] = 1
-    table = compare_results(before, replace(before, correct=better)).table.set_index("quantity")
+    table = compare(before, replace(before, correct=better)).table.set_index("quantity")
     gain = (1 - before.matrix()[2, 1, 1]) / 3
     assert table.change["accuracy layer 1"] == pytest.approx(gain)
     assert table.low["accuracy layer 1"] > 0
@@ -227,8 +226,8 @@ def test_checkpoints_are_compared_in_the_languages_that_were_asked_in_both():
     assert np.nanmean(after.quantities()["accuracy layer 0"]) > np.nanmean(
         before.quantities()["accuracy layer 0"]
     )
-    assert (compare_facts(before, after).table.change.abs() < 1e-12).all()
-    whole = compare_facts(before, before).table
+    assert (compare(before, after).table.change.abs() < 1e-12).all()
+    whole = compare(before, before).table
     assert (
         whole.before == before.summary().set_index("quantity").loc[whole.quantity, "mean"].to_numpy()
     ).all()
@@ -238,7 +237,7 @@ def test_results_of_other_questions_are_not_compared():
     one = random_result()
     other = replace(one, provenance=Provenance(settings={"positions": "mean"}))
     with pytest.raises(ResultError, match="positions: None and mean"):
-        compare_results(one, other)
+        compare(one, other)
 
 
 def test_round_trip(tmp_path):

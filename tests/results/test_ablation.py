@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from analyses.changes import compare_facts
 
+from analyses.comparison import compare
 from interp.errors import ResultError
 from interp.results import load_result
 from interp.results.ablation import AblationResult, diagonal_p, own_above_other
@@ -178,8 +178,8 @@ def test_it_is_saved_compared_and_said(tmp_path):
     assert "5 neurons per language set to zero, 40 facts, 1 random draws" in repr(result)
     assert "labels exchanged p = " in repr(result)
     other = ablated(noise() + 0.3 * np.eye(3)[:, None], name="b")
-    table = compare_facts(result, other).table.set_index("quantity")
+    table = compare(result, other).table.set_index("quantity")
     assert table.change["nats lost: own above other"] == pytest.approx(0.3)
     assert table.low["nats lost: own above other"] > 0.29
     with pytest.raises(ResultError, match="facts or languages differ"):
-        compare_facts(result, replace(other, languages=("en", "sw", "zh")))
+        compare(result, replace(other, languages=("en", "sw", "zh")))

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from analyses.changes import compare_facts
 from scipy import stats
 
+from analyses.comparison import compare
 from interp.errors import ResultError
 from interp.results import load_result
 from interp.results.attribution import AttributionResult, mean_estimates
@@ -300,7 +300,7 @@ def test_results_are_saved_compared_and_refused(tmp_path):
     assert isinstance(back, AttributionResult)
     assert back.correlation().equals(one.correlation())
     assert (back.top, back.positions, back.unit) == (one.top, one.positions, one.unit)
-    changes = compare_facts(one, other).table.set_index("quantity")
+    changes = compare(one, other).table.set_index("quantity")
     assert changes.after["estimate of the top heads"] == pytest.approx(
         2 * changes.before["estimate of the top heads"]
     )

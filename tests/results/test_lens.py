@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from analyses.changes import compare_facts
 
+from analyses.comparison import compare
 from interp.errors import MeasurementError, ResultError
 from interp.results import load_result
 from interp.results.lens import LensResult, require_separable
@@ -201,7 +201,7 @@ def test_the_summary_says_how_sure_it_is():
 
 
 def test_the_same_checkpoint_twice_changes_nothing():
-    changes = compare_facts(random_result(), random_result(name="b"))
+    changes = compare(random_result(), random_result(name="b"))
     assert (changes.table.change == 0).all()
     assert (changes.table.holm == 1).all()
 
@@ -217,7 +217,7 @@ def test_a_language_that_takes_over_a_layer_earlier_is_found():
     probability = probability.copy()
     probability[:, SW, 1, SW] = 0.2
     early = replace(before, probability=probability)
-    table = compare_facts(late, early).table.set_index("quantity")
+    table = compare(late, early).table.set_index("quantity")
     assert table.change["takeover layer sw"] == -1
     assert table.change["takeover layer ja"] == 0
     assert table.holm["takeover layer sw"] < 0.05
@@ -228,7 +228,7 @@ def test_a_language_that_takes_over_a_layer_earlier_is_found():
 
 def test_two_pivots_are_two_questions():
     with pytest.raises(ResultError, match=r"answer different questions \(pivot: en and sw\)"):
-        compare_facts(random_result(), random_result().with_pivot("sw"))
+        compare(random_result(), random_result().with_pivot("sw"))
 
 
 # files

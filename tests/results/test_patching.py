@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from analyses.changes import compare_facts
 
+from analyses.comparison import compare
 from interp.errors import ResultError
 from interp.results import load_result
 from interp.results.base import Provenance
@@ -156,21 +156,21 @@ def test_checkpoints_are_compared_where_both_have_a_pair():
         values[name][right] = np.nan
     after = made(**values, left_out=np.where(right, LEFT_OUT.index("target right"), before.left_out))
     assert after.recovery().recovery[1] > before.recovery().recovery[1] + 0.1
-    table = compare_facts(before, after).table
+    table = compare(before, after).table
     assert (table.change == 0).all()
-    assert (compare_facts(after, before).table.change == 0).all()
+    assert (compare(after, before).table.change == 0).all()
 
 
 def test_so_many_rows_that_nothing_can_be_found_are_remarked():
     heads = {"units": tuple(map(str, range(70))), "site": "head"}
     shape = (40, 2, 3, 2, 70, 1)
     runs = {name: np.broadcast_to(getattr(made(), name), shape).copy() for name in ("patched", "control")}
-    diagnostics = compare_facts(made(**runs, **heads), made(**runs, **heads)).diagnostics
+    diagnostics = compare(made(**runs, **heads), made(**runs, **heads)).diagnostics
     assert (
         "Among 282 rows no Holm p can be below .05, since a bootstrap p is at least 0.0002; read the "
         in diagnostics[-1]
     )
-    assert not any("rows" in diagnostic for diagnostic in compare_facts(made(), made()).diagnostics)
+    assert not any("rows" in diagnostic for diagnostic in compare(made(), made()).diagnostics)
 
 
 def test_the_best_cell_is_best_beyond_the_floor():
@@ -186,10 +186,10 @@ def test_the_best_cell_is_best_beyond_the_floor():
 
 def test_a_checkpoint_against_itself_and_against_one_that_recovers_more():
     before, same = made(noise=1.0), made(noise=1.0)
-    table = compare_facts(before, same).table.set_index("quantity")
+    table = compare(before, same).table.set_index("quantity")
     assert (table.change == 0).all()
     after = made(recovered=0.9, noise=1.0, seed=1)
-    table = compare_facts(before, after).table.set_index("quantity")
+    table = compare(before, after).table.set_index("quantity")
     row = table.loc["recovery layer 1 last"]
     assert row.low > 0.25
     assert row.holm < 0.01
@@ -199,7 +199,7 @@ def test_a_checkpoint_against_itself_and_against_one_that_recovers_more():
     assert row.before == pytest.approx(float(before.recovery().beyond[1]))
     assert row.low > 0.25
     with pytest.raises(ResultError, match="answer different questions"):
-        compare_facts(before, made(fact_ids=tuple(f"x-{i}" for i in range(N))))
+        compare(before, made(fact_ids=tuple(f"x-{i}" for i in range(N))))
 
 
 def test_what_is_doubtful_is_said():

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from analyses.changes import compare_facts
 
+from analyses.comparison import compare
 from interp.errors import ResultError
 from interp.results import load_result
 from interp.results.routing import RoutingResult
@@ -146,12 +146,12 @@ def test_languages_in_different_scripts_are_reported_apart():
 
 def test_checkpoints_compare_fact_by_fact_whatever_their_order():
     before, after = routed(vectors()), routed(vectors(seed=1), name="b")
-    table = compare_facts(before, after).table.set_index("quantity")
+    table = compare(before, after).table.set_index("quantity")
     gain = after.quantities()["neurons: overlap"] - before.quantities()["neurons: overlap"]
     assert table.change["neurons: overlap"] == pytest.approx(gain.mean())
-    assert (compare_facts(before, before).table.change == 0).all()
+    assert (compare(before, before).table.change == 0).all()
     with pytest.raises(ResultError, match="facts or languages differ"):
-        compare_facts(before, routed(vectors(n_facts=4)))
+        compare(before, routed(vectors(n_facts=4)))
 
 
 def test_the_contrast_stands_beside_the_routes():
