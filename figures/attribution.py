@@ -57,7 +57,7 @@ def _largest_units(name: str, result: AttributionResult) -> Table:
             number(row.floor, signed=True),
             estimate(row.effect, row.effect_low, row.effect_high, signed=True),
         )
-        for row in result.summary().itertuples()
+        for row in result.strongest().itertuples()
     )
     header = ("layer." + result.unit.removesuffix("s"), "position", "estimate", "unrelated fact", "effect")
     verified = "" if len(result.cells) else " Not verified: nothing was patched."

@@ -12,10 +12,10 @@ from transformers import PreTrainedTokenizerFast
 
 from interp.data.facts import Fact, FactSet, Wording
 from interp.measure.patching import runs
-from interp.measure.patching.protocol import Protocol, find_pairs
 from interp.model.hooks import editing, reading
 from interp.model.loading import adopt_model
 from interp.model.sites import Site
+from tests.measuring import Protocol, find_pairs
 from tests.tiny import byte_tokenizer, tiny_model
 
 WITHIN = Protocol("within", ("en", "ja"), prompt_format="none")

@@ -18,11 +18,11 @@ from interp.errors import Interrupted, MeasurementError, NoSpaceError, WriteErro
 from interp.files import require_room, write_atomically
 from interp.measure import passes
 from interp.measure.specialization.activations import NeuronCounter
-from interp.measure.specialization.heads import FrozenHeads, TrainedHeads, measure_heads
-from interp.measure.specialization.neurons import measure_specialization
+from interp.measure.specialization.heads import FrozenHeads, TrainedHeads
 from interp.model.loading import adopt_model
 from interp.results import load_result
 from interp.results.storage import read_archive, write_archive
+from tests.measuring import measure_heads, measure_specialization
 from tests.planted import planted_prompts
 from tests.tiny import byte_tokenizer, tiny_model
 

@@ -26,10 +26,10 @@ from interp.data.lm_eval import METRICS, write_tasks
 from interp.data.prompts import prompts_from_facts
 from interp.data.sources import open_facts
 from interp.errors import MeasurementError
-from interp.measure.behavior.choice import measure_behavior
 from interp.model.loading import open_checkpoint
 from interp.results.behavior import BehaviorResult
 from tests.lm_eval_logs import read_rows
+from tests.measuring import measure_behavior
 from tests.tiny import tiny_model
 
 pytestmark = [

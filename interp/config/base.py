@@ -34,13 +34,19 @@ Config = TypeVar("Config")
 
 
 def option(
-    default: Any, help: str, choices: tuple[str, ...] = (), *, minimum: float = 0, maximum: float = math.inf
+    default: Any,
+    help: str,
+    choices: tuple[str, ...] = (),
+    *,
+    minimum: float = 0,
+    maximum: float = math.inf,
+    exclusive: bool = False,
 ) -> Any:
     """Declare a field of options: its default, what it does, and the values it may take.
 
-    Numbers must be finite and within ``minimum`` to ``maximum``, both included.
+    Numbers must be finite and within ``minimum`` to ``maximum``, both included unless ``exclusive``.
     """
-    metadata = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum}
+    metadata = {"help": help, "choices": choices, "range": (minimum, maximum, exclusive)}
     if isinstance(default, (list, tuple)):
         return field(default_factory=lambda: tuple(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -163,10 +169,14 @@ def _checked(kind: type, spec: Field[Any], value: Any, source: str) -> Any:
 
 
 def _require_in_range(spec: Field[Any], value: float, source: str) -> None:
-    low, high = spec.metadata.get("minimum", 0), spec.metadata.get("maximum", math.inf)
-    if math.isfinite(value) and low <= value <= high:
+    low, high, exclusive = spec.metadata.get("range", (0, math.inf, False))
+    inside = low < value < high if exclusive else low <= value <= high
+    if math.isfinite(value) and inside:
         return
-    wanted = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
+    if exclusive:
+        wanted = f"above {low:g}" + ("" if high == math.inf else f" and below {high:g}")
+    else:
+        wanted = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
     raise ConfigError(f"{source}: '{spec.name}' is {value}; a number {wanted} is expected.")
 
 

@@ -25,7 +25,7 @@ HIGH_ENOUGH = (0.8, 0.5)
 relied on."""
 
 _FEW = 30  # facts below which an interval over facts is not to be relied on
-_SUMMARY = 10  # rows
+_STRONGEST = 10  # rows
 _NAMED = 5  # cells that the repr lists
 
 
@@ -201,12 +201,12 @@ class AttributionResult(RunsResult):
                     found[f"{said} of the {name} {self.unit}"] = _known_mean(each.reshape(len(each), -1))
         return found
 
-    def summary(self) -> pd.DataFrame:
+    def strongest(self) -> pd.DataFrame:
         """The rows of `to_frame` with the largest absolute estimates, and the true ``effect`` of those that were patched."""
         effects = self.verified()[["layer", "unit", "position", "effect", "low", "high"]]
         effects = effects.rename(columns={"low": "effect_low", "high": "effect_high"})
         effects = effects.drop_duplicates(["layer", "unit", "position"])
-        return self.largest(_SUMMARY).merge(effects, how="left", on=["layer", "unit", "position"])
+        return self.largest(_STRONGEST).merge(effects, how="left", on=["layer", "unit", "position"])
 
     def by_layer(self) -> pd.DataFrame:
         """Per layer and position: sum over units of the absolute mean estimate, and of the unrelated fact's, in logits."""

@@ -26,7 +26,6 @@ SITES = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "head", 
 UNIT_OF_SITE = {"head": "heads", "mlp_neuron": "neurons"}
 """Sites whose units attribution estimates, to what those are called."""
 
-_SUMMARY = 12  # rows
 _FEW = 30  # facts below which an interval over facts is not to be relied on
 
 
@@ -335,10 +334,6 @@ class PatchingResult(RunsResult):
         chosen = self.units[unit]
         where = f"layer {layer}" if chosen == "all" else f"layer {layer} {self.site} {chosen}"
         return f"{where}{' onward' * self.onward} {self.positions[position]}"
-
-    def summary(self, metric: str = "logit_diff") -> pd.DataFrame:
-        """The rows of `recovery` that recover most."""
-        return self.strongest(_SUMMARY, metric)
 
     def diagnostics(self, metric: str = "logit_diff") -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""

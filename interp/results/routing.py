@@ -35,8 +35,8 @@ class RoutingSettings(Settings):
     top: float = option(
         0.01,
         "Share of the units of a layer, and of all layers, that counts as carrying most of an answer.",
-        minimum=1e-9,
-        maximum=1 - 1e-9,
+        maximum=1,
+        exclusive=True,
     )
 
     measure: ClassVar[str] = "routing"

@@ -12,11 +12,10 @@ from analyses.comparison import compare
 from analyses.comparison.units import contrast
 from interp.data.prompts import Prompt, PromptSet
 from interp.errors import ResultError
-from interp.measure.specialization.heads import measure_heads
-from interp.measure.specialization.neurons import measure_specialization
 from interp.model.loading import adopt_model
 from interp.results import SpecializationResult
 from interp.results.noise import noise_floor
+from tests.measuring import measure_heads, measure_specialization
 from tests.planted import planted_model, planted_prompts
 from tests.results.made import heads, neurons, provenance
 from tests.tiny import byte_tokenizer, tiny_model

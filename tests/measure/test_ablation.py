@@ -13,16 +13,13 @@ import torch
 from interp.data.facts import FactSet
 from interp.data.prompts import prompts_from_facts
 from interp.data.sources.cldr import cldr_facts
-from interp.errors import CapabilityError, Interrupted, MeasurementError, ResultError
+from interp.errors import CapabilityError, ConfigError, Interrupted, MeasurementError, ResultError
 from interp.measure.ablation import ablation
-from interp.measure.ablation.ablation import measure_ablation
 from interp.measure.ablation.removal import removed_units, unit_means
-from interp.measure.behavior.choice import measure_behavior
-from interp.measure.specialization.heads import measure_heads
-from interp.measure.specialization.neurons import measure_specialization
 from interp.model.loading import adopt_model
 from interp.results.ablation import diagonal_p, own_above_other
 from interp.results.selection import top_units
+from tests.measuring import measure_ablation, measure_behavior, measure_heads, measure_specialization
 from tests.planted_facts import LANGUAGES, LAYER, answering_model, letter_facts, planted_neurons
 from tests.tiny import PLANTED_FAMILIES, byte_tokenizer, tiny_model
 
@@ -312,8 +309,10 @@ def test_what_cannot_be_measured_is_refused_with_a_reason(facts, read):
     refused("The units were not selected on 'cldr'", prompts=read.sample(4))
     other = replace(selection, provenance=replace(selection.provenance, fingerprint="f" * 64))
     refused("The units were selected in another checkpoint", chosen=other)
-    refused("No mode 'none'; one of zero, mean", mode="none")
-    refused("No random draw", draws=0)
+    with pytest.raises(ConfigError, match="'mode' is 'none'. Choose from: zero, mean"):
+        measure_ablation(loaded, facts, selection, read, mode="none")
+    with pytest.raises(ConfigError, match="'draws' is 0; a number of at least 1"):
+        measure_ablation(loaded, facts, selection, read, draws=0)
     with pytest.raises(ResultError, match=r"Language 'en' has \d+ neurons that are .+; 144 are asked for"):
         measure_ablation(loaded, facts, selection, read, count=144)
     experts = opened("mixtral")

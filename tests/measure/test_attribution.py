@@ -14,17 +14,15 @@ from interp.data.facts import Fact, FactSet, Wording
 from interp.errors import CapabilityError, ConfigError, Interrupted, MeasurementError
 from interp.measure.patching import attribution, estimates
 from interp.measure.patching.activations import read_segments
-from interp.measure.patching.attribution import measure_attribution
 from interp.measure.patching.branching import Cell, Patch
 from interp.measure.patching.pairs import Pair
-from interp.measure.patching.patching import measure_patching
-from interp.measure.patching.protocol import Protocol, find_pairs
 from interp.measure.patching.sweep import Targets
 from interp.measure.patching.verification import chosen_cells
 from interp.model.loading import LoadedModel, adopt_model
 from interp.model.sites import Site
 from interp.results import load_result
 from interp.results.attribution import AttributionResult
+from tests.measuring import Protocol, find_pairs, measure_attribution, measure_patching
 from tests.planted_route import DIRECT, HEAD, NEURON_LAYER, route_facts, route_model
 from tests.tiny import PLANTED_FAMILIES, byte_tokenizer, tiny_model
 

@@ -16,9 +16,9 @@ from interp.data.prompts import prompts_from_facts
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import Interrupted, MeasurementError, ResultError
 from interp.measure.behavior import choice as behavior
-from interp.measure.behavior.choice import measure_behavior
 from interp.model.loading import adopt_model, open_checkpoint
 from interp.results.behavior import NORMALIZATIONS, BehaviorResult
+from tests.measuring import measure_behavior
 from tests.tiny import PLANTED_FAMILIES, byte_tokenizer, tiny_model
 from training.organism.accuracy import answer_scores, load_organism
 

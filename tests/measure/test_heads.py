@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from interp.data.sources import open_prompts
-from interp.measure.specialization.heads import measure_heads, scaled_heads
+from interp.measure.specialization.heads import scaled_heads
 from interp.model.loading import adopt_model
 from interp.model.tokens import encode, pad
 from interp.results.heads import importance_information
+from tests.measuring import measure_heads
 from tests.oracles import head_gradient
 from tests.planted import HEAD, LANGUAGES, PLANTED_LANGUAGE, SIBLING, planted_model, planted_prompts
 from tests.tiny import FAMILIES, PLANTED_FAMILIES, byte_tokenizer, tiny_model

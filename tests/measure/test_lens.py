@@ -16,13 +16,14 @@ from interp.data.lexicon import concepts
 from interp.data.prompts import Prompt, PromptSet
 from interp.data.tasks import open_task
 from interp.errors import CapabilityError, ConfigError, Interrupted, MeasurementError
-from interp.measure.lens.lens import LensReader, lens_settings, measure_lens, read_logits, token_energy
+from interp.measure.lens.lens import LensReader, lens_settings, read_logits, token_energy
 from interp.measure.lens.positions import encode_positions
 from interp.measure.lens.token_sets import Vocabulary
 from interp.model.final_norm import layer_readout
 from interp.model.interop import to_transformer_lens
 from interp.model.loading import adopt_model
 from interp.model.tokens import pad
+from tests.measuring import measure_lens
 from tests.planted_lens import (
     ALPHABETS,
     ANSWER_LAYER,

@@ -9,12 +9,10 @@ import pytest
 import torch
 
 from interp.errors import MeasurementError
-from interp.measure.behavior.choice import measure_behavior
-from interp.measure.patching.patching import measure_patching
 from interp.measure.patching.prefix import SharedPrefix
-from interp.measure.patching.protocol import Protocol, find_pairs
 from interp.results.patching import PatchingResult
 from interp.results.recovery import LEFT_OUT
+from tests.measuring import Protocol, find_pairs, measure_behavior, measure_patching
 from tests.patched_slowly import (
     WITHIN,
     compare_with_loop,

@@ -10,12 +10,12 @@ import torch
 
 from interp.data.facts import Wording
 from interp.errors import CapabilityError, ConfigError, Interrupted, MeasurementError
+from interp.measure.patching import protocol as patching
 from interp.measure.patching import runs
-from interp.measure.patching.patching import measure_patching
-from interp.measure.patching.protocol import Protocol, find_pairs
 from interp.model.loading import adopt_model
 from interp.results.patching import PatchingResult
 from interp.results.recovery import LEFT_OUT
+from tests.measuring import Protocol, find_pairs, measure_patching
 from tests.patched_slowly import (
     WITHIN,
     opened,
@@ -104,10 +104,10 @@ def test_what_cannot_be_patched_is_refused():
         with pytest.raises(error, match=text):
             measure_patching(model, asked, protocol, **options)
 
-    refused(CapabilityError, "No site 'resid'.*resid_", site="resid")
+    refused(ConfigError, "'site' is 'resid'.*Choose from: resid_pre", site="resid")
     refused(CapabilityError, "'cohere' has no site 'resid_mid'", model=opened("cohere"), site="resid_mid")
     refused(CapabilityError, r"No head 4: a layer of this 'llama' has 0 to 3", site="head", units=((4,),))
-    refused(CapabilityError, "No mlp_neuron in an empty set", site="mlp_neuron", units=((),))
+    refused(ConfigError, "Units '0;' are not numbers", site="mlp_neuron", units=((0,), ()))
     refused(ConfigError, "Site 'resid_pre' has no units", units=((0,),))
     alone = Protocol("checkpoints", ("en",), prompt_format="none")
     refused(ConfigError, "Mode 'checkpoints' without a source checkpoint", alone)
@@ -137,17 +137,19 @@ def test_what_cannot_be_patched_is_refused():
 @pytest.mark.parametrize(
     ("text", "values"),
     [
-        (r"No mode 'acros'; one of within, .* is expected. Did you mean 'across'\?", ("acros", ("en",))),
-        (r"No span 'subject'", ("within", ("en",), (), ("subject",))),
+        (r"'mode' is 'acros'. Did you mean 'across'\? Choose from: across", ("acros", ("en",))),
+        (r"No position 'subject'", ("within", ("en",), (), ("subject",))),
         (r"each of one or more is expected once", ("within", ("en",), (), ("last", "last"))),
-        (r"no language can be both", ("across", ("en", "ja"), ("en",))),
-        (r"at least one of each is needed", ("concepts", ("ja",))),
+        (r"(?i)from languages 'fr' into 'ja': .* there are none in fr", ("across", ("ja",), ("fr",))),
+        (r"(?i)from languages 'en' into '': facts in at least one of each", ("concepts", (), ("en",))),
         (r"Source languages \(en\) have no meaning in mode 'within'", ("within", ("ja",), ("en",))),
     ],
 )
 def test_protocols_that_contradict_themselves(text, values):
+    asked = Protocol(*values)
+    languages = tuple(dict.fromkeys((*(code for code in asked.sources if code != "fr"), *asked.targets)))
     with pytest.raises(ConfigError, match=text):
-        Protocol(*values)
+        patching.Protocol.of(asked.settings(), short_facts().filter(languages=languages))
 
 
 def test_weights_that_give_no_numbers_are_refused():

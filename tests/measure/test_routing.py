@@ -10,14 +10,15 @@ import torch
 
 from interp.data.facts import FactSet
 from interp.data.sources.cldr import cldr_facts
-from interp.errors import CapabilityError, DataError, Interrupted, MeasurementError
+from interp.errors import CapabilityError, ConfigError, DataError, Interrupted, MeasurementError
 from interp.measure.contrasts import contrast_metric, make_contrasts
 from interp.measure.routing import routing
-from interp.measure.routing.routing import attributions, measure_routing
+from interp.measure.routing.routing import attributions
 from interp.model.hooks import editing
 from interp.model.loading import adopt_model
 from interp.model.sites import Site
 from interp.model.tokens import pad
+from tests.measuring import measure_routing
 from tests.planted_facts import LAYER, answering_model, letter_facts, planted_neurons
 from tests.tiny import FAMILIES, PLANTED_FAMILIES, byte_tokenizer, tiny_model
 
@@ -203,7 +204,7 @@ def test_what_cannot_be_measured_is_refused_with_a_reason(facts):
     with pytest.raises(MeasurementError, match=r"One language \('en'\); an overlap is between at least 2"):
         measure_routing(loaded, facts.filter(languages=("en",)))
     for share in (0.0, 1.0):
-        with pytest.raises(MeasurementError, match="a share of the units above 0 and below 1"):
+        with pytest.raises(ConfigError, match="'top' is .*; a number above 0 and below 1"):
             measure_routing(loaded, facts, top=share)
     with pytest.raises(CapabilityError, match="has no site 'mlp_neuron'"):
         measure_routing(opened("mixtral"), facts)

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from interp.data.sources import open_prompts
-from interp.measure.specialization.neurons import measure_specialization
 from interp.model.loading import adopt_model
+from tests.measuring import measure_specialization
 from tests.oracles import count_active
 from tests.planted import LANGUAGES, NEURON, PLANTED_LANGUAGE, planted_model, planted_prompts
 from tests.tiny import FAMILIES, PLANTED_FAMILIES, byte_tokenizer, tiny_model

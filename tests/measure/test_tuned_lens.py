@@ -8,10 +8,10 @@ import torch
 
 from interp.data.tasks import open_task
 from interp.errors import MeasurementError
-from interp.measure.lens.lens import measure_lens
 from interp.measure.lens.tuned import Translators, _divergences, _step, fit_tuned_lens
 from interp.model.final_norm import layer_readout
 from interp.model.loading import adopt_model
+from tests.measuring import measure_lens
 from tests.planted_lens import LANGUAGES, identity_model
 from tests.tiny import byte_tokenizer, tiny_model
 

@@ -11,10 +11,9 @@ import torch
 from interp.data.prompts import Prompt, PromptSet
 from interp.data.text import load_text
 from interp.errors import MeasurementError
-from interp.measure.specialization.heads import measure_heads
-from interp.measure.specialization.neurons import measure_specialization
 from interp.model.loading import adopt_model
 from interp.model.tokens import encode, length_sorted, pad
+from tests.measuring import measure_heads, measure_specialization
 from tests.tiny import byte_tokenizer, tiny_model
 
 LAWS = {"n_blocks": 2}

@@ -7,8 +7,8 @@ import pytest
 
 from interp.stats import paired_bootstrap
 from probes.results import ProbeResult
-from probes.sweep import measure_probes
 from probes.tasks import Task, answer_task, language_task, right_task
+from tests.measuring import measure_probes
 from tests.probes.made import activations, fact_set
 
 N, LAYERS = 48, 50

@@ -7,8 +7,8 @@ import pytest
 
 from interp.data.prompts import prompts_from_facts
 from probes.collect import collect
-from probes.sweep import measure_probes
 from probes.tasks import answer_task, language_task, right_task
+from tests.measuring import measure_probes
 from tests.planted import _ALPHABETS, HEAD, LANGUAGES, planted_model
 from tests.probes.made import fact_set
 from tests.tiny import PLANTED_FAMILIES

@@ -63,13 +63,13 @@ def curves(*pairs: tuple[list[float], list[float]]) -> LensResult:
 def test_the_layer_from_which_on_a_language_is_above_the_pivot():
     result = curves(
         ([0.5, 0.5, 0.5], [0.1, 0.1, 0.1]),  # always
-        ([0.0, 0.2, 0.5], [0.1, 0.1, 0.1]),  # from 1 on
-        ([0.5, 0.0, 0.5], [0.1, 0.1, 0.1]),  # lost on the way: from 2 on
+        ([0.0, 0.2, 0.5], [0.1, 0.1, 0.1]),  # from layer 0 on
+        ([0.5, 0.0, 0.5], [0.1, 0.1, 0.1]),  # lost on the way: from layer 1 on
         ([0.5, 0.5, 0.0], [0.1, 0.1, 0.1]),  # not at the output
         ([0.1, 0.1, 0.1], [0.1, 0.1, 0.1]),  # as high is not above
     )
-    assert result.takeover("sw").tolist() == [0, 1, 2, 3, 3]
-    assert result.summary().set_index("quantity")["mean"]["takeover layer"] == pytest.approx(9 / 5)
+    assert result.takeover("sw").tolist() == [-1, 0, 1, 2, 2]
+    assert result.summary().set_index("quantity")["mean"]["takeover layer"] == pytest.approx(4 / 5)
 
 
 def test_areas_by_hand():
@@ -140,7 +140,7 @@ def test_the_curves_are_means_with_intervals_over_groups():
     result = random_result()
     table = result.curves().set_index(["prompt", "answer", "layer"])
     assert len(table) == (1 + 2 + 2) * 4  # the pivot's own prompts have one curve
-    row = table.loc["sw", "en", 2]
+    row = table.loc["sw", "en", 1]
     values = result.probability[:, SW, 2, EN].astype(float)
     found = paired_bootstrap(values, np.zeros(12), groups=result.groups, draws=2000)
     assert (row.value, row.low, row.high) == pytest.approx((found.difference, found.low, found.high))
@@ -155,7 +155,7 @@ def test_the_curves_are_means_with_intervals_over_groups():
 def test_the_curves_of_the_lexicon():
     result = random_result()
     table = result.curves("mass").set_index(["prompt", "answer", "layer"])
-    assert table.value["ja", "en", 3] == pytest.approx(result.mass[:, JA, 3, EN].mean())
+    assert table.value["ja", "en", 2] == pytest.approx(result.mass[:, JA, 3, EN].mean())
     assert table["rank"].isna().all()
     mass = result.mass.copy()
     mass[..., SW] = np.nan
@@ -179,13 +179,13 @@ def test_the_frame_holds_the_means():
     result = random_result()
     frame = result.to_frame().set_index(["prompt", "layer"])
     assert len(frame) == 3 * 4
-    row = frame.loc["ja", 1]
+    row = frame.loc["ja", 0]
     assert row.entropy == pytest.approx(result.entropy[:, JA, 1].mean())
     assert row.energy == pytest.approx(result.energy[:, JA, 1].mean())
     assert row.answer_sw == pytest.approx(result.probability[:, JA, 1, SW].mean())
     assert row.mass_sw == pytest.approx(result.mass[:, JA, 1, SW].mean())
     bits = result.to_frame(bits=True).set_index(["prompt", "layer"])
-    assert bits.entropy["ja", 1] == pytest.approx(row.entropy / np.log(2))
+    assert bits.entropy["ja", 0] == pytest.approx(row.entropy / np.log(2))
 
 
 def test_the_summary_says_how_sure_it_is():

@@ -165,12 +165,12 @@ def test_so_many_rows_that_nothing_can_be_found_are_remarked():
     heads = {"units": tuple(map(str, range(70))), "site": "head"}
     shape = (40, 2, 3, 2, 70, 1)
     runs = {name: np.broadcast_to(getattr(made(), name), shape).copy() for name in ("patched", "control")}
-    diagnostics = compare(made(**runs, **heads), made(**runs, **heads)).diagnostics
+    diagnostics = compare(made(**runs, **heads), made(**runs, **heads)).notes
     assert (
         "Among 282 rows no Holm p can be below .05, since a bootstrap p is at least 0.0002; read the "
         in diagnostics[-1]
     )
-    assert not any("rows" in diagnostic for diagnostic in compare(made(), made()).diagnostics)
+    assert not any("rows" in diagnostic for diagnostic in compare(made(), made()).notes)
 
 
 def test_the_best_cell_is_best_beyond_the_floor():
