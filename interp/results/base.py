@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from jaxtyping import Float
 
-from interp.errors import ResultError
+from interp.errors import ResultError, nearest
 from interp.results.axes import select
 from interp.results.migration import SCHEMA, current
 from interp.results.storage import read_archive, write_archive
@@ -179,6 +179,24 @@ class FactResult(Result):
     fact_ids: tuple[str, ...]
     groups: tuple[str, ...]
 
+    @property
+    def clusterings(self) -> dict[str, tuple[str, ...]]:
+        """What intervals may resample: name to a label per fact; facts of one label stay together."""
+        return {"group": self.groups, "fact": self.fact_ids}
+
+    def clusters(self, cluster: str = "group") -> tuple[str, ...]:
+        """The labels of one of `clusterings`.
+
+        Raises:
+            ResultError: There is no such one.
+        """
+        if cluster not in self.clusterings:
+            raise ResultError(
+                f"A '{self.kind}' result has no cluster '{cluster}'.{nearest(cluster, self.clusterings)} "
+                f"Choose from: {', '.join(self.clusterings)}."
+            )
+        return self.clusterings[cluster]
+
     @abstractmethod
     def quantities(self) -> dict[str, Float[np.ndarray, " fact"]]:
         """What checkpoints are compared by: name to a value per fact, NaN where a fact has none."""
@@ -187,10 +205,11 @@ class FactResult(Result):
         """Both results with what can be compared fact by fact; all of it, unless a kind says otherwise."""
         return self, other
 
-    def summary(self, **how: Any) -> pd.DataFrame:
+    def summary(self, *, cluster: str = "group", **how: Any) -> pd.DataFrame:
         """One row per quantity: ``n`` facts with a value, ``mean``, and its 95 % interval over groups of facts.
 
         Args:
+            cluster: What the interval resamples, see `clusterings`.
             how: Passed to `quantities`.
         """
         import pandas as pd
@@ -200,7 +219,7 @@ class FactResult(Result):
             known = ~np.isnan(values)
             row: dict[str, Any] = {"quantity": name, "n": int(known.sum())}
             if known.any():
-                groups = [group for group, here in zip(self.groups, known, strict=True) if here]
+                groups = [label for label, here in zip(self.clusters(cluster), known, strict=True) if here]
                 found = paired_bootstrap(values[known], np.zeros(known.sum()), groups=groups)
                 row |= {"mean": found.difference, "low": found.low, "high": found.high}
             else:

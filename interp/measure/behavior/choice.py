@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from interp.data.characters import visible
 from interp.data.facts import FactSet
-from interp.data.prompts import prompts_from_facts
+from interp.data.prompts import context_of, prompts_from_facts
 from interp.errors import MeasurementError
 from interp.measure.passes import Progress, run_batches
-from interp.measure.provenance import make_provenance, resume_key
+from interp.measure.provenance import Measurement
 from interp.measure.questions import (
     Question,
     encode_questions,
@@ -25,8 +24,9 @@ from interp.measure.questions import (
 )
 from interp.model.loading import LoadedModel
 from interp.results.behavior import BehaviorResult
+from interp.results.evaluation import EvaluationSettings
 
-__all__ = ["behavior_settings", "measure_behavior"]
+__all__ = ["measure_behavior"]
 
 
 @dataclass
@@ -42,16 +42,10 @@ class _Scores:
         self.found[:] = state["found"]
 
 
-def behavior_settings(facts: FactSet, prompt_format: str) -> dict[str, Any]:
-    """What of a multiple-choice measurement decides its result, beside the prompts and the numerics."""
-    return {"mode": "mcq", "prompt_format": prompt_format, "facts_digest": facts.digest}
-
-
 def measure_behavior(
     loaded: LoadedModel,
     facts: FactSet,
     *,
-    prompt_format: str = "native",
     batch_tokens: int = 4096,
     resume: Path | None = None,
     progress: Progress | None = None,
@@ -64,8 +58,7 @@ def measure_behavior(
 
     Args:
         loaded: The model.
-        facts: What is asked, in which languages.
-        prompt_format: ``native`` words around the question, ``english`` ones, or ``none``.
+        facts: What is asked, in which languages and words.
         batch_tokens: Padded tokens per pass; halved where memory runs out.
         resume: File in which an interrupted run keeps what is done; remove it once the result is saved.
         progress: Called with batches done and batches in all.
@@ -77,7 +70,7 @@ def measure_behavior(
         Interrupted: Ctrl-C or SIGTERM; what is done is kept in ``resume``.
     """
     _require_options(facts)
-    prompts = prompts_from_facts(facts, prompt_format=prompt_format)
+    prompts = prompts_from_facts(facts)
     questions = make_questions(loaded, facts, prompts)
     shape = (len(facts), len(facts.languages), max(len(fact.option_ids) for fact in facts))
     scores = _Scores(np.full(shape, np.nan))
@@ -94,15 +87,15 @@ def measure_behavior(
                 )
             scores.found[question.fact, question.language, : len(values)] = values
 
-    provenance = make_provenance(loaded, prompts, behavior_settings(facts, prompt_format))
-    run_batches(
+    measurement = Measurement.of(loaded, prompts, EvaluationSettings(), **context_of(facts))
+    largest = run_batches(
         loaded,
         list(question_batches(questions, batch_tokens)),
         add,
         scores,
         describe,
         resume=resume,
-        key=resume_key(provenance, {"batch_tokens": batch_tokens}),
+        key=measurement.key(batch_tokens=batch_tokens),
         progress=progress,
     )
     return BehaviorResult(
@@ -116,7 +109,7 @@ def measure_behavior(
         aligned=facts.aligned,
         gold=np.array([fact.answer_index for fact in facts]),
         log_probability=scores.found,
-        provenance=provenance,
+        provenance=measurement.provenance(batch_tokens=batch_tokens, largest_batch=largest),
         **_lengths(facts, questions, shape),
     )
 
