@@ -75,6 +75,7 @@ class Task:
         batch_tokens: Padded tokens per pass.
         results: Of the parts that this one needs, by suffix.
         progress: Shows work done under a label.
+        beside: A file of this checkpoint that other parts may read too, given its suffix.
     """
 
     open_model: Callable[[], LoadedModel]
@@ -83,6 +84,7 @@ class Task:
     batch_tokens: int
     results: Mapping[str, Any]
     progress: Progress | None
+    beside: Callable[[str], Path]
 
     @property
     def model(self) -> LoadedModel:
@@ -114,6 +116,8 @@ class Part(Generic[Kind]):
         measure: Makes the result.
         needs: Parts that are measured before, and whose results the task holds.
         leftovers: All files that an interrupted run keeps, given the one of its state.
+        shared: Suffixes of files beside the result that other parts may read too: kept, and discarded with ``--fresh``.
+        ignored: Settings of the question in which a finished result may differ, since ``adapt`` mends that.
         adapt: Another view of a finished result, without a model.
     """
 
@@ -123,6 +127,8 @@ class Part(Generic[Kind]):
     measure: Callable[[Task], Kind]
     needs: tuple[Part[Any], ...] = ()
     leftovers: Callable[[Path], Iterable[Path]] = lambda resume: [resume]
+    shared: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
     adapt: Callable[[Kind], Kind] = lambda result: result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,7 +26,9 @@ def partial_file(out: Path, checkpoint: Checkpoint, suffix: str) -> Path:
     return result_file(out, checkpoint, suffix).with_suffix(".partial")
 
 
-def reusable(kind: type[Kind], file: Path, question: Provenance, checkpoint: Checkpoint) -> Kind | None:
+def reusable(
+    kind: type[Kind], file: Path, question: Provenance, checkpoint: Checkpoint, ignored: Sequence[str] = ()
+) -> Kind | None:
     """Return the finished result that a file holds; None where there is no file.
 
     Args:
@@ -33,6 +36,7 @@ def reusable(kind: type[Kind], file: Path, question: Provenance, checkpoint: Che
         file: Where it would be.
         question: What it must have answered. The ``prompts_note`` of its ``run`` stands for the digest in a message.
         checkpoint: Of which checkpoint it must be.
+        ignored: Settings in which it may differ.
 
     Raises:
         ResultError: It answers another question, is of another checkpoint, or is damaged.
@@ -45,7 +49,7 @@ def reusable(kind: type[Kind], file: Path, question: Provenance, checkpoint: Che
             f"{file} is of other weights that were called '{checkpoint.name}' too. Name these with --ckpt "
             "NAME=PATH, use --fresh to replace the result, or another --out."
         )
-    differing = result.provenance.differences(question)
+    differing = result.provenance.differences(question, ignore=ignored)
     if not differing:
         return result
     if "prompts" in differing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -117,7 +118,7 @@ def run_cells(
 def finished(cell: Cell, out: Path) -> Any:
     """The finished result of a cell, in its view; None where there is none. Parts it needs are looked at too."""
     file = result_file(out, cell.checkpoint, cell.part.suffix)
-    result = reusable(cell.part.kind, file, cell.part.question, cell.checkpoint)
+    result = reusable(cell.part.kind, file, cell.part.question, cell.checkpoint, ignored=cell.part.ignored)
     if result is None:
         for part in cell.part.needs:
             finished(Cell(part, cell.checkpoint), out)
@@ -143,7 +144,15 @@ def _measured(
         for need in part.needs
     }
     resume = partial_file(out, checkpoint, part.suffix)
-    task = Task(opener, checkpoint.name, resume, numerics.batch_tokens, needs, progress)
+    task = Task(
+        opener,
+        checkpoint.name,
+        resume,
+        numerics.batch_tokens,
+        needs,
+        progress,
+        lambda suffix: out / f"{checkpoint.name}.{suffix}",
+    )
     result = part.measure(task)
     result.save(result_file(out, checkpoint, part.suffix))
     _discard(part.leftovers(resume))
@@ -168,6 +177,8 @@ def _files(part: Part[Any], checkpoint: Checkpoint, out: Path) -> Iterator[Path]
     """Everything that a folder may hold of a part and of what it needs."""
     yield result_file(out, checkpoint, part.suffix)
     yield from part.leftovers(partial_file(out, checkpoint, part.suffix))
+    for suffix in part.shared:
+        yield from out.glob(f"{glob.escape(checkpoint.name)}.{suffix}*")
     for need in part.needs:
         yield from _files(need, checkpoint, out)
 

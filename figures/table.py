@@ -40,10 +40,11 @@ class Table:
 
 
 def number(value: float, digits: int = 3, *, signed: bool = False) -> str:
-    """A number with fixed digits; a dash for NaN."""
+    """A number with fixed digits, or two significant ones where it is smaller than these show; a dash for NaN."""
     if value is None or np.isnan(value):
         return _MISSING
-    return f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
+    form = ".2g" if 0 < abs(value) < 10.0 ** (1 - digits) else f".{digits}f"
+    return f"{value:{'+' if signed else ''}{form}}"
 
 
 def estimate(value: float, low: float, high: float, digits: int = 3, *, signed: bool = False) -> str:

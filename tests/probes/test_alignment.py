@@ -112,7 +112,7 @@ def test_mexa_of_a_model_as_its_authors_compute_it(family, embedding):
         ]
         for layer in range(3)
     ]
-    found = measure_alignment(collect(adopt_model(model, tokenizer), prompts, span=embedding))
+    found = measure_alignment(collect(adopt_model(model, tokenizer), prompts, positions=embedding))
     assert found.mexa()[:3, 0, 1:].tolist() == expected
     assert 0 < np.mean(expected) < 1 or embedding == "last"
 

@@ -82,7 +82,7 @@ def test_the_subjects_last_token_holds_what_its_own_letters_say():
     prompts = prompts_from_facts(facts, prompt_format="none", answer=False)
     subjects = {(0, fact.fact_id): fact.wording["en"].subject for fact in facts}
     loaded = planted_model("llama")
-    found = collect(loaded, prompts, span="subject_last", subjects=subjects)
+    found = collect(loaded, prompts, positions="subject_last", subjects=subjects)
     result = sweep(found, facts, answer_task(facts, 4), folds=4)
     assert (result.curves()["accuracy"].mean(axis=1) == 1).all()
     assert not any(name.startswith("transfer") for name in result.curves())

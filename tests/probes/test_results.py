@@ -236,8 +236,8 @@ def test_checkpoints_are_compared_in_the_languages_that_were_asked_in_both():
 
 def test_results_of_other_questions_are_not_compared():
     one = random_result()
-    other = replace(one, provenance=Provenance(settings={"span": "mean"}))
-    with pytest.raises(ResultError, match="span: None and mean"):
+    other = replace(one, provenance=Provenance(settings={"positions": "mean"}))
+    with pytest.raises(ResultError, match="positions: None and mean"):
         compare_results(one, other)
 
 

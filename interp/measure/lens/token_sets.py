@@ -17,9 +17,9 @@ import numpy as np
 from jaxtyping import Bool
 from transformers import PreTrainedTokenizerBase
 
-from interp.errors import CapabilityError, ConfigError, nearest
+from interp.errors import CapabilityError
 
-__all__ = ["RULES", "Vocabulary", "overlaps", "require_rule", "unshared"]
+__all__ = ["RULES", "Vocabulary", "overlaps", "unshared"]
 
 RULES = ("prefix", "first")
 """``prefix``: all tokens that begin the word. ``first``: only those that the tokenizer itself begins it with."""
@@ -105,18 +105,6 @@ def unshared(sets: Sequence[frozenset[int]]) -> tuple[tuple[int, ...], ...]:
     """Return the tokens of each set that are in no other, in ascending order."""
     found = Counter(token for tokens in sets for token in tokens)
     return tuple(tuple(sorted(token for token in tokens if found[token] == 1)) for tokens in sets)
-
-
-def require_rule(rule: str) -> None:
-    """Refuse a rule that does not exist.
-
-    Raises:
-        ConfigError: Names the nearest.
-    """
-    if rule not in RULES:
-        raise ConfigError(
-            f"Unknown rule '{rule}' for tokens.{nearest(rule, RULES)} There is: {', '.join(RULES)}."
-        )
 
 
 def _decoder(tokenizer: PreTrainedTokenizerBase) -> Any:

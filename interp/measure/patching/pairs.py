@@ -49,11 +49,11 @@ class Pair:
 class FactTokenizer:
     """Facts as tokenized prompts in several languages."""
 
-    def __init__(self, loaded: LoadedModel, facts: FactSet, prompt_format: str, names: Sequence[str]):
+    def __init__(self, loaded: LoadedModel, facts: FactSet, names: Sequence[str]):
         self.loaded = loaded
         self.facts = facts
         self.names = tuple(names)
-        self._prompts = prompts_from_facts(facts, prompt_format=prompt_format).prompts
+        self._prompts = prompts_from_facts(facts).prompts
         self.prompt = cache(self._tokenized)
 
     def ask(self, row: int, code: str, answer: Fact, against: str) -> ScoredPrompt:

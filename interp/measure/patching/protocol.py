@@ -6,86 +6,71 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from interp.data.facts import FactSet
 from interp.data.hashing import digest_of
-from interp.errors import CapabilityError, ConfigError, MeasurementError, nearest
+from interp.errors import CapabilityError, ConfigError, MeasurementError
 from interp.measure.behavior.choice import measure_behavior
 from interp.measure.passes import Progress
 from interp.measure.patching.pairs import FactTokenizer, Pair, make_pairs
 from interp.measure.patching.positions import Span
 from interp.model.loading import LoadedModel
+from interp.results.patching import BETWEEN_LANGUAGES, PatchingSettings
 from interp.results.recovery import LEFT_OUT, METRICS
 
-__all__ = ["MODES", "SPANS", "FoundPairs", "Protocol", "find_pairs", "partial_files", "require_same_shapes"]
-
-MODES = ("within", "across", "concepts", "checkpoints")
-_BETWEEN_LANGUAGES = ("across", "concepts")
-SPANS = ("subject_last", "subject_mean", "last", "all", "each")
+__all__ = ["FoundPairs", "Protocol", "find_pairs", "partial_files", "require_same_shapes"]
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How facts are paired, and where they are patched.
+    """How facts are paired, and where they are patched: `PatchingSettings` for the languages of some facts.
+
+    Modes: ``within`` a language: from the fact into another fact of its relation. ``across`` languages: from the source
+    languages, in which the model is right, into one in which it is wrong. ``concepts``: from the fact in the source languages
+    into another fact of its relation in a target language, after Dumas et al. (2025), who patch translation prompts where we
+    patch questions. ``checkpoints``: from a checkpoint that is right into one that is wrong.
 
     Attributes:
-        mode: ``within`` a language: from the fact into another fact of its relation. ``across`` languages: from the source
-            languages, in which the model is right, into one in which it is wrong. ``concepts``: from the fact in the source
-            languages into another fact of its relation in a target language, after Dumas et al. (2025), who patch
-            translation prompts where we patch questions.
-            ``checkpoints``: from a checkpoint that is right into one that is wrong.
+        mode: See above.
         targets: Languages asked.
         sources: Source languages (across, concepts); activations of several are averaged.
-        positions: Spans: ``subject_last``, ``subject_mean``, ``last``, ``all`` positions at once, or ``each`` alone.
-        prompt_format: Words around the question.
+        positions: ``subject_last``, ``subject_mean``, ``last``, ``all`` positions at once, or ``each`` alone.
     """
 
     mode: str
     targets: tuple[str, ...]
     sources: tuple[str, ...] = ()
     positions: tuple[str, ...] = ("subject_last", "last")
-    prompt_format: str = "native"
 
-    def __post_init__(self):
-        for name, value, known in (("mode", self.mode, MODES), *(("span", p, SPANS) for p in self.positions)):
-            if value not in known:
-                raise ConfigError(
-                    f"No {name} '{value}'; one of {', '.join(known)} is expected.{nearest(value, known)}"
-                )
-        if not self.positions or len(set(self.positions)) < len(self.positions):
+    @classmethod
+    def of(cls, settings: PatchingSettings, facts: FactSet) -> Protocol:
+        """The protocol for the languages of facts: those that give no activations are patched.
+
+        Raises:
+            ConfigError: Source languages have no meaning in this mode, are missing, or leave nothing to patch.
+        """
+        sources = settings.source_languages
+        targets = tuple(code for code in facts.languages if code not in sources)
+        if settings.mode not in BETWEEN_LANGUAGES and sources:
             raise ConfigError(
-                f"Spans are '{','.join(self.positions)}'; each of one or more is expected once."
-            )
-        if self.mode not in _BETWEEN_LANGUAGES and self.sources:
-            raise ConfigError(
-                f"Source languages ({','.join(self.sources)}) have no meaning in mode '{self.mode}'; leave them out, or patch "
+                f"Source languages ({','.join(sources)}) have no meaning in mode '{settings.mode}'; leave them out, or patch "
                 "across languages or concepts."
             )
-        if self.mode in _BETWEEN_LANGUAGES and (
-            not self.targets or not self.sources or set(self.targets) & set(self.sources)
-        ):
+        missing = [code for code in sources if code not in facts.languages]
+        if missing or not targets:
             raise ConfigError(
-                f"From languages '{','.join(self.sources)}' into '{','.join(self.targets)}': at least one of each is needed, "
-                "and no language can be both."
+                f"From languages '{','.join(sources)}' into '{','.join(targets)}': facts in at least one of each are needed"
+                f"{'; there are none in ' + ','.join(missing) if missing else ''}."
             )
+        return cls(settings.mode, targets, sources, settings.position_names)
 
     @property
     def languages(self) -> tuple[str, ...]:
         """All languages that facts must have."""
         return (*self.sources, *self.targets)
-
-    def settings(self) -> dict[str, Any]:
-        """What of it decides the numbers."""
-        return {
-            "mode": self.mode,
-            "sources": list(self.sources),
-            "positions": list(self.positions),
-            "prompt_format": self.prompt_format,
-        }
 
 
 @dataclass(frozen=True)
@@ -160,7 +145,6 @@ def find_pairs(
         found = measure_behavior(
             model,
             asked,
-            prompt_format=protocol.prompt_format,
             batch_tokens=batch_tokens,
             resume=_partial(resume, name),
             progress=progress,
@@ -177,7 +161,7 @@ def find_pairs(
         knows = np.repeat(right[:, :first].all(axis=1, keepdims=True), len(protocol.targets), axis=1)
     elif source is not None:
         knows = answers(source, "source-answers")[0]
-    asker = FactTokenizer(loaded, asked, protocol.prompt_format, asked.languages)
+    asker = FactTokenizer(loaded, asked, asked.languages)
     spans: tuple[Span, ...] = tuple(0 if name == "each" else name for name in protocol.positions)
     pairs, left_out = make_pairs(
         asker, protocol.mode, protocol.targets, protocol.sources, spans, knows, wrong[:, first:]

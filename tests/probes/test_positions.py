@@ -8,7 +8,7 @@ import pytest
 from interp.data.prompts import Prompt, PromptSet
 from interp.errors import CapabilityError, MeasurementError
 from interp.model.tokens import encode
-from probes.spans import SPANS, span_weights
+from probes.positions import POSITIONS, position_weights
 from tests.tiny import byte_tokenizer
 
 TEXTS = {"en": "Is Peru big?", "ja": "ペルーは?"}
@@ -19,19 +19,19 @@ def prompts() -> PromptSet:
     return PromptSet("made", tuple(TEXTS), made, parallel=True)
 
 
-def weights(span: str, bos: bool = False, subjects=None) -> dict:
+def weights(positions: str, bos: bool = False, subjects=None) -> dict:
     tokenizer = byte_tokenizer(bos)
     encoded = encode(prompts(), tokenizer, n_blocks=1, context=64)
-    return span_weights(span, prompts(), encoded, tokenizer, subjects)
+    return position_weights(positions, prompts(), encoded, tokenizer, subjects)
 
 
 SUBJECTS = {(0, "f"): "Peru", (1, "f"): "ペルー"}
 
 
 @pytest.mark.parametrize("bos", [False, True])
-@pytest.mark.parametrize("span", SPANS)
-def test_weights_sum_to_one_over_the_tokens_of_a_prompt(span, bos):
-    for (language, _), found in weights(span, bos, SUBJECTS).items():
+@pytest.mark.parametrize("positions", POSITIONS)
+def test_weights_sum_to_one_over_the_tokens_of_a_prompt(positions, bos):
+    for (language, _), found in weights(positions, bos, SUBJECTS).items():
         n = len(TEXTS[prompts().languages[language]].encode()) + bos
         assert found.shape == (n,)
         assert found.sum() == pytest.approx(1)

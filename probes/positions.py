@@ -1,4 +1,4 @@
-"""Which tokens of a prompt stand for it: a weight per token, for each span."""
+"""Which tokens of a prompt stand for it: a weight per token, for each positions."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from interp.data.prompts import PromptSet
 from interp.model.subjects import subject_tokens
 from interp.model.tokens import EncodedItem, EncodedPrompts
 
-__all__ = ["ONE_TOKEN", "SPANS", "Key", "span_weights"]
+__all__ = ["ONE_TOKEN", "POSITIONS", "Key", "position_weights"]
 
-SPANS = ("last", "subject_last", "mean", "weighted")
+POSITIONS = ("last", "subject_last", "mean", "weighted")
 ONE_TOKEN = ("last", "subject_last")
 
 Key = tuple[int, str]
 """Number of the language, item id."""
 
 
-def span_weights(
-    span: str,
+def position_weights(
+    positions: str,
     prompts: PromptSet,
     encoded: EncodedPrompts,
     tokenizer: PreTrainedTokenizerBase,
@@ -36,7 +36,7 @@ def span_weights(
     MEXA.
 
     Args:
-        span: One of `SPANS`.
+        positions: One of `POSITIONS`.
         prompts: What was tokenized.
         encoded: Its tokens.
         tokenizer: That made them.
@@ -46,10 +46,10 @@ def span_weights(
         CapabilityError: The tokenizer does not say which characters a token covers.
         MeasurementError: A prompt does not name its subject.
     """
-    if span == "subject_last":
+    if positions == "subject_last":
         at = _subject_ends(prompts, tokenizer, subjects or {})
         return {key_of(item): _one_hot(len(item), at[key_of(item)]) for item in encoded.items}
-    weigh = {"last": _last, "mean": _mean, "weighted": _weighted}[span]
+    weigh = {"last": _last, "mean": _mean, "weighted": _weighted}[positions]
     return {key_of(item): weigh(item) for item in encoded.items}
 
 
