@@ -205,11 +205,10 @@ class FactResult(Result):
         """Both results with what can be compared fact by fact; all of it, unless a kind says otherwise."""
         return self, other
 
-    def summary(self, *, cluster: str = "group", **how: Any) -> pd.DataFrame:
+    def summary(self, **how: Any) -> pd.DataFrame:
         """One row per quantity: ``n`` facts with a value, ``mean``, and its 95 % interval over groups of facts.
 
         Args:
-            cluster: What the interval resamples, see `clusterings`.
             how: Passed to `quantities`.
         """
         import pandas as pd
@@ -219,7 +218,7 @@ class FactResult(Result):
             known = ~np.isnan(values)
             row: dict[str, Any] = {"quantity": name, "n": int(known.sum())}
             if known.any():
-                groups = [label for label, here in zip(self.clusters(cluster), known, strict=True) if here]
+                groups = [group for group, here in zip(self.groups, known, strict=True) if here]
                 found = paired_bootstrap(values[known], np.zeros(known.sum()), groups=groups)
                 row |= {"mean": found.difference, "low": found.low, "high": found.high}
             else:

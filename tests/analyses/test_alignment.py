@@ -8,11 +8,11 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from interp.config.alignment import AlignmentConfig
 
 import interp.model.loading
 import probes.collect
 from analyses.alignment import run_alignment
-from interp.config.alignment import AlignmentConfig
 from interp.data.prompts import prompts_from_facts
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import ConfigError, DataError, ResultError

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from analyses.changes import compare_facts
+from interp.config.lens import LensConfig
 
 import interp.model.loading
 from analyses.lens import LensStudy, run_lens
-from interp.config.lens import LensConfig
 from interp.data.tasks import open_task
 from interp.errors import ConfigError, DataError, ResultError
 from interp.results.lens import LensResult

@@ -8,13 +8,13 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from interp.config.probing import ProbingConfig
 
 import interp.model.loading
 import probes.collect
 from analyses.behavior import run_evaluation
 from analyses.probing import run_probing
 from interp.config import EvaluationConfig
-from interp.config.probing import ProbingConfig
 from interp.data.prompts import prompts_from_facts
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import ConfigError, DataError, MeasurementError, ResultError

@@ -7,14 +7,14 @@ import io
 import numpy as np
 import pytest
 from figures.probes import plot_transfer, probe_data
+from figures.terminal.alignment import print_alignment
+from figures.terminal.probes import print_probes
 from rich.console import Console
 
 from figures import plot
 from figures.alignment import alignment_data, plot_pairs
 from figures.layers import spaced
 from figures.style import save_figure
-from figures.terminal.alignment import print_alignment
-from figures.terminal.probes import print_probes
 from probes.results import ProbeResult
 from tests.probes.test_alignment import aligned, translations
 from tests.probes.test_results import LANGUAGES, made, random_result

@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from analyses.changes import compare_facts
+from figures.terminal.lens import print_lens
 from rich.console import Console
 
 from figures import plot
 from figures.lens import lens_data, plot_lens
 from figures.style import save_figure
-from figures.terminal.lens import print_lens
 from tests.results.test_lens import random_result
 
 BEFORE, AFTER = random_result(20, seed=1), random_result(20, seed=2, name="b")
