@@ -14,10 +14,12 @@ from interp.data.characters import visible
 from interp.data.facts import Fact, FactSet
 from interp.data.languages import checked_languages
 from interp.data.lm_eval_samples import Sample, read_samples
-from interp.data.prompts import Prompt, PromptSet
+from interp.data.prompts import Prompt, PromptSet, context_of
 from interp.errors import ResultError
 from interp.results.base import Provenance
 from interp.results.behavior import BehaviorResult
+from interp.results.evaluation import EvaluationSettings
+from interp.results.settings import question
 
 __all__ = ["import_samples"]
 
@@ -30,7 +32,7 @@ def import_samples(files: Sequence[Path | str], languages: Collection[str] | Non
     """Read the samples of one model in all languages, and return what `interp evaluate` would have.
 
     The prompts of the result are those that the harness logged; where they are ours it can be compared with a result
-    that was measured here. How many tokens an option has is not logged, so the normalization ``token`` is refused later;
+    that was measured here. How many tokens an option has is not logged, so the scoring ``token`` is refused later;
     nor is the fingerprint of the model.
 
     Args:
@@ -155,12 +157,7 @@ def _result(facts: FactSet, found: Mapping[str, Samples], run: dict[str, Any]) -
             checkpoint=run.pop("model"),
             prompts=facts.name,
             prompts_digest=asked.digest,
-            settings={
-                "languages": list(facts.languages),
-                "mode": "mcq",
-                "prompt_format": facts.prompt_format,
-                "facts_digest": facts.digest,
-            },
+            settings=question(facts.languages, {}, EvaluationSettings().stored(), **context_of(facts)),
             run=run,
         ),
         **lengths,

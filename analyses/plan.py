@@ -36,6 +36,7 @@ __all__ = [
     "facts_of",
     "prompts_of",
     "require_languages",
+    "source_of",
 ]
 
 Kind = TypeVar("Kind", bound=Result)
@@ -140,12 +141,14 @@ class Plan:
         view: Keywords of the results' `quantities`, tables and figures.
         note: What was read, in words.
         context: Further keywords of the tables, such as baselines.
+        compared: Further keywords of comparisons, such as the ``cluster`` that intervals resample.
     """
 
     parts: tuple[Part[Any], ...]
     view: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
     context: Mapping[str, Any] = field(default_factory=dict)
+    compared: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -206,25 +209,38 @@ def asked(
     )
 
 
+def source_of(data: DataOptions, **options: Any) -> FactSet:
+    """All facts of a source, of which a user asks some.
+
+    Args:
+        data: What the user asks for.
+        options: Of the source, see `interp.data.sources.open_facts`.
+
+    Raises:
+        DataError: There is no such source, or it lacks a language.
+        ConfigError: An option does not apply to this kind of source.
+    """
+    for file in data.language_file:
+        register_language_file(file)
+    whole = data.data in EMBEDDED or data.languages == "auto"
+    return open_facts(data.data, languages=None if whole else parse_languages(data.languages), **options)
+
+
 def facts_of(data: DataOptions, source: FactSet | None = None) -> FactSet:
     """The facts that are asked, in the words that they are asked in.
 
     Args:
         data: What the user asks for.
-        source: All facts of it, if they are open already.
+        source: All facts of it, if they are open already; see `source_of`.
 
     Raises:
         DataError: There is no such source, or it lacks a language or a split.
     """
-    for file in data.language_file:
-        register_language_file(file)
-    embedded = data.data in EMBEDDED
-    if source is None:
-        languages = None if embedded or data.languages == "auto" else parse_languages(data.languages)
-        source = open_facts(data.data, languages=languages)
+    source = source_of(data) if source is None else source
+    languages = resolve_languages(data.languages, source.languages, embedded=data.data in EMBEDDED)
     return source.filter(
         splits=None if data.split == "all" else [data.split],
-        languages=resolve_languages(data.languages, source.languages, embedded=embedded),
+        languages=languages,
         limit=data.limit or None,
         allow_missing=data.allow_missing,
     ).asked_as(data.prompt_format)

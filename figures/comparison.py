@@ -14,6 +14,7 @@ from figures.unit_changes import plot_unit_changes
 __all__ = ["comparison_drawings", "comparison_tables"]
 
 _MOST_ROWS = 30
+_CLUSTERS = {"group": "groups of facts", "fact": "facts", "answer": "facts of one answer"}
 
 
 def comparison_drawings(comparison: Comparison) -> list[Drawing]:
@@ -60,7 +61,8 @@ def _layers(comparison: UnitComparison) -> Table:
 def _quantities(comparison: FactComparison) -> Table:
     one, other = comparison.names
     frame = comparison.to_frame()
-    note = "Change with its 95 % interval, paired over groups of facts; p by Holm over all rows."
+    over = _CLUSTERS[comparison.view.get("cluster", "group")]
+    note = f"Change with its 95 % interval, paired over {over}; p by Holm over all rows."
     if len(frame) > _MOST_ROWS:
         note += f" Of {len(frame)} rows, the {_MOST_ROWS} with the smallest p."
         frame = frame.loc[frame.p.sort_values(kind="stable").index[:_MOST_ROWS]].sort_index()

@@ -17,6 +17,7 @@ from interp.commands.data import data_app
 from interp.commands.demo import demo
 from interp.commands.lm_eval import export_lm_eval, import_lm_eval
 from interp.commands.measures import measure_commands
+from interp.commands.rescore import rescore
 from interp.commands.train import train_app
 from interp.errors import InterpError, Interrupted
 
@@ -31,7 +32,7 @@ app = typer.Typer(
 app.command()(demo)
 for name, command in measure_commands():
     app.command(name)(command)
-for command in (compare, export_lm_eval, import_lm_eval):
+for command in (compare, rescore, export_lm_eval, import_lm_eval):
     app.command()(command)
 app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")

@@ -54,6 +54,7 @@ MEASURES = (
             "generation": "interp.results.generation.GenerationResult",
         },
         {
+            "EvaluationSettings": "interp.results.evaluation",
             "measure_behavior": "interp.measure.behavior.choice",
             "measure_generation": "interp.measure.behavior.generation",
         },

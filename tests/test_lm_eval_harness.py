@@ -26,10 +26,10 @@ from interp.data.lm_eval import METRICS, write_tasks
 from interp.data.prompts import prompts_from_facts
 from interp.data.sources import open_facts
 from interp.errors import MeasurementError
+from interp.measure.behavior.choice import measure_behavior
 from interp.model.loading import open_checkpoint
 from interp.results.behavior import BehaviorResult
 from tests.lm_eval_logs import read_rows
-from tests.measuring import measure_behavior
 from tests.tiny import tiny_model
 
 pytestmark = [
@@ -185,21 +185,21 @@ def test_log_probabilities_are_the_same_item_by_item(root, ours, name):
 def test_accuracies_are_the_same_item_by_item(root, ours, name):
     for column, file in enumerate(files_of(root, name).values()):
         rows = read_rows(file)
-        for metric, normalization in METRICS.items():
-            assert [row[metric] for row in rows] == ours[name].credit(normalization)[:, column].tolist()
+        for metric, scoring in METRICS.items():
+            assert [row[metric] for row in rows] == ours[name].credit(scoring)[:, column].tolist()
     (results,) = (root / "runs" / name).glob("*/results_*.json")
     logged = json.loads(results.read_text())["groups"]["interp_cldr"]
-    for metric, normalization in METRICS.items():
-        assert logged[f"{metric},none"] == pytest.approx(ours[name].credit(normalization).mean(), abs=1e-12)
+    for metric, scoring in METRICS.items():
+        assert logged[f"{metric},none"] == pytest.approx(ours[name].credit(scoring).mean(), abs=1e-12)
     assert len({logged[f"{metric},none"] for metric in METRICS}) > 1  # the lengths matter here
 
 
 @pytest.mark.parametrize("name", ["plain", "bos"])
 def test_consistency_is_the_same_and_they_compare(root, ours, name):
     found = theirs(root, name)
-    for normalization in METRICS.values():
-        assert found.consistency(normalization) == ours[name].consistency(normalization)
-        assert (compare(ours[name], found, reading=normalization).table.change == 0).all()
+    for scoring in METRICS.values():
+        assert found.consistency(scoring) == ours[name].consistency(scoring)
+        assert (compare(ours[name], found, scoring=scoring).to_frame().change == 0).all()
     run = found.provenance.run
     assert (run["dtype"], run["context"], run["notes"]) == ("float32", 512, [])
     assert found.provenance.checkpoint == str(root / name)

@@ -22,7 +22,8 @@ def compare(before: Result, after: Result, *, names: Sequence[str] | None = None
         before: Of the first checkpoint.
         after: Of the second.
         names: What to call them; by default their checkpoints.
-        view: How the results are read, passed to their `quantities`; such as ``scoring``.
+        view: How the results are read, such as ``scoring``, and the ``cluster`` that intervals resample; see
+            `interp.results.FactResult.clusterings`.
 
     Raises:
         ResultError: They are of different kinds, prompts, languages, settings or model shapes; names both.

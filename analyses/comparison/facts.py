@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,12 +33,14 @@ class FactComparison(Comparison):
             with its 95 % interval ``low`` to ``high`` (paired bootstrap over groups of facts, all languages of a fact
             together), ``p``, and ``holm``: adjusted over all rows.
         notes: What weakens the comparison, in words.
+        view: How the results were read, such as ``scoring`` and ``cluster``.
     """
 
     kind: str
     names: tuple[str, str]
     table: pd.DataFrame
     notes: tuple[str, ...]
+    view: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         shown = self.table.to_string(index=False, float_format=lambda x: f"{x:.4g}")
@@ -56,13 +59,14 @@ class FactComparison(Comparison):
         return {
             "kind": self.kind,
             "names": list(self.names),
+            "view": dict(self.view),
             "notes": list(self.notes),
             "quantities": self.table.to_dict(orient="records"),
         }
 
 
 def compare_facts(
-    before: FactResult, after: FactResult, *, names: tuple[str, str], **view: Any
+    before: FactResult, after: FactResult, *, names: tuple[str, str], cluster: str = "group", **view: Any
 ) -> FactComparison:
     """Compare two checkpoints on the same facts.
 
@@ -70,7 +74,8 @@ def compare_facts(
         before: The first.
         after: The second.
         names: What to call them.
-        view: Passed to the results' `quantities`, such as ``normalization``.
+        cluster: What intervals resample, see `interp.results.FactResult.clusterings`.
+        view: Passed to the results' `quantities`, such as ``scoring``.
 
     Raises:
         ResultError: They were not asked the same, or have no quantity in common.
@@ -87,7 +92,7 @@ def compare_facts(
         )
     before, after = before.in_common(after)
     order = np.argsort(before.fact_ids)  # the last digits of a bootstrap depend on the order
-    groups = np.array(before.groups)[order]
+    groups = np.array(before.clusters(cluster))[order]
     there, here = before.quantities(**view), after.quantities(**view)
     rows = []
     for name in there:
@@ -114,7 +119,8 @@ def compare_facts(
         raise ResultError("The two results have no quantity in common that a fact has a value of.")
     table = pd.DataFrame(rows)
     notes = (*_notes(before, after), *_coarse(len(table)))
-    return FactComparison(before.kind, names, table.assign(holm=holm(table.p.to_numpy())), notes)
+    table = table.assign(holm=holm(table.p.to_numpy()))
+    return FactComparison(before.kind, names, table, notes, {"cluster": cluster, **view})
 
 
 def _coarse(rows: int) -> list[str]:
@@ -133,6 +139,7 @@ def _notes(before: FactResult, after: FactResult) -> list[str]:
         notes.append(f"Few facts: {len(before.fact_ids)}.")
     for key in ("dtype", "attention", "batch_tokens"):
         values = [r.provenance.run.get(key) for r in (before, after)]
-        if values[0] != values[1]:
+        unknown = key == "batch_tokens" and None in values  # of older results, and of the harness
+        if values[0] != values[1] and not unknown:
             notes.append(f"The runs differ in {key} ({values[0]} and {values[1]}).")
     return notes

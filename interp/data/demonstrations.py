@@ -33,7 +33,7 @@ def demonstrations(fact: Fact, pool: FactSet, shots: int) -> list[Fact]:
 
 
 def prompts_with_demonstrations(
-    facts: FactSet, *, pool: FactSet | None = None, shots: int = 0, prompt_format: str = "native"
+    facts: FactSet, *, pool: FactSet | None = None, shots: int = 0, prompt_format: str = "auto"
 ) -> PromptSet:
     """Render facts as prompts, each after ``shots`` answered questions.
 
@@ -48,6 +48,7 @@ def prompts_with_demonstrations(
     Raises:
         DataError: A relation has too few facts, or a fact lacks a language.
     """
+    prompt_format = facts.prompt_format if prompt_format == "auto" else prompt_format
     plain = prompts_from_facts(facts, prompt_format=prompt_format)
     if not shots:
         return plain

@@ -6,13 +6,15 @@ import random
 import re
 import unicodedata
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from interp.data.facts import FactSet
+from interp.data.prompts import PromptSet, prompts_from_facts
 from interp.data.sources.klar_files import KlarRelation, KlarSample, read_klar
 from interp.errors import DataError
 
-__all__ = ["KlarPrompt", "klar_match", "published_prompts", "upstream_prompts"]
+__all__ = ["KlarPrompt", "klar_match", "protocol_prompts", "published_prompts", "upstream_prompts"]
 
 _KLAR_SEPARATORS = re.compile(r"[\s!-,./:-@\[-`{-~、。，．：；？！…「」『』（）《》〈〉【】“”‘’]+")
 
@@ -123,6 +125,28 @@ def upstream_prompts(
                 prompt = between.join([*pieces, question])
                 prompts.append(KlarPrompt(code, name, sample.index, sample.subject, sample.object, prompt))
     return prompts
+
+
+def protocol_prompts(folder: str | Path, facts: FactSet, protocol: str) -> PromptSet:
+    """Return the prompts of a published evaluation, of these facts.
+
+    Args:
+        folder: Holds ``<language>/<relation>.json``.
+        facts: What is asked, of `interp.data.sources.klar.klar_facts`.
+        protocol: ``upstream`` or ``published``.
+
+    Raises:
+        DataError: See `upstream_prompts` and `published_prompts`.
+    """
+    prompts_of = published_prompts if protocol == "published" else upstream_prompts
+    made = prompts_of(folder, facts.languages)
+    texts = {(prompt.language, prompt.fact_id): prompt.prompt for prompt in made}
+    plain = prompts_from_facts(facts, prompt_format="none")
+    prompts = {
+        code: tuple(replace(prompt, text=texts[code, prompt.item_id]) for prompt in plain.prompts[code])
+        for code in facts.languages
+    }
+    return replace(plain, prompts=prompts, note=f"{len(facts)} facts, {protocol} protocol")
 
 
 def _with_demonstrations(

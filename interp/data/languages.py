@@ -127,6 +127,18 @@ def resolve_languages(text: str, available: tuple[str, ...], *, embedded: bool =
     return parse_languages(text)
 
 
+def language_classes(languages: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Classes that accuracies are averaged over: name to its languages among these; a class without one is left out."""
+    known = {code: LANGUAGES[code] for code in languages if code in LANGUAGES}
+    classes = {
+        "high-resource": [code for code, each in known.items() if each.resource == "high"],
+        "low-resource": [code for code, each in known.items() if each.resource == "low"],
+        "PolyFact's": [code for code, each in known.items() if each.seen],
+        "not PolyFact's": [code for code, each in known.items() if not each.seen],
+    }
+    return {name: tuple(codes) for name, codes in classes.items() if codes}
+
+
 def register_language_file(file: object) -> None:
     """Read a language of the user's."""
     raise DataError(f"{file} cannot be read yet.")

@@ -2,7 +2,7 @@
 
 A folder holds one task per language, a group of all of them, and their documents. Nothing in it names a path, so it
 can be moved, and nothing is downloaded. The harness's ``acc``, ``acc_norm`` and ``acc_bytes`` are then the accuracies
-of the normalizations ``sum``, ``character`` and ``byte``, but for ties: the harness takes the first of equal options.
+of the scorings ``sum``, ``character`` and ``byte``, but for ties: the harness takes the first of equal options.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from interp.files import write_atomically
 __all__ = ["METRICS", "task_name", "write_tasks"]
 
 METRICS = {"acc": "sum", "acc_norm": "character", "acc_bytes": "byte"}
-"""The harness's accuracies, and the normalization that each one's options are compared by."""
+"""The harness's accuracies, and the scoring that each one's options are compared by."""
 
 # the harness's own way to read JSON lines wants an absolute path, and takes a column of texts like 1999-12-31 for dates
 _LOADER = '''"""The documents of these tasks, which stand beside this file."""
@@ -45,7 +45,7 @@ def task_name(facts: str, language: str = "") -> str:
     return "_".join(["interp", *(words or ["facts"]), *([language] if language else [])])
 
 
-def write_tasks(facts: FactSet, folder: str | Path, prompt_format: str = "native") -> list[Path]:
+def write_tasks(facts: FactSet, folder: str | Path, prompt_format: str = "auto") -> list[Path]:
     """Write tasks that ``lm_eval --include_path FOLDER --tasks interp_<name>`` runs.
 
     Prompt, options, their order, and what stands between prompt and option are ours exactly. A document is a fact in one
@@ -66,6 +66,7 @@ def write_tasks(facts: FactSet, folder: str | Path, prompt_format: str = "native
         WriteError: A file cannot be written.
     """
     folder = Path(folder)
+    prompt_format = facts.prompt_format if prompt_format == "auto" else prompt_format
     prompts = prompts_from_facts(facts, prompt_format=prompt_format)
     texts = {"documents.py": _LOADER}
     for code in facts.languages:

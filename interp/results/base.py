@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from jaxtyping import Float
 
-from interp.errors import ResultError
+from interp.errors import ResultError, nearest
 from interp.results.axes import select
 from interp.results.migration import SCHEMA, current
 from interp.results.storage import read_archive, write_archive
@@ -178,6 +178,24 @@ class FactResult(Result):
     languages: tuple[str, ...]
     fact_ids: tuple[str, ...]
     groups: tuple[str, ...]
+
+    @property
+    def clusterings(self) -> dict[str, tuple[str, ...]]:
+        """What intervals may resample: name to a label per fact; facts of one label stay together."""
+        return {"group": self.groups, "fact": self.fact_ids}
+
+    def clusters(self, cluster: str = "group") -> tuple[str, ...]:
+        """The labels of one of `clusterings`.
+
+        Raises:
+            ResultError: There is no such one.
+        """
+        if cluster not in self.clusterings:
+            raise ResultError(
+                f"A '{self.kind}' result has no cluster '{cluster}'.{nearest(cluster, self.clusterings)} "
+                f"Choose from: {', '.join(self.clusterings)}."
+            )
+        return self.clusterings[cluster]
 
     @abstractmethod
     def quantities(self) -> dict[str, Float[np.ndarray, " fact"]]:

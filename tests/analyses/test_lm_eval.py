@@ -150,7 +150,7 @@ def test_save_and_load(samples, tmp_path):
     assert isinstance(again, BehaviorResult)
     assert np.array_equal(again.log_probability, found.log_probability, equal_nan=True)
     assert again.provenance == found.provenance
-    assert (compare(found, again).table.change == 0).all()
+    assert (compare(found, again).to_frame().change == 0).all()
 
 
 def test_files_that_do_not_belong_together(facts, samples, tasks, tmp_path):
@@ -290,12 +290,12 @@ def test_the_commands(run, tmp_path):
     options = ("--languages", "en,ja", "--limit", 6, "--split", "test", "--prompt-format", "english")
     done = run("export-lm-eval", "--out", tmp_path / "tasks", *options)
     assert done.exit_code == 0
-    assert "6 facts in 2 languages, prompt_format english" in done.output
+    assert "6 facts in 2 languages, prompt format english" in done.output
     assert f"lm_eval run --include_path {tmp_path / 'tasks'} --tasks interp_cldr --log_samples" in done.output
     asked = open_facts("cldr").filter(languages=["en", "ja"], splits=["test"], limit=6)
     files = log_run(tmp_path / "tasks", tmp_path / "run", score)
     out = tmp_path / "r.npz"
-    done = run("import-lm-eval", *files.values(), "--out", out, "--normalization", "sum")
+    done = run("import-lm-eval", *files.values(), "--out", out, "--scoring", "sum")
     found = load_result(out)
     assert found.provenance.prompts_digest == prompts_from_facts(asked, prompt_format="english").digest
     assert "log-probability summed" in done.output
@@ -303,18 +303,19 @@ def test_the_commands(run, tmp_path):
     assert str(out.with_suffix("")) in done.output
     one = run("import-lm-eval", *files.values(), "--out", out, "--languages", "ja")
     assert load_result(out).languages == ("ja",)
-    assert "agreement" in done.output
-    assert "agreement" not in one.output
+    assert "pairs that agree" in done.output
+    assert "pairs that agree" not in one.output
 
 
 def test_what_the_commands_refuse(run, samples, tmp_path):
     out = tmp_path / "r.npz"
     with pytest.raises(ResultError, match="lengths in tokens are not known"):
-        run("import-lm-eval", *samples.values(), "--out", out, "--normalization", "token")
-    with pytest.raises(ResultError, match="Unknown reading 'bytes'"):
-        run("import-lm-eval", *samples.values(), "--out", out, "--normalization", "bytes")
+        run("import-lm-eval", *samples.values(), "--out", out, "--scoring", "token")
+    with pytest.raises(ResultError, match="has no scoring 'bytes'"):
+        run("import-lm-eval", *samples.values(), "--out", out, "--scoring", "bytes")
     assert not out.exists()
     with pytest.raises(ConfigError, match="'prompt_format' is 'nativ'"):
         run("export-lm-eval", "--out", tmp_path / "t", "--prompt-format", "nativ")
-    assert run("export-lm-eval", "--out", tmp_path / "t", "--limit", -1).exit_code == 2
+    with pytest.raises(ConfigError, match="'limit' is -1; a number of at least 0 is expected"):
+        run("export-lm-eval", "--out", tmp_path / "t", "--limit", -1)
     assert not (tmp_path / "t").exists()

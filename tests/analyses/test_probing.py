@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from interp.config.probing import ProbingConfig
 
 import interp.model.loading
 import probes.collect

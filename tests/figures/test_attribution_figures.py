@@ -7,11 +7,11 @@ from io import StringIO
 
 import numpy as np
 import pytest
+from figures.terminal.attribution import print_attribution
 from rich.console import Console
 
 from figures import plot
 from figures.attribution import attribution_data
-from figures.terminal.attribution import print_attribution
 from tests.results.test_attribution import CELLS, attributed, gaps, noise
 
 RESULT = attributed(gaps(40), top=3, cells=CELLS)

@@ -16,9 +16,9 @@ from interp.data.prompts import prompts_from_facts
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import Interrupted, MeasurementError, ResultError
 from interp.measure.behavior import choice as behavior
+from interp.measure.behavior.choice import measure_behavior
 from interp.model.loading import adopt_model, open_checkpoint
-from interp.results.behavior import NORMALIZATIONS, BehaviorResult
-from tests.measuring import measure_behavior
+from interp.results.behavior import SCORINGS, BehaviorResult
 from tests.tiny import PLANTED_FAMILIES, byte_tokenizer, tiny_model
 from training.organism.accuracy import answer_scores, load_organism
 
@@ -123,15 +123,15 @@ def test_lengths_are_those_of_the_option_without_its_space(facts):
     assert not found.tokens[0, :, 2:].any()
 
 
-def test_every_normalization_divides_by_its_length(facts):
+def test_every_scoring_divides_by_its_length(facts):
     found = measure_behavior(opened("llama"), facts)
     summed = found.scores("sum")
     np.testing.assert_allclose(found.scores("byte")[1:], (summed / np.maximum(found.bytes, 1))[1:])
     np.testing.assert_allclose(found.scores("token")[1:], (summed / np.maximum(found.tokens, 1))[1:])
     np.testing.assert_allclose(found.scores("character")[1:], (summed / np.maximum(found.characters, 1))[1:])
-    answers = {name: tuple(np.nanargmax(found.scores(name), axis=2).ravel()) for name in NORMALIZATIONS}
+    answers = {name: tuple(np.nanargmax(found.scores(name), axis=2).ravel()) for name in SCORINGS}
     assert len(set(answers.values())) > 1
-    with pytest.raises(ResultError, match=r"Unknown reading 'bytes' of a 'behavior' result.* mean 'byte'"):
+    with pytest.raises(ResultError, match=r"A 'behavior' result has no scoring 'bytes'\..* mean 'byte'"):
         found.scores("bytes")
 
 

@@ -19,10 +19,13 @@ from interp.measure.behavior.generation import measure_generation
 from interp.model.generation import Completion
 from interp.model.loading import adopt_model, open_checkpoint
 from interp.results import load_result
+from interp.results.evaluation import EvaluationSettings
 from interp.results.generation import MATCHES
 from tests.tiny import byte_tokenizer, tiny_model
 
 LANGUAGES = ("en", "ru", "zh")
+SHORT = EvaluationSettings(mode="generate", new_tokens=8)
+ENDS = EvaluationSettings(mode="generate", stop="end")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +53,7 @@ def says(monkeypatch, texts: dict[str, str]) -> None:
 
 def test_it_writes_the_most_probable_tokens(organism, facts):
     prompts = prompts_from_facts(facts)
-    found = measure_generation(organism, facts, prompts, new_tokens=6)
+    found = measure_generation(organism, facts, prompts, EvaluationSettings(mode="generate", new_tokens=6))
     tokenizer, ends = organism.tokenizer, {organism.tokenizer.eos_token_id}
     for row in (0, 5):
         for column, code in enumerate(LANGUAGES):
@@ -68,16 +71,16 @@ def test_it_writes_the_most_probable_tokens(organism, facts):
 @pytest.mark.parametrize("batch_tokens", [1, 300, 100_000])
 def test_batches_change_no_text(organism, facts, batch_tokens):
     prompts = prompts_with_demonstrations(facts, shots=1)
-    whole = measure_generation(organism, facts, prompts, new_tokens=8)
-    other = measure_generation(organism, facts, prompts, new_tokens=8, batch_tokens=batch_tokens)
+    whole = measure_generation(organism, facts, prompts, SHORT)
+    other = measure_generation(organism, facts, prompts, SHORT, batch_tokens=batch_tokens)
     assert other.texts == whole.texts
     np.testing.assert_array_equal(other.hits, whole.hits)
 
 
 def test_permuting_facts_or_languages_permutes_the_result(organism, facts):
-    found = measure_generation(organism, facts, prompts_from_facts(facts), new_tokens=8)
+    found = measure_generation(organism, facts, prompts_from_facts(facts), SHORT)
     turned = replace(facts, facts=facts.facts[::-1]).filter(languages=LANGUAGES[::-1])
-    other = measure_generation(organism, turned, prompts_from_facts(turned), new_tokens=8)
+    other = measure_generation(organism, turned, prompts_from_facts(turned), SHORT)
     np.testing.assert_array_equal(other.hits, found.hits[::-1, ::-1])
     assert other.consistency() == pytest.approx(found.consistency())
 
@@ -100,7 +103,7 @@ def test_every_rule_reads_the_text_its_way(monkeypatch):
     says(
         monkeypatch, {"en0?": " Nigeria", "de0?": " It is Niger.", "en1?": "nippon", "de1?": " Peru or Japan"}
     )
-    found = measure_generation(opened(), facts, prompts_from_facts(facts, prompt_format="none"), stop="end")
+    found = measure_generation(opened(), facts, prompts_from_facts(facts, prompt_format="none"), ENDS)
     hits = {name: found.credit(name).astype(int).tolist() for name in MATCHES}
     assert hits == {
         "strict": [[0, 0], [1, 0]],
@@ -111,14 +114,14 @@ def test_every_rule_reads_the_text_its_way(monkeypatch):
     }
     assert found.named.tolist() == [[1, 0], [-1, -1]]  # an alias names no option here; "or" is none
     assert found.consistency("boundary") == {"total_consistency": 0.5, "agree_wrong": 0.0, "agreement": 0.0}
-    with pytest.raises(ResultError, match=r"Unknown reading 'boundry'.* mean 'boundary'"):
+    with pytest.raises(ResultError, match=r"has no scoring 'boundry'\..* mean 'boundary'"):
         found.credit("boundry")
 
 
 def test_only_the_first_line_counts_except_anywhere(monkeypatch):
     facts = two_facts()
     says(monkeypatch, {"en0?": " Chad\nNiger", "de0?": "", "en1?": "?!", "de1?": "Peru\nJapan"})
-    found = measure_generation(opened(), facts, prompts_from_facts(facts, prompt_format="none"), stop="end")
+    found = measure_generation(opened(), facts, prompts_from_facts(facts, prompt_format="none"), ENDS)
     assert found.credit("anywhere").tolist() == [[1, 0], [0, 1]]
     assert not found.hits[
         ..., [MATCHES.index(m) for m in ("strict", "boundary", "prefix", "published")]
@@ -163,12 +166,17 @@ def test_a_stop_at_the_line_ends_there(organism, facts, monkeypatch):
         generation, "complete", lambda *given: seen.append(given[3].stop_ids) or plain(*given)
     )
     for stop in ("line", "end"):
-        measure_generation(organism, facts, prompts_from_facts(facts), new_tokens=2, stop=stop)
+        measure_generation(
+            organism,
+            facts,
+            prompts_from_facts(facts),
+            EvaluationSettings(mode="generate", new_tokens=2, stop=stop),
+        )
     assert set(seen[0]) > set(seen[-1]) == {organism.tokenizer.eos_token_id}
 
 
 def test_it_is_saved_and_read_back(organism, facts, tmp_path):
-    found = measure_generation(organism, facts, prompts_from_facts(facts), new_tokens=8)
+    found = measure_generation(organism, facts, prompts_from_facts(facts), SHORT)
     read = load_result(found.save(tmp_path / "g.npz"))
     assert read.texts == found.texts
     assert repr(read) == repr(found)
@@ -177,7 +185,7 @@ def test_it_is_saved_and_read_back(organism, facts, tmp_path):
 
 def test_an_interrupted_run_continues_to_the_same_texts(organism, facts, tmp_path, monkeypatch):
     prompts, plain, written = prompts_from_facts(facts), generation.complete, []
-    whole = measure_generation(organism, facts, prompts, new_tokens=8, batch_tokens=400)
+    whole = measure_generation(organism, facts, prompts, SHORT, batch_tokens=400)
 
     def stopped(model, tokenizer, texts, sampler):
         written.extend(texts)
@@ -186,11 +194,11 @@ def test_an_interrupted_run_continues_to_the_same_texts(organism, facts, tmp_pat
         return plain(model, tokenizer, texts, sampler)
 
     monkeypatch.setattr(generation, "complete", stopped)
-    settings = {"new_tokens": 8, "batch_tokens": 400, "resume": tmp_path / "g.partial"}
+    how = {"batch_tokens": 400, "resume": tmp_path / "g.partial"}
     with pytest.raises(Interrupted):
-        measure_generation(organism, facts, prompts, **settings)
+        measure_generation(organism, facts, prompts, SHORT, **how)
     first = len(written)
-    found = measure_generation(organism, facts, prompts, **settings)
+    found = measure_generation(organism, facts, prompts, SHORT, **how)
     assert found.texts == whole.texts
     assert 0 < first < len(written) == 36
 

@@ -12,7 +12,7 @@ from interp.results import load_result
 GOLDEN = Path(__file__).parent.parent / "golden"
 
 
-@pytest.mark.parametrize("kind", ["patching", "attribution", "routing", "ablation"])
+@pytest.mark.parametrize("kind", ["behavior", "generation", "patching", "attribution", "routing", "ablation"])
 def test_the_golden_file_of_schema_1_loads(kind):
     result = load_result(GOLDEN / f"{kind}-schema-1.npz")
     assert result.kind == kind

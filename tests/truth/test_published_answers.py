@@ -8,9 +8,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from analyses.asked import strata_of
-from analyses.behavior import clustered
 from analyses.comparison import compare
+from analyses.strata import strata_of
 from interp.data.sources import open_facts
 from interp.measure.behavior.generation import judge_texts
 from interp.results.base import Provenance
@@ -103,8 +102,8 @@ def test_our_credit_differs_from_theirs_only_where_theirs_is_wrong():
 
 
 def test_the_published_bootstrap_by_our_comparison():
-    base, sft = (clustered(read(name), "fact") for name in (BASE, SFT))
-    row = compare(base, sft, reading="token").table.set_index("quantity").loc["RankC"]
+    comparison = compare(read(BASE), read(SFT), scoring="token", cluster="fact")
+    row = comparison.to_frame().set_index("quantity").loc["RankC"]
     assert [round(100 * row[key], 2) for key in ("change", "low", "high")] == [2.86, 1.22, 4.44]
     assert row.p == pytest.approx(0.0004 + 2e-4, abs=1e-5)
 

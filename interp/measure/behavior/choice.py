@@ -24,6 +24,7 @@ from interp.measure.questions import (
 )
 from interp.model.loading import LoadedModel
 from interp.results.behavior import BehaviorResult
+from interp.results.evaluation import EvaluationSettings
 
 __all__ = ["measure_behavior"]
 
@@ -57,7 +58,7 @@ def measure_behavior(
 
     Args:
         loaded: The model.
-        facts: What is asked, in which languages.
+        facts: What is asked, in which languages and words.
         batch_tokens: Padded tokens per pass; halved where memory runs out.
         resume: File in which an interrupted run keeps what is done; remove it once the result is saved.
         progress: Called with batches done and batches in all.
@@ -86,8 +87,8 @@ def measure_behavior(
                 )
             scores.found[question.fact, question.language, : len(values)] = values
 
-    measurement = Measurement.of(loaded, prompts, {"mode": "mcq"}, **context_of(facts))
-    run_batches(
+    measurement = Measurement.of(loaded, prompts, EvaluationSettings(), **context_of(facts))
+    largest = run_batches(
         loaded,
         list(question_batches(questions, batch_tokens)),
         add,
@@ -108,7 +109,7 @@ def measure_behavior(
         aligned=facts.aligned,
         gold=np.array([fact.answer_index for fact in facts]),
         log_probability=scores.found,
-        provenance=measurement.provenance(batch_tokens=batch_tokens),
+        provenance=measurement.provenance(batch_tokens=batch_tokens, largest_batch=largest),
         **_lengths(facts, questions, shape),
     )
 
