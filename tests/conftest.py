@@ -26,7 +26,7 @@ install_import_hook(
 @pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory) -> dict[str, Path]:
     """Saved tiny checkpoints to read, never to change: two of one family, and others by family."""
-    from tests.tiny import save_checkpoint
+    from tests.support.tiny import save_checkpoint
 
     root = tmp_path_factory.mktemp("checkpoints")
     saved = {family: save_checkpoint(root / family, family) for family in ("llama", "qwen2", "mixtral")}

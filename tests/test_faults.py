@@ -23,8 +23,8 @@ from interp.measure.specialization.neurons import measure_specialization
 from interp.model.loading import adopt_model
 from interp.results import load_result
 from interp.results.storage import read_archive, write_archive
-from tests.planted import planted_prompts
-from tests.tiny import byte_tokenizer, tiny_model
+from tests.support.planted.language import planted_prompts
+from tests.support.tiny import byte_tokenizer, tiny_model
 
 ARRAYS = {"x": np.arange(500_000, dtype=np.int64)}  # 4 MB, and does not compress to nothing
 HEADS = {"n_blocks": 4, "batch_tokens": 400}

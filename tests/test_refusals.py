@@ -19,9 +19,9 @@ from interp.measure.specialization.neurons import require_full_blocks
 from interp.model import loading, weights
 from interp.model.checkpoints import Checkpoint
 from interp.model.tokens import encode
-from tests.planted import planted_prompts
-from tests.results.made import neurons
-from tests.tiny import byte_tokenizer, save_checkpoint, tiny_model
+from tests.support.planted.language import planted_prompts
+from tests.support.results import neurons
+from tests.support.tiny import byte_tokenizer, save_checkpoint, tiny_model
 
 
 def test_one_language_is_refused_before_a_model_is_looked_for():

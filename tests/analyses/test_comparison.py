@@ -16,9 +16,9 @@ from interp.measure.specialization.heads import measure_heads
 from interp.measure.specialization.neurons import measure_specialization
 from interp.model.loading import adopt_model
 from interp.results import SpecializationResult
-from tests.planted import planted_model, planted_prompts
-from tests.results.made import heads, neurons, provenance
-from tests.tiny import byte_tokenizer, tiny_model
+from tests.support.planted.language import planted_model, planted_prompts
+from tests.support.results import heads, neurons, provenance
+from tests.support.tiny import byte_tokenizer, tiny_model
 
 REPETITIONS, BLOCKS = 200, 8
 MOST_ALARMS = 18  # 5 % of 200 and 2.6 standard errors of a binomial

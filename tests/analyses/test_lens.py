@@ -15,7 +15,7 @@ from interp.data.tasks import open_task
 from interp.errors import ConfigError, DataError, ResultError
 from interp.results.lens import LensResult
 from tests.results.test_lens import lens_result, random_result
-from tests.tiny import save_checkpoint
+from tests.support.tiny import save_checkpoint
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from interp.model.tokens import EncodedItem, EncodedPrompts, pad
 from tests.benchmarks.live import LiveBytes
 from tests.benchmarks.memory import measure_memory
 from tests.benchmarks.peers import OneByOne
-from tests.tiny import FAMILIES, PLANTED_FAMILIES, byte_tokenizer, tiny_model
+from tests.support.tiny import FAMILIES, PLANTED_FAMILIES, byte_tokenizer, tiny_model
 
 N_BLOCKS = 2
 

@@ -9,7 +9,7 @@ import pytest
 
 from interp.data.klar import klar_match, published_prompts, upstream_prompts
 from interp.errors import DataError
-from tests.data.benchmarks import change_json, write_klar
+from tests.support.benchmark_files import change_json, write_klar
 
 VERIFY = Path(os.environ.get("INTERP_VERIFY", Path(__file__).resolve().parents[3] / "shared" / "verify"))
 

@@ -13,8 +13,8 @@ from interp.data.lm_eval import task_name, write_tasks
 from interp.data.lm_eval_samples import read_samples
 from interp.data.prompts import prompts_from_facts
 from interp.errors import ConfigError, DataError
-from tests.data.made import make_fact
-from tests.lm_eval_logs import documents, log_run, read_rows, read_task, write_samples
+from tests.support.facts import make_fact
+from tests.support.lm_eval_logs import documents, log_run, read_rows, read_task, write_samples
 
 LANGUAGES = ("en", "sw", "zh", "ja")
 

@@ -9,7 +9,7 @@ from interp.data.facts import Wording
 from interp.data.sources import open_facts
 from interp.data.sources.klar import klar_facts
 from interp.errors import DataError
-from tests.data.benchmarks import change_json, klar_row, write_klar
+from tests.support.benchmark_files import change_json, klar_row, write_klar
 
 VERIFY = Path(os.environ.get("INTERP_VERIFY", Path(__file__).resolve().parents[3] / "shared" / "verify"))
 published = pytest.mark.skipif(not VERIFY.is_dir(), reason=f"published files are not at {VERIFY}")

@@ -9,7 +9,7 @@ import pytest
 from interp.data.sources import open_facts
 from interp.data.sources.polyfact import polyfact_facts
 from interp.errors import ConfigError, DataError
-from tests.data.benchmarks import (
+from tests.support.benchmark_files import (
     entity,
     flat_row,
     parallel_row,

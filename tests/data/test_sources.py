@@ -7,7 +7,7 @@ from interp.data.facts import FactSet
 from interp.data.languages import LANGUAGES
 from interp.data.sources import open_prompts
 from interp.errors import ConfigError, DataError
-from tests.data.made import make_fact
+from tests.support.facts import make_fact
 
 
 def test_cldr_by_split(cldr):

@@ -13,8 +13,8 @@ from interp.errors import MeasurementError
 from interp.measure.contrasts import contrast_metric, make_contrasts
 from interp.model.loading import adopt_model
 from interp.model.tokens import pad
-from tests.data.made import make_fact
-from tests.tiny import byte_tokenizer, tiny_model
+from tests.support.facts import make_fact
+from tests.support.tiny import byte_tokenizer, tiny_model
 
 
 def opened(family: str = "qwen2", bos: bool = False, **changes):

@@ -11,7 +11,7 @@ from interp.model.hooks import editing
 from interp.model.loading import adopt_model
 from interp.model.sites import SITES, Site
 from interp.model.tokens import EncodedItem, pad
-from tests.tiny import FAMILIES, byte_tokenizer, tiny_model
+from tests.support.tiny import FAMILIES, byte_tokenizer, tiny_model
 
 IDS = ((5, 80, 33, 7, 120), (9, 61, 4), (77, 30, 2, 99))
 TARGETS = torch.tensor([11, 200, 45])

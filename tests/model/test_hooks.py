@@ -9,7 +9,7 @@ from interp.errors import CapabilityError
 from interp.model.hooks import editing, reading
 from interp.model.loading import adopt_model
 from interp.model.sites import SITES, Site
-from tests.tiny import PLANTED_FAMILIES, byte_tokenizer, tiny_model
+from tests.support.tiny import PLANTED_FAMILIES, byte_tokenizer, tiny_model
 
 IDS = torch.arange(60, 84).reshape(2, 12)
 EVERYWHERE = [Site(name, layer) for name in SITES for layer in range(3)]

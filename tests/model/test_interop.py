@@ -23,7 +23,7 @@ from interp.model.interop import to_nnsight, to_transformer_lens, transformer_le
 from interp.model.loading import adopt_model
 from interp.model.sites import SITES, Site
 from interp.model.tokens import encode, length_sorted, pad
-from tests.tiny import FAMILIES, byte_tokenizer, tiny_model
+from tests.support.tiny import FAMILIES, byte_tokenizer, tiny_model
 
 N_BLOCKS = 3
 _ORDER = (

@@ -15,7 +15,7 @@ from interp.data.prompts import Prompt, PromptSet
 from interp.errors import CapabilityError, CheckpointError, ConfigError, MeasurementError
 from interp.model.loading import adopt_model, open_checkpoint
 from interp.model.tokens import encode
-from tests.tiny import byte_tokenizer, tiny_model
+from tests.support.tiny import byte_tokenizer, tiny_model
 
 IDS = torch.arange(60, 80)[None]
 

@@ -13,7 +13,7 @@ from interp.model.hooks import editing, reading
 from interp.model.loading import adopt_model
 from interp.model.selfcheck import check_sites
 from interp.model.sites import SITES, Site, locate
-from tests.tiny import FAMILIES, byte_tokenizer, tiny_model
+from tests.support.tiny import FAMILIES, byte_tokenizer, tiny_model
 
 MORE = ("gemma2", "gemma3_text", "olmo3", "granite", "cohere", "mixtral")
 GATED = tuple(family for family in (*FAMILIES, *MORE) if family != "mixtral")

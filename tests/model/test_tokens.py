@@ -15,7 +15,7 @@ from interp.measure.specialization.heads import measure_heads
 from interp.measure.specialization.neurons import measure_specialization
 from interp.model.loading import adopt_model
 from interp.model.tokens import encode, length_sorted, pad
-from tests.tiny import byte_tokenizer, tiny_model
+from tests.support.tiny import byte_tokenizer, tiny_model
 
 LAWS = {"n_blocks": 2}
 CPU = torch.device("cpu")

@@ -22,9 +22,9 @@ from probes.alignment import measure_alignment, retrieved, units
 from probes.alignment_results import AlignmentResult
 from probes.cka import linear_cka
 from probes.collect import collect
-from tests.probes.made import activations, fact_set
 from tests.probes.test_collect import prompt_set
-from tests.tiny import byte_tokenizer, tiny_model
+from tests.support.activations import activations, fact_set
+from tests.support.tiny import byte_tokenizer, tiny_model
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 

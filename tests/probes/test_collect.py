@@ -20,7 +20,7 @@ from interp.model.sites import locate
 from interp.model.tokens import encode
 from probes.collect import Collector, collect, parse_layers
 from probes.spans import SPANS, span_weights
-from tests.tiny import PLANTED_FAMILIES, byte_tokenizer, tiny_model
+from tests.support.tiny import PLANTED_FAMILIES, byte_tokenizer, tiny_model
 
 LANGUAGES = ("en", "sw", "ja")
 N = 7

@@ -9,7 +9,7 @@ from interp.stats import paired_bootstrap
 from probes.results import ProbeResult
 from probes.sweep import sweep
 from probes.tasks import Task, answer_task, language_task, right_task
-from tests.probes.made import activations, fact_set
+from tests.support.activations import activations, fact_set
 
 N, LAYERS = 48, 50
 

@@ -13,7 +13,7 @@ from analyses.changes import compare_facts
 from interp.errors import ResultError
 from interp.results import load_result
 from interp.results.ablation import AblationResult, diagonal_p, own_above_other
-from tests.results.made import provenance
+from tests.support.results import provenance
 
 CODES = ("en", "sw", "ja")
 

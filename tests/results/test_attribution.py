@@ -13,7 +13,7 @@ from interp.errors import ResultError
 from interp.results import load_result
 from interp.results.attribution import AttributionResult, mean_estimates
 from interp.results.correlation import correlate, resampled_means
-from tests.results.made import provenance
+from tests.support.results import provenance
 
 CODES = ("en", "sw", "ja")
 SPANS = ("subject_last", "last")

@@ -11,7 +11,7 @@ import pytest
 from interp.errors import ResultError
 from interp.results import HeadsResult, SpecializationResult, load_result
 from interp.results.storage import read_archive, write_archive
-from tests.results.made import heads, neurons, provenance
+from tests.support.results import heads, neurons, provenance
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 RATES = np.random.default_rng(0).random((3, 2, 5))

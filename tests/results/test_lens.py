@@ -14,7 +14,7 @@ from interp.errors import MeasurementError, ResultError
 from interp.results import load_result
 from interp.results.lens import LensResult, require_separable
 from interp.stats import paired_bootstrap
-from tests.results.made import LANGUAGES, provenance
+from tests.support.results import LANGUAGES, provenance
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 EN, SW, JA = range(3)

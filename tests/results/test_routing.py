@@ -12,7 +12,7 @@ from interp.errors import ResultError
 from interp.results import load_result
 from interp.results.routing import RoutingResult
 from interp.stats import paired_bootstrap
-from tests.results.made import provenance
+from tests.support.results import provenance
 
 CODES, SCRIPTS = ("en", "sw", "ja"), ("Latn", "Latn", "Jpan")
 TOP = 3

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from interp.data.sources import open_facts
 from interp.errors import ConfigError, DataError
-from tests.tiny import byte_tokenizer, tiny_model
+from tests.support.tiny import byte_tokenizer, tiny_model
 from training.config import DcoConfig
 from training.dco import (
     Instance,

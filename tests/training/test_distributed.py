@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.tiny import byte_tokenizer
-from tests.training.runs import (
+from tests.support.tiny import byte_tokenizer
+from tests.support.training_runs import (
     LANGUAGES,
     WORDS,
     grpo_settings,

@@ -13,7 +13,7 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
 from interp.errors import CheckpointError, ConfigError, DataError
-from tests.tiny import byte_tokenizer, save_checkpoint
+from tests.support.tiny import byte_tokenizer, save_checkpoint
 from training.config import CalmConfig, CmAlignConfig
 from training.pairs.files import load_pairs
 from training.pairs.votes import Pair

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from interp.errors import CheckpointError, Interrupted
-from tests.training.runs import (
+from tests.support.training_runs import (
     grpo_settings,
     little_facts,
     needed,
