@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +13,6 @@ import interp.measure.specialization.neurons
 import interp.model.loading
 from analyses.ablation import run_ablation
 from analyses.specialization import run_specialization
-from interp import cli
 from interp.config import AblationConfig, SpecializationConfig
 from interp.data.sources import open_prompts
 from interp.data.sources.cldr import cldr_facts
@@ -25,6 +23,7 @@ from interp.measure.specialization.neurons import measure_specialization
 from interp.model.checkpoints import resolve_checkpoint
 from interp.model.loading import open_checkpoint
 from interp.results.specialization import SpecializationResult
+from tests.support.command import no_model, run
 
 LANGUAGES = ("en", "sw", "ja")
 
@@ -44,13 +43,6 @@ def config(tmp_path_factory):
 @pytest.fixture(scope="module")
 def series(config):
     return run_ablation(config)
-
-
-@pytest.fixture
-def no_model(monkeypatch):
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
-    )
 
 
 def test_units_are_selected_in_each_checkpoint_on_the_facts_that_are_read(config, series):
@@ -86,7 +78,7 @@ def test_a_rerun_needs_no_model_and_other_settings_are_refused(config, series, n
             run_ablation(replace(config, **change))
 
 
-def test_every_option_reaches_the_measure(config, tmp_path, monkeypatch):
+def test_every_option_reaches_the_measure(config, tmp_path):
     """A rerun would refuse a result that was measured otherwise."""
     options = {"mode": "mean", "count": 2, "draws": 2, "seed": 3, "prompt_format": "none", "split": "train"}
     other = replace(config, ckpt=("organism:final",), languages="en,de", limit=3, out=tmp_path)
@@ -94,10 +86,8 @@ def test_every_option_reaches_the_measure(config, tmp_path, monkeypatch):
     found = run_ablation(other).results[0]
     assert found.removed.shape == (2, 3, 2, 2)
     assert found.provenance.run["batch_tokens"] == 512
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
-    )
-    assert np.array_equal(run_ablation(other).results[0].loss, found.loss)
+    with no_model():
+        assert np.array_equal(run_ablation(other).results[0].loss, found.loss)
 
 
 def test_units_that_were_measured_before_are_reused(config, series, tmp_path, monkeypatch):
@@ -118,10 +108,10 @@ def test_units_that_were_measured_before_are_reused(config, series, tmp_path, mo
     assert np.array_equal(found.loss, series.results[0].loss)
     for file in tmp_path.glob("*.ablation.npz"):
         file.unlink()
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
-    )
-    with pytest.raises(ResultError, match=r"neurons.npz answers another question \(prompts: .*80 facts"):
+    with (
+        no_model(),
+        pytest.raises(ResultError, match=r"neurons.npz answers another question \(prompts: .*80 facts"),
+    ):
         run_ablation(replace(one, read=81))
 
 
@@ -199,17 +189,12 @@ def test_few_facts_and_a_model_that_knows_nothing_are_doubted(checkpoints, serie
     )
 
 
-def test_the_command_writes_the_matrix_and_says_whether_its_diagonal_dominates(
-    config, series, monkeypatch, capsys
-):
-    monkeypatch.setenv("COLUMNS", "200")
+def test_the_command_writes_the_matrix_and_says_whether_its_diagonal_dominates(config, series):
     asked = ["--languages", config.languages, "--limit", "12", "--read", "80", "--draws", "1"]
     checkpoints = [f for c in config.ckpt for f in ("--ckpt", c)]
     flags = [*checkpoints, *asked, "--out", str(config.out), "--figure"]
-    monkeypatch.setattr(sys, "argv", ["interp", "ablate", *flags])
-    with pytest.raises(SystemExit, match="0"):
-        cli.main()
-    out = capsys.readouterr().out
+    code, out, _ = run("ablate", *flags)
+    assert code == 0
     first = series.results[0]
     test = first.dominance()
     for said in (

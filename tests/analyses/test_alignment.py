@@ -38,13 +38,6 @@ def series(config):
     return run_alignment(config)
 
 
-@pytest.fixture
-def no_model(monkeypatch):
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
-    )
-
-
 def test_a_study_is_a_collection_and_a_comparison(config, series):
     """Of questions without their answers."""
     facts = cldr_facts().filter(languages=("en", "sw", "de"), limit=24)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-import interp.model.loading
 from analyses.behavior import clustered, run_evaluation
 from analyses.changes import compare_facts
-from interp import cli
 from interp.config import EvaluationConfig
 from interp.data.baselines import rule_baselines
 from interp.data.sources.cldr import cldr_facts
@@ -21,6 +18,7 @@ from interp.errors import ConfigError, DataError, ResultError
 from interp.results.base import Provenance
 from interp.results.behavior import BehaviorResult
 from interp.stats import paired_bootstrap
+from tests.support.command import refused, run
 
 LANGUAGES = ("en", "sw", "zh")
 
@@ -125,10 +123,7 @@ def study(config):
     return run_evaluation(config)
 
 
-def test_a_rerun_and_another_normalization_need_no_model(config, study, monkeypatch):
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
-    )
+def test_a_rerun_and_another_normalization_need_no_model(config, study, no_model):
     again = run_evaluation(config)
     pd.testing.assert_frame_equal(again.comparisons[0].table, study.comparisons[0].table)
     summed = run_evaluation(replace(config, normalization="sum"))
@@ -167,29 +162,16 @@ def test_a_model_that_knows_nothing_is_a_loud_failure_when_strict(checkpoints, t
         "--ckpt",
         str(checkpoints["qwen2"]),
     )
-    codes = {}
-    for flag in ((), ("--strict",)):
-        monkeypatch.setattr(sys, "argv", ["interp", "evaluate", *asked, *flag])
-        try:
-            cli.main()
-            codes[flag] = 0
-        except SystemExit as stop:
-            codes[flag] = stop.code or 0
-    out = capsys.readouterr().out
-    assert codes == {(): 0, ("--strict",): 1}
+    code, out, _ = run("evaluate", *asked)
+    assert (code, run("evaluate", *asked, "--strict").code) == (0, 1)
     assert "SANITY CHECK FAILED" in out
     assert "accuracy is not above chance (0.250) in any language" in " ".join(out.replace("│", " ").split())
 
 
-def test_the_command_writes_results_and_changes(config, study, monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "200")
+def test_the_command_writes_results_and_changes(config, study):
     flags = ["--languages", config.languages, "--limit", "12", "--split", "train", "--out", str(config.out)]
-    monkeypatch.setattr(
-        sys, "argv", ["interp", "evaluate", *(f for c in config.ckpt for f in ("--ckpt", c)), *flags]
-    )
-    with pytest.raises(SystemExit, match="0"):
-        cli.main()
-    out = capsys.readouterr().out
+    code, out, _ = run("evaluate", *(f for c in config.ckpt for f in ("--ckpt", c)), *flags)
+    assert code == 0
     for said in (
         "log-probability per byte",
         "organism-final -> organism-sft",
@@ -200,14 +182,6 @@ def test_the_command_writes_results_and_changes(config, study, monkeypatch, caps
     written = json.loads((config.out / "organism-final-to-organism-sft.behavior.byte.json").read_text())
     changes = [row["change"] for row in written["quantities"]]
     np.testing.assert_allclose(changes, study.comparisons[0].table.change)
-
-
-def run(monkeypatch, *flags: object) -> int:
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(sys, "argv", ["interp", *map(str, flags)])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    return int(stop.value.code or 0)
 
 
 def test_means_over_languages_classes_spellings_and_strata():
@@ -231,28 +205,25 @@ def test_means_over_languages_classes_spellings_and_strata():
     assert result.histogram().tolist() == [0, 20, 10, 10]
 
 
-def test_rescore_and_compare_need_no_model(config, study, monkeypatch, capsys, tmp_path):
+def test_rescore_and_compare_need_no_model(config, study, no_model, tmp_path):
     files = [file for file in study.files if file.suffix == ".npz"]
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
-    )
     summed = run_evaluation(replace(config, normalization="sum")).results[0].by_language("sum")
-    assert run(monkeypatch, "rescore", *files, "--as", "sum", "--out", tmp_path / "answers") == 0
-    out = capsys.readouterr().out
+    code, out, _ = run("rescore", *files, "--as", "sum", "--out", tmp_path / "answers")
+    assert code == 0
     assert "log-probability summed" in out
     assert all(f"{value:.3f}" in out for value in summed.accuracy)
     written = pd.read_csv(next(tmp_path.glob("answers-organism-final*.sum.csv")))
     assert written.groupby("language", sort=False).credit.mean().to_list() == pytest.approx(
         summed.accuracy.to_list()
     )
-    assert run(monkeypatch, "compare", *files, "--out", tmp_path / "both") == 0
-    assert "RankC" in capsys.readouterr().out
+    code, out, _ = run("compare", *files, "--out", tmp_path / "both")
+    assert code == 0
+    assert "RankC" in out
     assert {file.suffix for file in tmp_path.glob("both*")} == {".json", ".png", ".pdf", ".csv"}
-    assert run(monkeypatch, "rescore", files[0], "--as", "bite") == 2
-    assert "Unknown reading 'bite'" in capsys.readouterr().err
+    assert "Unknown reading 'bite'" in refused("rescore", files[0], "--as", "bite")
 
 
-def test_generation_from_the_command(monkeypatch, capsys, tmp_path):
+def test_generation_from_the_command(tmp_path):
     asked = (
         "evaluate",
         "--ckpt",
@@ -265,15 +236,14 @@ def test_generation_from_the_command(monkeypatch, capsys, tmp_path):
         "train",
     )
     where = ("--mode", "generate", "--out", tmp_path / "out")
-    assert run(monkeypatch, *asked, *where, "--figure") == 0
-    out = capsys.readouterr().out
+    code, out, _ = run(*asked, *where, "--figure")
+    assert code == 0
     assert "generated text has the answer at word boundaries" in out
     assert "prior" in out
     assert "longest" not in out
     assert {file.suffix for file in (tmp_path / "out").iterdir()} == {".npz", ".png", ".pdf", ".csv"}
-    assert run(monkeypatch, *asked, *where, "--match", "strict") == 0
-    assert run(monkeypatch, *asked, *where, "--shots", 2) == 2
-    assert "answers another question" in capsys.readouterr().err
+    assert run(*asked, *where, "--match", "strict").code == 0
+    assert "answers another question" in refused(*asked, *where, "--shots", 2)
 
 
 @pytest.mark.parametrize(
@@ -293,12 +263,11 @@ def test_generation_from_the_command(monkeypatch, capsys, tmp_path):
         (("--cluster", "facts"), "one of group, fact, answer is expected"),
     ],
 )
-def test_flags_that_do_not_go_together(flags, said, monkeypatch, capsys, tmp_path):
-    assert run(monkeypatch, "evaluate", "--ckpt", "organism:final", "--out", tmp_path, *flags) == 2
-    assert said in capsys.readouterr().err
+def test_flags_that_do_not_go_together(flags, said, tmp_path):
+    assert said in refused("evaluate", "--ckpt", "organism:final", "--out", tmp_path, *flags)
 
 
-def test_contaminated_facts_are_told_apart(monkeypatch, capsys, tmp_path, study, config):
+def test_contaminated_facts_are_told_apart(tmp_path, study, config):
     ids = [fact.fact_id for fact in study.asked.facts][:5]
     (tmp_path / "seen.json").write_text(json.dumps([*ids, "of another benchmark"]))
     apart = run_evaluation(replace(config, contaminated=tmp_path / "seen.json"))

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import interp.model.loading
 from analyses.changes import compare_facts
 from analyses.lens import LensStudy, run_lens
 from interp.config.lens import LensConfig
@@ -15,6 +14,7 @@ from interp.data.tasks import open_task
 from interp.errors import ConfigError, DataError, ResultError
 from interp.results.lens import LensResult
 from tests.results.test_lens import lens_result, random_result
+from tests.support.command import models_opened
 from tests.support.tiny import save_checkpoint
 
 
@@ -30,14 +30,10 @@ def config(checkpoints, tmp_path):
 
 
 @pytest.fixture
-def opened(monkeypatch):
+def opened():
     """What is opened from now on."""
-    specs: list[str] = []
-    real = interp.model.loading.open_checkpoint
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda c, **o: specs.append(c.spec) or real(c, **o)
-    )
-    return specs
+    with models_opened() as specs:
+        yield specs
 
 
 def test_each_later_checkpoint_is_compared_with_the_first(config, opened, tmp_path):

@@ -45,13 +45,6 @@ def series(config):
 
 
 @pytest.fixture
-def no_model(monkeypatch):
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
-    )
-
-
-@pytest.fixture
 def on_disk(monkeypatch):
     """However small, activations count as large."""
     monkeypatch.setattr(probes.collect, "collect", partial(collect, in_memory=0))

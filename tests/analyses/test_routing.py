@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-import interp.model.loading
 from analyses.routing import run_routing
-from interp import cli
 from interp.config import RoutingConfig
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import CapabilityError, ConfigError, DataError, ResultError
@@ -21,6 +18,7 @@ from interp.measure.routing.routing import measure_routing
 from interp.model.checkpoints import resolve_checkpoint
 from interp.model.loading import open_checkpoint
 from interp.results.routing import RoutingResult
+from tests.support.command import no_model, run
 
 LANGUAGES = ("en", "sw", "ja")
 
@@ -39,13 +37,6 @@ def config(tmp_path_factory):
 @pytest.fixture(scope="module")
 def series(config):
     return run_routing(config)
-
-
-@pytest.fixture
-def no_model(monkeypatch):
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
-    )
 
 
 def test_the_result_is_that_of_the_measure(config, series):
@@ -75,7 +66,7 @@ def test_a_rerun_needs_no_model_and_other_settings_are_refused(config, series, n
         run_routing(replace(config, limit=23))
 
 
-def test_every_option_reaches_the_measure_and_fresh_replaces(config, series, tmp_path, monkeypatch):
+def test_every_option_reaches_the_measure_and_fresh_replaces(config, series, tmp_path):
     """A rerun would refuse a result that was measured otherwise."""
     shutil.copytree(config.out, tmp_path / "copy")
     options = {"units": "neurons", "top": 0.5, "prompt_format": "none", "limit": 20, "batch_tokens": 512}
@@ -85,10 +76,8 @@ def test_every_option_reaches_the_measure_and_fresh_replaces(config, series, tmp
     found = run_routing(replace(other, fresh=True)).results[0]
     assert (found.units, found.top[0, -1]) == (("neurons",), found.top[0, 0] * 4)
     assert found.provenance.run["batch_tokens"] == 512
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
-    )
-    assert np.array_equal(run_routing(other).results[0].dots, found.dots)
+    with no_model():
+        assert np.array_equal(run_routing(other).results[0].dots, found.dots)
 
 
 def test_what_cannot_be_asked_is_refused_before_a_model_is_opened(config, no_model, tmp_path):
@@ -122,14 +111,11 @@ def test_few_facts_and_a_model_that_knows_nothing_are_doubted(checkpoints, serie
     )
 
 
-def test_the_command_writes_results_changes_figures_and_their_data(config, series, monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "200")
+def test_the_command_writes_results_changes_figures_and_their_data(config, series):
     flags = ["--languages", config.languages, "--limit", "24", "--split", "train", "--out", str(config.out)]
     checkpoints = [f for c in config.ckpt for f in ("--ckpt", c)]
-    monkeypatch.setattr(sys, "argv", ["interp", "routing", *checkpoints, *flags, "--figure", "--strict"])
-    with pytest.raises(SystemExit, match="1"):  # few facts
-        cli.main()
-    out = capsys.readouterr().out
+    code, out, _ = run("routing", *checkpoints, *flags, "--figure", "--strict")
+    assert code == 1  # few facts
     for said in (
         "organism-final: over all layers",
         "neurons: specific to the fact",

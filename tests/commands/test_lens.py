@@ -13,9 +13,7 @@ import interp.measure.lens.lens
 import interp.model.loading
 from interp.measure.lens.lens import LensReader
 from interp.results import load_result
-from tests.commands.test_specialization import contents, refused, run, stopping
-
-__all__ = ["refused", "run"]  # fixtures
+from tests.support.command import contents, refused, run, stopping
 
 ASKED = ("--languages", "en,ru,ja", "--limit", 12, "--dtype", "float32")
 TUNED = ("--tuned", "--tuned-positions", 400, "--tuned-steps", 3)
@@ -29,33 +27,15 @@ def lens(checkpoints, out, *more, names=("llama", "other"), asked=ASKED):
 @pytest.fixture(scope="module")
 def measured(checkpoints, tmp_path_factory):
     """A finished study of two checkpoints with a tuned lens, and what it printed; to read and to copy."""
-    import contextlib
-    import io
-    import sys
-
-    from interp import cli
-
     out = tmp_path_factory.mktemp("lens") / "out"
-    text = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(text):
-        patch.setenv("COLUMNS", "220")
-        patch.setattr(sys, "argv", ["interp", *lens(checkpoints, out, *TUNED)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-    assert not stop.value.code
-    return out, text.getvalue()
+    code, text, _ = run(*lens(checkpoints, out, *TUNED))
+    assert code == 0
+    return out, text
 
 
 @pytest.fixture
 def copied(measured, tmp_path):
     return shutil.copytree(measured[0], tmp_path / "out")
-
-
-@pytest.fixture
-def no_model(monkeypatch):
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
-    )
 
 
 # what it writes and prints
@@ -82,7 +62,7 @@ def test_two_checkpoints_write_results_and_comparisons(measured):
         assert said in text, said
 
 
-def test_figures_need_no_model(copied, checkpoints, run, no_model):
+def test_figures_need_no_model(copied, checkpoints, no_model):
     before = set(contents(copied))
     code, out, _ = run(*lens(checkpoints, copied, "--figure"))
     assert code == 0
@@ -121,8 +101,8 @@ def test_what_is_written_is_what_is_measured(measured, checkpoints):
 
 
 @pytest.mark.parametrize("task", ["translation", "repetition", "cloze"])
-def test_every_task_from_the_command(checkpoints, tmp_path, run, task):
-    shots = 0 if task == "cloze" else 1  # bytes of Russian are many, and the context is 256
+def test_every_task_from_the_command(checkpoints, tmp_path, task):
+    shots = 0 if task == "cloze" else 1  # bytes of Russian are many, and the context is 512
     options = ("--prompts", task, "--shots", shots, *(("--source", "ja") if task == "translation" else ()))
     code, out, _ = run(*lens(checkpoints, tmp_path, *options, names=("llama",)))
     assert code == 0
@@ -145,7 +125,7 @@ def test_every_task_from_the_command(checkpoints, tmp_path, run, task):
         ("--pivot", "ru"),
     ],
 )
-def test_every_flag_changes_the_numbers(measured, checkpoints, tmp_path, run, changed):
+def test_every_flag_changes_the_numbers(measured, checkpoints, tmp_path, changed):
     assert run(*lens(checkpoints, tmp_path, *changed, names=("llama",)))[0] == 0
     other, one = (load_result(next(f.glob("*llama*.lens.npz"))) for f in (tmp_path, measured[0]))
     same = other.probability.shape == one.probability.shape and np.array_equal(
@@ -164,7 +144,7 @@ def test_every_flag_changes_the_numbers(measured, checkpoints, tmp_path, run, ch
 # reuse and interruption
 
 
-def test_a_rerun_opens_no_model_and_says_the_same(measured, checkpoints, run, no_model):
+def test_a_rerun_opens_no_model_and_says_the_same(measured, checkpoints, no_model):
     out, text = measured
     before = contents(out)
     code, again, _ = run(*lens(checkpoints, out, *TUNED))
@@ -173,7 +153,7 @@ def test_a_rerun_opens_no_model_and_says_the_same(measured, checkpoints, run, no
     assert {name for name in before if before[name] != after[name]} == set()
 
 
-def test_another_pivot_opens_no_model(copied, checkpoints, run, no_model):
+def test_another_pivot_opens_no_model(copied, checkpoints, no_model):
     code, out, _ = run(*lens(checkpoints, copied, "--pivot", "ja"))
     assert code == 0
     assert "logit lens, pivot ja" in out
@@ -181,7 +161,7 @@ def test_another_pivot_opens_no_model(copied, checkpoints, run, no_model):
     assert {load_result(p).pivot for p in copied.glob("*.tuned-lens.npz")} == {"en"}  # it was not asked for
 
 
-def test_changed_settings_are_refused_by_name(copied, checkpoints, refused, no_model):
+def test_changed_settings_are_refused_by_name(copied, checkpoints, no_model):
     before = contents(copied)
     for changed, said in [
         (("--languages", "en,ru"), "languages: en,ru,ja there, en,ru asked"),
@@ -201,7 +181,7 @@ def test_changed_settings_are_refused_by_name(copied, checkpoints, refused, no_m
     assert contents(copied).keys()
 
 
-def test_fresh_measures_again(copied, checkpoints, run):
+def test_fresh_measures_again(copied, checkpoints):
     kept = next(copied.glob("*other*.lens.npz")).read_bytes()
     code, _, _ = run(*lens(checkpoints, copied, "--tokens", "first", "--fresh", names=("llama",)))
     assert code == 0
@@ -209,7 +189,7 @@ def test_fresh_measures_again(copied, checkpoints, run):
     assert next(copied.glob("*other*.lens.npz")).read_bytes() == kept
 
 
-def test_an_interrupted_run_continues_to_the_same_bits(measured, checkpoints, tmp_path, run):
+def test_an_interrupted_run_continues_to_the_same_bits(measured, checkpoints, tmp_path):
     options = ("--batch-tokens", 400)
     with stopping(LensReader, 2):
         code, out, err = run(*lens(checkpoints, tmp_path, *options, names=("llama",)))
@@ -227,7 +207,7 @@ def test_an_interrupted_run_continues_to_the_same_bits(measured, checkpoints, tm
         assert np.array_equal(getattr(other, name), array, equal_nan=array.dtype.kind == "f"), name
 
 
-def test_ctrl_c_while_the_tuned_lens_is_fitted(checkpoints, tmp_path, run, monkeypatch):
+def test_ctrl_c_while_the_tuned_lens_is_fitted(checkpoints, tmp_path, monkeypatch):
     import interp.measure.lens.tuned
 
     def stop(*arguments, **options):
@@ -240,7 +220,7 @@ def test_ctrl_c_while_the_tuned_lens_is_fitted(checkpoints, tmp_path, run, monke
     assert [p.name.split(".", 1)[1] for p in tmp_path.iterdir()] == ["lens.npz"]  # the plain one is done
 
 
-def test_compare_needs_no_model(measured, run, no_model, tmp_path):
+def test_compare_needs_no_model(measured, no_model, tmp_path):
     files = sorted(measured[0].glob("*.lens.npz"))
     code, out, _ = run("compare", *files, "--out", tmp_path / "both")
     assert code == 0
@@ -248,7 +228,7 @@ def test_compare_needs_no_model(measured, run, no_model, tmp_path):
     assert {file.suffix for file in tmp_path.glob("both*")} == {".json", ".png", ".pdf", ".csv"}
 
 
-def test_strict_ends_with_1_when_a_check_fails(measured, checkpoints, run, no_model):
+def test_strict_ends_with_1_when_a_check_fails(measured, checkpoints, no_model):
     code, out, _ = run(*lens(checkpoints, measured[0], "--strict"))
     assert code == 1
     assert "SANITY CHECK FAILED" in out
@@ -280,18 +260,18 @@ def test_strict_ends_with_1_when_a_check_fails(measured, checkpoints, run, no_mo
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_bad_input_is_refused_with_its_reason(checkpoints, tmp_path, refused, options, text):
+def test_bad_input_is_refused_with_its_reason(checkpoints, tmp_path, options, text):
     assert text in refused(*lens(checkpoints, tmp_path / "out", *options, names=("llama",)))
     assert not list(tmp_path.rglob("*.npz"))
 
 
-def test_no_checkpoint_and_the_same_twice(checkpoints, tmp_path, refused):
+def test_no_checkpoint_and_the_same_twice(checkpoints, tmp_path):
     assert "No checkpoint: give --ckpt once or more" in refused("lens", "--out", tmp_path)
     text = refused(*lens(checkpoints, tmp_path, names=("llama", "llama")))
     assert text.endswith("are the same weights, byte for byte.")
 
 
-def test_answers_that_no_token_set_separates(checkpoints, tmp_path, refused, run):
+def test_answers_that_no_token_set_separates(checkpoints, tmp_path):
     """Bytes of one script begin many words alike: of these facts, none tells Spanish from Portuguese."""
     names = ("--languages", "es,pt", "--pivot", "es", "--limit", 3, "--prompts", "repetition")
     text = refused(*lens(checkpoints, tmp_path, *names, names=("llama",)))
@@ -303,7 +283,7 @@ def test_answers_that_no_token_set_separates(checkpoints, tmp_path, refused, run
     )
 
 
-def test_too_few_texts_for_a_tuned_lens(checkpoints, tmp_path, refused):
+def test_too_few_texts_for_a_tuned_lens(checkpoints, tmp_path):
     text = refused(*lens(checkpoints, tmp_path, *TUNED, "--limit", 2, names=("llama",)))
     assert (
         "are of 2 groups; 3 are needed, to fit on, to choose by and to report. Add texts, or positions."
@@ -311,18 +291,18 @@ def test_too_few_texts_for_a_tuned_lens(checkpoints, tmp_path, refused):
     )
 
 
-def test_a_question_that_is_longer_than_the_context(checkpoints, tmp_path, refused):
-    text = refused(*lens(checkpoints, tmp_path, "--shots", 6, names=("llama",)))
-    assert "tokens, but the model's context is 256" in text
+def test_a_question_that_is_longer_than_the_context(checkpoints, tmp_path):
+    text = refused(*lens(checkpoints, tmp_path, "--shots", 12, names=("llama",)))
+    assert "tokens, but the model's context is 512" in text
 
 
-def test_a_damaged_result_is_named(copied, checkpoints, refused, no_model):
+def test_a_damaged_result_is_named(copied, checkpoints, no_model):
     broken = next(copied.glob("*other*.lens.npz"))
     broken.write_bytes(broken.read_bytes()[:300])
     assert f"{broken} is not a result of interp, or is damaged" in refused(*lens(checkpoints, copied))
 
 
-def test_help_explains_every_flag(run):
+def test_help_explains_every_flag():
     code, out, _ = run("lens", "--help")
     assert code == 0
     for flag in ("--pivot", "--prompts", "--position", "--tokens", "--tuned-text", "--strict"):

@@ -8,14 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import interp.model.loading
 from interp.measure.patching.runs import Runs
 from interp.results import load_result
-from tests.commands.test_specialization import contents, refused, run, stopping
+from tests.support.command import contents, no_model, refused, run, stopping
 from tests.support.planted.route import HEAD, route_facts, route_model
 from tests.support.tiny import byte_tokenizer
-
-__all__ = ["refused", "run"]  # fixtures
 
 SUBJECT, LAST = "subject_last", "last"
 
@@ -58,7 +55,7 @@ def recovered(file) -> dict[tuple, float]:
     return {(row.layer, row.unit, row.position): row.recovery for row in table.itertuples()}
 
 
-def test_the_head_that_carries_the_fact_is_found_drawn_and_printed(run, patch, tmp_path):
+def test_the_head_that_carries_the_fact_is_found_drawn_and_printed(patch, tmp_path):
     code, out, _ = run(*patch("whole", mode="within", site="head", figure=True))
     assert code == 0
     (file,) = (tmp_path / "out").glob("planted0-whole-*.within.head.patching.npz")
@@ -74,7 +71,7 @@ def test_the_head_that_carries_the_fact_is_found_drawn_and_printed(run, patch, t
     assert set(table.checkpoint) == {"planted0-whole"}
 
 
-def test_english_activations_rescue_only_the_checkpoint_that_needs_it(run, patch, tmp_path):
+def test_english_activations_rescue_only_the_checkpoint_that_needs_it(patch, tmp_path):
     """In 'whole' no Chinese fact is wrong, so there is nothing to rescue, and it says why."""
     asked = {"mode": "across", "sources": "ja", "site": "resid_mid"}
     code, out, _ = run(*patch("deaf", **asked))
@@ -89,7 +86,7 @@ def test_english_activations_rescue_only_the_checkpoint_that_needs_it(run, patch
     assert "No pair is left of 16 facts and languages (16 target right)" in err
 
 
-def test_another_checkpoint_s_activations(run, patch, planted, tmp_path):
+def test_another_checkpoint_s_activations(patch, planted, tmp_path):
     asked = {
         "mode": "checkpoints",
         "source_ckpt": planted / "whole",
@@ -105,23 +102,21 @@ def test_another_checkpoint_s_activations(run, patch, planted, tmp_path):
     assert "layer 2 mlp_neuron 0,1,2,3 last" in out
 
 
-def test_two_checkpoints_are_compared_and_a_rerun_opens_no_model(run, patch, tmp_path, monkeypatch):
+def test_two_checkpoints_are_compared_and_a_rerun_opens_no_model(patch, tmp_path):
     code, out, _ = run(*patch("whole", "deaf", mode="within", languages="ja", spans="last"))
     assert code == 0
     assert "planted0-whole -> planted0-deaf: change, 95 % over groups of facts" in out
     before = contents(tmp_path / "out")
     assert "planted0-whole-to-planted0-deaf.within.resid_post.patching.json" in before
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
-    )
-    again = run(*patch("whole", "deaf", mode="within", languages="ja", spans="last"))
+    with no_model():
+        again = run(*patch("whole", "deaf", mode="within", languages="ja", spans="last"))
     assert again[:2] == (0, out)
     assert contents(tmp_path / "out") == before
     code, out, _ = run(*patch("whole", "deaf", mode="within", languages="ja", spans="last", metric="rescued"))
     assert "rescued: clean 1.00, corrupt 0.00" in out
 
 
-def test_estimates_are_verified_and_drawn(run, patch, tmp_path):
+def test_estimates_are_verified_and_drawn(patch, tmp_path):
     code, _, _ = run(*patch("whole", mode="within", site="head", attribution=True, verify=4, figure=True))
     assert code == 0
     (file,) = (tmp_path / "out").glob("planted0-whole-*.within.head.attribution.npz")
@@ -133,7 +128,7 @@ def test_estimates_are_verified_and_drawn(run, patch, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_continues_to_the_same_result(run, patch, tmp_path, number):
+def test_an_interrupted_run_continues_to_the_same_result(patch, tmp_path, number):
     asked = {"mode": "within", "batch_tokens": 16, "site": "head"}
     assert run(*patch("whole", **asked, out=tmp_path / "whole"))[0] == 0
     with stopping(Runs, 5, number):
@@ -148,7 +143,7 @@ def test_an_interrupted_run_continues_to_the_same_result(run, patch, tmp_path, n
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
-def test_other_settings_are_refused_until_fresh(run, refused, patch):
+def test_other_settings_are_refused_until_fresh(patch):
     asked = {"mode": "within", "spans": "last"}
     assert run(*patch("whole", **asked))[0] == 0
     said = refused(*patch("whole", mode="within", spans="subject_last"))
@@ -182,7 +177,7 @@ def test_other_settings_are_refused_until_fresh(run, refused, patch):
         ("lack", {"mode": "across"}),  # the facts are not asked in English
     ],
 )
-def test_what_makes_no_sense_is_refused(refused, patch, planted, said, options):
+def test_what_makes_no_sense_is_refused(patch, planted, said, options):
     options = {
         k: str(v).replace("{whole}", str(planted / "whole")) if k == "source_ckpt" else v
         for k, v in options.items()
@@ -190,7 +185,7 @@ def test_what_makes_no_sense_is_refused(refused, patch, planted, said, options):
     assert said in refused(*patch("whole", **options))
 
 
-def test_its_help_has_an_example(run):
+def test_its_help_has_an_example():
     code, out, _ = run("patch", "--help")
     assert code == 0
     assert "interp patch --ckpt organism:final" in out

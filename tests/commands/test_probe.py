@@ -10,15 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import interp.model.loading
 from interp.results import load_result
 from probes.alignment_results import AlignmentResult
 from probes.collect import Collector
 from probes.results import ProbeResult
-from tests.commands.test_specialization import contents, refused, run, stopping
+from tests.support.command import contents, refused, run, stopping
 from tests.support.tiny import save_checkpoint
-
-__all__ = ["refused", "run"]  # fixtures
 
 PROBE = (
     "probe",
@@ -49,33 +46,15 @@ def command(request):
 @pytest.fixture(scope="module")
 def measured(command, checkpoints, tmp_path_factory):
     """A finished study of two checkpoints with figures, and what it printed; to read and to copy."""
-    import contextlib
-    import io
-    import sys
-
-    from interp import cli
-
     out = tmp_path_factory.mktemp("probes") / "out"
-    text = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(text):
-        patch.setenv("COLUMNS", "220")
-        patch.setattr(sys, "argv", ["interp", *asked(command, checkpoints, out, "--figure")])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-    assert not stop.value.code
-    return out, text.getvalue()
+    code, text, _ = run(*asked(command, checkpoints, out, "--figure"))
+    assert code == 0
+    return out, text
 
 
 @pytest.fixture
 def copied(measured, tmp_path):
     return shutil.copytree(measured[0], tmp_path / "out")
-
-
-@pytest.fixture
-def no_model(monkeypatch):
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
-    )
 
 
 def kind_of(command) -> str:
@@ -115,7 +94,7 @@ def test_what_is_printed_is_what_is_saved(command, measured):
         assert shown[key] == pytest.approx(value)
 
 
-def test_a_rerun_opens_no_model_and_changes_no_file(command, measured, checkpoints, run, no_model):
+def test_a_rerun_opens_no_model_and_changes_no_file(command, measured, checkpoints, no_model):
     out, text = measured
     before = contents(out)
     code, again, _ = run(*asked(command, checkpoints, out))
@@ -124,7 +103,7 @@ def test_a_rerun_opens_no_model_and_changes_no_file(command, measured, checkpoin
     assert contents(out) == before
 
 
-def test_compare_says_what_the_study_says(command, measured, run, no_model, tmp_path):
+def test_compare_says_what_the_study_says(command, measured, no_model, tmp_path):
     out, _ = measured
     files = sorted(out.glob("*.npz"))
     code, text, _ = run("compare", *files, "--out", tmp_path / "both")
@@ -135,7 +114,7 @@ def test_compare_says_what_the_study_says(command, measured, run, no_model, tmp_
     assert both["quantities"] == one["quantities"]
 
 
-def test_other_settings_are_refused_and_fresh_replaces(command, copied, checkpoints, run, refused):
+def test_other_settings_are_refused_and_fresh_replaces(command, copied, checkpoints):
     before = contents(copied)
     text = refused(*asked(command, checkpoints, copied, "--layers", "2"))
     assert "answers another question (layers: " in text
@@ -145,12 +124,12 @@ def test_other_settings_are_refused_and_fresh_replaces(command, copied, checkpoi
     assert all(load_result(p).layers == (2,) for p in copied.glob("*.npz"))
 
 
-def test_strict_exits_with_1_when_something_is_doubtful(command, copied, checkpoints, run):
+def test_strict_exits_with_1_when_something_is_doubtful(command, copied, checkpoints):
     assert run(*asked(command, checkpoints, copied, "--strict"))[0] == 1
     assert run(*asked(command, checkpoints, copied))[0] == 0
 
 
-def test_an_interrupted_run_continues_to_the_same_bits(command, measured, checkpoints, tmp_path, run):
+def test_an_interrupted_run_continues_to_the_same_bits(command, measured, checkpoints, tmp_path):
     options = ("--batch-tokens", 1000)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert run(*asked(command, checkpoints, whole, *options, names=("llama",)))[0] == 0
@@ -168,7 +147,7 @@ def test_an_interrupted_run_continues_to_the_same_bits(command, measured, checkp
     assert not list(cut.glob("*.partial"))
 
 
-def test_layers_and_sites_that_the_model_lacks(command, checkpoints, tmp_path, refused):
+def test_layers_and_sites_that_the_model_lacks(command, checkpoints, tmp_path):
     text = refused(*asked(command, checkpoints, tmp_path, "--layers", "0,3", names=("llama",)))
     assert text == "No layer 3: 'llama' has layers 0 to 2."
     if command[0] == "probe":
@@ -201,7 +180,7 @@ def test_layers_and_sites_that_the_model_lacks(command, checkpoints, tmp_path, r
         (("--task", "languages"), "language, answer, right"),
     ],
 )
-def test_what_probe_refuses(flags, said, checkpoints, tmp_path, refused, no_model):
+def test_what_probe_refuses(flags, said, checkpoints, tmp_path, no_model):
     assert said in refused(*asked(PROBE, checkpoints, tmp_path / "out", *flags))
     assert not (tmp_path / "out").exists()
 
@@ -218,12 +197,12 @@ def test_what_probe_refuses(flags, said, checkpoints, tmp_path, refused, no_mode
         (("--embedding", "mean"), "weighted, last"),
     ],
 )
-def test_what_align_refuses(flags, said, checkpoints, tmp_path, refused, no_model):
+def test_what_align_refuses(flags, said, checkpoints, tmp_path, no_model):
     assert said in refused(*asked(ALIGN, checkpoints, tmp_path / "out", *flags))
     assert not (tmp_path / "out").exists()
 
 
-def test_a_model_that_is_never_right(checkpoints, tmp_path, refused, monkeypatch):
+def test_a_model_that_is_never_right(checkpoints, tmp_path, monkeypatch):
     """Or always: nothing tells the two apart."""
     from interp.results.behavior import BehaviorResult
 
@@ -235,7 +214,7 @@ def test_a_model_that_is_never_right(checkpoints, tmp_path, refused, monkeypatch
     )
 
 
-def test_checkpoints_of_different_depth_are_compared_where_both_have_a_layer(checkpoints, tmp_path, run):
+def test_checkpoints_of_different_depth_are_compared_where_both_have_a_layer(checkpoints, tmp_path):
     save_checkpoint(tmp_path / "shallow", num_hidden_layers=2)
     command = asked(ALIGN, checkpoints, tmp_path / "out", "--ckpt", tmp_path / "shallow", names=("llama",))
     assert run(*command)[0] == 0

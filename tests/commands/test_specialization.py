@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
@@ -18,11 +13,11 @@ import pytest
 import interp.measure.specialization.heads
 import interp.measure.specialization.neurons
 import interp.model.loading
-from interp import cli
 from interp.config import SpecializationConfig
 from interp.measure.specialization.activations import NeuronCounter
 from interp.measure.specialization.heads import FrozenHeads, TrainedHeads
 from interp.results import load_result
+from tests.support.command import contents, models_opened, refused, run, run_process, stopping
 from tests.support.tiny import save_checkpoint
 
 COMMON = (
@@ -41,64 +36,18 @@ COMMON = (
 )
 
 
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the command in this process: exit code, stdout, stderr."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setenv("COLUMNS", "220")
-        monkeypatch.setattr(sys, "argv", ["interp", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        out = capsys.readouterr()
-        assert "Traceback" not in out.err
-        return code, out.out, out.err
-
-    return call
-
-
-@pytest.fixture
-def refused(run):
-    """Run a command that must fail with one line on stderr and no result."""
-
-    def call(*arguments: object, code: int = 2) -> str:
-        found, out, err = run(*arguments)
-        lines = [line for line in err.splitlines() if line.startswith("interp: ")]
-        assert (found, out) == (code, "")
-        assert len(lines) == 1
-        assert err.endswith(lines[0] + "\n")
-        return lines[0].removeprefix("interp: ")
-
-    return call
-
-
 @pytest.fixture(scope="module")
 def measured(checkpoints, tmp_path_factory):
     """A finished study of two checkpoints, to read and to copy."""
     out = tmp_path_factory.mktemp("study") / "out"
-    command = study(checkpoints, out, "--figure")
-    environment = {**os.environ, "COLUMNS": "220", "PYTHONWARNINGS": ""}
-    done = subprocess.run(
-        [sys.executable, "-m", "interp", *command],
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_process("-m", "interp", *study(checkpoints, out, "--figure"), warnings="default")
+    assert done.code == 0, done.stderr
     return out, done
 
 
 def study(checkpoints, out, *more: object, names=("llama", "other")) -> list[str]:
     chosen = [part for name in names for part in ("--ckpt", str(checkpoints[name]))]
     return ["specialization", *chosen, *COMMON, "--out", str(out), *map(str, more)]
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in folder.iterdir()}
 
 
 def arrays(folder: Path, unit: str) -> list[dict[str, np.ndarray]]:
@@ -182,7 +131,7 @@ def no_measuring(monkeypatch):
     monkeypatch.setattr(interp.measure.specialization.neurons, "measure_specialization", fail)
 
 
-def test_a_rerun_measures_nothing_and_says_the_same(measured, checkpoints, run, no_measuring):
+def test_a_rerun_measures_nothing_and_says_the_same(measured, checkpoints, no_measuring):
     out, done = measured
     before = contents(out)
     code, text, _ = run(*study(checkpoints, out))
@@ -192,7 +141,7 @@ def test_a_rerun_measures_nothing_and_says_the_same(measured, checkpoints, run, 
     assert {n for n in before if before[n] != after[n]} == set()
 
 
-def test_changed_settings_are_refused_by_name(measured, checkpoints, refused, no_measuring):
+def test_changed_settings_are_refused_by_name(measured, checkpoints, no_measuring):
     out, _ = measured
     before = contents(out)
     for changed, said in [
@@ -210,12 +159,12 @@ def test_changed_settings_are_refused_by_name(measured, checkpoints, refused, no
     assert contents(out) == before
 
 
-def test_settings_that_change_no_number_are_not_asked_about(measured, checkpoints, run, no_measuring):
+def test_settings_that_change_no_number_are_not_asked_about(measured, checkpoints, no_measuring):
     out, _ = measured
     assert run(*study(checkpoints, out, "--batch-tokens", 100, "--padding", "left"))[0] == 0
 
 
-def test_fresh_measures_again(measured, checkpoints, tmp_path, run):
+def test_fresh_measures_again(measured, checkpoints, tmp_path):
     options = ("--units", "neurons")
     assert run(*study(checkpoints, tmp_path, *options))[0] == 0
     assert same(
@@ -225,19 +174,15 @@ def test_fresh_measures_again(measured, checkpoints, tmp_path, run):
     assert [load_result(p).n_blocks for p in sorted(tmp_path.glob("*.npz"))] == [6, 4]
 
 
-def test_one_more_checkpoint_joins_a_folder(measured, checkpoints, tmp_path, run, monkeypatch):
+def test_one_more_checkpoint_joins_a_folder(measured, checkpoints, tmp_path):
     for file in measured[0].glob("*.npz"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    opened = []
-    real = interp.model.loading.open_checkpoint
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda c, **o: opened.append(c.spec) or real(c, **o)
-    )
-    assert run(*study(checkpoints, tmp_path, names=("llama", "other", "qwen2")))[0] == 0
+    with models_opened() as opened:
+        assert run(*study(checkpoints, tmp_path, names=("llama", "other", "qwen2"))).code == 0
     assert opened == [str(checkpoints["qwen2"])]
 
 
-def test_what_a_killed_run_left_is_ignored_and_reported(checkpoints, measured, tmp_path, run):
+def test_what_a_killed_run_left_is_ignored_and_reported(checkpoints, measured, tmp_path):
     for file in measured[0].glob("*.npz"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / ".llama.neurons.npz.x1.tmp").write_bytes(b"half")
@@ -247,7 +192,7 @@ def test_what_a_killed_run_left_is_ignored_and_reported(checkpoints, measured, t
     assert ".llama.neurons.npz.x1.tmp" in out
 
 
-def test_the_file_that_a_damaged_result_is_in_is_named(checkpoints, measured, tmp_path, refused):
+def test_the_file_that_a_damaged_result_is_in_is_named(checkpoints, measured, tmp_path):
     for file in measured[0].glob("*.npz"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     broken = next(tmp_path.glob("*other*.heads.npz"))
@@ -256,23 +201,6 @@ def test_the_file_that_a_damaged_result_is_in_is_named(checkpoints, measured, tm
 
 
 # interruption
-
-
-@contextmanager
-def stopping(kind: type, k: int, number: int = signal.SIGINT) -> Iterator[None]:
-    """Send this process a signal while the k-th batch of a kind of pass is being added."""
-    calls: list[int] = []
-    real = kind.add
-
-    def add(self, batch):
-        calls.append(1)
-        if len(calls) == k:
-            os.kill(os.getpid(), number)
-        real(self, batch)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kind, "add", add)
-        yield
 
 
 def largest(folder: Path) -> list[int]:
@@ -287,7 +215,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(("kind", "options", "k", "number"), CASES.values(), ids=CASES)
-def test_an_interrupted_run_continues_to_the_same_bits(checkpoints, tmp_path, run, kind, options, k, number):
+def test_an_interrupted_run_continues_to_the_same_bits(checkpoints, tmp_path, kind, options, k, number):
     options, names = (*options, "--batch-tokens", 1000), ("llama",)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert run(*study(checkpoints, whole, *options, names=names))[0] == 0
@@ -306,7 +234,7 @@ def test_an_interrupted_run_continues_to_the_same_bits(checkpoints, tmp_path, ru
     assert not list(cut.glob("*.partial"))
 
 
-def test_an_interruption_after_the_last_batch_is_not_swallowed(checkpoints, tmp_path, run):
+def test_an_interruption_after_the_last_batch_is_not_swallowed(checkpoints, tmp_path):
     options = ("--units", "neurons", "--batch-tokens", 10**6)  # one batch per pass
     with stopping(NeuronCounter, 1):
         code, _, err = run(*study(checkpoints, tmp_path, *options))
@@ -320,7 +248,7 @@ def test_an_interruption_after_the_last_batch_is_not_swallowed(checkpoints, tmp_
     ]
 
 
-def test_ctrl_c_between_two_passes(checkpoints, tmp_path, run, monkeypatch):
+def test_ctrl_c_between_two_passes(checkpoints, tmp_path, monkeypatch):
     def stop(*arguments, **options):
         raise KeyboardInterrupt
 
@@ -330,7 +258,7 @@ def test_ctrl_c_between_two_passes(checkpoints, tmp_path, run, monkeypatch):
     assert err.splitlines()[-1].startswith("interp: Stopped. Resume with: interp specialization --ckpt ")
 
 
-def test_the_resume_command_never_discards_what_is_to_be_resumed(checkpoints, tmp_path, run):
+def test_the_resume_command_never_discards_what_is_to_be_resumed(checkpoints, tmp_path):
     (tmp_path / "run.toml").write_text("fresh = true\n")
     out = tmp_path / "out"
     options = ("--units", "neurons", "--batch-tokens", 1000, "--fresh", "--config", tmp_path / "run.toml")
@@ -344,7 +272,7 @@ def test_the_resume_command_never_discards_what_is_to_be_resumed(checkpoints, tm
     assert "Stopped after 4 of " in err
 
 
-def test_a_partial_of_other_settings_is_refused(checkpoints, tmp_path, run, refused):
+def test_a_partial_of_other_settings_is_refused(checkpoints, tmp_path):
     options = ("--units", "neurons", "--batch-tokens", 1000)
     with stopping(NeuronCounter, 2):
         assert run(*study(checkpoints, tmp_path, *options))[0] == 130
@@ -364,7 +292,7 @@ def test_a_partial_of_other_settings_is_refused(checkpoints, tmp_path, run, refu
     assert run(*study(checkpoints, tmp_path, *options, "--blocks", 5, "--fresh"))[0] == 0
 
 
-def test_a_file_in_the_place_of_a_partial(checkpoints, measured, tmp_path, run, refused):
+def test_a_file_in_the_place_of_a_partial(checkpoints, measured, tmp_path):
     with stopping(NeuronCounter, 2):
         run(*study(checkpoints, tmp_path, "--batch-tokens", 1000))
     (partial,) = tmp_path.iterdir()
@@ -376,7 +304,7 @@ def test_a_file_in_the_place_of_a_partial(checkpoints, measured, tmp_path, run, 
 # other refusals of a study
 
 
-def test_no_checkpoint_and_the_same_twice(checkpoints, tmp_path, refused):
+def test_no_checkpoint_and_the_same_twice(checkpoints, tmp_path):
     assert "No checkpoint: give --ckpt" in refused("specialization", "--out", tmp_path)
     again = save_checkpoint(tmp_path / "again")
     text = refused(*study(checkpoints, tmp_path / "out"), "--ckpt", again)
@@ -384,14 +312,14 @@ def test_no_checkpoint_and_the_same_twice(checkpoints, tmp_path, refused):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_mixture_of_experts_has_heads_only(checkpoints, tmp_path, run, refused):
+def test_a_mixture_of_experts_has_heads_only(checkpoints, tmp_path):
     for units in ("neurons", "all"):
         text = refused(*study(checkpoints, tmp_path, "--units", units, names=("mixtral",)))
         assert text.startswith("'mixtral' has no site 'mlp_gate': ")
     assert run(*study(checkpoints, tmp_path, "--units", "heads", names=("mixtral",)))[0] == 0
 
 
-def test_checkpoints_of_different_shapes_keep_their_results(checkpoints, tmp_path, refused):
+def test_checkpoints_of_different_shapes_keep_their_results(checkpoints, tmp_path):
     save_checkpoint(tmp_path / "deep", num_hidden_layers=2)
     command = study(checkpoints, tmp_path / "out", "--units", "neurons", names=("llama",))
     text = refused(*command, "--ckpt", tmp_path / "deep")
@@ -422,12 +350,12 @@ def test_checkpoints_of_different_shapes_keep_their_results(checkpoints, tmp_pat
         ),
     ],
 )
-def test_what_cannot_be_measured_is_refused_in_one_line(checkpoints, tmp_path, refused, options, text):
+def test_what_cannot_be_measured_is_refused_in_one_line(checkpoints, tmp_path, options, text):
     assert text in refused(*study(checkpoints, tmp_path / "out", *options))
     assert not list((tmp_path / "out").glob("*"))
 
 
-def test_odd_names_write_inside_the_folder_only(tmp_path, run, monkeypatch):
+def test_odd_names_write_inside_the_folder_only(tmp_path, monkeypatch):
     home = tmp_path / "home"
     out = home / "out"
     odd = home / "a b;rm -rf"
@@ -449,13 +377,13 @@ def test_odd_names_write_inside_the_folder_only(tmp_path, run, monkeypatch):
     assert len(list(out.iterdir())) == 1
 
 
-def test_a_message_stays_one_line_whatever_the_name(tmp_path, refused):
+def test_a_message_stays_one_line_whatever_the_name(tmp_path):
     (tmp_path / "a\u202e\nb").mkdir()
     text = refused("specialization", "--ckpt", tmp_path / "a\u202e\nb", "--out", tmp_path / "out")
     assert text.startswith(f"No config.json in {tmp_path}/a\\u202e\\u000ab (it holds: nothing)")
 
 
-def test_strict_turns_a_failed_sanity_check_into_exit_1(tmp_path, run):
+def test_strict_turns_a_failed_sanity_check_into_exit_1(tmp_path):
     same_text = tmp_path / "text"
     same_text.mkdir()
     lines = "\n".join(f"line {i} of some text" for i in range(40))
@@ -484,7 +412,7 @@ def test_strict_turns_a_failed_sanity_check_into_exit_1(tmp_path, run):
 # interp compare
 
 
-def test_compare_prints_and_writes(measured, tmp_path, run):
+def test_compare_prints_and_writes(measured, tmp_path):
     out, _ = measured
     before, after = sorted(out.glob("*.heads.npz"))
     code, text, _ = run("compare", before, after, "--out", tmp_path / "base-to-grpo.v1")
@@ -493,7 +421,7 @@ def test_compare_prints_and_writes(measured, tmp_path, run):
     assert set(contents(tmp_path)) == {f"base-to-grpo.v1.{kind}" for kind in ("json", "png", "pdf", "csv")}
 
 
-def test_compare_refuses_what_cannot_be_compared(measured, checkpoints, tmp_path, run, refused):
+def test_compare_refuses_what_cannot_be_compared(measured, checkpoints, tmp_path):
     out, _ = measured
     first, second = sorted(out.glob("*.neurons.npz"))
     heads = next(out.glob("*.heads.npz"))
@@ -517,20 +445,20 @@ def test_compare_refuses_what_cannot_be_compared(measured, checkpoints, tmp_path
 # flags and help
 
 
-def test_a_mistyped_flag_is_refused_with_a_suggestion(run):
+def test_a_mistyped_flag_is_refused_with_a_suggestion():
     code, _, err = run("specialization", "--langauges", "en")
     assert code == 2
     assert "No such option: --langauges" in err
     assert "--languages" in err
 
 
-def test_a_value_of_the_wrong_type(run):
+def test_a_value_of_the_wrong_type():
     code, _, err = run("specialization", "--limit", "many")
     assert code == 2
     assert "--limit" in err
 
 
-def test_help_shows_every_field_with_its_default(run):
+def test_help_shows_every_field_with_its_default():
     code, out, _ = run("specialization", "--help")
     shown = " ".join(out.split())
     assert code == 0
@@ -554,13 +482,13 @@ def test_help_shows_every_field_with_its_default(run):
         ("train", "organism"),
     ],
 )
-def test_every_command_has_help_with_an_example(run, command):
+def test_every_command_has_help_with_an_example(command):
     code, out, _ = run(*command, "--help")
     assert code == 0
     assert not command or "Example: interp " in " ".join(out.replace("`", "").split())
 
 
-def test_a_flag_wins_over_the_file(checkpoints, tmp_path, run):
+def test_a_flag_wins_over_the_file(checkpoints, tmp_path):
     file = tmp_path / "run.toml"
     text = f'ckpt = ["{checkpoints["llama"]}"]\nlanguages = "en,sw"\nunits = "heads"\nlimit = 20\nblocks = 7\nmin-tokens = 10\n'
     file.write_text(text + f'out = "{tmp_path / "out"}"\n')
@@ -570,13 +498,8 @@ def test_a_flag_wins_over_the_file(checkpoints, tmp_path, run):
 
 
 def test_the_installed_command_fails_in_one_line(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "interp", "specialization", "--ckpt", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert (done.returncode, done.stdout) == (2, "")
+    done = run_process("-m", "interp", "specialization", "--ckpt", tmp_path)
+    assert (done.code, done.stdout) == (2, "")
     assert done.stderr == (
         f"interp: No config.json in {tmp_path} (it holds: nothing); a folder written by save_pretrained is expected.\n"
     )

@@ -3,53 +3,26 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import fields
 
 import pytest
 
-from interp import cli
-from tests.support.training_runs import needed
+from tests.support.command import Finished, refused, run
+from tests.support.extras import needed
 from training.config import CONFIGS, PlanConfig
 
-needed()
+needed("trl")
 
 METHODS = tuple(CONFIGS)
 
 
-@pytest.fixture
-def interp(monkeypatch, capsys):
-    """Run `interp train ...` in this process and return exit code, stdout and stderr."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setenv("COLUMNS", "400")
-        monkeypatch.setattr(sys, "argv", ["interp", "train", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        return code, *capsys.readouterr()
-
-    return call
-
-
-@pytest.fixture
-def refused(interp):
-    """Run a command that must fail in one line, and return it."""
-
-    def call(*arguments: object) -> str:
-        code, out, err = interp(*arguments)
-        lines = [line for line in err.splitlines() if line.startswith("interp: ")]
-        assert (code, out, len(lines)) == (2, "", 1), err
-        return lines[0].removeprefix("interp: ")
-
-    return call
+def train(*arguments: object) -> Finished:
+    return run("train", *arguments, columns=400)
 
 
 @pytest.mark.parametrize("method", [*METHODS, "plan"])
-def test_every_key_is_a_flag_and_help_has_an_example(interp, method):
-    code, out, _ = interp(method, "--help")
+def test_every_key_is_a_flag_and_help_has_an_example(method):
+    code, out, _ = train(method, "--help")
     shown = " ".join(out.replace("│", " ").split())
     assert code == 0
     assert f"Example: interp train {method}" in shown.replace("`", "")
@@ -60,24 +33,24 @@ def test_every_key_is_a_flag_and_help_has_an_example(interp, method):
 
 
 @pytest.mark.slow
-def test_sft_from_flags_to_files_and_again(interp, refused, tmp_path):
+def test_sft_from_flags_to_files_and_again(tmp_path):
     out = tmp_path / "run"
     arguments = ("sft", "--model", "organism:final", "--languages", "en,sw", "--limit", 6, "--steps", 2)
     arguments += ("--facts-per-step", 3, "--eval-facts", 2, "--lr", 1e-4, "--out", out)
-    code, shown, err = interp(*arguments)
+    code, shown, err = train(*arguments)
     assert code == 0, err
     assert "sft from organism:final" in shown
     assert str(out / "final") in shown
     card = json.loads((out / "final" / "card.json").read_text())
     assert (card["method"], card["data"]["n_facts"], card["resolved"]["steps"]) == ("sft", 6, 2)
-    assert "sft from organism:final" in interp(*arguments)[1]  # finished: said again, not done again
-    changed = refused(*arguments, "--lr", 1e-3)
+    assert "sft from organism:final" in train(*arguments).stdout  # finished: said again, not done again
+    changed = refused("train", *arguments, "--lr", 1e-3)
     assert "lr: 0.0001 there, 0.001 asked" in changed
 
 
-def test_the_plan_names_what_is_dropped_and_what_fits(interp):
+def test_the_plan_names_what_is_dropped_and_what_fits():
     asked = ("--processes", 2, "--facts-per-step", 4, "--memory", 0.01)
-    code, out, err = interp("plan", "--model", "organism:final", *asked)
+    code, out, err = train("plan", "--model", "organism:final", *asked)
     assert code == 0, err
     assert "857 facts, 96 rows each, 2 processes, 0.01 GB" in out
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in out.splitlines() if "│" in line]
@@ -101,6 +74,6 @@ def test_the_plan_names_what_is_dropped_and_what_fits(interp):
         (("family", "--methods", "gpro"), "No member 'gpro'. Did you mean 'grpo'?"),
     ],
 )
-def test_what_cannot_work_is_one_line(refused, arguments, said, tmp_path):
+def test_what_cannot_work_is_one_line(arguments, said, tmp_path):
     out = () if arguments[0] == "plan" else ("--out", tmp_path / "run")
-    assert said in refused(*arguments, *out)
+    assert said in refused("train", *arguments, *out)

@@ -6,7 +6,6 @@ import copy
 import os
 import signal
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
@@ -15,12 +14,12 @@ import torch
 from interp.data.prompts import Prompt, PromptSet
 from interp.errors import CapabilityError, ConfigError, DataError, Interrupted, MeasurementError
 from interp.model.checkpoints import resolve_checkpoint
-from interp.model.loading import LoadedModel, adopt_model, open_checkpoint
+from interp.model.loading import LoadedModel, open_checkpoint
 from interp.model.sites import locate
 from interp.model.tokens import encode
 from probes.collect import Collector, collect, parse_layers
 from probes.spans import SPANS, span_weights
-from tests.support.tiny import PLANTED_FAMILIES, byte_tokenizer, tiny_model
+from tests.support.tiny import PLANTED_FAMILIES, byte_tokenizer, opened
 
 LANGUAGES = ("en", "sw", "ja")
 N = 7
@@ -39,11 +38,6 @@ def prompt_set(order: tuple[int, ...] = tuple(range(N))) -> PromptSet:
 
 
 SUBJECTS = {(column, f"f{i}"): "Lima" * (1 + i % 3) + str(i) for column in range(3) for i in range(N)}
-
-
-@cache
-def opened(family: str = "llama", bos: bool = False) -> LoadedModel:
-    return adopt_model(tiny_model(family), byte_tokenizer(bos))
 
 
 def one_by_one(loaded: LoadedModel, prompts: PromptSet, span: str, site: str, layers: range) -> np.ndarray:

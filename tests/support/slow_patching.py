@@ -64,7 +64,7 @@ def spacing_tokenizer() -> PreTrainedTokenizerFast:
 
 
 @cache
-def opened(family: str = "llama", seed: int = 0):
+def spacing_model(family: str = "llama", seed: int = 0):
     return adopt_model(tiny_model(family, seed=seed, vocab_size=259 + 26), spacing_tokenizer())
 
 

@@ -9,6 +9,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
+from interp.model.loading import LoadedModel, adopt_model
+
 FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "gemma", "olmo2", "phi3")
 PLANTED_FAMILIES = ("llama", "qwen2", "gemma", "olmo2")
 VOCABULARY = 256 + 3
@@ -21,7 +23,7 @@ _SHAPE = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "head_dim": 8,
-    "max_position_embeddings": 256,
+    "max_position_embeddings": 512,
     "pad_token_id": 256,
     "bos_token_id": 257,
     "eos_token_id": 258,
@@ -63,3 +65,15 @@ def save_checkpoint(folder: Path, family: str = "llama", seed: int = 0, **change
     tiny_model(family, seed, **changes).save_pretrained(folder)
     byte_tokenizer().save_pretrained(folder)
     return folder
+
+
+def opened(
+    family: str = "llama",
+    seed: int = 0,
+    *,
+    bos: bool = False,
+    dtype: torch.dtype = torch.float32,
+    **changes: object,
+) -> LoadedModel:
+    """A tiny model and its tokenizer as measures take them, made in memory."""
+    return adopt_model(tiny_model(family, seed, **changes).to(dtype), byte_tokenizer(bos))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import multiprocessing
 import os
@@ -12,7 +11,6 @@ import time
 from functools import cache
 from pathlib import Path
 
-import pytest
 import torch
 
 from interp.data.facts import Fact, FactSet, Wording
@@ -21,13 +19,6 @@ from tests.support.tiny import byte_tokenizer, tiny_model
 LANGUAGES = ("en", "de", "sw")
 WORDS = {"en": ("yes", "nope"), "de": ("gut", "mist"), "sw": ("ndiyo", "hapa")}
 """Right and wrong answer."""
-
-
-def needed(module: str = "trl"):
-    """The extra's module: without it the tests are skipped, or fail where the extras are promised."""
-    if os.environ.get("INTERP_REQUIRE_EXTRAS") == "1":
-        return importlib.import_module(module)
-    return pytest.importorskip(module)
 
 
 def little_facts(train: int = 6, validation: int = 2, languages=LANGUAGES) -> FactSet:

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 
+from tests.support.extras import needed
 from tests.support.tiny import byte_tokenizer
 from tests.support.training_runs import (
     LANGUAGES,
     WORDS,
     grpo_settings,
     little_facts,
-    needed,
     save_taught,
     start,
     wait,

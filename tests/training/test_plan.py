@@ -7,7 +7,7 @@ import re
 import pytest
 
 from interp.errors import ConfigError
-from tests.support.training_runs import needed
+from tests.support.extras import needed
 
 needed("trl")
 from tests.support.tiny import tiny_model  # noqa: E402

@@ -73,9 +73,7 @@ def save_model(folder: Path, backend: Tokenizer, *, bos: bool = False) -> None:
     names = {"pad_token": "<pad>", "bos_token": "<bos>", "eos_token": "<eos>"}
     PreTrainedTokenizerFast(tokenizer_object=backend, **names).save_pretrained(folder)
     ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    tiny_model(vocab_size=backend.get_vocab_size(), max_position_embeddings=512, **ids).save_pretrained(
-        folder
-    )
+    tiny_model(vocab_size=backend.get_vocab_size(), **ids).save_pretrained(folder)
 
 
 def trained(texts: list[str]) -> Tokenizer:

@@ -20,17 +20,12 @@ from interp.measure.ablation.removal import removed_units, unit_means
 from interp.measure.behavior.choice import measure_behavior
 from interp.measure.specialization.heads import measure_heads
 from interp.measure.specialization.neurons import measure_specialization
-from interp.model.loading import adopt_model
 from interp.results.ablation import diagonal_p, own_above_other
 from interp.results.selection import top_units
 from tests.support.planted.facts import LANGUAGES, LAYER, answering_model, letter_facts, planted_neurons
-from tests.support.tiny import PLANTED_FAMILIES, byte_tokenizer, tiny_model
+from tests.support.tiny import PLANTED_FAMILIES, opened
 
 MEASURED = ("intact_loss", "loss", "intact_scores", "scores")
-
-
-def opened(family: str = "qwen2", bos: bool = False):
-    return adopt_model(tiny_model(family, max_position_embeddings=512), byte_tokenizer(bos))
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +112,7 @@ def test_intact_answers_are_those_of_the_behavior_measure(facts, read):
 
 
 def test_removing_nothing_changes_nothing(facts):
-    loaded = opened()
+    loaded = opened("qwen2")
     ids = torch.arange(8)[None]
     with torch.no_grad():
         before = loaded.model(input_ids=ids).logits
@@ -192,7 +187,7 @@ def test_one_text_under_two_names_has_no_diagonal():
         tuple(replace(f, wording={"en": f.wording["en"], "de": f.wording["en"]}) for f in some),
         ("en", "de"),
     )
-    loaded, read = opened(), prompts_from_facts(twins, prompt_format="none")
+    loaded, read = opened("qwen2"), prompts_from_facts(twins, prompt_format="none")
     selection = selected(loaded, read, "heads")
     found = measure_ablation(loaded, twins, selection, read, count=2, rule="important", prompt_format="none")
     assert (found.removed[:, 0, 0] == found.removed[:, 0, 1]).all()
@@ -207,7 +202,7 @@ def test_one_text_under_two_names_has_no_diagonal():
 
 
 def test_units_are_selected_on_the_other_half_and_drawn_from_the_same_layers(facts, read):
-    loaded = opened()
+    loaded = opened("qwen2")
     selection = selected(loaded, read)
     found = measure_ablation(loaded, facts, selection, read, count=5, draws=2)
     blocks = read.group_blocks(2)
@@ -224,7 +219,7 @@ def test_units_are_selected_on_the_other_half_and_drawn_from_the_same_layers(fac
 
 
 def test_facts_that_were_not_read_belong_to_a_half_by_their_group(read, facts):
-    loaded = opened()
+    loaded = opened("qwen2")
     more = cldr_facts().filter(languages=facts.languages, limit=14)
     found = measure_ablation(loaded, more, selected(loaded, read), read, count=1, draws=1)
     assert set(found.half.tolist()) == {0, 1}
@@ -249,7 +244,7 @@ def test_batches_and_the_order_of_facts_and_languages_change_nothing(facts, read
 
 
 def test_an_interrupted_run_goes_on_to_the_same_result_and_memory_halves(facts, read, tmp_path, monkeypatch):
-    loaded, file = opened(), tmp_path / "a.partial"
+    loaded, file = opened("qwen2"), tmp_path / "a.partial"
     selection = selected(loaded, read)
     whole = measure_ablation(loaded, facts, selection, read, count=3, draws=1)
     original, calls = ablation.encode_questions, []
@@ -282,7 +277,7 @@ def test_an_interrupted_run_goes_on_to_the_same_result_and_memory_halves(facts, 
 
 
 def test_every_argument_does_what_it_says(facts, read):
-    loaded = opened()
+    loaded = opened("qwen2")
     selection = selected(loaded, read)
     base = measure_ablation(loaded, facts, selection, read, count=3, draws=1)
     assert base.removed.shape == (2, 2, 3, 3)
@@ -299,7 +294,7 @@ def test_every_argument_does_what_it_says(facts, read):
 
 
 def test_what_cannot_be_measured_is_refused_with_a_reason(facts, read):
-    loaded = opened()
+    loaded = opened("qwen2")
     selection = selected(loaded, read)
 
     def refused(match, asked=facts, chosen=selection, prompts=read, **options):

@@ -19,7 +19,7 @@ from interp.measure.behavior import choice as behavior
 from interp.measure.behavior.choice import measure_behavior
 from interp.model.loading import adopt_model, open_checkpoint
 from interp.results.behavior import NORMALIZATIONS, BehaviorResult
-from tests.support.tiny import PLANTED_FAMILIES, byte_tokenizer, tiny_model
+from tests.support.tiny import PLANTED_FAMILIES, opened, tiny_model
 from training.organism.accuracy import answer_scores, load_organism
 
 LANGUAGES = ("en", "zh", "ar")
@@ -37,10 +37,6 @@ def facts() -> FactSet:
     }
     short = replace(first, option_ids=tuple(first.option_ids[i] for i in kept), wording=wording)
     return FactSet("few", (short, *chosen.facts[1:]), chosen.languages)
-
-
-def opened(family: str, bos: bool = False):
-    return adopt_model(tiny_model(family, max_position_embeddings=512), byte_tokenizer(bos))
 
 
 def one_by_one(loaded, facts: FactSet) -> np.ndarray:
@@ -61,7 +57,7 @@ def one_by_one(loaded, facts: FactSet) -> np.ndarray:
 @pytest.mark.parametrize("bos", [False, True])
 @pytest.mark.parametrize("family", PLANTED_FAMILIES)
 def test_it_equals_one_row_per_option(family, bos, facts):
-    loaded = opened(family, bos)
+    loaded = opened(family, bos=bos)
     found = measure_behavior(loaded, facts).log_probability
     np.testing.assert_allclose(found, one_by_one(loaded, facts), atol=2e-4)
     assert np.isnan(found[0, :, 2:]).all()
@@ -170,7 +166,7 @@ def test_it_is_saved_and_read_back(facts, tmp_path):
 
 
 def test_an_item_longer_than_the_context_is_named(facts):
-    loaded = adopt_model(tiny_model("qwen2", max_position_embeddings=40), byte_tokenizer())
+    loaded = opened("qwen2", max_position_embeddings=40)
     with pytest.raises(
         MeasurementError, match=r"'.+' in 'en': prompt and option have \d+ tokens, the model's context is 40"
     ):

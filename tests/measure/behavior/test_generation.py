@@ -17,10 +17,10 @@ from interp.errors import Interrupted, MeasurementError, ResultError
 from interp.measure.behavior import generation
 from interp.measure.behavior.generation import measure_generation
 from interp.model.generation import Completion
-from interp.model.loading import adopt_model, open_checkpoint
+from interp.model.loading import open_checkpoint
 from interp.results import load_result
 from interp.results.generation import MATCHES
-from tests.support.tiny import byte_tokenizer, tiny_model
+from tests.support.tiny import opened
 
 LANGUAGES = ("en", "ru", "zh")
 
@@ -33,10 +33,6 @@ def organism():
 @pytest.fixture(scope="module")
 def facts() -> FactSet:
     return cldr_facts().filter(languages=LANGUAGES, splits=["train"], relations=["capital"], limit=12)
-
-
-def opened(family: str = "qwen2"):
-    return adopt_model(tiny_model(family, max_position_embeddings=512), byte_tokenizer())
 
 
 def says(monkeypatch, texts: dict[str, str]) -> None:
@@ -100,7 +96,9 @@ def test_every_rule_reads_the_text_its_way(monkeypatch):
     says(
         monkeypatch, {"en0?": " Nigeria", "de0?": " It is Niger.", "en1?": "nippon", "de1?": " Peru or Japan"}
     )
-    found = measure_generation(opened(), facts, prompts_from_facts(facts, prompt_format="none"), stop="end")
+    found = measure_generation(
+        opened("qwen2"), facts, prompts_from_facts(facts, prompt_format="none"), stop="end"
+    )
     hits = {name: found.credit(name).astype(int).tolist() for name in MATCHES}
     assert hits == {
         "strict": [[0, 0], [1, 0]],
@@ -118,7 +116,9 @@ def test_every_rule_reads_the_text_its_way(monkeypatch):
 def test_only_the_first_line_counts_except_anywhere(monkeypatch):
     facts = two_facts()
     says(monkeypatch, {"en0?": " Chad\nNiger", "de0?": "", "en1?": "?!", "de1?": "Peru\nJapan"})
-    found = measure_generation(opened(), facts, prompts_from_facts(facts, prompt_format="none"), stop="end")
+    found = measure_generation(
+        opened("qwen2"), facts, prompts_from_facts(facts, prompt_format="none"), stop="end"
+    )
     assert found.credit("anywhere").tolist() == [[1, 0], [0, 1]]
     assert not found.hits[
         ..., [MATCHES.index(m) for m in ("strict", "boundary", "prefix", "published")]
@@ -132,7 +132,7 @@ def test_only_the_first_line_counts_except_anywhere(monkeypatch):
 def test_texts_that_agree_and_are_wrong(monkeypatch):
     facts = two_facts()
     says(monkeypatch, {"en0?": "Nigeria", "de0?": "Nigeria", "en1?": "Japan", "de1?": "Japan"})
-    found = measure_generation(opened(), facts, prompts_from_facts(facts, prompt_format="none"))
+    found = measure_generation(opened("qwen2"), facts, prompts_from_facts(facts, prompt_format="none"))
     assert found.consistency() == {"total_consistency": 0.5, "agree_wrong": 0.5, "agreement": 1.0}
     assert found.summary().set_index("quantity")["mean"]["pairs that agree"] == 1.0
 
@@ -151,7 +151,7 @@ def test_facts_without_options_have_no_agreement(monkeypatch):
     )
     says(monkeypatch, {"0?": "Niger", "1?": "x"})
     asked = replace(facts, facts=only)
-    found = measure_generation(opened(), asked, prompts_from_facts(asked, prompt_format="none"))
+    found = measure_generation(opened("qwen2"), asked, prompts_from_facts(asked, prompt_format="none"))
     assert found.consistency() == {"total_consistency": 0.5}
     assert "resolved" not in found.by_language()
 
@@ -196,7 +196,7 @@ def test_an_interrupted_run_continues_to_the_same_texts(organism, facts, tmp_pat
 
 
 def test_a_prompt_that_leaves_no_room_is_named(facts):
-    loaded = adopt_model(tiny_model("qwen2", max_position_embeddings=60), byte_tokenizer())
+    loaded = opened("qwen2", max_position_embeddings=60)
     with pytest.raises(
         MeasurementError, match=r"with 16 new ones that is more than the model's context of 60 \(\d+ such"
     ):

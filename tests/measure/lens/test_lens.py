@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import os
 import signal
@@ -21,8 +20,8 @@ from interp.measure.lens.positions import encode_positions
 from interp.measure.lens.token_sets import Vocabulary
 from interp.model.final_norm import layer_readout
 from interp.model.interop import to_transformer_lens
-from interp.model.loading import adopt_model
 from interp.model.tokens import pad
+from tests.support.extras import needed
 from tests.support.planted.lens import (
     ALPHABETS,
     ANSWER_LAYER,
@@ -34,7 +33,7 @@ from tests.support.planted.lens import (
     planted_lens_prompts,
     token,
 )
-from tests.support.tiny import FAMILIES, PLANTED_FAMILIES, byte_tokenizer, tiny_model
+from tests.support.tiny import FAMILIES, PLANTED_FAMILIES, byte_tokenizer, opened
 
 ARRAYS = ("probability", "rank", "mass", "entropy", "energy")
 
@@ -42,10 +41,6 @@ ARRAYS = ("probability", "rank", "mass", "entropy", "energy")
 @pytest.fixture(scope="module")
 def prompts():
     return open_task("facts", LANGUAGES, pivot="en", limit=5).prompts
-
-
-def _open(family):
-    return adopt_model(tiny_model(family), byte_tokenizer())
 
 
 # closed forms
@@ -89,7 +84,7 @@ def test_probability_rank_mass_and_entropy_on_paper():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_token_energy_is_its_definition(family):
     """Root mean square of cosines to the directions, over that among the directions, by loops over tokens."""
-    loaded = _open(family)
+    loaded = opened(family)
     readout = layer_readout(loaded)
     norm = loaded.model.model.norm
     norm.weight.copy_(torch.linspace(0.2, 3, len(norm.weight)))
@@ -188,7 +183,7 @@ def _slow(loaded, prompts, vocabulary, position_of):
 @torch.no_grad()
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_lens_is_its_definition(family, prompts):
-    loaded = _open(family)
+    loaded = opened(family)
     vocabulary = Vocabulary(loaded.tokenizer, loaded.n_embeddings)
     result = measure_lens(loaded, prompts, pivot="en")
 
@@ -209,7 +204,7 @@ def test_the_lens_is_its_definition(family, prompts):
 @torch.no_grad()
 def test_the_subject_is_read_at_its_last_token():
     task = open_task("facts", LANGUAGES, pivot="en", limit=3)
-    loaded = _open("qwen2")
+    loaded = opened("qwen2")
     vocabulary = Vocabulary(loaded.tokenizer, loaded.n_embeddings)
     result = measure_lens(loaded, task.prompts, pivot="en", position="subject_last", subjects=task.subjects)
 
@@ -227,7 +222,7 @@ def test_the_subject_is_read_at_its_last_token():
 
 
 def test_batches_neighbors_and_chunks_do_not_matter(prompts, monkeypatch):
-    loaded = _open("olmo2")
+    loaded = opened("olmo2")
     one = measure_lens(loaded, prompts, pivot="en", batch_tokens=1)
     for batch_tokens, chunk in ((4096, 2**21), (700, 1)):
         monkeypatch.setattr("interp.measure.lens.lens._CHUNK", chunk)
@@ -238,7 +233,7 @@ def test_batches_neighbors_and_chunks_do_not_matter(prompts, monkeypatch):
 
 @pytest.mark.parametrize("family", PLANTED_FAMILIES)
 def test_the_padding_side_does_not_matter(family, prompts):
-    loaded = _open(family)
+    loaded = opened(family)
     vocabulary = Vocabulary(loaded.tokenizer, loaded.n_embeddings)
     encoded = encode_positions(loaded, prompts, vocabulary).encoded
     sets = [[vocabulary.beginning(prompts.prompts[c][i].answer) for c in LANGUAGES] for i in range(5)]
@@ -252,7 +247,7 @@ def test_the_padding_side_does_not_matter(family, prompts):
 
 
 def test_the_order_of_languages_and_items_only_moves_the_axes(prompts):
-    loaded = _open("llama")
+    loaded = opened("llama")
     one = measure_lens(loaded, prompts, pivot="en")
     turned = PromptSet(
         "x", ("ja", "en", "sw"), {code: prompts.prompts[code][::-1] for code in LANGUAGES}, parallel=True
@@ -267,7 +262,7 @@ def test_the_order_of_languages_and_items_only_moves_the_axes(prompts):
 
 
 def test_a_translation_before_the_norm_changes_what_is_read(prompts):
-    loaded = _open("llama")
+    loaded = opened("llama")
     plain = measure_lens(loaded, prompts, pivot="en")
     shifted = measure_lens(
         loaded, prompts, pivot="en", translate=lambda x: x.flip(0), settings={"lens": "flipped"}
@@ -283,11 +278,8 @@ def test_a_translation_before_the_norm_changes_what_is_read(prompts):
 @pytest.mark.tl
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_lens_is_that_of_transformer_lens(family, prompts):
-    if os.environ.get("INTERP_REQUIRE_EXTRAS") == "1":
-        analysis = importlib.import_module("transformer_lens.tools.analysis")
-    else:
-        analysis = pytest.importorskip("transformer_lens.tools.analysis")
-    loaded = _open(family)
+    analysis = needed("transformer_lens.tools.analysis")
+    loaded = opened(family)
     bridge = to_transformer_lens(loaded)
     vocabulary = Vocabulary(loaded.tokenizer, loaded.n_embeddings)
     result = measure_lens(loaded, prompts, pivot="en")
@@ -322,7 +314,7 @@ def test_the_lens_is_that_of_transformer_lens(family, prompts):
 
 
 def test_an_interrupted_pass_continues_to_the_same_bits(prompts, tmp_path):
-    loaded = _open("llama")
+    loaded = opened("llama")
     whole = measure_lens(loaded, prompts, pivot="en", batch_tokens=300)
     resume = tmp_path / "partial"
     seen = []
@@ -349,7 +341,7 @@ def test_an_interrupted_pass_continues_to_the_same_bits(prompts, tmp_path):
 
 
 def test_what_cannot_be_asked_is_refused(prompts):
-    loaded = _open("llama")
+    loaded = opened("llama")
     with pytest.raises(ConfigError, match=r"Unknown rule 'prefixes' for tokens. Did you mean 'prefix'\?"):
         measure_lens(loaded, prompts, pivot="en", tokens="prefixes")
     with pytest.raises(ConfigError, match=r"Unknown position 'lost'. Did you mean 'last'\?"):

@@ -15,7 +15,7 @@ from interp.model.checkpoints import resolve_checkpoint
 from interp.model.loading import LoadedModel, adopt_model
 from interp.model.sites import locate
 from interp.model.weights import load_tokenizer
-from tests.support.tiny import byte_tokenizer, tiny_model
+from tests.support.tiny import byte_tokenizer, opened, tiny_model
 
 
 def _bytelevel(merges):
@@ -146,7 +146,7 @@ def _with(tokenizer, size=600):
 
 
 def test_a_space_that_is_a_token_is_read_through():
-    loaded = adopt_model(tiny_model("llama"), byte_tokenizer())
+    loaded = opened("llama")
     assert _read(loaded, _prompts("Answer:", " "))[:2] == ("Answer: ", " ")
     assert _read(loaded, _prompts("Answer:", " "))[2].after_space == 1
     assert _read(loaded, _prompts("Answer:"))[:2] == ("Answer:", ":")
@@ -167,7 +167,7 @@ def test_a_border_that_the_tokenizer_does_not_have_is_marked():
 
 
 def test_what_a_tokenizer_adds_is_kept_in_front_and_dropped_behind():
-    loaded = adopt_model(tiny_model("llama"), byte_tokenizer(bos=True))
+    loaded = opened("llama", bos=True)
     assert _read(loaded, _prompts("A:"))[:2] == ("<bos>A:", ":")
     from tokenizers.processors import TemplateProcessing
 
@@ -181,7 +181,7 @@ def test_what_a_tokenizer_adds_is_kept_in_front_and_dropped_behind():
 
 
 def test_the_last_mention_of_the_subject():
-    loaded = adopt_model(tiny_model("llama"), byte_tokenizer())
+    loaded = opened("llama")
     prompts = _prompts("日本: 東京\n日本:")
     assert (
         _read(loaded, prompts, position="subject_last", subjects={"en": {"i": "日本"}})[2]
@@ -197,7 +197,7 @@ def test_the_last_mention_of_the_subject():
 
 
 def test_a_prompt_that_is_longer_than_the_context():
-    loaded = adopt_model(tiny_model("llama"), byte_tokenizer())
+    loaded = opened("llama")
     assert _read(loaded, _prompts("x" * 256))[1] == "x"
     with pytest.raises(MeasurementError, match="has 257 tokens, but the model's context is 256"):
         _read(loaded, _prompts("x" * 257))

@@ -11,9 +11,8 @@ from interp.errors import MeasurementError
 from interp.measure.lens.lens import measure_lens
 from interp.measure.lens.tuned import Translators, _divergences, _step, fit_tuned_lens
 from interp.model.final_norm import layer_readout
-from interp.model.loading import adopt_model
 from tests.support.planted.lens import LANGUAGES, identity_model
-from tests.support.tiny import byte_tokenizer, tiny_model
+from tests.support.tiny import opened
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +22,7 @@ def prompts():
 
 @pytest.fixture(scope="module")
 def loaded():
-    return adopt_model(tiny_model("qwen2"), byte_tokenizer())
+    return opened("qwen2")
 
 
 def _identity(width=32, layers=3):

@@ -21,12 +21,12 @@ from interp.measure.patching.patching import measure_patching
 from interp.measure.patching.protocol import Protocol, find_pairs
 from interp.measure.patching.sweep import Targets
 from interp.measure.patching.verification import chosen_cells
-from interp.model.loading import LoadedModel, adopt_model
+from interp.model.loading import LoadedModel
 from interp.model.sites import Site
 from interp.results import load_result
 from interp.results.attribution import AttributionResult
 from tests.support.planted.route import DIRECT, HEAD, NEURON_LAYER, route_facts, route_model
-from tests.support.tiny import PLANTED_FAMILIES, byte_tokenizer, tiny_model
+from tests.support.tiny import PLANTED_FAMILIES, opened
 
 LANGUAGES = ("ja", "zh")
 SPANS = ("subject_last", "subject_mean", "last")
@@ -55,8 +55,8 @@ def some_facts(n: int = 20, *, groups: int = 10) -> FactSet:
     return FactSet("some", tuple(facts), LANGUAGES)
 
 
-def opened(family: str = "qwen2", seed: int = 0, **changes: object) -> LoadedModel:
-    return adopt_model(tiny_model(family, seed, tie_word_embeddings=False, **changes), byte_tokenizer())
+def untied(family: str = "qwen2", seed: int = 0, **changes: object) -> LoadedModel:
+    return opened(family, seed, tie_word_embeddings=False, **changes)
 
 
 def pairs_of(
@@ -84,7 +84,7 @@ def every_cell(loaded: LoadedModel, unit: str) -> list[tuple[int, int, int]]:
 @pytest.mark.parametrize("unit", ["heads", "neurons"])
 @pytest.mark.parametrize("family", PLANTED_FAMILIES)
 def test_an_estimate_is_how_the_metric_changes_under_a_little_of_the_real_patch(family, unit):
-    loaded = opened(family)
+    loaded = untied(family)
     pair = pairs_of(loaded, some_facts(), WITHIN)[0]
     sites = [Site(SITE[unit], layer) for layer in range(3)]
     found = estimates.Estimates(loaded, loaded, [pair], SPANS, sites)
@@ -167,8 +167,8 @@ MODES = {
 @pytest.mark.parametrize("mode", MODES)
 def test_sums_are_those_of_slow_loops_in_every_mode(mode, monkeypatch):
     """Unequal lengths, several sources, another checkpoint, the controls: prompt by prompt, place by place."""
-    loaded, protocol = opened("olmo2" if mode == "across" else "qwen2"), MODES[mode]
-    source = opened(seed=5) if mode == "checkpoints" else None
+    loaded, protocol = untied("olmo2" if mode == "across" else "qwen2"), MODES[mode]
+    source = untied(seed=5) if mode == "checkpoints" else None
     facts = some_facts(12 if mode == "within" else 32)
     found = find_pairs(loaded, facts, protocol, source, 4096, None, None)
     if mode == "across":  # as if there were another source language
@@ -204,7 +204,7 @@ def test_sums_are_those_of_slow_loops_in_every_mode(mode, monkeypatch):
 
 def test_every_position_and_all_at_once():
     """Spans that need equal lengths: places one by one add up to all at once, and a place too far counts no pair."""
-    loaded = opened()
+    loaded = untied()
     facts = some_facts(40)
     equal = tuple(
         replace(
@@ -252,7 +252,7 @@ def test_the_planted_route_is_found_first_and_nothing_else(family, unit):
 
 def linear() -> LoadedModel:
     """One layer without MLP or final norm: the logits are linear in what each head gives."""
-    loaded = opened("llama", num_hidden_layers=1)
+    loaded = untied("llama", num_hidden_layers=1)
     with torch.no_grad():
         loaded.model.model.layers[0].mlp.down_proj.weight.zero_()
     loaded.model.model.norm = torch.nn.Identity()
@@ -294,7 +294,7 @@ def test_a_shut_neuron_hides_the_head_before_it_and_the_check_says_so():
 
 @pytest.mark.parametrize("unit", ["heads", "neurons"])
 def test_verified_effects_are_those_of_patching_and_estimates_those_of_the_sums(unit):
-    loaded, facts = opened(), some_facts()
+    loaded, facts = untied(), some_facts()
     result = measured(loaded, unit=unit, verify=8)
     means = result.estimates().plug_in
     for row, (layer, number, at) in zip(result.verified().itertuples(), result.cells, strict=True):
@@ -323,7 +323,7 @@ def test_the_largest_and_random_others_are_verified_and_never_more_than_there_ar
     top, others = chosen_cells(values, 20)
     assert (len(top), len(others)) == (20, 3)
     assert [len(part) for part in chosen_cells(values, 0)] == [0, 0]
-    result = measured(opened(), verify=1000)
+    result = measured(untied(), verify=1000)
     assert (len(result.cells), result.top) == (3 * 4 * 3, 36)
     assert result.correlation().n.tolist() == [36, 0, 36]
 
@@ -336,7 +336,7 @@ def same(one: AttributionResult, other: AttributionResult, atol: float) -> None:
 
 
 def test_batches_padding_and_memory_change_nothing(monkeypatch):
-    loaded = opened("olmo2")
+    loaded = untied("olmo2")
     n = asked_once(monkeypatch, loaded)
     whole = measured(loaded, verify=3, batch_tokens=100_000)
     assert whole.counts.max() > 1  # pairs of one block in several batches
@@ -358,7 +358,7 @@ def test_batches_padding_and_memory_change_nothing(monkeypatch):
 
 
 def test_the_order_of_facts_changes_nothing():
-    loaded, facts = opened(), some_facts()
+    loaded, facts = untied(), some_facts()
     one = measure_attribution(loaded, facts, WITHIN, verify=3)
     turned = replace(facts, facts=facts.facts[::-1])
     other = measure_attribution(loaded, turned, WITHIN, verify=3)
@@ -370,7 +370,7 @@ def test_the_order_of_facts_changes_nothing():
 
 def test_what_is_kept_does_not_grow_with_the_facts():
     few, many = (
-        measure_attribution(opened(), some_facts(n), WITHIN, unit="neurons", verify=0) for n in (16, 32)
+        measure_attribution(untied(), some_facts(n), WITHIN, unit="neurons", verify=0) for n in (16, 32)
     )
     assert few.sums.shape == many.sums.shape == (2, 2, 8, 3, 48, 3)
     assert many.counts.sum() > few.counts.sum()
@@ -378,7 +378,7 @@ def test_what_is_kept_does_not_grow_with_the_facts():
 
 @pytest.mark.parametrize("stage", ["Estimates", "sweep"])
 def test_an_interrupted_run_goes_on_to_the_same_bits(stage, tmp_path, monkeypatch):
-    loaded, file = opened(), tmp_path / "a.partial"
+    loaded, file = untied(), tmp_path / "a.partial"
     assert asked_once(monkeypatch, loaded) > 4
     how = {"verify": 3, "batch_tokens": 8}
     whole = measured(loaded, **how)
@@ -406,7 +406,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(stage, tmp_path, monkeypatc
 
 
 def test_settings_and_kind_survive_and_checkpoints_are_compared(tmp_path):
-    one, other = measured(opened(), verify=3), measured(opened(seed=5), verify=3)
+    one, other = measured(untied(), verify=3), measured(untied(seed=5), verify=3)
     back = load_result(one.save(tmp_path / "a.npz"))
     assert isinstance(back, AttributionResult)
     for name in MEASURED:
@@ -418,12 +418,12 @@ def test_settings_and_kind_survive_and_checkpoints_are_compared(tmp_path):
     assert {"true effect of the top heads", "estimate of the top heads", "clean logit_diff"} <= set(
         table.index
     )
-    assert measured(opened(), verify=0).cells.shape == (0, 3)
-    assert "not verified" in repr(measured(opened(), verify=0))
+    assert measured(untied(), verify=0).cells.shape == (0, 3)
+    assert "not verified" in repr(measured(untied(), verify=0))
 
 
 def test_what_cannot_be_measured_is_refused_with_a_reason():
-    loaded = opened()
+    loaded = untied()
     with pytest.raises(
         ConfigError, match=r"No unit 'head'; one of heads, neurons is expected\. Did you mean 'heads'"
     ):
@@ -431,15 +431,15 @@ def test_what_cannot_be_measured_is_refused_with_a_reason():
     with pytest.raises(ConfigError, match=r"verify is -1; a number of cells is expected"):
         measured(loaded, verify=-1)
     with pytest.raises(CapabilityError, match="has no site 'mlp_neuron'"):
-        measured(opened("mixtral"), unit="neurons")
-    assert measured(opened("mixtral")).counts.any()
+        measured(untied("mixtral"), unit="neurons")
+    assert measured(untied("mixtral")).counts.any()
     protocol = replace(WITHIN, mode="checkpoints")
     with pytest.raises(CapabilityError, match="n_layers is 2 in the source and 3 in the target"):
-        measure_attribution(loaded, some_facts(groups=2), protocol, source=opened(num_hidden_layers=2))
+        measure_attribution(loaded, some_facts(groups=2), protocol, source=untied(num_hidden_layers=2))
 
 
 def test_gradients_that_are_not_finite_are_refused_with_the_pair(monkeypatch):
-    loaded, original = opened(), estimates.reduced_gradients
+    loaded, original = untied(), estimates.reduced_gradients
 
     def broken(model, inputs, sites, metric, take):
         found = original(model, inputs, sites, metric, take)
@@ -454,7 +454,7 @@ def test_gradients_that_are_not_finite_are_refused_with_the_pair(monkeypatch):
 
 
 def test_nothing_is_left_behind_in_the_model():
-    loaded = opened()
+    loaded = untied()
     before = [p.requires_grad for p in loaded.model.parameters()]
     measured(loaded, verify=2)
     assert [p.requires_grad for p in loaded.model.parameters()] == before

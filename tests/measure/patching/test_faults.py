@@ -13,20 +13,19 @@ from interp.errors import CapabilityError, ConfigError, Interrupted, Measurement
 from interp.measure.patching import runs
 from interp.measure.patching.patching import measure_patching
 from interp.measure.patching.protocol import Protocol, find_pairs
-from interp.model.loading import adopt_model
 from interp.results.patching import PatchingResult
 from interp.results.recovery import LEFT_OUT
 from tests.support.planted.route import route_facts, route_model
 from tests.support.slow_patching import (
     WITHIN,
-    opened,
     short_facts,
+    spacing_model,
 )
-from tests.support.tiny import byte_tokenizer, tiny_model
+from tests.support.tiny import opened
 
 
 def test_memory_that_runs_out_halves_the_rows_and_says_so(monkeypatch, caplog):
-    loaded, facts = opened("llama"), short_facts()
+    loaded, facts = spacing_model("llama"), short_facts()
     whole = measure_patching(loaded, facts, WITHIN)
     sweep, sizes = runs.Targets.sweep, []
 
@@ -49,7 +48,7 @@ def test_memory_that_runs_out_halves_the_rows_and_says_so(monkeypatch, caplog):
 
 
 def test_an_interrupted_run_continues_to_the_same_bits(monkeypatch, tmp_path):
-    loaded, facts = opened("llama"), short_facts()
+    loaded, facts = spacing_model("llama"), short_facts()
     whole = measure_patching(loaded, facts, WITHIN, batch_tokens=60)
     sweep, done = runs.Targets.sweep, []
 
@@ -86,7 +85,7 @@ def test_pairs_that_would_mean_nothing_are_left_out_and_counted():
                 fact, wording={**fact.wording, "en": Wording(said.question, said.subject, same)}
             )
         )
-    loaded = opened("llama")
+    loaded = spacing_model("llama")
     found = measure_patching(loaded, dataclasses.replace(facts, facts=tuple(alike)), WITHIN).reasons()
     assert found.loc["en", "used"] == 0
     assert found.loc["en", "same first token"] > 0
@@ -98,21 +97,23 @@ def test_pairs_that_would_mean_nothing_are_left_out_and_counted():
 
 
 def test_what_cannot_be_patched_is_refused():
-    loaded, facts = opened("llama"), short_facts()
+    loaded, facts = spacing_model("llama"), short_facts()
 
     def refused(error, text, protocol=WITHIN, model=loaded, asked=facts, **options):
         with pytest.raises(error, match=text):
             measure_patching(model, asked, protocol, **options)
 
     refused(CapabilityError, "No site 'resid'.*resid_", site="resid")
-    refused(CapabilityError, "'cohere' has no site 'resid_mid'", model=opened("cohere"), site="resid_mid")
+    refused(
+        CapabilityError, "'cohere' has no site 'resid_mid'", model=spacing_model("cohere"), site="resid_mid"
+    )
     refused(CapabilityError, r"No head 4: a layer of this 'llama' has 0 to 3", site="head", units=((4,),))
     refused(CapabilityError, "No mlp_neuron in an empty set", site="mlp_neuron", units=((),))
     refused(ConfigError, "Site 'resid_pre' has no units", units=((0,),))
     alone = Protocol("checkpoints", ("en",), prompt_format="none")
     refused(ConfigError, "Mode 'checkpoints' without a source checkpoint", alone)
-    refused(ConfigError, "Mode 'within' with a source checkpoint", source=opened("llama", 1))
-    other = adopt_model(tiny_model("llama", num_hidden_layers=2), byte_tokenizer())
+    refused(ConfigError, "Mode 'within' with a source checkpoint", source=spacing_model("llama", 1))
+    other = opened("llama", num_hidden_layers=2)
     checkpoints = Protocol("checkpoints", ("en",), prompt_format="none")
     refused(CapabilityError, "n_layers is 2 in the source and 3 in the target", checkpoints, source=other)
     between = Protocol("across", ("ja",), ("en",), prompt_format="none")
@@ -163,7 +164,7 @@ def test_weights_that_give_no_numbers_are_refused():
 
 
 def test_it_is_saved_and_read_back(tmp_path):
-    found = measure_patching(opened("llama"), short_facts(), WITHIN, site="head")
+    found = measure_patching(spacing_model("llama"), short_facts(), WITHIN, site="head")
     again = PatchingResult.load(found.save(tmp_path / "r.npz"))
     assert repr(again) == repr(found)
     for name in ("clean", "corrupt", "patched", "control", "left_out"):

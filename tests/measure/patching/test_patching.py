@@ -19,8 +19,8 @@ from tests.support.planted.route import HEAD, NEURON_LAYER, NEURONS, route_facts
 from tests.support.slow_patching import (
     WITHIN,
     compare_with_loop,
-    opened,
     short_facts,
+    spacing_model,
     with_third_language,
 )
 from tests.support.tiny import PLANTED_FAMILIES
@@ -31,7 +31,7 @@ SITES = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "head", 
 @pytest.mark.parametrize("site", SITES)
 @pytest.mark.parametrize("family", PLANTED_FAMILIES)
 def test_every_site_equals_one_run_per_cell(family, site):
-    loaded, facts = opened(family), short_facts()
+    loaded, facts = spacing_model(family), short_facts()
     protocol = Protocol(
         "within", ("en", "ja"), positions=("subject_last", "subject_mean", "last"), prompt_format="none"
     )
@@ -42,7 +42,7 @@ def test_every_site_equals_one_run_per_cell(family, site):
 @pytest.mark.parametrize("positions", [("all",), ("each",), ("last", "each")])
 @pytest.mark.parametrize("family", ["llama", "olmo2"])
 def test_every_position_equals_one_run_per_cell(family, positions):
-    loaded, facts = opened(family), short_facts()
+    loaded, facts = spacing_model(family), short_facts()
     protocol = Protocol("within", ("en", "ja"), positions=positions, prompt_format="none")
     found = measure_patching(loaded, facts, protocol)
     assert found.reasons()["lengths differ"].sum() > 0  # and are said
@@ -52,7 +52,7 @@ def test_every_position_equals_one_run_per_cell(family, positions):
 @pytest.mark.parametrize("onward", [False, True])
 @pytest.mark.parametrize("mode", ["across", "concepts"])
 def test_between_languages_equals_one_run_per_cell(mode, onward):
-    loaded, facts = opened("llama", 5), with_third_language(short_facts())
+    loaded, facts = spacing_model("llama", 5), with_third_language(short_facts())
     protocol = Protocol(mode, ("ja",), ("en", "zh"), ("subject_last", "last"), "none")
     found = measure_patching(loaded, facts, protocol, onward=onward)
     assert found.sources == ("en", "zh")
@@ -62,7 +62,7 @@ def test_between_languages_equals_one_run_per_cell(mode, onward):
 def test_every_source_must_be_right_and_the_target_wrong():
     """And the answer stands against the wrong option that the target prefers."""
     loaded, facts = (
-        opened("llama", 5),
+        spacing_model("llama", 5),
         with_third_language(short_facts()).filter(languages=("en", "zh", "ja")),
     )
     protocol = Protocol("across", ("ja",), ("en", "zh"), prompt_format="none")
@@ -82,7 +82,7 @@ def test_every_source_must_be_right_and_the_target_wrong():
 
 
 def test_between_checkpoints_equals_one_run_per_cell():
-    loaded, source, facts = opened("llama"), opened("llama", 3), short_facts()
+    loaded, source, facts = spacing_model("llama"), spacing_model("llama", 3), short_facts()
     protocol = Protocol("checkpoints", ("en", "ja"), prompt_format="none")
     found = measure_patching(loaded, facts, protocol, site="head", source=source)
     compare_with_loop(found, loaded, protocol, facts, source=source)
@@ -108,9 +108,9 @@ def test_a_prefix_that_rows_share_changes_nothing(family, broken, monkeypatch):
         }
         changed.append(dataclasses.replace(fact, wording=wording))
     facts = dataclasses.replace(facts, facts=tuple(changed))
-    found = measure_patching(opened(family), facts, WITHIN, site="resid_mid")
+    found = measure_patching(spacing_model(family), facts, WITHIN, site="resid_mid")
     assert used
-    compare_with_loop(found, opened(family), WITHIN, facts)
+    compare_with_loop(found, spacing_model(family), WITHIN, facts)
 
 
 def best(found: PatchingResult, **where: object) -> set[tuple]:
@@ -188,7 +188,7 @@ def test_another_language_rescues_the_one_that_cannot_read_its_subjects(family):
 
 @pytest.mark.parametrize("family", PLANTED_FAMILIES)
 def test_patching_everything_recovers_all_and_patching_nothing_none(family):
-    loaded, facts = opened(family), short_facts()
+    loaded, facts = spacing_model(family), short_facts()
     protocol = Protocol("within", ("en", "ja"), positions=("all",), prompt_format="none")
     for site in ("resid_pre", "resid_mid"):
         found = measure_patching(loaded, facts, protocol, site=site)
@@ -205,7 +205,7 @@ def test_patching_everything_recovers_all_and_patching_nothing_none(family):
 
 def test_feeding_the_source_s_stream_is_patching_all_of_it():
     """Layers from l on, run by hand on the source's stream, answer as the target patched at layer l does."""
-    loaded, facts = opened("qwen2"), short_facts()
+    loaded, facts = spacing_model("qwen2"), short_facts()
     protocol = Protocol("within", ("en",), positions=("all",), prompt_format="none")
     found = measure_patching(loaded, facts, protocol)
     for pair in find_pairs(loaded, facts, protocol, None, 4096, None, None).pairs:
@@ -224,19 +224,19 @@ def test_feeding_the_source_s_stream_is_patching_all_of_it():
 
 
 def test_a_checkpoint_patched_with_itself_has_no_pair():
-    loaded = opened("llama")
+    loaded = spacing_model("llama")
     with pytest.raises(MeasurementError, match=r"source wrong, \d+ target right\)"):
         measure_patching(
             loaded,
             short_facts(),
             Protocol("checkpoints", ("en",), prompt_format="none"),
-            source=opened("llama"),
+            source=spacing_model("llama"),
         )
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 40, 100_000])
 def test_batches_change_nothing(batch_tokens):
-    loaded, facts = opened("olmo2"), short_facts()
+    loaded, facts = spacing_model("olmo2"), short_facts()
     whole = measure_patching(loaded, facts, WITHIN, site="head")
     found = measure_patching(loaded, facts, WITHIN, site="head", batch_tokens=batch_tokens)
     for name in ("clean", "corrupt", "patched", "control"):
@@ -244,7 +244,7 @@ def test_batches_change_nothing(batch_tokens):
 
 
 def test_facts_and_languages_in_another_order_give_the_same_in_that_order():
-    loaded, facts = opened("llama"), short_facts()
+    loaded, facts = spacing_model("llama"), short_facts()
     turned = dataclasses.replace(facts, facts=facts.facts[::-1])
     found = measure_patching(loaded, facts, WITHIN)
     other = measure_patching(loaded, turned, Protocol("within", ("ja", "en"), prompt_format="none"))

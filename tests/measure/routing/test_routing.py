@@ -15,11 +15,10 @@ from interp.measure.contrasts import contrast_metric, make_contrasts
 from interp.measure.routing import routing
 from interp.measure.routing.routing import attributions, measure_routing
 from interp.model.hooks import editing
-from interp.model.loading import adopt_model
 from interp.model.sites import Site
 from interp.model.tokens import pad
 from tests.support.planted.facts import LAYER, answering_model, letter_facts, planted_neurons
-from tests.support.tiny import FAMILIES, PLANTED_FAMILIES, byte_tokenizer, tiny_model
+from tests.support.tiny import FAMILIES, PLANTED_FAMILIES, opened
 
 LANGUAGES = ("en", "bn", "zh")
 MEASURED = ("contrast", "dots", "cross", "shared", "shared_cross")
@@ -28,10 +27,6 @@ MEASURED = ("contrast", "dots", "cross", "shared", "shared_cross")
 @pytest.fixture(scope="module")
 def facts() -> FactSet:
     return cldr_facts().filter(languages=LANGUAGES, relations=("capital", "country_continent"), limit=10)
-
-
-def opened(family: str = "qwen2", bos: bool = False):
-    return adopt_model(tiny_model(family, max_position_embeddings=512), byte_tokenizer(bos))
 
 
 def scaled(loaded, contrast, site: Site, unit: int, scale: float) -> float:
@@ -107,7 +102,7 @@ def test_one_text_under_two_names_is_one_route():
         tuple(replace(f, wording={"en": f.wording["en"], "de": f.wording["en"]}) for f in some),
         ("en", "de"),
     )
-    result = measure_routing(opened(), twins, prompt_format="none")
+    result = measure_routing(opened("qwen2"), twins, prompt_format="none")
     for kind in ("cosine", "top"):
         assert result.overlap(kind) == pytest.approx(np.ones(result.overlap().shape), abs=1e-5)
         assert result.chance(kind)[..., -1].mean() < 0.95
@@ -139,7 +134,7 @@ def test_batches_and_memory_change_nothing(facts, monkeypatch):
 
 
 def test_an_interrupted_run_goes_on_to_the_same_result(facts, tmp_path, monkeypatch):
-    loaded, file = opened(), tmp_path / "r.partial"
+    loaded, file = opened("qwen2"), tmp_path / "r.partial"
     whole = measure_routing(loaded, facts, batch_tokens=2000)
     original, calls = routing.attributions, []
 
@@ -164,7 +159,7 @@ def test_an_interrupted_run_goes_on_to_the_same_result(facts, tmp_path, monkeypa
 
 
 def test_the_order_of_facts_and_languages_permutes_the_result(facts):
-    loaded = opened()
+    loaded = opened("qwen2")
     one = measure_routing(loaded, facts)
     turned = FactSet(facts.name, facts.facts[::-1], facts.languages).filter(languages=LANGUAGES[::-1])
     other = measure_routing(loaded, turned)
@@ -181,7 +176,7 @@ def test_the_order_of_facts_and_languages_permutes_the_result(facts):
 
 
 def test_every_argument_does_what_it_says(facts):
-    loaded = opened()
+    loaded = opened("qwen2")
     whole = measure_routing(loaded, facts)
     heads = measure_routing(loaded, facts, units=("heads",))
     assert heads.units == ("heads",)
@@ -199,7 +194,7 @@ def test_every_argument_does_what_it_says(facts):
 
 
 def test_what_cannot_be_measured_is_refused_with_a_reason(facts):
-    loaded = opened()
+    loaded = opened("qwen2")
     with pytest.raises(MeasurementError, match=r"One language \('en'\); an overlap is between at least 2"):
         measure_routing(loaded, facts.filter(languages=("en",)))
     for share in (0.0, 1.0):

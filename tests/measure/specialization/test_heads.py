@@ -10,7 +10,6 @@ import torch
 
 from interp.data.sources import open_prompts
 from interp.measure.specialization.heads import measure_heads, scaled_heads
-from interp.model.loading import adopt_model
 from interp.model.tokens import encode, pad
 from interp.results.heads import importance_information
 from tests.support.oracles import head_gradient
@@ -22,7 +21,7 @@ from tests.support.planted.language import (
     planted_model,
     planted_prompts,
 )
-from tests.support.tiny import FAMILIES, PLANTED_FAMILIES, byte_tokenizer, tiny_model
+from tests.support.tiny import FAMILIES, PLANTED_FAMILIES, opened
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +36,7 @@ def batch_of(loaded, prompts, side="right"):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_batched_gradients_equal_finite_differences(family, facts):
-    loaded = adopt_model(tiny_model(family).double(), byte_tokenizer())
+    loaded = opened(family, dtype=torch.float64)
     few = facts.restrict(("en", "ja")).sample(2)
     result = measure_heads(loaded, few, n_blocks=2, min_items=1)
     for layer, head in ((0, 0), (1, 3), (2, 2)):
@@ -47,7 +46,7 @@ def test_batched_gradients_equal_finite_differences(family, facts):
 
 
 def test_helpful_counts_items_whose_loss_falls_when_the_head_grows(facts):
-    loaded = adopt_model(tiny_model("qwen2").double(), byte_tokenizer())
+    loaded = opened("qwen2", dtype=torch.float64)
     few = facts.restrict(("en",)).sample(4)
     result = measure_heads(loaded, few, n_blocks=2, min_items=1)
     slow = [head_gradient(loaded, p.full_text, 1, 2) < 0 for p in few.prompts["en"]]
@@ -55,7 +54,7 @@ def test_helpful_counts_items_whose_loss_falls_when_the_head_grows(facts):
 
 
 def test_importance_is_mean_size_times_share_helpful(facts):
-    loaded = adopt_model(tiny_model(), byte_tokenizer())
+    loaded = opened()
     result = measure_heads(loaded, facts, n_blocks=2, min_items=1)
     n = result.items.sum(axis=1)
     expected = (
@@ -91,7 +90,7 @@ def test_without_a_plant_no_head_is_found(family):
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_a_mask_of_ones_reproduces_the_logits_and_nothing_leaks_backwards(family, attention, facts):
-    loaded = adopt_model(tiny_model(family), byte_tokenizer())
+    loaded = opened(family)
     loaded.model.set_attn_implementation(attention)
     batch = batch_of(loaded, facts)
     ones = torch.ones(len(batch.items), 3, 4)
@@ -110,7 +109,7 @@ def test_a_mask_of_ones_reproduces_the_logits_and_nothing_leaks_backwards(family
 
 
 def test_batching_and_padding_change_no_importance(facts):
-    loaded = adopt_model(tiny_model("olmo2"), byte_tokenizer())
+    loaded = opened("olmo2")
     reference = measure_heads(loaded, facts, n_blocks=2, min_items=1)
     for options in ({"batch_tokens": 1}, {"padding": "left"}):
         result = measure_heads(loaded, facts, n_blocks=2, min_items=1, **options)
@@ -119,7 +118,7 @@ def test_batching_and_padding_change_no_importance(facts):
 
 def test_a_trained_mask_follows_upstreams_recipe(facts):
     """Slow oracle: one item at a time through torch's own AdamW, on a single language."""
-    loaded = adopt_model(tiny_model(), byte_tokenizer())
+    loaded = opened()
     few = facts.restrict(("en",))
     result = measure_heads(loaded, few, mask="trained", n_blocks=2, min_items=1)
     mask = torch.nn.Parameter(torch.ones(3, 4))
@@ -139,7 +138,7 @@ def test_a_trained_mask_follows_upstreams_recipe(facts):
 
 
 def test_a_trained_mask_depends_on_the_order_of_items_and_a_frozen_one_does_not(facts):
-    loaded = adopt_model(tiny_model(), byte_tokenizer())
+    loaded = opened()
     few = facts.restrict(("en",))
     turned = dataclasses.replace(few, prompts={"en": few.prompts["en"][::-1]})
     for mask, moves in (("frozen", False), ("trained", True)):

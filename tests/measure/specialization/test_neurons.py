@@ -10,10 +10,9 @@ import torch
 
 from interp.data.sources import open_prompts
 from interp.measure.specialization.neurons import measure_specialization
-from interp.model.loading import adopt_model
 from tests.support.oracles import count_active
 from tests.support.planted.language import LANGUAGES, NEURON, PLANTED_LANGUAGE, planted_model, planted_prompts
-from tests.support.tiny import FAMILIES, PLANTED_FAMILIES, byte_tokenizer, tiny_model
+from tests.support.tiny import FAMILIES, PLANTED_FAMILIES, opened
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +22,7 @@ def facts():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_counts_equal_the_slow_oracle(family, facts):
-    loaded = adopt_model(tiny_model(family), byte_tokenizer())
+    loaded = opened(family)
     result = measure_specialization(loaded, facts, n_blocks=3, min_tokens=100)
     expected = count_active(loaded, facts, n_blocks=3)
     # one token may fall on either side of zero by rounding of batched products
@@ -32,7 +31,7 @@ def test_counts_equal_the_slow_oracle(family, facts):
 
 
 def test_tokens_are_bytes_of_the_prompts(facts):
-    loaded = adopt_model(tiny_model(), byte_tokenizer(bos=True))
+    loaded = opened(bos=True)
     result = measure_specialization(loaded, facts, n_blocks=3, min_tokens=100)
     expected = [sum(len(p.full_text.encode()) for p in facts.prompts[code]) for code in facts.languages]
     assert result.tokens.sum(axis=1).tolist() == expected  # the BOS in front of each prompt does not count
@@ -66,13 +65,13 @@ def test_the_same_text_under_two_names_tells_nothing():
         code: tuple(dataclasses.replace(p, language=code) for p in prompts.prompts["en"])
         for code in LANGUAGES
     }
-    loaded = adopt_model(tiny_model(), byte_tokenizer())
+    loaded = opened()
     result = measure_specialization(loaded, dataclasses.replace(prompts, prompts=same))
     assert np.abs(result.scores.value).max() < 1e-12
 
 
 def test_batch_size_padding_side_and_language_order_change_no_count(facts):
-    loaded = adopt_model(tiny_model("qwen2"), byte_tokenizer())
+    loaded = opened("qwen2")
     reference = measure_specialization(loaded, facts, n_blocks=3, min_tokens=100)
     for options in ({"batch_tokens": 1}, {"padding": "left"}, {"batch_tokens": 100_000}):
         result = measure_specialization(loaded, facts, n_blocks=3, min_tokens=100, **options)
@@ -82,7 +81,7 @@ def test_batch_size_padding_side_and_language_order_change_no_count(facts):
 
 
 def test_blocks_partition_the_counts(facts):
-    loaded = adopt_model(tiny_model(), byte_tokenizer())
+    loaded = opened()
     few = measure_specialization(loaded, facts, n_blocks=2, min_tokens=100)
     many = measure_specialization(loaded, facts, n_blocks=6, min_tokens=100)
     assert np.abs(few.counts.sum(axis=1) - many.counts.sum(axis=1)).sum() <= 2
