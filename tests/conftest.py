@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 from jaxtyping import install_import_hook
+from threadpoolctl import threadpool_limits
 
 from tests.support import shapes
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-torch.set_num_threads(1)  # tiny tensors: threads would only wait for each other
+# one thread here and in every process that a test starts: on tiny arrays threads only wait for each other
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+threadpool_limits(1)
+torch.set_num_threads(1)
 
 # not interp.data: it has no shapes, and its hundreds of thousands of small calls would take a minute
 _CHECKED = ("cli", "config", "errors", "flags", "measure", "model", "results", "stats")

@@ -16,39 +16,9 @@ from interp.data.baselines import rule_baselines
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import ConfigError, DataError, ResultError
 from interp.results.base import Provenance
-from interp.results.behavior import BehaviorResult
 from interp.stats import paired_bootstrap
 from tests.support.command import refused, run
-
-LANGUAGES = ("en", "sw", "zh")
-
-
-def made(right: np.ndarray, seed: int = 0) -> BehaviorResult:
-    """Answers in three languages of which these are right, by a margin that no normalization undoes."""
-    random, (n, languages) = np.random.default_rng(seed), right.shape
-    scores = -20 - random.random((n, languages, 4))
-    gold = random.integers(4, size=n)
-    for row in range(n):
-        for column in range(languages):
-            best = gold[row] if right[row, column] else (gold[row] + 1) % 4
-            scores[row, column, best] = -1.0
-    ones = np.ones(scores.shape, dtype=np.int64)
-    return BehaviorResult(
-        languages=LANGUAGES,
-        fact_ids=tuple(f"f{i:03d}" for i in range(n)),
-        relations=tuple(f"r{i % 3}" for i in range(n)),
-        groups=tuple(f"g{i // 2}" for i in range(n)),
-        answers=tuple(f"a{i // 4}" for i in range(n)),
-        splits=("test",) * n,
-        golds=tuple(("Peru", "Peru" if i % 2 else "Piru", "秘鲁") for i in range(n)),
-        aligned=True,
-        gold=gold,
-        log_probability=scores,
-        tokens=ones,
-        characters=ones,
-        bytes=ones,
-        provenance=Provenance(),
-    )
+from tests.support.results.behavior import LANGUAGES, behavior_result
 
 
 def test_a_planted_change_is_found_where_it_is():
@@ -56,7 +26,7 @@ def test_a_planted_change_is_found_where_it_is():
     before = random.random((200, 3)) < 0.5
     after = before.copy()
     after[:, 1] |= random.random(200) < 0.5
-    table = compare_facts(made(before), made(after)).table.set_index("quantity")
+    table = compare_facts(behavior_result(before), behavior_result(after)).table.set_index("quantity")
     assert table.change["accuracy sw"] == pytest.approx(after[:, 1].mean() - before[:, 1].mean())
     assert table.low["accuracy sw"] > 0.1
     assert table.holm["accuracy sw"] < 0.01
@@ -69,13 +39,13 @@ def test_a_planted_change_is_found_where_it_is():
 def test_facts_of_a_group_are_resampled_together():
     random = np.random.default_rng(2)
     before, after = random.random((2, 100, 3)) < 0.5
-    table = compare_facts(made(before), made(after)).table.set_index("quantity")
+    table = compare_facts(behavior_result(before), behavior_result(after)).table.set_index("quantity")
     groups = [f"g{i // 2}" for i in range(100)]
     one, other = before[:, 0].astype(float), after[:, 0].astype(float)
     own = paired_bootstrap(other, one, groups=groups)
     assert (table.low["accuracy en"], table.high["accuracy en"]) == (own.low, own.high)
     for cluster, labels in (("fact", None), ("answer", [f"a{i // 4}" for i in range(100)])):
-        results = [clustered(made(right), cluster) for right in (before, after)]
+        results = [clustered(behavior_result(right), cluster) for right in (before, after)]
         row = compare_facts(*results).table.set_index("quantity").loc["accuracy en"]
         own = paired_bootstrap(other, one, groups=labels)
         assert (row.low, row.high) == (own.low, own.high)
@@ -83,7 +53,7 @@ def test_facts_of_a_group_are_resampled_together():
 
 def test_the_order_of_facts_does_not_change_a_digit():
     random = np.random.default_rng(3)
-    results = [made(right) for right in random.random((2, 80, 3)) < 0.5]
+    results = [behavior_result(right) for right in random.random((2, 80, 3)) < 0.5]
     turned = [
         replace(
             r,
@@ -99,12 +69,12 @@ def test_the_order_of_facts_does_not_change_a_digit():
 
 def test_answers_to_different_questions_are_not_compared():
     right = np.ones((10, 3), dtype=bool)
-    other = replace(made(right), fact_ids=tuple(f"x{i}" for i in range(10)))
+    other = replace(behavior_result(right), fact_ids=tuple(f"x{i}" for i in range(10)))
     with pytest.raises(ResultError, match="facts or languages differ"):
-        compare_facts(made(right), other)
-    asked = replace(made(right), provenance=Provenance(settings={"prompt_format": "none"}))
+        compare_facts(behavior_result(right), other)
+    asked = replace(behavior_result(right), provenance=Provenance(settings={"prompt_format": "none"}))
     with pytest.raises(ResultError, match="prompt_format: None and none"):
-        compare_facts(made(right), asked)
+        compare_facts(behavior_result(right), asked)
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +157,7 @@ def test_the_command_writes_results_and_changes(config, study):
 def test_means_over_languages_classes_spellings_and_strata():
     right = np.zeros((40, 3), dtype=bool)
     right[:, 0], right[:20, 1], right[:10, 2] = True, True, True
-    result = made(right)
+    result = behavior_result(right)
     table = result.by_language().set_index("language")
     assert table.accuracy.tolist() == [1, 0.5, 0.25]
     uneven = replace(result, relations=("large",) * 30 + ("small",) * 10)

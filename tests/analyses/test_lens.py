@@ -13,8 +13,8 @@ from interp.config.lens import LensConfig
 from interp.data.tasks import open_task
 from interp.errors import ConfigError, DataError, ResultError
 from interp.results.lens import LensResult
-from tests.results.test_lens import lens_result, random_result
 from tests.support.command import models_opened
+from tests.support.results.lens import lens_result, random_lens_result
 from tests.support.tiny import save_checkpoint
 
 
@@ -107,7 +107,7 @@ def _study(*results: LensResult) -> LensStudy:
 
 
 def test_what_is_doubtful():
-    sound = random_result(40)
+    sound = random_lens_result(40)
     assert _study(sound, sound).diagnostics() == []
     overlap = sound.overlap.copy()
     overlap[:11, [0, 1], [1, 0]] = True

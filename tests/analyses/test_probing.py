@@ -23,7 +23,7 @@ from interp.results.base import Provenance
 from probes.collect import collect
 from probes.sweep import sweep
 from probes.tasks import UNASKED, language_task
-from tests.probes.test_results import made, random_result
+from tests.support.results.probes import probe_result, random_probe_result
 
 
 @pytest.fixture(scope="module")
@@ -168,26 +168,26 @@ def test_the_hopeless_is_refused_before_a_model_is_opened(config, no_model, tmp_
 
 def test_nothing_read_and_few_facts_are_doubtful():
     labels = np.tile([[0], [1]], (60, 3))
-    chance = made(np.broadcast_to(labels.T == 1, (2, 3, 3, 3, 120)), labels)
+    chance = probe_result(np.broadcast_to(labels.T == 1, (2, 3, 3, 3, 120)), labels)
     assert chance.diagnostics() == [
         "nothing is read: balanced accuracy is not clearly above chance (0.500) at any layer, at most 0.500."
     ]
-    right = made(np.ones((2, 3, 3, 3, 120)), labels)
+    right = probe_result(np.ones((2, 3, 3, 3, 120)), labels)
     assert right.diagnostics() == []
-    assert made(np.ones((2, 3, 3, 3, 98)), labels[:98]).diagnostics() == ["few facts: 98."]
+    assert probe_result(np.ones((2, 3, 3, 3, 98)), labels[:98]).diagnostics() == ["few facts: 98."]
     failed = replace(right, provenance=Provenance(run={"unconverged_fits": 3}))
     assert failed.diagnostics() == ["3 fits did not converge; raise --l2."]
 
 
 def test_a_control_that_is_read_is_doubtful_but_for_being_right():
     labels = np.tile([[0], [1]], (60, 3))
-    right = made(np.ones((2, 3, 3, 3, 120)), labels, task="answer")
+    right = probe_result(np.ones((2, 3, 3, 3, 120)), labels, task="answer")
     leak = replace(right, control=right.correct)
     assert leak.diagnostics()[0].startswith(
         "the control labels, which mean nothing, are read at 1.000 (chance 0.500): held-out facts are known"
     )
     assert replace(leak, task="right").diagnostics() == []
-    noise = [random_result(seed, n=120, task="answer").diagnostics() for seed in range(10)]
+    noise = [random_probe_result(seed, n=120, task="answer").diagnostics() for seed in range(10)]
     assert (
         sum(len(diagnostics) == 1 and diagnostics[0].startswith("nothing is read") for diagnostics in noise)
         >= 9

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from interp.data.facts import Fact, FactSet, Wording
-from interp.data.prompts import prompts_from_facts
+from interp.data.prompts import Prompt, PromptSet, prompts_from_facts
 from interp.results.base import Provenance
 from probes.collect import Activations
 
 LANGUAGES = ("en", "sw", "ja")
+
+N_PROMPTS = 7
 
 
 def fact_set(
@@ -44,3 +46,15 @@ def activations(values: np.ndarray, facts: FactSet, layers: Sequence[int] | None
         checkpoint="made", prompts_digest=prompts.digest, settings={"languages": list(facts.languages)}
     )
     return Activations(values.astype(np.float32), chosen, prompts, made)
+
+
+def prompt_set(order: tuple[int, ...] = tuple(range(N_PROMPTS))) -> PromptSet:
+    """Texts of 5 to 60 bytes that name their subject."""
+    said = {"en": "Is {} big?", "sw": "Je, {} ni kubwa au ndogo sana leo?", "ja": "{}は大きい?"}
+    made = {
+        code: tuple(
+            Prompt(f"f{i}", code, text.format("Lima" * (1 + i % 3) + str(i)), "", "", f"g{i}") for i in order
+        )
+        for code, text in said.items()
+    }
+    return PromptSet("made", LANGUAGES, made, parallel=True)
