@@ -30,6 +30,15 @@ from tests.support.command import no_model  # noqa: E402  (after the hook, or it
 from tests.support.tiny import save_checkpoint  # noqa: E402
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests with real models, unless ``-m`` names them."""
+    if "real" in config.option.markexpr:
+        return
+    left_out = [item for item in items if item.get_closest_marker("real")]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
 @pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory) -> dict[str, Path]:
     """Saved tiny checkpoints to read, never to change: two of one family, and others by family."""

@@ -16,9 +16,9 @@ import pytest
 
 import interp.model.loading
 from interp import cli
+from tests.support import PATIENCE
 
 COLUMNS = 220  # of the terminal that tables are printed for
-PATIENCE = 600  # seconds: what runs on a busy machine is not broken
 
 
 class Finished(NamedTuple):
@@ -58,14 +58,16 @@ def refused(*arguments: object, code: int = 2) -> str:
     return lines[0].removeprefix("interp: ")
 
 
-def run_process(*arguments: object, cwd: Path | None = None, warnings: str = "error") -> Finished:
+def run_process(
+    *arguments: object, cwd: Path | None = None, warnings: str = "error", **environment: str
+) -> Finished:
     """Run ``python ARGUMENTS`` in a process of its own: imports, warnings, signals and exit codes as a user meets them."""
     done = subprocess.run(
         [sys.executable, "-W", warnings, *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=cwd,
-        env={**os.environ, "COLUMNS": str(COLUMNS)},
+        env={**os.environ, "COLUMNS": str(COLUMNS), **environment},
         timeout=PATIENCE,
         check=False,
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from interp.data.facts import Fact, FactSet, Wording
+from tests.support import PATIENCE
 from tests.support.tiny import byte_tokenizer, tiny_model
 
 LANGUAGES = ("en", "de", "sw")
@@ -173,7 +174,7 @@ def train(method: str, told: dict) -> Path:
 
 def stop_at(started: list, out: Path, step: int, number: int = signal.SIGKILL) -> None:
     """Send a signal to all processes of a run once it has logged a step, and wait for their end."""
-    until = time.monotonic() + 90
+    until = time.monotonic() + PATIENCE
     while not any(record["step"] >= step for record in records(out)):
         assert all(process.exitcode is None for process in started), "it ended before the signal"
         assert time.monotonic() < until, "it never came to the step"
@@ -186,5 +187,5 @@ def stop_at(started: list, out: Path, step: int, number: int = signal.SIGKILL) -
 def wait(started: list) -> list[int]:
     """Wait for the end of a run and return the exit codes."""
     for process in started:
-        process.join(90)
+        process.join(PATIENCE)
     return [process.exitcode for process in started]

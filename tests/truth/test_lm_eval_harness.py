@@ -9,8 +9,6 @@ import importlib.util
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +27,7 @@ from interp.errors import MeasurementError
 from interp.measure.behavior.choice import measure_behavior
 from interp.model.loading import open_checkpoint
 from interp.results.behavior import BehaviorResult
+from tests.support.command import run_process
 from tests.support.lm_eval_logs import read_rows
 from tests.support.tiny import tiny_model
 
@@ -127,20 +126,14 @@ def root(facts, tmp_path_factory) -> Path:
         asked = ["run", "--model", "hf", "--model_args", f"pretrained={root / model},{arguments}", *common]
         commands.append([*asked, "--log_samples", "--output_path", root / "runs" / name])
     (root / "elsewhere").mkdir()
-    done = subprocess.run(
-        [sys.executable, "-c", COMMANDS, json.dumps(commands, default=str)],
+    done = run_process(
+        *("-c", COMMANDS, json.dumps(commands, default=str)),
         cwd=root / "elsewhere",
-        env={
-            **os.environ,
-            "HF_HUB_OFFLINE": "1",
-            "HF_HOME": str(root / "home"),
-            "TOKENIZERS_PARALLELISM": "false",
-        },
-        capture_output=True,
-        text=True,
-        timeout=280,
+        warnings="default",
+        HF_HOME=str(root / "home"),
+        TOKENIZERS_PARALLELISM="false",
     )
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.code == 0, done.stderr[-3000:]
     assert "Truncating" in done.stderr  # the run that is too short says so, there alone
     return root
 
