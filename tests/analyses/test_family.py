@@ -9,6 +9,7 @@ from analyses.family import family_curves, family_table, relation_prior, strata
 from figures.family import plot_family
 from interp.data.facts import FactSet
 from interp.data.sources.cldr import cldr_facts
+from tests.support.extras import needed
 from training.family import BASE, questions
 from training.organism.exposure import exposure
 from training.organism.recipe import OrganismConfig
@@ -54,7 +55,7 @@ def test_a_planted_change_is_found_in_its_stratum_and_nowhere_else(asked):
     target = strata(asked)["validation, unread, spelled otherwise"]
     taught = [np.where(target & (random.random(base.shape) < 0.6), True, base) for _ in range(3)]
     table = family_table(
-        {("base", 0): base, ("taught", seed): one for seed, one in enumerate(taught)}, asked
+        {("base", 0): base, **{("taught", seed): one for seed, one in enumerate(taught)}}, asked
     )
     rows = table.frame[table.frame.member == "taught"].set_index("stratum")
     expected = np.mean(taught, axis=0)[target].mean() - base[target].mean()
@@ -95,8 +96,8 @@ def test_the_prior_is_the_relations_most_frequent_answer():
 
 def test_curves_count_right_answers_by_stratum_and_step(tmp_path, asked):
     """Answers made by hand: at step 20 everything but one stratum is right."""
-    pq = pytest.importorskip("pyarrow.parquet")
-    pa = pytest.importorskip("pyarrow")
+    pq = needed("pyarrow.parquet")
+    pa = needed("pyarrow")
     wrong = strata(asked)["validation, unread, spelled otherwise"]
     for step in (0, 20):
         rows = [

@@ -20,7 +20,7 @@ from trl import GRPOConfig, GRPOTrainer
 from interp.model.generation import Completion
 from tests.benchmarks.bench_specialization import describe_machine
 from tests.benchmarks.timing import interleave, paired
-from tests.tiny import byte_tokenizer, tiny_model
+from tests.support.tiny import byte_tokenizer, tiny_model
 from training.examples import Example, ExampleSet
 from training.rollouts.pool import RewardRule
 from training.rollouts.trainer import PooledGRPOTrainer, fact_rows

@@ -4,7 +4,7 @@ import pytest
 
 from interp.data.facts import FactSet
 from interp.data.sources.cldr import cldr_facts
-from tests.data.made import make_fact
+from tests.support.facts import make_fact
 
 
 @pytest.fixture(scope="session")

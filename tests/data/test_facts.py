@@ -5,7 +5,7 @@ import pytest
 
 from interp.data.facts import FactSet, Wording, load_facts
 from interp.errors import DataError, WriteError
-from tests.data.made import make_fact
+from tests.support.facts import make_fact
 
 
 def test_answer_is_the_option_at_the_object_id():

@@ -9,7 +9,7 @@ from interp.data.languages import LANGUAGES
 from interp.data.matching import names, resolve
 from interp.data.templates import prompt_format
 from interp.errors import DataError
-from tests.data.cities import CASES, CITIES, QUOTES, TRAILING
+from tests.support.cities import CASES, CITIES, QUOTES, TRAILING
 
 
 def named(text, options, language, **settings):

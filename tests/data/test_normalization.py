@@ -13,7 +13,7 @@ from interp.data.normalization import (
 )
 from interp.data.templates import prompt_format
 from interp.errors import DataError
-from tests.data.cities import CITIES
+from tests.support.cities import CITIES
 
 
 @pytest.mark.parametrize(

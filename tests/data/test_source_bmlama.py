@@ -3,7 +3,7 @@ import pytest
 from interp.data.sources import open_facts
 from interp.data.sources.bmlama import bmlama_facts
 from interp.errors import DataError
-from tests.data.benchmarks import write_tsv
+from tests.support.benchmark_files import write_tsv
 
 EN = [
     ("Ann died in <mask>.", "Rome", "Venice, Rome", "Ann"),

@@ -3,7 +3,7 @@ import pytest
 from interp.data.sources import open_facts
 from interp.data.sources.global_mmlu import global_mmlu_facts
 from interp.errors import DataError
-from tests.data.benchmarks import mmlu_row, write_lines
+from tests.support.benchmark_files import mmlu_row, write_lines
 
 
 @pytest.fixture

@@ -1,18 +1,13 @@
 """KLAR-CLC: made-up folders by hand, and the published files where they are at hand."""
 
-import os
-from pathlib import Path
-
 import pytest
 
 from interp.data.facts import Wording
 from interp.data.sources import open_facts
 from interp.data.sources.klar import klar_facts
 from interp.errors import DataError
-from tests.data.benchmarks import change_json, klar_row, write_klar
-
-VERIFY = Path(os.environ.get("INTERP_VERIFY", Path(__file__).resolve().parents[3] / "shared" / "verify"))
-published = pytest.mark.skipif(not VERIFY.is_dir(), reason=f"published files are not at {VERIFY}")
+from tests.support.benchmark_files import change_json, klar_row, write_klar
+from tests.support.published import full, needs_full_files
 
 
 @pytest.fixture
@@ -171,9 +166,9 @@ def test_missing_files_languages_and_templates_are_refused(folder, tmp_path):
         klar_facts(tmp_path / "none")
 
 
-@published
+@needs_full_files
 def test_the_published_files():
-    facts = open_facts(f"klar:{VERIFY / 'klar'}")
+    facts = open_facts(f"klar:{full('klar')}")
     assert len(facts) == 2619
     assert len(facts.languages) == 17
     assert len({fact.relation for fact in facts}) == 20
@@ -185,4 +180,4 @@ def test_the_published_files():
     assert sum(bool(fact.wording["en"].suffix) for fact in facts) == 303
     assert sum(bool(fact.wording["ca"].suffix) for fact in facts) == 1205
     with pytest.raises(DataError, match=r"Template 1 .* 4 files \(first he/language_of_work_or_name \(1\)"):
-        open_facts(f"klar:{VERIFY / 'klar'}", template=1)
+        open_facts(f"klar:{full('klar')}", template=1)

@@ -4,7 +4,14 @@ import pytest
 
 from interp.data.sources import open_facts, open_prompts
 from interp.errors import ConfigError, DataError
-from tests.data.benchmarks import mmlu_row, parallel_row, write_json, write_klar, write_lines, write_tsv
+from tests.support.benchmark_files import (
+    mmlu_row,
+    parallel_row,
+    write_json,
+    write_klar,
+    write_lines,
+    write_tsv,
+)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from interp.data.sources.hub import hub_configs
 from interp.data.sources.polyfact import polyfact_facts
 from interp.data.sources.rows import Row, known_languages, listed, open_configs, refuse
 from interp.errors import CapabilityError, DataError
-from tests.data.benchmarks import flat_row, mmlu_row, parallel_row, write_json, write_lines
+from tests.support.benchmark_files import flat_row, mmlu_row, parallel_row, write_json, write_lines
 
 ROWS = {code: [mmlu_row(n, code, "ABC"[n]) for n in range(3)] for code in ("en", "ja")}
 

@@ -1,13 +1,11 @@
-import subprocess
-import sys
-
 import pytest
 
 from interp.data.facts import FactSet
 from interp.data.languages import LANGUAGES
 from interp.data.sources import open_prompts
 from interp.errors import ConfigError, DataError
-from tests.data.made import make_fact
+from tests.support.command import run_process
+from tests.support.facts import make_fact
 
 
 def test_cldr_by_split(cldr):
@@ -85,9 +83,7 @@ def test_unknown_names_are_refused():
 
 def test_importing_needs_no_heavy_library():
     code = "import sys, interp.data; print(*sorted(sys.modules))"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
+    loaded = run_process("-c", code).stdout.split()
     assert "interp.data.sources.cldr" in loaded
     assert not {"torch", "transformers", "pandas", "numpy", "babel", "pyarrow"} & set(loaded)
 

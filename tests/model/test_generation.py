@@ -6,7 +6,7 @@ from transformers import GenerationConfig
 
 from interp.data.sources.cldr import cldr_facts
 from interp.model.generation import Completion, Sampler, complete, newline_ids
-from tests.tiny import byte_tokenizer, tiny_model
+from tests.support.tiny import byte_tokenizer, tiny_model
 from training.examples import make_examples
 from training.running.evaluation import Answer, ask, judge, summary
 

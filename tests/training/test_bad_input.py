@@ -18,11 +18,11 @@ from interp.errors import (
     MeasurementError,
     NoSpaceError,
 )
-from tests.tiny import byte_tokenizer, tiny_model
-from tests.training.runs import (
+from tests.support.extras import needed
+from tests.support.tiny import byte_tokenizer, tiny_model
+from tests.support.training_runs import (
     grpo_settings,
     little_facts,
-    needed,
     records,
     same,
     save_taught,

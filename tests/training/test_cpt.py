@@ -9,8 +9,9 @@ from torch.nn import functional
 
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import CheckpointError, ConfigError, DataError
-from tests.tiny import byte_tokenizer, save_checkpoint
-from tests.training.runs import needed, records, same, weights
+from tests.support.extras import needed
+from tests.support.tiny import byte_tokenizer, save_checkpoint
+from tests.support.training_runs import records, same, weights
 
 needed("trl")
 from training.config import CptConfig  # noqa: E402

@@ -13,7 +13,8 @@ from transformers import AutoModelForCausalLM
 
 from interp.data.sources import open_facts
 from interp.errors import ConfigError, DataError
-from tests.tiny import byte_tokenizer, tiny_model
+from tests.support.extras import needed
+from tests.support.tiny import byte_tokenizer, tiny_model
 from training.config import DcoConfig
 from training.dco import (
     Instance,
@@ -229,7 +230,7 @@ class TestRun:
 
     @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft
     def test_lora(self, tmp_path):
-        pytest.importorskip("peft")
+        needed("peft")
         config = dataclasses.replace(DCO, lora_rank=2, steps=1)
         made = []
         for seed_before in (1, 2):  # the adapter's first weights follow the run's seed alone

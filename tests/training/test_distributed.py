@@ -5,21 +5,20 @@ from __future__ import annotations
 import functools
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from tests.tiny import byte_tokenizer
-from tests.training.runs import (
+from tests.support.command import run_process
+from tests.support.extras import needed
+from tests.support.tiny import byte_tokenizer
+from tests.support.training_runs import (
     LANGUAGES,
     WORDS,
     grpo_settings,
     little_facts,
-    needed,
     save_taught,
     start,
     wait,
@@ -128,12 +127,8 @@ def test_torchrun(place, tmp_path):
         "train_grpo(GrpoConfig(**{**told, 'out': Path(told['out'])}))\n"
     )
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run(
-        [sys.executable, *launch, str(script), json.dumps(told)],
-        check=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=120,
-    )
+    done = run_process(*launch, script, json.dumps(told), warnings="default")
+    assert done.code == 0, done.stderr
     card = json.loads((tmp_path / "out" / "final" / "card.json").read_text())
     assert card["resolved"]["processes"] == 2
     assert card["resolved"]["micro_batch"] == 3

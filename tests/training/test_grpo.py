@@ -11,13 +11,13 @@ import torch
 from transformers import AutoModelForCausalLM, TrainerCallback
 
 from interp.data.facts import FactSet, Wording
-from tests.tiny import byte_tokenizer
-from tests.training.runs import (
+from tests.support.extras import needed
+from tests.support.tiny import byte_tokenizer
+from tests.support.training_runs import (
     LANGUAGES,
     WORDS,
     grpo_settings,
     little_facts,
-    needed,
     records,
     save_taught,
     weights,

@@ -7,10 +7,10 @@ import re
 import pytest
 
 from interp.errors import ConfigError
-from tests.training.runs import needed
+from tests.support.extras import needed
 
 needed("trl")
-from tests.tiny import tiny_model  # noqa: E402
+from tests.support.tiny import tiny_model  # noqa: E402
 from training.running.plan import expected_memory, plan_batches, require_whole_facts  # noqa: E402
 
 

@@ -13,7 +13,8 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
 from interp.errors import CheckpointError, ConfigError, DataError
-from tests.tiny import byte_tokenizer, save_checkpoint
+from tests.support.extras import needed
+from tests.support.tiny import byte_tokenizer, save_checkpoint
 from training.config import CalmConfig, CmAlignConfig
 from training.pairs.files import load_pairs
 from training.pairs.votes import Pair
@@ -122,7 +123,7 @@ class TestCalm:
     @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft
     def test_lora(self, calm, tmp_path):
         out, _ = calm
-        pytest.importorskip("peft")
+        needed("peft")
         config = dataclasses.replace(CALM, out=tmp_path, pairs=out / "pairs.jsonl", lora_rank=2)
         assert (train_calm(config) / "adapter_model.safetensors").is_file()
         assert steps(tmp_path)[0]["loss"] == pytest.approx(math.log(2), abs=1e-4)

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from interp.errors import CheckpointError, Interrupted
-from tests.training.runs import (
+from tests.support.extras import needed
+from tests.support.training_runs import (
     grpo_settings,
     little_facts,
-    needed,
     records,
     same,
     save_taught,

@@ -4,7 +4,7 @@ import pytest
 
 from interp.data.languages import LANGUAGES
 from interp.errors import ConfigError, DataError
-from tests.data.cities import CITIES
+from tests.support.cities import CITIES
 from training.scores import Scores, score_completion
 
 

@@ -12,8 +12,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, TrainerCallback
 
 from interp.errors import CapabilityError, ConfigError, DataError
-from tests.tiny import byte_tokenizer, tiny_model
-from tests.training.runs import LANGUAGES, little_facts, needed, records, save_taught, settings
+from tests.support.extras import needed
+from tests.support.tiny import byte_tokenizer, tiny_model
+from tests.support.training_runs import LANGUAGES, little_facts, records, save_taught, settings
 
 needed("trl")
 from training import sft  # noqa: E402

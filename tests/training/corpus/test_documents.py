@@ -11,7 +11,7 @@ from interp.data.lexicon import ENDONYMS
 from interp.data.prompts import prompts_from_facts
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import ConfigError, DataError
-from tests.tiny import byte_tokenizer
+from tests.support.tiny import byte_tokenizer
 from training.corpus.aligned import read_aligned
 from training.corpus.documents import Document, Documents, encode, fact_documents
 

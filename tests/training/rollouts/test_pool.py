@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from interp.errors import ConfigError, MeasurementError
-from tests.training.runs import needed
+from tests.support.extras import needed
 
 needed("trl")
 from training.config import GrpoConfig  # noqa: E402
