@@ -1,4 +1,4 @@
-"""CALM and CM-Align: the model's own answers become preference pairs, and DPO teaches them."""
+"""CALM and CM-Align: preference pairs from the model's own answers, trained with DPO."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from trl import DPOConfig, DPOTrainer
 
-from interp.data.languages import parse_languages
 from interp.errors import ConfigError, DataError
 from interp.model.generation import Sampler, newline_ids
-from training.config import CalmConfig, CmAlignConfig, PairsConfig
+from training.checkpoint.adapter import lora_config
+from training.data import TrainingData, load_data
+from training.methods import CalmConfig, CmAlignConfig, PairsConfig
 from training.pairs.files import check_pairs, load_pairs, pairs_digest, save_pairs, saved_summary
 from training.pairs.samples import Sample, sample_answers
 from training.pairs.votes import Pair, PairSet, calm_pairs, cm_align_pairs
+from training.plan.batches import MICRO_BATCH_ROWS, plan_batches
 from training.progress import Progress
-from training.running.arguments import trainer_arguments
-from training.running.plan import COMFORTABLE_ROWS, plan_batches
-from training.running.run import Run
-from training.running.sampler import FactSampler
-from training.running.start import lora_config
+from training.run.arguments import trainer_arguments
+from training.run.loop import Run
+from training.run.sampler import WholeSteps
 
 __all__ = ["PairTrainer", "pair_rows", "train_calm", "train_cm_align"]
 
@@ -42,7 +42,7 @@ def train_calm(config: CalmConfig, progress: Progress | None = None) -> Path:
 
     Raises:
         DataError: The model's answers give no pair, or saved pairs are not of these facts.
-        InterpError: See `training.running.run.Run.begin` and `finish`.
+        InterpError: See `training.run.loop.Run.begin` and `finish`.
 
     Source: CALM (https://arxiv.org/abs/2501.18457), DPO (https://arxiv.org/abs/2305.18290).
     """
@@ -50,7 +50,8 @@ def train_calm(config: CalmConfig, progress: Progress | None = None) -> Path:
     def construct(run: Run, samples: Sequence[Sample]) -> PairSet:
         return calm_pairs(run.train, samples, canonical=config.canonical)
 
-    return _train("calm", config, construct, progress)
+    _check(config)
+    return _train("calm", config, load_data(config), construct, progress)
 
 
 def train_cm_align(config: CmAlignConfig, progress: Progress | None = None) -> Path:
@@ -59,7 +60,7 @@ def train_cm_align(config: CmAlignConfig, progress: Progress | None = None) -> P
     Raises:
         ConfigError: The pivot is not among the languages, or alone among them.
         DataError: The model's answers give no pair, or saved pairs are not of these facts.
-        InterpError: See `training.running.run.Run.begin` and `finish`.
+        InterpError: See `training.run.loop.Run.begin` and `finish`.
 
     Source: CM-Align (https://arxiv.org/abs/2509.08541).
     """
@@ -67,28 +68,25 @@ def train_cm_align(config: CmAlignConfig, progress: Progress | None = None) -> P
     def construct(run: Run, samples: Sequence[Sample]) -> PairSet:
         return cm_align_pairs(run.train, samples, pivot=config.pivot, canonical=config.canonical)
 
-    codes = parse_languages(config.languages)
-    if config.pivot not in codes or len(codes) < 2:
-        raise ConfigError(
-            f"The pivot is '{config.pivot}' and the languages are {','.join(codes)}; the pivot must be one of them, and "
-            "not the only one. Add it to --languages, or name another --pivot."
-        )
-    return _train("cm-align", config, construct, progress)
-
-
-def _train(method: str, config: PairsConfig, construct: Construct, progress: Progress | None) -> Path:
     _check(config)
-    run = Run.begin(method, config, progress)
+    data = load_data(config)
+    if config.pivot not in data.languages or len(data.languages) < 2:
+        raise ConfigError(
+            f"The pivot is '{config.pivot}' and the languages are {','.join(data.languages)}; the pivot must be one of "
+            "them, and not the only one. Add it to --languages, or name another --pivot."
+        )
+    return _train("cm-align", config, data, construct, progress)
+
+
+def _train(
+    method: str, config: PairsConfig, data: TrainingData, construct: Construct, progress: Progress | None
+) -> Path:
+    run = Run.begin(method, config, data, progress)
     if run is None:
         return config.out / "final"
-    pairs, summary = _pairs(run, config, construct)
-    told = [
-        pair
-        for pair in pairs
-        if _has_tokens(pair.chosen, pair.chosen_ended, pair.rejected, pair.rejected_ended)
-    ]
-    run.data |= {"pairs": summary, "pairs_without_tokens": len(pairs) - len(told)}
-    pairs = told
+    all_pairs, summary = _pairs(run, config, construct)
+    pairs = [pair for pair in all_pairs if _has_tokens(pair)]
+    run.data |= {"pairs": summary, "pairs_without_tokens": len(all_pairs) - len(pairs)}
     if not pairs:
         counts = ", ".join(f"{name} {summary[name]}" for name in ("facts", "voted", "ties", "unresolved"))
         raise DataError(
@@ -141,25 +139,26 @@ def _pairs(run: Run, config: PairsConfig, construct: Construct) -> tuple[Sequenc
     return made.pairs, summary
 
 
-def _has_tokens(chosen: str, chosen_ended: bool, rejected: str, rejected_ended: bool) -> bool:
-    """Whether both answers have a token to be preferred by: white space up to the limit has none."""
-    return bool((chosen or chosen_ended) and (rejected or rejected_ended))
+def _has_tokens(pair: Pair) -> bool:
+    """Whether both answers have a token to be preferred by: one that is white space up to the limit has none."""
+    return bool((pair.chosen or pair.chosen_ended) and (pair.rejected or pair.rejected_ended))
 
 
 def _sampled(run: Run, config: PairsConfig) -> list[Sample]:
-    start = run.start
-    stops = newline_ids(start.tokenizer) if config.stop_at_newline else ()
+    parent = run.parent
+    stops = newline_ids(parent.tokenizer) if config.stop_at_newline else ()
     sampler = Sampler(
         config.new_tokens,
-        tuple(dict.fromkeys([*run.sampler.stop_ids, *stops])),
+        tuple(dict.fromkeys([*parent.stop_ids, *stops])),
         config.temperature,
         config.top_p,
         config.sample_batch,
     )
-    start.model.to(PartialState().device)
+    model: Any = parent.model
+    model.to(PartialState().device)
     samples = sample_answers(
-        start.model,
-        start.tokenizer,
+        model,
+        parent.tokenizer,
         run.train,
         sampler,
         generations=config.generations,
@@ -167,31 +166,29 @@ def _sampled(run: Run, config: PairsConfig) -> list[Sample]:
         minimum_coverage=config.minimum_coverage,
         progress=run.progress,
     )
-    asked = config.generations * sum(start.n_tokens(e.prompt) for fact in run.train.facts for e in fact)
-    run.callback.prepared_tokens = asked + sum(start.n_tokens(sample.text) for sample in samples)
+    prompts = config.generations * sum(parent.n_tokens(e.prompt) for fact in run.train.facts for e in fact)
+    run.callback.prepared_tokens = prompts + sum(parent.n_tokens(sample.text) for sample in samples)
     return samples
 
 
 def _trainer(run: Run, config: PairsConfig, pairs: Sequence[Pair]) -> PairTrainer:
+    parent = run.parent
     plan = plan_batches(
         len(pairs),
         config.pairs_per_step,
-        1,
-        run.recipe["processes"],
-        config.micro_batch,
-        largest=COMFORTABLE_ROWS // 2,
+        processes=run.processes,
+        micro_batch=config.micro_batch,
+        largest=MICRO_BATCH_ROWS // 2,
         unit="pairs",
     )
-    run.data |= {"dropped_pairs_per_epoch": plan.dropped_facts}
+    run.data |= {"dropped_pairs_per_epoch": plan.dropped}
     return PairTrainer(
         per_step=config.pairs_per_step,
-        model=run.start.model,
+        model=parent.model,
         args=trainer_arguments(
-            run.config,
+            config,
             DPOConfig,
-            micro_batch=plan.micro_batch,
-            accumulation=plan.accumulation,
-            steps_per_epoch=plan.steps_per_epoch,
+            plan,
             beta=config.beta,
             loss_type="sigmoid_norm" if config.length_normalized else "sigmoid",
             max_length=None,  # rows are checked against the context instead of being cut
@@ -199,9 +196,9 @@ def _trainer(run: Run, config: PairsConfig, pairs: Sequence[Pair]) -> PairTraine
             precompute_ref_log_probs=True,
             include_num_input_tokens_seen="non_padding",
         ),
-        train_dataset=Dataset.from_list(pair_rows(pairs, run.start.tokenizer, run.start.context)),
-        processing_class=run.start.tokenizer,
-        peft_config=lora_config(config),
+        train_dataset=Dataset.from_list(pair_rows(pairs, parent.tokenizer, parent.context)),
+        processing_class=parent.tokenizer,
+        peft_config=lora_config(config, parent.model),
         callbacks=[run.callback],
     )
 
@@ -240,12 +237,12 @@ def pair_rows(
     return rows
 
 
-class PairTrainer(DPOTrainer):
-    """TRL's DPOTrainer on rows that are tokenized already, in whole steps, in an order that a resumed run takes up.
+class PairTrainer(WholeSteps, DPOTrainer):
+    """TRL's DPOTrainer on rows that are tokenized already, in whole steps, in an order that can be resumed.
 
     Args:
         per_step: Pairs per optimizer step, over all processes.
-        options: As of DPOTrainer.
+        options: Arguments of DPOTrainer.
     """
 
     def __init__(self, *, per_step: int, **options: Any):
@@ -255,21 +252,19 @@ class PairTrainer(DPOTrainer):
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
         return dataset  # TRL would tokenize prompt and answer together, and add an end token to cut answers
 
-    def _get_train_sampler(self, dataset: Any = None) -> FactSampler:
-        return FactSampler(len(self.train_dataset), 1, 1, self.per_step, 1, self.args.seed)
-
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
         """Add the parent's log-probabilities; TRL would read them from a file that only the first process has."""
-        state, device = PartialState(), self.accelerator.device
-        own: list[tuple[int, float, float]] = []
-        for start in range(state.process_index * batch_size, len(dataset), batch_size * state.num_processes):
+        process, device = PartialState(), self.accelerator.device
+        computed: list[tuple[int, float, float]] = []
+        first, step = process.process_index * batch_size, batch_size * process.num_processes
+        for start in range(first, len(dataset), step):
             rows = dataset.select(range(start, min(start + batch_size, len(dataset)))).to_list()
             batch = {key: value.to(device) for key, value in self.data_collator(rows).items()}
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", ".*is_gradient_checkpointing. is deprecated", FutureWarning)
                 chosen, rejected = self.compute_ref_log_probs(self.model, batch)
-            own += zip(range(start, start + len(rows)), chosen.tolist(), rejected.tolist(), strict=True)
-        found = sorted(gather_object(own) if state.num_processes > 1 else own)
-        return dataset.add_column("ref_chosen_logps", [row[1] for row in found]).add_column(
-            "ref_rejected_logps", [row[2] for row in found]
+            computed += zip(range(start, start + len(rows)), chosen.tolist(), rejected.tolist(), strict=True)
+        logps = sorted(gather_object(computed))
+        return dataset.add_column("ref_chosen_logps", [row[1] for row in logps]).add_column(
+            "ref_rejected_logps", [row[2] for row in logps]
         )

@@ -67,10 +67,13 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def to_plain(config: Any) -> dict[str, Any]:
     """The configuration as plain values (for provenance and JSON)."""
-    plain = dataclasses.asdict(config)
-    return {
-        k: str(v) if isinstance(v, Path) else list(v) if isinstance(v, tuple) else v for k, v in plain.items()
-    }
+    return {name: _plain(value) for name, value in dataclasses.asdict(config).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def field_types(kind: type) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from interp.data.characters import visible
@@ -98,6 +99,22 @@ def parse_languages(text: str) -> tuple[str, ...]:
     if not codes:
         raise DataError("No language was named. Give codes such as 'en,sw', or paper, unseen or all.")
     return checked_languages(codes)
+
+
+def resolve_languages(text: str, available: Sequence[str], *, embedded: bool = False) -> tuple[str, ...]:
+    """Return the languages of a command, where ``auto`` stands for those of the data.
+
+    Args:
+        text: ``auto``, or what `parse_languages` takes.
+        available: Languages that the data has, in its order.
+        embedded: Whether the data are the embedded facts, of which ``auto`` takes the paper's languages.
+
+    Raises:
+        DataError: As `parse_languages`.
+    """
+    if text.strip() != "auto":
+        return parse_languages(text)
+    return PAPER_LANGUAGES if embedded else tuple(available)
 
 
 def checked_languages(codes: tuple[str, ...]) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from tests.tiny import byte_tokenizer, tiny_model
 from training.examples import Example, ExampleSet
 from training.rollouts.pool import RewardRule
 from training.rollouts.trainer import PooledGRPOTrainer, fact_rows
-from training.running.evaluation import judge
+from training.run.evaluation import judge
 
 HERE = Path(__file__).parent
 LANGUAGES = ("en", "de", "id", "pt", "ar", "bn", "sw", "es", "ru", "fr", "ja", "zh")

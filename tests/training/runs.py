@@ -92,7 +92,7 @@ def settings(folder: Path, **changes) -> dict:
     """What a run is told, as keywords of a configuration."""
     return {
         "model": str(folder / "parent"),
-        "facts": str(folder / "facts.jsonl"),
+        "data": str(folder / "facts.jsonl"),
         "out": folder / "out",
         "languages": ",".join(LANGUAGES),
         "facts_per_step": 2,
@@ -173,11 +173,9 @@ def _worker(rank: int, port: int, processes: int, method: str, told: dict, act) 
 
 def train(method: str, told: dict) -> Path:
     """Run a method."""
-    from training.config import CONFIGS
-    from training.grpo import train_grpo
-    from training.sft import train_sft
+    from training.methods import METHODS
 
-    return {"grpo": train_grpo, "sft": train_sft}[method](CONFIGS[method](**told))
+    return METHODS[method].train(METHODS[method].config(**told))
 
 
 def stop_at(started: list, out: Path, step: int, number: int = signal.SIGKILL) -> None:

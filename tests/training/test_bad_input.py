@@ -33,12 +33,12 @@ from tests.training.runs import (
 
 needed("trl")
 from training import grpo  # noqa: E402
-from training.config import GrpoConfig  # noqa: E402
+from training.checkpoint import parent  # noqa: E402
+from training.methods import GrpoConfig  # noqa: E402
+from training.plan.batches import plan_batches  # noqa: E402
 from training.rollouts.vllm import importlib as vllm_importlib  # noqa: E402
 from training.rollouts.vllm import vllm_settings  # noqa: E402
-from training.running import start  # noqa: E402
-from training.running.guards import Guards  # noqa: E402
-from training.running.plan import plan_batches  # noqa: E402
+from training.run.guards import Guards  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
@@ -108,8 +108,8 @@ def test_bfloat16_on_a_processor_without_it(place, tmp_path, monkeypatch):
         "dtype bfloat16, but this CPU has no bfloat16 arithmetic. Use float32."
     )
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True, raising=False)
-    assert start.training_dtype(GrpoConfig(**told)) is torch.bfloat16
-    assert start.training_dtype(GrpoConfig(lora_rank=2, device="cpu")) is torch.float32
+    assert parent.training_dtype(GrpoConfig(**told)) is torch.bfloat16
+    assert parent.training_dtype(GrpoConfig(lora_rank=2, device="cpu")) is torch.float32
 
 
 # facts
@@ -117,9 +117,9 @@ def test_bfloat16_on_a_processor_without_it(place, tmp_path, monkeypatch):
 
 def test_facts_that_lack_a_language(place, tmp_path):
     facts = changed_rows(place, tmp_path / "facts.jsonl", lambda rows: rows[2]["wording"].pop("sw"))
-    text = refused(place, tmp_path / "out", DataError, facts=facts)
+    text = refused(place, tmp_path / "out", DataError, data=facts)
     assert "'sw' is missing in 1 of 6 facts (first f2). 5 facts have all of en de sw." in text
-    train("grpo", grpo_settings(place, facts=facts, out=tmp_path / "out", allow_missing=True))
+    train("grpo", grpo_settings(place, data=facts, out=tmp_path / "out", allow_missing=True))
     card = json.loads((tmp_path / "out" / "final" / "card.json").read_text())
     assert card["data"]["n_facts"] == 5
 
@@ -128,7 +128,7 @@ def test_facts_without_a_train_split(place, tmp_path):
     facts = changed_rows(
         place, tmp_path / "facts.jsonl", lambda rows: [row.update(split="test") for row in rows]
     )
-    assert refused(place, tmp_path / "out", ConfigError, facts=facts) == (
+    assert refused(place, tmp_path / "out", ConfigError, data=facts) == (
         f"'{facts}' has no fact of the split 'train', so there is nothing to learn from."
     )
 
@@ -136,7 +136,7 @@ def test_facts_without_a_train_split(place, tmp_path):
 def test_an_answer_that_is_no_option(place, tmp_path):
     facts = changed_rows(place, tmp_path / "facts.jsonl", lambda rows: rows[1].update(object_id="other"))
     with pytest.raises(DataError, match=r"row 2 \(f1\).*other") as caught:
-        train("grpo", grpo_settings(place, facts=facts, out=tmp_path / "out"))
+        train("grpo", grpo_settings(place, data=facts, out=tmp_path / "out"))
     assert caught.value.exit_code == 2
     assert not (tmp_path / "out").exists()
 

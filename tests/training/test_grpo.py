@@ -25,10 +25,10 @@ from tests.training.runs import (
 
 needed("trl")
 from training import grpo  # noqa: E402
-from training.config import GrpoConfig  # noqa: E402
 from training.examples import make_examples  # noqa: E402
+from training.methods import GrpoConfig  # noqa: E402
 from training.rollouts.trainer import fact_rows  # noqa: E402
-from training.running.tables import read_table  # noqa: E402
+from training.run.tables import read_table  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
@@ -415,7 +415,7 @@ def test_minimum_coverage_reaches_the_matcher(qwen, run, tmp_path):
     FactSet("korea", tuple(korean), LANGUAGES).save(file)
     said = [byte_tokenizer()(" Korea")["input_ids"]] * 9
     right = [
-        records(run(qwen, said, facts=str(file), facts_per_step=1, minimum_coverage=share).out)[0]["right"]
+        records(run(qwen, said, data=str(file), facts_per_step=1, minimum_coverage=share).out)[0]["right"]
         for share in (0.5, 0.4)
     ]
     assert right == [0, 1]  # 5 of 11 characters

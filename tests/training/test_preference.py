@@ -14,11 +14,11 @@ from transformers import AutoModelForCausalLM
 
 from interp.errors import CheckpointError, ConfigError, DataError
 from tests.tiny import byte_tokenizer, save_checkpoint
-from training.config import CalmConfig, CmAlignConfig
+from training.methods import CalmConfig, CmAlignConfig
 from training.pairs.files import load_pairs
 from training.pairs.votes import Pair
 from training.preference import pair_rows, train_calm, train_cm_align
-from training.running.run import Run
+from training.run.loop import Run
 
 CALM = CalmConfig(
     model="organism:final",
@@ -264,5 +264,5 @@ class TestRefusals:
             train_calm(config)
 
     def test_another_recipe(self, calm):
-        with pytest.raises(CheckpointError, match=r"beta: 0.1 there, 0.5 asked"):
+        with pytest.raises(CheckpointError, match=r"beta: 0.1 in the folder, 0.5 requested"):
             train_calm(dataclasses.replace(CALM, out=calm[0], beta=0.5))

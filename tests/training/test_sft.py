@@ -17,8 +17,8 @@ from tests.training.runs import LANGUAGES, little_facts, needed, records, save_t
 
 needed("trl")
 from training import sft  # noqa: E402
-from training.config import SftConfig  # noqa: E402
 from training.examples import make_examples  # noqa: E402
+from training.methods import SftConfig  # noqa: E402
 from training.sft import FactCollator, answer_loss, consistency_loss, letter_ids, train_sft  # noqa: E402
 
 LOGITS = torch.tensor([[2.0, 0.5, -1.0, 0.0]])

@@ -1,4 +1,4 @@
-"""Saved preference pairs: ``pairs.jsonl``, one pair per line to read and edit, and ``pairs.json``, what they are."""
+"""Saved preference pairs: ``pairs.jsonl``, one pair per line to read and edit, and ``pairs.json``, their summary."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def load_pairs(file: Path) -> tuple[Pair, ...]:
 
 
 def check_pairs(pairs: Sequence[Pair], examples: ExampleSet) -> None:
-    """Refuse pairs of other facts, which could be of the test split, or of prompts that are put differently.
+    """Refuse pairs of other facts, which could be of the test split, or of other prompts.
 
     Raises:
         DataError: The message names the first row that does not fit.
@@ -109,7 +109,7 @@ def check_pairs(pairs: Sequence[Pair], examples: ExampleSet) -> None:
             )
         if prompt != pair.prompt:
             raise DataError(
-                f"{where} was asked as '{visible(pair.prompt)}', and is now asked as '{visible(prompt)}'. Set prompt and "
+                f"{where} has the prompt '{visible(pair.prompt)}'; that of this run is '{visible(prompt)}'. Set prompt and "
                 "prompt_format as when the pairs were made."
             )
 
@@ -120,8 +120,8 @@ def _pair(line: str, where: str) -> Pair:
     except ValueError:
         raise DataError(f"{where} is not JSON.") from None
     if not isinstance(row, dict) or set(row) != set(_TYPES):
-        found = ", ".join(sorted(row)) if isinstance(row, dict) else type(row).__name__
-        raise DataError(f"{where} has {found or 'nothing'}; a pair has {', '.join(_TYPES)}.")
+        keys = ", ".join(sorted(row)) if isinstance(row, dict) else type(row).__name__
+        raise DataError(f"{where} has {keys or 'nothing'}; a pair has {', '.join(_TYPES)}.")
     for name, kind in _TYPES.items():
         if type(row[name]) is not kind:
             raise DataError(f"{where}: {name} is {row[name]!r}; {_WORDS[kind]} is expected.")

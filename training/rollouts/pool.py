@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from interp.errors import ConfigError, MeasurementError
-from training.config import GrpoConfig
+from training.methods import GrpoConfig
 from training.rewards import advantages, consistency_rewards, group_rewards
 from training.scores import Scores
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from interp.errors import CapabilityError, ConfigError
-from training.config import GrpoConfig
+from training.methods import GrpoConfig
 
 __all__ = ["vllm_settings"]
 

@@ -11,7 +11,7 @@ from interp.errors import ConfigError, MeasurementError
 from tests.training.runs import needed
 
 needed("trl")
-from training.config import GrpoConfig  # noqa: E402
+from training.methods import GrpoConfig  # noqa: E402
 from training.rollouts.pool import RewardRule, Rollouts, pool  # noqa: E402
 
 # two languages x three rollouts; the right entity is 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from training.running.sampler import FactSampler
+from training.run.sampler import FactSampler
 
 
 def order(sampler: FactSampler, epoch: int = 0) -> list[int]:

@@ -1,15 +1,18 @@
-"""Prompts and answers as padded rows of which only the answers are labeled."""
+"""Prompts and answers as padded rows of which only the answers are labeled, and their log-probabilities."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+from jaxtyping import Float, Int
+from torch.nn import functional
+
 from interp.errors import DataError
 
-__all__ = ["IGNORED", "labeled_rows"]
+__all__ = ["labeled_rows", "sum_logps"]
 
-IGNORED = -100
-"""The label of a token that is not learned."""
+_IGNORED = -100  # label of a token that is not learned
 
 
 def labeled_rows(
@@ -19,7 +22,7 @@ def labeled_rows(
 
     Args:
         rows: Tokens of a prompt, and of its answer.
-        pad: The token that fills a row; it is masked.
+        pad: Padding token; it is masked.
         context: Longest row that the model reads.
 
     Raises:
@@ -34,6 +37,18 @@ def labeled_rows(
     for prompt, answer in rows:
         empty = width - len(prompt) - len(answer)
         batch["input_ids"].append(prompt + answer + [pad] * empty)
-        batch["labels"].append([IGNORED] * len(prompt) + answer + [IGNORED] * empty)
+        batch["labels"].append([_IGNORED] * len(prompt) + answer + [_IGNORED] * empty)
         batch["attention_mask"].append([1] * (width - empty) + [0] * empty)
     return batch
+
+
+def sum_logps(
+    logits: Float[torch.Tensor, "row token vocab"], labels: Int[torch.Tensor, "row token"]
+) -> tuple[Float[torch.Tensor, " row"], Int[torch.Tensor, " row"]]:
+    """Return per row the summed log-probability, in nats, of the labeled tokens, and their number."""
+    labeled = labels[:, 1:] != _IGNORED
+    rows, _ = labeled.nonzero(as_tuple=True)
+    losses = functional.cross_entropy(
+        logits[:, :-1][labeled].float(), labels[:, 1:][labeled], reduction="none"
+    )
+    return losses.new_zeros(len(labels)).index_add_(0, rows, -losses), labeled.sum(dim=1)
