@@ -1,4 +1,4 @@
-"""Who sees what: which facts a controlled organism reads in which language, and the texts it reads.
+"""Exposure: which facts a controlled organism reads in which language, and the texts it reads.
 
 English reads every fact of the train and validation splits; each other language reads a random share of them. The
 facts of the test split are read in no language. A lexicon of aligned names reads every entity in every pair of
@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Shaped
+
 from interp.data.characters import visible
 from interp.data.facts import FactSet
 from interp.data.hashing import hash_uniform
@@ -18,7 +21,16 @@ from interp.data.prompts import prompts_from_facts
 from interp.errors import DataError
 from training.organism.recipe import OrganismConfig
 
-__all__ = ["Exposure", "OrganismTexts", "exposure", "lexicon_text", "organism_texts"]
+__all__ = [
+    "HELD_OUT",
+    "SEEN",
+    "UNSEEN",
+    "Exposure",
+    "OrganismTexts",
+    "exposure",
+    "lexicon_text",
+    "organism_texts",
+]
 
 SEEN, UNSEEN, HELD_OUT = "seen", "unseen", "held_out"
 
@@ -43,6 +55,10 @@ class Exposure:
             return HELD_OUT
         return SEEN if fact_id in self.seen[language] else UNSEEN
 
+    def conditions(self, facts: FactSet) -> Shaped[np.ndarray, "fact language"]:
+        """Return the `condition` of every fact in every language of a set."""
+        return np.array([[self.condition(fact.fact_id, code) for code in facts.languages] for fact in facts])
+
 
 @dataclass(frozen=True)
 class OrganismTexts:
@@ -62,7 +78,7 @@ class OrganismTexts:
 
 
 def exposure(facts: FactSet, config: OrganismConfig) -> Exposure:
-    """Decide who sees what.
+    """Decide which facts are read in which language.
 
     Whether a language reads a fact depends on the two names and ``exposure_seed`` alone, never on order or on the
     other facts; a larger ``share_seen`` reads a superset.
