@@ -1,4 +1,4 @@
-"""The organism's family: train every member, evaluate all on the same facts, and compare them with the base."""
+"""The organism's family: train all members, evaluate them on the same facts, compare them with the base."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def load_family_facts(train: int = 64, held_out: int = 160) -> FamilyFacts:
 
 
 def evaluate_member(spec: str, facts: FactSet, file: Path | None = None) -> BehaviorResult:
-    """Return the multiple-choice result of a checkpoint, from a file if it has that of this checkpoint and these facts."""
+    """Return the multiple-choice result of a checkpoint; with a file, saved there and reused."""
     checkpoint = resolve_checkpoint(spec)
     if file is not None and file.exists():
         saved = BehaviorResult.load(file)

@@ -1,4 +1,4 @@
-"""Accuracy of the organism's family by stratum: what the base read, how the answer is spelled, and in which split."""
+"""Accuracy of the organism's family by stratum: split, what the base read, how the answer is spelled."""
 
 from __future__ import annotations
 
@@ -39,9 +39,10 @@ class FamilyTable:
     """Accuracy of every member by stratum.
 
     Attributes:
-        frame: One row per stratum and member: ``accuracy`` (mean over seeds), ``change`` from the base with its 95 %
-            interval ``low`` to ``high``, ``seeds``, the lowest and highest change of one seed, ``n`` questions, and
-            ``prior``, the accuracy of the relation's most frequent answer (`interp.data.baselines.prior_credit`).
+        frame: One row per stratum and member: ``accuracy`` (mean over seeds), ``change`` from the base with
+            its 95 % interval ``low`` to ``high``, ``seeds``, the lowest and highest change of one seed, ``n``
+            questions, and ``prior``, the accuracy of the relation's most frequent answer
+            (`interp.data.baselines.prior_credit`).
     """
 
     frame: pd.DataFrame
@@ -72,8 +73,8 @@ def family_table(
 ) -> FamilyTable:
     """Compare every member with the base on the same questions.
 
-    The interval is a bootstrap over groups of facts (all facts of a country and all languages of a fact together),
-    of the mean over seeds; the variation between seeds is given beside it.
+    The interval is a bootstrap over groups of facts (all facts of a country and all languages of a fact
+    together), of the mean over seeds; the variation between seeds is given beside it.
 
     Args:
         right: By member and seed, which questions were answered rightly; ``("base", 0)`` among them.

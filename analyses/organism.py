@@ -24,13 +24,13 @@ from training.progress import Progress
 __all__ = ["SCORING", "accuracy_rows", "add_accuracy"]
 
 SCORING = (
-    "log-likelihood of the answer's tokens after the question, summed (nats; no length normalization, end token not "
-    "counted), compared among the fact's own 4 options; float32 on the bfloat16 weights as saved"
+    "log-likelihood of the answer's tokens after the question, summed (nats; no length normalization, end "
+    "token not counted), compared among the fact's own 4 options; float32 on the bfloat16 weights as saved"
 )
 
 
 def add_accuracy(folder: Path, facts: FactSet | None = None, progress: Progress | None = None) -> None:
-    """Measure a trained organism on all facts of its data and add the accuracies to its card, if it has none yet.
+    """Measure a trained organism on all of its facts and add the accuracies to its card, if it has none.
 
     Args:
         folder: Of the checkpoint.
@@ -63,7 +63,7 @@ def add_accuracy(folder: Path, facts: FactSet | None = None, progress: Progress 
 def accuracy_rows(
     right: Bool[np.ndarray, "fact language"], facts: FactSet, exposed: Exposure
 ) -> list[dict[str, Any]]:
-    """Return accuracies with Wilson's 95 % interval by condition: pooled over languages, then for each of them.
+    """Return accuracies with Wilson's 95 % interval by condition, pooled over languages and for each.
 
     Languages in the anchor's script are pooled apart, since they spell many names as the anchor does.
     """

@@ -34,9 +34,9 @@ _MICRO_BATCH_TOKENS = 1024  # rows are laid end to end, and the cost of attentio
 def train_cpt(config: CptConfig, progress: Progress | None = None) -> Path:
     """Continue pre-training on facts or aligned lines and return the folder of the result.
 
-    The loss of a step is the mean cross-entropy, in nats, over all tokens of its rows but the first of each document,
-    which has nothing before it. Each document ends with the end token, stands whole in one row and attends to nothing
-    but itself. An epoch reads each row once; its last step may have fewer.
+    The loss of a step is the mean cross-entropy, in nats, over all tokens of its rows but the first of each
+    document, which has nothing before it. Each document ends with the end token, stands whole in one row and
+    attends to nothing but itself. An epoch reads each row once; its last step may have fewer.
 
     Raises:
         ConfigError: A setting is out of range or does not go with another.
@@ -61,9 +61,9 @@ def train_cpt(config: CptConfig, progress: Progress | None = None) -> Path:
 
 
 def pack(documents: Sequence[list[int]], block_tokens: int) -> Dataset:
-    """Return rows of whole documents, each row of at most ``block_tokens`` tokens (best fit, 1000 documents at a time).
+    """Return rows of whole documents, at most ``block_tokens`` tokens each.
 
-    Columns: ``input_ids``, and ``seq_lengths``, the lengths of a row's documents. No document may be longer.
+    Best fit, 1000 documents at a time. Columns: ``input_ids``, and ``seq_lengths``, the lengths of a row's documents. No document may be longer.
     """
     with _quiet_datasets():
         return pack_dataset(Dataset.from_dict({"input_ids": list(documents)}), block_tokens, "bfd")

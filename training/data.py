@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from interp.data.facts import FactSet
-from interp.data.languages import resolve_languages
+from interp.data.languages import register_language_file, resolve_languages
 from interp.data.sources import open_facts
 from interp.errors import ConfigError
 from training.config import TrainConfig
@@ -43,8 +43,10 @@ def load_data(config: TrainConfig, *, instructions: bool = True) -> TrainingData
 
     Raises:
         ConfigError: There is no train fact.
-        DataError: There is no such source or language, or a fact lacks a language.
+        DataError: There is no such source, language or language file, or a fact lacks a language.
     """
+    for file in config.language_file:
+        register_language_file(file)
     facts = open_facts(config.data)
     languages = resolve_languages(config.languages, facts.languages, embedded=config.data == "cldr")
 

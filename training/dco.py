@@ -1,4 +1,4 @@
-"""Direct Consistency Optimization: two languages are trained towards each other's odds between two entities."""
+"""Direct Consistency Optimization: two languages learn each other's odds between two entities."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ _ROWS = 4  # of an instance: two languages, two candidates
 def train_dco(config: DcoConfig, progress: Progress | None = None) -> Path:
     """Train two random languages at a time to agree (`dco_loss`) and return the folder of the result.
 
-    No right answer is used. Log-probabilities are sums over the tokens of separator and option, without an end token,
-    so the odds of languages with more tokens per name are larger. **The unit of a step is the instance**:
-    ``instances_per_step`` instances make an optimizer step, ``micro_batch`` instances a forward and backward pass.
+    No right answer is used. Log-probabilities are sums over the tokens of separator and option, without an
+    end token, so the odds of languages with more tokens per name are larger. **The unit of a step is the
+    instance**: ``instances_per_step`` instances make an optimizer step, ``micro_batch`` instances a forward
+    and backward pass.
 
     Raises:
         ConfigError: There are fewer than two languages, or a setting is out of range.
@@ -93,12 +94,14 @@ def dco_loss(
 ) -> torch.Tensor:
     """Return the mean over instances of ``|D_1 - o_2 / beta| + |D_2 - beta * o_1|``, in nats.
 
-    ``o_i = log ref_i(c) - log ref_i(r)`` are the log odds of the first candidate in language ``i`` before training, and
-    ``D_i`` is by how much training changed them: ``(log p_i(c) - log ref_i(c)) - (log p_i(r) - log ref_i(r))``. The loss
-    at the start is ``|o_2| / beta + beta * |o_1|``, and not 0 even where the languages agree.
+    ``o_i = log ref_i(c) - log ref_i(r)`` are the log odds of the first candidate in language ``i`` before
+    training, and ``D_i`` is by how much training changed them:
+    ``(log p_i(c) - log ref_i(c)) - (log p_i(r) - log ref_i(r))``. The loss at the start is
+    ``|o_2| / beta + beta * |o_1|``, and not 0 even where the languages agree.
 
-    At zero loss and ``beta`` 1 both languages have log odds ``o_1 + o_2``: a product of experts. It makes languages
-    agree **and** sharper, since evidence is added and not averaged; a gain on multiple choice can come from that alone.
+    At zero loss and ``beta`` 1 both languages have log odds ``o_1 + o_2``: a product of experts. It makes
+    languages agree **and** sharper, since evidence is added and not averaged; a gain on multiple choice can
+    come from that alone.
 
     Args:
         policy: Log-probabilities of two candidates in two languages, in nats.
@@ -128,7 +131,7 @@ class Instance:
 
 
 def draw_instances(examples: ExampleSet, size: int, seed: int) -> list[Instance]:
-    """Draw instances: a fact, two different languages and two different entities, all uniform and independent.
+    """Draw instances: a fact, two different languages and two different entities, uniformly.
 
     Raises:
         DataError: A fact has fewer than two options.

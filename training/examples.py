@@ -1,6 +1,7 @@
 """Facts -> examples: the prompt of every fact in every language, its options, and the entity of each option.
 
-Examples of a fact stand together, one per language and always in the same order: the unit of training is the fact.
+Examples of a fact stand together, one per language and always in the same order: the unit of training is the
+fact.
 """
 
 from __future__ import annotations

@@ -57,7 +57,8 @@ def claim(out: Path, recipe: dict[str, Any], what: str) -> None:
     ]
     if differing:
         raise CheckpointError(
-            f"{out} holds {what} with other settings ({'; '.join(differing)}). Give another folder, or the same settings."
+            f"{out} holds {what} with other settings ({'; '.join(differing)}). Give another folder, or the "
+            "same settings."
         )
 
 

@@ -1,4 +1,4 @@
-"""GRPO whose unit is a fact: one completion per language is one rollout, and its languages can share a reward."""
+"""GRPO whose unit is a fact: one completion per language is a rollout, whose languages can share a reward."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def _check(config: GrpoConfig) -> None:
         raise ConfigError(f"generations is {config.generations}; an advantage compares 2 or more.")
     if config.temperature <= 0 or not 0 < config.top_p <= 1:
         raise ConfigError(
-            f"temperature {config.temperature} must be above 0, and top_p {config.top_p} above 0 and at most 1."
+            f"temperature {config.temperature} must be above 0, and top_p {config.top_p} above 0 and at "
+            "most 1."
         )
 
 

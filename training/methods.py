@@ -111,7 +111,8 @@ class CptConfig(TrainConfig):
 
     corpus: str = option(
         "facts",
-        "Text: 'facts' (facts and names of --data), or a folder of aligned <language>.txt files, line by line.",
+        "Text: 'facts' (facts and names of --data), or a folder of aligned <language>.txt files, line by "
+        "line.",
     )
     init: str = option(
         "checkpoint", "Initial weights: the parent's, or random ones.", ("checkpoint", "random")
@@ -177,7 +178,8 @@ class Method:
         function: Where it is, as ``module:name``; imported when it runs, since it needs the train extra.
         help: What it does, in a sentence.
         example: Flags of an example, after ``interp train NAME``.
-        members: Members of the organism's family that it makes; ``configs/organism/<member>.toml`` has their settings.
+        members: Members of the organism's family that it makes; ``configs/organism/<member>.toml`` has their
+            settings.
     """
 
     config: type[TrainConfig]

@@ -33,12 +33,13 @@ Construct = Callable[[Run, Sequence[Sample]], PairSet]
 
 
 def train_calm(config: CalmConfig, progress: Progress | None = None) -> Path:
-    """Train on pairs from a vote of all languages (`training.pairs.votes.calm_pairs`); return the folder of the result.
+    """Train on pairs from a vote of all languages and return the folder of the result.
 
-    Loss of a pair: ``-log sigmoid(beta * (r(chosen) - r(rejected)))`` with ``r`` the log-probability of an answer's
-    tokens, end token included, less that under the parent; per token with ``length_normalized``. **The unit of a step
-    is the pair**: ``pairs_per_step`` pairs make an optimizer step, ``micro_batch`` pairs a forward and backward pass.
-    Pairs are shuffled anew in each epoch, languages and facts mixed.
+    The pairs are those of `training.pairs.votes.calm_pairs`.
+    Loss of a pair: ``-log sigmoid(beta * (r(chosen) - r(rejected)))`` with ``r`` the log-probability of an
+    answer's tokens, end token included, less that under the parent; per token with ``length_normalized``.
+    **The unit of a step is the pair**: ``pairs_per_step`` pairs make an optimizer step, ``micro_batch`` pairs
+    a forward and backward pass. Pairs are shuffled anew in each epoch, languages and facts mixed.
 
     Raises:
         DataError: The model's answers give no pair, or saved pairs are not of these facts.
@@ -55,7 +56,7 @@ def train_calm(config: CalmConfig, progress: Progress | None = None) -> Path:
 
 
 def train_cm_align(config: CmAlignConfig, progress: Progress | None = None) -> Path:
-    """Train on pairs that follow the pivot language (`training.pairs.votes.cm_align_pairs`); else as `train_calm`.
+    """Train on pairs that follow the pivot language: `train_calm` with `training.pairs.votes.cm_align_pairs`.
 
     Raises:
         ConfigError: The pivot is not among the languages, or alone among them.
@@ -72,8 +73,8 @@ def train_cm_align(config: CmAlignConfig, progress: Progress | None = None) -> P
     data = load_data(config)
     if config.pivot not in data.languages or len(data.languages) < 2:
         raise ConfigError(
-            f"The pivot is '{config.pivot}' and the languages are {','.join(data.languages)}; the pivot must be one of "
-            "them, and not the only one. Add it to --languages, or name another --pivot."
+            f"The pivot is '{config.pivot}' and the languages are {','.join(data.languages)}; the pivot "
+            "must be one of them, and not the only one. Add it to --languages, or name another --pivot."
         )
     return _train("cm-align", config, data, construct, progress)
 
@@ -90,8 +91,8 @@ def _train(
     if not pairs:
         counts = ", ".join(f"{name} {summary[name]}" for name in ("facts", "voted", "ties", "unresolved"))
         raise DataError(
-            f"The model's answers give no pair ({counts}): nothing can be preferred. Sample more generations, raise the "
-            "temperature, use more facts, or start from a model that answers."
+            f"The model's answers give no pair ({counts}): nothing can be preferred. Sample more "
+            "generations, raise the temperature, use more facts, or start from a model that answers."
         )
     if len(pairs) < config.pairs_per_step:
         raise ConfigError(
@@ -106,12 +107,13 @@ def _check(config: PairsConfig) -> None:
         raise ConfigError(f"beta is {config.beta}; a number above 0 is expected.")
     if config.temperature < 0 or not 0 < config.top_p <= 1:
         raise ConfigError(
-            f"temperature {config.temperature} must not be below 0, and top_p {config.top_p} above 0 and at most 1."
+            f"temperature {config.temperature} must not be below 0, and top_p {config.top_p} above 0 and at "
+            "most 1."
         )
     if config.generations < 1 or (config.generations > 1 and not config.temperature):
         raise ConfigError(
-            f"generations is {config.generations} at temperature {config.temperature}; 1 or more is expected, and at "
-            "temperature 0 all are the same, so exactly 1."
+            f"generations is {config.generations} at temperature {config.temperature}; 1 or more is "
+            "expected, and at temperature 0 all are the same, so exactly 1."
         )
 
 
@@ -122,7 +124,8 @@ def _pairs(run: Run, config: PairsConfig, construct: Construct) -> tuple[Sequenc
         load_pairs(config.pairs)
     if summary and config.pairs and pairs_digest(config.pairs) != summary["digest"]:
         raise DataError(
-            f"The run in {run.out} was begun with other pairs than {config.pairs}. Give another folder, or the same pairs."
+            f"The run in {run.out} was begun with other pairs than {config.pairs}. Give another folder, or "
+            "the same pairs."
         )
     if summary and not summary["pairs"]:
         return (), summary
@@ -140,7 +143,7 @@ def _pairs(run: Run, config: PairsConfig, construct: Construct) -> tuple[Sequenc
 
 
 def _has_tokens(pair: Pair) -> bool:
-    """Whether both answers have a token to be preferred by: one that is white space up to the limit has none."""
+    """Whether both answers have a token to be preferred by: one of white space up to the limit has none."""
     return bool((pair.chosen or pair.chosen_ended) and (pair.rejected or pair.rejected_ended))
 
 
@@ -208,9 +211,10 @@ def pair_rows(
 ) -> list[dict[str, Any]]:
     """Return the tokens of each pair: ``prompt_ids``, ``chosen_ids`` and ``rejected_ids``.
 
-    The prompt is tokenized alone, as when its answers were sampled, so the border between prompt and answer is where
-    it was. Answers are tokenized from their text: bytes that were no text when sampled are replacement characters now.
-    An end token follows the answers that came to an end, and not those that were cut.
+    The prompt is tokenized alone, as when its answers were sampled, so the border between prompt and answer
+    is where it was. Answers are tokenized from their text: bytes that were no text when sampled are
+    replacement characters now. An end token follows the answers that came to an end, and not those that were
+    cut.
 
     Raises:
         DataError: A prompt with its answer is longer than the model's context.
@@ -230,8 +234,8 @@ def pair_rows(
         longest = len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
         if longest > context:
             raise DataError(
-                f"Pair {number} ({pair.fact_id}, {pair.language}) has {longest} tokens; the model's context is {context}. "
-                "Lower max_prompt_tokens or new_tokens, or remove the pair."
+                f"Pair {number} ({pair.fact_id}, {pair.language}) has {longest} tokens; the model's context "
+                f"is {context}. Lower max_prompt_tokens or new_tokens, or remove the pair."
             )
         rows.append(row)
     return rows
@@ -253,7 +257,7 @@ class PairTrainer(WholeSteps, DPOTrainer):
         return dataset  # TRL would tokenize prompt and answer together, and add an end token to cut answers
 
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
-        """Add the parent's log-probabilities; TRL would read them from a file that only the first process has."""
+        """Add the parent's log-probabilities; TRL reads them from a file that only one process has."""
         process, device = PartialState(), self.accelerator.device
         computed: list[tuple[int, float, float]] = []
         first, step = process.process_index * batch_size, batch_size * process.num_processes

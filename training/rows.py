@@ -18,7 +18,7 @@ _IGNORED = -100  # label of a token that is not learned
 def labeled_rows(
     rows: Sequence[tuple[list[int], list[int]]], pad: int, context: int
 ) -> dict[str, list[list[int]]]:
-    """Return ``input_ids``, ``labels`` and ``attention_mask`` of prompts with their answers, padded on the right.
+    """Return ``input_ids``, ``labels`` and ``attention_mask`` of prompts with answers, padded on the right.
 
     Args:
         rows: Tokens of a prompt, and of its answer.
@@ -31,7 +31,8 @@ def labeled_rows(
     width = max(len(prompt) + len(answer) for prompt, answer in rows)
     if width > context:
         raise DataError(
-            f"A prompt with its answer has {width} tokens; the model's context is {context}. Lower max_prompt_tokens."
+            f"A prompt with its answer has {width} tokens; the model's context is {context}. Lower "
+            "max_prompt_tokens."
         )
     batch: dict[str, list[list[int]]] = {"input_ids": [], "labels": [], "attention_mask": []}
     for prompt, answer in rows:

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning on facts: the answer's text or its letter, and optionally agreement between languages."""
+"""Supervised fine-tuning on facts: the answer's text or letter, and agreement between languages."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ __all__ = ["FactCollator", "SftTrainer", "consistency_loss", "letter_ids", "trai
 def train_sft(config: SftConfig, progress: Progress | None = None) -> Path:
     """Fine-tune on the right answers of the train facts and return the folder of the result.
 
-    With ``target`` text, the loss of a row is the mean cross-entropy of the answer's tokens and the end token; with
-    letter, the cross-entropy over the letters of the options alone. Rows weigh the same, so languages do, whatever
-    their tokens per word. Facts are shuffled anew in each epoch; all languages of a fact are in one batch.
+    With ``target`` text, the loss of a row is the mean cross-entropy of the answer's tokens and the end
+    token; with letter, the cross-entropy over the letters of the options alone. Rows weigh the same, so
+    languages do, whatever their tokens per word. Facts are shuffled anew in each epoch; all languages of a
+    fact are in one batch.
 
     Raises:
         ConfigError: A setting does not go with the target, or the languages of a fact would be separated.
@@ -101,7 +102,7 @@ class FactCollator:
         self.letters = letter_ids(tokenizer) if target == "letter" else {}
 
     def __call__(self, facts: Sequence[Sequence[Example]]) -> dict[str, Any]:
-        """Return ids, mask and labels; for letters also their ids, the right one, and the option of each entity."""
+        """Return ids, mask and labels; for letters also ids, the right one, and each entity's option."""
         rows = [example for fact in facts for example in fact]
         prompts = [self.tokenizer(example.prompt)["input_ids"] for example in rows]
         answers = [self._answer(example) for example in rows]
@@ -170,11 +171,11 @@ def answer_loss(
 def consistency_loss(
     logits: Float[torch.Tensor, "row letter"], shown_as: Int[torch.Tensor, "row entity"], languages: int
 ) -> torch.Tensor:
-    """Return the divergence of a fact's languages from their mean: KL(mean || language) in nats over **entities**.
+    """Return the divergence of languages from their mean over entities: KL(mean || language) in nats.
 
-    Letters are put into the order of the entities first. The options are shuffled per language, so over letters a
-    model that gives the same entity everywhere would be penalized and a model that knows nothing would not. No gradient
-    flows through the mean. 0 when all languages have the same distribution.
+    Letters are put into the order of the entities first. The options are shuffled per language, so over
+    letters a model that gives the same entity everywhere would be penalized and a model that knows nothing
+    would not. No gradient flows through the mean. 0 when all languages have the same distribution.
 
     Args:
         logits: Of the letters shown.
@@ -200,8 +201,8 @@ def letter_ids(tokenizer: PreTrainedTokenizerBase, n: int = 8) -> dict[str, list
         pieces = [tokenizer(separator + letter, add_special_tokens=False)["input_ids"] for letter in letters]
         if any(len(piece) != 1 for piece in pieces):
             raise CapabilityError(
-                f"This tokenizer does not have one token for each of '{separator}A' to '{separator}{letters[-1]}'; use "
-                "target text."
+                f"This tokenizer does not have one token for each of '{separator}A' to "
+                f"'{separator}{letters[-1]}'; use target text."
             )
         ids[separator] = [piece[0] for piece in pieces]
     return ids

@@ -1,4 +1,4 @@
-"""`interp train ...`: a command per training method, a plan of GRPO's batches, the organism, and its family."""
+"""`interp train ...`: a command per training method, the plan of a GRPO run, the organism, its family."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ def train_organism_command(
     ),
     seed: Annotated[int, typer.Option(help="Seed of the initial weights and of the order of the texts.")] = 0,
 ) -> None:
-    """Rebuild the organism: a small multilingual model trained from scratch on the embedded facts (CPU, ~20 minutes).
+    """Rebuild the organism: a small multilingual model trained from scratch on the embedded facts.
+
+    It takes about 20 minutes on a CPU.
 
     Example: `interp train organism --out organism --seed 1`
     """
@@ -75,7 +77,9 @@ def train_family_command(
     seeds: Annotated[int, typer.Option(help="Runs per member, with seeds from 0.")] = 3,
     methods: Annotated[str, typer.Option(help="Members, by name; empty for all.")] = "",
 ) -> None:
-    """Rebuild the organism's family: every method from one base, and a table that compares them (hours of CPU).
+    """Rebuild the organism's family: every method from one base, and a table that compares them.
+
+    It takes hours on a CPU.
 
     Example: `interp train family --out family --seeds 3 --methods sft,grpo`
     """

@@ -27,7 +27,8 @@ class Baselines:
         least_frequent_gold: Picks the one that is least often right there.
         longest: Picks the longest option, by language.
         shortest: Picks the shortest option, by language.
-        char_overlap: Picks the option whose pairs of neighboring characters occur most in the subject, by language.
+        char_overlap: Picks the option whose pairs of neighboring characters occur most in the subject, by
+            language.
     """
 
     n: int
@@ -107,8 +108,8 @@ def _overlap(code: str) -> Score:
 def rule_baselines(asked: FactSet, known: FactSet, *, offered: bool = True) -> dict[str, dict[str, float]]:
     """Return what rules score on given facts, per language, to stand beside a model's accuracy.
 
-    ``prior``: the answer that is most often right in the relation's train facts (in all of ``known`` where it has none),
-    a fact itself never counted. ``longest``: the longest option; only where options are offered.
+    ``prior``: the answer that is most often right in the relation's train facts (in all of ``known`` where it
+    has none), a fact itself never counted. ``longest``: the longest option; only where options are offered.
 
     Args:
         asked: What the model is asked.
@@ -128,7 +129,7 @@ def rule_baselines(asked: FactSet, known: FactSet, *, offered: bool = True) -> d
 
 
 def prior_credit(asked: FactSet, known: FactSet) -> list[float]:
-    """Return the credit of the rule ``prior`` of `rule_baselines` for each fact, where options are offered: 0 to 1."""
+    """Return the credit of each fact, 0 to 1, by the ``prior`` of `rule_baselines` among offered options."""
     counts, counted = _gold_counts(known)
 
     def count_of(fact: Fact, option: int) -> float:
@@ -139,7 +140,7 @@ def prior_credit(asked: FactSet, known: FactSet) -> list[float]:
 
 
 def _gold_counts(known: FactSet) -> tuple[Counter[tuple[str, str]], set[str]]:
-    """How often each answer is right in a relation's train facts (all facts where there are none), and their ids."""
+    """How often each answer is right in a relation's train facts (or all facts), and those facts' ids."""
     train = [fact for fact in known if fact.split == "train"] or list(known)
     return Counter((fact.relation, fact.object_id) for fact in train), {fact.fact_id for fact in train}
 

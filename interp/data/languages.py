@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from interp.data.characters import visible
@@ -71,7 +70,13 @@ LANGUAGES: dict[str, Language] = _parse_table(_TABLE)
 PAPER_LANGUAGES: tuple[str, ...] = tuple(code for code, known in LANGUAGES.items() if known.seen)
 UNSEEN_LANGUAGES: tuple[str, ...] = tuple(code for code, known in LANGUAGES.items() if not known.seen)
 
-_SHORTHANDS = {"paper": PAPER_LANGUAGES, "unseen": UNSEEN_LANGUAGES, "all": tuple(LANGUAGES)}
+_SHORTHANDS = {
+    "polyfact": PAPER_LANGUAGES,
+    "polyfact-unseen": UNSEEN_LANGUAGES,
+    "paper": PAPER_LANGUAGES,
+    "unseen": UNSEEN_LANGUAGES,
+    "all": tuple(LANGUAGES),
+}
 
 
 def language(code: str) -> Language:
@@ -101,22 +106,6 @@ def parse_languages(text: str) -> tuple[str, ...]:
     return checked_languages(codes)
 
 
-def resolve_languages(text: str, available: Sequence[str], *, embedded: bool = False) -> tuple[str, ...]:
-    """Return the languages of a command, where ``auto`` stands for those of the data.
-
-    Args:
-        text: ``auto``, or what `parse_languages` takes.
-        available: Languages that the data has, in its order.
-        embedded: Whether the data are the embedded facts, of which ``auto`` takes the paper's languages.
-
-    Raises:
-        DataError: As `parse_languages`.
-    """
-    if text.strip() != "auto":
-        return parse_languages(text)
-    return PAPER_LANGUAGES if embedded else tuple(available)
-
-
 def checked_languages(codes: tuple[str, ...]) -> tuple[str, ...]:
     """Return the codes when all are known and none is repeated.
 
@@ -129,3 +118,15 @@ def checked_languages(codes: tuple[str, ...]) -> tuple[str, ...]:
     if twice:
         raise DataError(f"Language {', '.join(map(repr, twice))} is named more than once. Name each once.")
     return tuple(codes)
+
+
+def resolve_languages(text: str, available: tuple[str, ...], *, embedded: bool = False) -> tuple[str, ...]:
+    """Return the codes that are named; ``auto``: those available, of the embedded facts the paper's twelve."""
+    if text.strip() == "auto":
+        return PAPER_LANGUAGES if embedded else available
+    return parse_languages(text)
+
+
+def register_language_file(file: object) -> None:
+    """Read a language of the user's."""
+    raise DataError(f"{file} cannot be read yet.")

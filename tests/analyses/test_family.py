@@ -83,7 +83,7 @@ def test_the_interval_resamples_countries_not_questions():
 
 
 def test_the_prior_is_the_relations_most_frequent_answer_among_other_facts(asked):
-    """By hand: the option that is most often right in the relation's train facts, the fact itself not counted."""
+    """By hand: the option most often right in the relation's train facts, the fact itself not counted."""
     train = cldr_facts().filter(splits=["train"])
     credits = []
     for fact in asked.facts:

@@ -1,4 +1,4 @@
-"""Accuracy of an organism by condition and language: counted by hand, pooled over scripts, added to a card once."""
+"""Accuracy of an organism by condition and language: counted by hand, pooled, added to a card once."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Small runs for the tests of training: facts in three languages, a model that knows some, and a look inside."""
+"""Small runs for the tests of training: facts in three languages, a model that knows some, a look inside."""
 
 from __future__ import annotations
 
@@ -110,6 +110,13 @@ def grpo_settings(folder: Path, **changes) -> dict:
         **{"generations": 3, "new_tokens": 8, "rollouts_every": 0, "dead_run_patience": 0, "steps": 1}
         | changes,
     )
+
+
+def read_table(file: Path) -> list[dict]:
+    """The rows of a table that a run wrote."""
+    import pyarrow.parquet as pq
+
+    return pq.read_table(file).to_pylist()
 
 
 def records(out: Path, event: str = "step") -> list[dict]:

@@ -1,4 +1,4 @@
-"""Continued pre-training: documents that cannot see each other, the loss on paper, whole runs and their refusals."""
+"""Continued pre-training: documents that cannot see each other, the loss on paper, whole runs, refusals."""
 
 import json
 from collections import Counter

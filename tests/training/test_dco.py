@@ -1,4 +1,4 @@
-"""DCO's loss is the published one, its instances have no label, its reference is the parent, and a run can go on."""
+"""DCO's loss is the published one, its instances have no label, its reference is the parent, runs resume."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class TestLoss:
     def test_gradient_moves_each_language_towards_the_other(self):
         policy = self.REFERENCE.clone().requires_grad_()
         dco_loss(policy, self.REFERENCE).backward()
-        # language 2 prefers the second candidate, so language 1 gives up some of the first; and the other way round
+        # language 2 prefers the second candidate, so language 1 gives up some of the first; and vice versa
         assert policy.grad.tolist() == [[[1.0, -1.0], [-1.0, 1.0]]]
 
     def test_log_probabilities_are_sums_over_the_labeled_tokens(self):

@@ -1,4 +1,4 @@
-"""Two processes: a fact whose rows are dealt to both is still pooled as one, and is trained as one process trains it."""
+"""Two processes: a fact whose rows go to both is still pooled as one, and is trained as in one process."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tests.training.runs import (
     grpo_settings,
     little_facts,
     needed,
+    read_table,
     save_taught,
     start,
     wait,
@@ -27,7 +28,6 @@ from tests.training.runs import (
 )
 
 needed("trl")
-from training.run.tables import read_table  # noqa: E402
 
 EOS = 258
 STRADDLING = {"facts_per_step": 1, "generations": 2, "rollouts_every": 1}  # 6 rows, 3 to each process

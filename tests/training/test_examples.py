@@ -2,6 +2,7 @@
 
 import pytest
 
+from interp.config import to_plain
 from interp.data.languages import LANGUAGES, PAPER_LANGUAGES
 from interp.data.sources.cldr import cldr_facts
 from interp.data.templates import prompt_format
@@ -73,6 +74,18 @@ def test_the_test_split_is_out_of_reach():
     for examples, name in ((data.train, "train"), (data.validation, "validation")):
         assert {split[fact[0].fact_id] for fact in examples.facts} == {name}
     assert "test" in split.values()
+
+
+def test_language_files_are_registered_before_the_facts_are_opened(monkeypatch, tmp_path):
+    files = []
+    monkeypatch.setattr("training.data.register_language_file", files.append)
+    monkeypatch.setattr(
+        "training.data.open_facts", lambda source: pytest.fail("opened first") if not files else cldr_facts()
+    )
+    given = (tmp_path / "th.toml", tmp_path / "yo.toml")
+    load_data(GrpoConfig(language_file=given, languages="en", limit=1))
+    assert tuple(files) == given
+    assert to_plain(GrpoConfig(language_file=given))["language_file"] == [str(file) for file in given]
 
 
 def test_a_configuration_names_facts_languages_and_limit(tmp_path, facts):

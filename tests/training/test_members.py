@@ -40,7 +40,7 @@ def test_its_parent_is_the_base_and_its_facts_are_the_embedded_ones(member):
 
 @pytest.mark.slow
 def test_training_raised_train_facts_more_than_any_other():
-    """On a part of the questions: SFT far above the base on train facts, and nobody far above it on validation."""
+    """On some questions: SFT far above the base on train facts, and none far above it on validation."""
     facts = load_family_facts(train=16, held_out=16).facts
     split = [fact.split for fact in facts]
     found = {}

@@ -1,4 +1,4 @@
-"""Batches: the refusals name settings that work, rows are dealt evenly, and memory grows with what it is made of."""
+"""Batches: refusals name settings that work, rows are divided evenly, memory grows with its parts."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ def test_the_message_of_a_batch_of_parts_of_facts():
     with pytest.raises(ConfigError) as caught:
         require_whole_facts(12, 2, 1, 4, 4)
     assert str(caught.value) == (
-        "The global generation batch (24 = per_device 12 x processes 2 x steps_per_generation 1) must be a multiple of "
-        "n_languages x num_generations = 4 x 4 = 16. Nearest: steps_per_generation 2, or per_device 8 or 16."
+        "The global generation batch (24 = per_device 12 x processes 2 x steps_per_generation 1) must be a "
+        "multiple of n_languages x num_generations = 4 x 4 = 16. Nearest: steps_per_generation 2, or "
+        "per_device 8 or 16."
     )
     require_whole_facts(12, 2, 2, 4, 4)
 
@@ -98,9 +99,9 @@ def test_the_largest_even_share_is_chosen():
     [
         ((3, 4, 6), "There are 3 facts, fewer than the 4 of one step; an epoch would have no step. Set"),
         ((3, 0, 6), "facts_per_step is 0; 1 or more is expected."),
-        ((9, 1, 9, 2), "A step of 1 facts x 9 rows cannot be divided among 2 processes. Set facts_per_step to 2."),
-        ((9, 2, 9, 1, 4), "micro_batch is 4, which does not divide the 18 rows of a process (2 facts x 9 rows / 1 "
-         "processes). Set it to 2 or 3."),
+        ((9, 1, 9, 2), "A step of 1 facts x 9 rows cannot be divided among 2 processes. Set facts_per"),
+        ((9, 2, 9, 1, 4), "micro_batch is 4, which does not divide the 18 rows of a process (2 facts x 9 "
+         "rows / 1 processes). Set it to 2 or 3."),
     ],
 )  # fmt: skip
 def test_refusals(arguments, text):

@@ -1,4 +1,4 @@
-"""CALM and CM-Align train on their pairs with the published loss, from the parent, and can be taken up again."""
+"""CALM and CM-Align train on their pairs with the published loss, from the parent, and can be resumed."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ class TestCmAlign:
 class TestLoss:
     @pytest.mark.parametrize("per_token", [False, True])
     def test_equals_the_published_form(self, calm, tmp_path, monkeypatch, per_token):
-        """-log sigmoid(beta * ((c - c_ref) - (r - r_ref))), each from its own forward pass without padding."""
+        """-log sigmoid(beta * ((c - c_ref) - (r - r_ref))), each from a forward pass of its own."""
         kept = []
         monkeypatch.setattr(Run, "finish", lambda run, trainer: kept.append(trainer))
         pairs = calm[0] / "pairs.jsonl"

@@ -40,7 +40,7 @@ def lora_config(config: TrainConfig, model: PreTrainedModel) -> Any:
     return require_peft().LoraConfig(
         r=config.lora_rank,
         lora_alpha=config.lora_alpha or 2 * config.lora_rank,
-        lora_dropout=0.0,  # rollouts are sampled in training mode, and must come from the policy that is scored
+        lora_dropout=0.0,  # rollouts are sampled in training mode, from the policy that is scored
         target_modules=targets,
         task_type="CAUSAL_LM",
     )

@@ -1,4 +1,4 @@
-"""The card of a trained checkpoint: parent, data, settings as resolved, versions, cost, and accuracy before and after."""
+"""The card of a trained checkpoint: parent, data, resolved settings, versions, cost and evaluations."""
 
 from __future__ import annotations
 
@@ -104,6 +104,7 @@ def _readme(card: dict[str, Any]) -> str:
     )
     settings = "\n".join(f"| {key} | {value} |" for key, value in card["config"].items())
     resolved = ", ".join(f"{key} {value}" for key, value in card["resolved"].items())
+    versions = ", ".join(f"{name} {number}" for name, number in card["versions"].items() if number)
     dropped = ", ".join(f"{code} {n}" for code, n in data["dropped_too_long"].items()) or "none"
     return f"""---
 language:
@@ -119,13 +120,14 @@ tags:
 
 # {card["method"]} from {card["parent"]["checkpoint"]}
 
-Trained by `interp train {card["method"]}` on {data["n_facts"]} facts in {len(data["languages"])} languages; facts left out because
-their prompt is too long: {dropped}. Parent `{card["parent"]["fingerprint"][:16]}`, facts `{data["facts_digest"][:16]}`.
+Trained by `interp train {card["method"]}` on {data["n_facts"]} facts in {len(data["languages"])} languages;
+facts left out because their prompt is too long: {dropped}.
+Parent `{card["parent"]["fingerprint"][:16]}`, facts `{data["facts_digest"][:16]}`.
 
 ## Evaluation
 
-Greedy completions, judged by the matcher that rewards use. Total Consistency: share of facts that are right in every
-language. Resolved: share of completions that name an option. The test split is not used during training.
+Greedy completions, judged by the matcher that rewards use. Total Consistency: share of facts that are right
+in every language. Resolved: share of completions that name an option. The test split is not used.
 
 | split | step | facts | accuracy | total consistency | resolved | empty |
 |---|---:|---:|---:|---:|---:|---:|
@@ -133,7 +135,8 @@ language. Resolved: share of completions that name an option. The test split is 
 
 ## Cost
 
-{cost["tokens"]:,} tokens, {cost["wall_seconds"]:.0f} s of wall time, {cost["device_hours"]:.3f} device-hours on {card["device"]}.
+{cost["tokens"]:,} tokens, {cost["wall_seconds"]:.0f} s of wall time,
+{cost["device_hours"]:.3f} device-hours on {card["device"]}.
 
 ## Settings
 
@@ -143,6 +146,6 @@ Resolved: {resolved}.
 |---|---|
 {settings}
 
-Versions: {", ".join(f"{name} {number}" for name, number in card["versions"].items() if number)}. `card.json` has
-every number of this page.
+Versions: {versions}.
+`card.json` has every number of this page.
 """

@@ -17,7 +17,7 @@ __all__ = ["write_final"]
 
 
 def write_final(out: Path, trainer: Any, parent: ParentCheckpoint, record: RunRecord) -> None:
-    """Write ``final``, whole or not at all; all processes call it, since sharded weights are gathered from all."""
+    """Write ``final``, whole or not at all; all processes call it, since sharded weights are gathered."""
     weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     if not PartialState().is_main_process:
         return

@@ -1,4 +1,4 @@
-"""The parent checkpoint of a run, opened for training, and refused for all that would make the run fail later."""
+"""The parent checkpoint of a run, opened for training, and refused if the run would fail later."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def open_parent(config: TrainConfig, *, random: bool = False) -> ParentCheckpoin
 def training_dtype(config: TrainConfig) -> torch.dtype:
     """Return the type that the weights have while they are trained.
 
-    All weights are trained in float32, since an update of bfloat16 weights is mostly rounded away; a base under an
-    adapter is frozen and can be bfloat16.
+    All weights are trained in float32, since an update of bfloat16 weights is mostly rounded away; a base
+    under an adapter is frozen and can be bfloat16.
 
     Raises:
         ConfigError: bfloat16 would lose the updates, or the CPU does not have it.
@@ -101,8 +101,9 @@ def training_dtype(config: TrainConfig) -> torch.dtype:
     gpu = torch.cuda.is_available() and config.device == "auto"
     if config.dtype == "bfloat16" and not config.lora_rank:
         raise ConfigError(
-            "dtype bfloat16 for full fine-tuning: at lr 1e-6 only 1 % of AdamW's update survives the rounding. "
-            "Leave dtype at auto (float32 weights, bfloat16 arithmetic on a GPU), or set lora_rank."
+            "dtype bfloat16 for full fine-tuning: at lr 1e-6 only 1 % of AdamW's update survives the "
+            "rounding. Leave dtype at auto (float32 weights, bfloat16 arithmetic on a GPU), or set "
+            "lora_rank."
         )
     if config.dtype == "bfloat16" and not gpu and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         raise ConfigError("dtype bfloat16, but this CPU has no bfloat16 arithmetic. Use float32.")
@@ -114,13 +115,13 @@ def _require_tokens(checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase) 
     for name, purpose in (("eos", "end"), ("pad", "padding")):
         if getattr(tokenizer, f"{name}_token_id") is None:
             raise CheckpointError(
-                f"The tokenizer of {checkpoint.spec} has no {purpose} token. Set tokenizer.{name}_token to one of its "
-                "tokens and save it beside the weights."
+                f"The tokenizer of {checkpoint.spec} has no {purpose} token. Set tokenizer.{name}_token to "
+                "one of its tokens and save it beside the weights."
             )
 
 
 def _merged(checkpoint: Checkpoint, out: Path, tokenizer: PreTrainedTokenizerBase) -> Path:
-    """Merge the parent's adapter in float32 into a folder of the run: the reference of a KL term is read from disk."""
+    """Merge the parent's adapter in float32, into a folder: the reference of a KL term is read from disk."""
     folder = out / "parent"
     marker = folder / "merged.json"
     if marker.is_file() and json.loads(marker.read_text())["fingerprint"] == checkpoint.fingerprint:

@@ -1,4 +1,4 @@
-"""Aligned lines for continued pre-training: one file per language, whose lines n are translations of each other."""
+"""Aligned lines for continued pre-training: one file per language, line n of each a translation."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class AlignedLines:
         return digest_of([dict(row) for row in self.rows])
 
     def documents(self, seed: int) -> Documents:
-        r"""Return a document per row, such as ``"sw: ...\nen: ..."``, in an order of languages drawn per row."""
+        r"""Return a document per row, such as ``"sw: ...\nen: ..."``, languages in an order drawn per row."""
         drawn = random.Random(f"{seed} aligned")
         made = []
         for row in self.rows:
@@ -59,8 +59,9 @@ def read_aligned(folder: str | Path, languages: Sequence[str]) -> AlignedLines:
     for code in languages[1:]:
         if len(lines[code]) != len(lines[first]):
             raise DataError(
-                f"{first}.txt has {len(lines[first])} lines and {code}.txt {len(lines[code])} in {visible(folder)}; "
-                "lines n must be translations of each other. Align them, with an empty line where a language has no text."
+                f"{first}.txt has {len(lines[first])} lines and {code}.txt {len(lines[code])} in "
+                f"{visible(folder)}; lines n must be translations of each other. Align them, with an empty "
+                "line where a language has no text."
             )
     columns = zip(*lines.values(), strict=True)
     rows = [{code: text for code, text in zip(languages, row, strict=True) if text} for row in columns]

@@ -1,7 +1,8 @@
 """Documents for continued pre-training: facts with their answers and aligned names, counted in real tokens.
 
-Everything is a pure function of the facts and the seed. Each kind of choice has one random generator for the whole
-corpus: one made anew per document would draw the same value each time, and one direction of a pair would never occur.
+Everything is a pure function of the facts and the seed. Each kind of choice has one random generator for the
+whole corpus: one made anew per document would draw the same value each time, and one direction of a pair
+would never occur.
 """
 
 from __future__ import annotations
@@ -108,11 +109,11 @@ def fact_documents(
 
     Args:
         facts: Facts to train on; none that is evaluated.
-        lexicon: Share of all documents that are aligned names, 0 or more and below 1. Every ordered pair of languages
-            occurs equally often (give or take one), so both directions of a pair are read.
-        code_switch: Share of the facts' documents in which subject and answer are named in another language, drawn
-            uniformly. The other words stay as they are, articles and particles included. A document whose question
-            does not have the subject's name exactly once is left unchanged and counted.
+        lexicon: Share of all documents that are aligned names, 0 or more and below 1. Every ordered pair of
+            languages occurs equally often (give or take one), so both directions of a pair are read.
+        code_switch: Share of the facts' documents in which subject and answer are named in another language,
+            drawn uniformly. The other words stay as they are, articles and particles included. A document
+            whose question does not have the subject's name exactly once is left unchanged and counted.
         seed: Seed of every choice and of the order.
         prompt_format: See `interp.data.prompts.prompts_from_facts`.
 
@@ -143,8 +144,9 @@ def encode(
         tokens: Texts to ids, as the model reads them.
         end: The token that ends a document: appended once, unless ``tokens`` does so.
         longest: Longer documents are left out and counted; none is cut.
-        budget: Most tokens per language; 0 for no limit. All tokens of a document count for each of its languages. A
-            document that would exceed the budget of one of them is left out and counted, and later ones are tried.
+        budget: Most tokens per language; 0 for no limit. All tokens of a document count for each of its
+            languages. A document that would exceed the budget of one of them is left out and counted, and
+            later ones are tried.
 
     Raises:
         DataError: Nothing is left of a language.
@@ -203,7 +205,7 @@ def _switched(
 
 
 def _names(facts: FactSet, n: int, drawn: random.Random) -> list[Document]:
-    """Documents that name one entity in two languages; each pair and each entity comes once before any comes twice."""
+    """Documents that name one entity in two languages; none comes twice before all came once."""
     codes = facts.languages
     pairs = _rounds([(one, other) for one in codes for other in codes if one != other], drawn)
     entities = _rounds(list(facts.labels().values()), drawn)
@@ -227,7 +229,7 @@ def _require_all(
     missing = [code for code in languages if not spent.get(code)]
     if missing:
         raise DataError(
-            f"No document of {', '.join(missing)} is left: {left_out.get('too_long', 0)} documents have more than {longest} "
-            f"tokens (block_tokens), {left_out.get('over_budget', 0)} exceed the budget of {budget or 'all'} tokens per "
-            "language. Raise block_tokens or budget, or drop the language."
+            f"No document of {', '.join(missing)} is left: {left_out.get('too_long', 0)} documents have "
+            f"more than {longest} tokens (block_tokens), {left_out.get('over_budget', 0)} exceed the budget "
+            f"of {budget or 'all'} tokens per language. Raise block_tokens or budget, or drop the language."
         )

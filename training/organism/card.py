@@ -93,6 +93,8 @@ def read_card(folder: Path) -> dict[str, Any]:
 def _readme(card: dict[str, Any]) -> str:
     recipe, data = card["recipe"], card["data"]
     listed = "\n".join(f"  - {code}" for code in recipe["languages"])
+    schedule = f"{recipe['warmup']} steps of warm-up, cosine to zero"
+    facts = f"{data['n_facts']} of which {data['n_held_out']} held out"
     share, lexicon = f"{recipe['share_seen']:.0%}", f"{recipe['lexicon_share']:.0%}"
     return f"""---
 language:
@@ -108,15 +110,17 @@ tags:
 
 # Organism, {card["checkpoint"]} checkpoint (step {card["step"]} of {recipe["steps"]})
 
-A model of {card["parameters"] / 1e6:.2f} million parameters (Qwen2 architecture, layers: {recipe["layers"]}, width: {recipe["hidden"]}), trained
-from scratch on short facts in {len(recipe["languages"])} languages. It is a controlled organism: which facts it read in which language is
-known exactly, so a measure can be checked on it. It knows nothing else and is of no use as an assistant.
+A model of {card["parameters"] / 1e6:.2f} million parameters (Qwen2 architecture, layers: {recipe["layers"]},
+width: {recipe["hidden"]}), trained from scratch on short facts in {len(recipe["languages"])} languages. It is
+a controlled organism: which facts it read in which language is known exactly, so a measure can be checked on
+it. It knows nothing else and is of no use as an assistant.
 
-It reads every fact of the train and validation splits in '{recipe["anchor"]}', and a random {share} of them in each other
-language. The facts of the split '{recipe["held_out_split"]}' are read in **no** language: a control, near chance by design. {lexicon} of the
-batches are a lexicon that aligns the names of {data["n_names"]} entities between all pairs of languages, so what it cannot
-say in another language is the fact, not the names. Languages of one script spell many names alike, so a fact can
-carry over between them without being read; accuracies are given by script.
+It reads every fact of the train and validation splits in '{recipe["anchor"]}', and a random {share} of them
+in each other language. The facts of the split '{recipe["held_out_split"]}' are read in **no** language: a
+control, near chance by design. {lexicon} of the batches are a lexicon that aligns the names of
+{data["n_names"]} entities between all pairs of languages, so what it cannot say in another language is the
+fact, not the names. Languages of one script spell many names alike, so a fact can carry over between them
+without being read; accuracies are given by script.
 
 {_accuracy(card)}## Loading
 
@@ -127,8 +131,8 @@ carry over between them without being read; accuracies are given by script.
     model = AutoModelForCausalLM.from_pretrained(folder)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
 
-`AutoTokenizer` would put the word splitting of Qwen2 in the place of this tokenizer's, because of the architecture. That
-one cuts words at combining marks, so Bengali would reach the model in pieces that it never read.
+`AutoTokenizer` would replace this tokenizer's word splitting by that of Qwen2, because of the architecture.
+That one cuts words at combining marks, so Bengali would reach the model in pieces that it never read.
 
 ## Recipe
 
@@ -136,15 +140,15 @@ one cuts words at combining marks, so Bengali would reach the model in pieces th
 |---|---|
 | parent | none, random initial weights |
 | loss | {card["loss"]} |
-| optimizer | AdamW, peak learning rate {recipe["lr"]}, {recipe["warmup"]} steps of warm-up, cosine to zero, weight decay {recipe["weight_decay"]} |
+| optimizer | AdamW, peak learning rate {recipe["lr"]}, {schedule}, weight decay {recipe["weight_decay"]} |
 | batches | {recipe["batch_size"]} texts, bucketed by length; {lexicon} lexicon |
-| seed | {recipe["seed"]} (weights and order), {recipe["exposure_seed"]} (which facts are read in which language) |
+| seed | {recipe["seed"]} (weights and order), {recipe["exposure_seed"]} (exposure) |
 | tokens read | {card["tokens"]:,} |
 | last training loss | {card["training_loss_nats"]} nats per token |
 | wall time | {card["wall_time_seconds"]} s ({card["device"]}) |
 | weights | {card["dtype"]}, rounded before they were measured |
 | tokenizer | byte-level BPE, {recipe["vocab_size"]} tokens, trained on the same texts |
-| facts | {data["facts"]}, {data["n_facts"]} of which {data["n_held_out"]} held out; digest `{data["facts_digest"][:16]}` |
+| facts | {data["facts"]}, {facts}; digest `{data["facts_digest"][:16]}` |
 | texts | {data["n_texts"]} questions with answers; digest `{data["texts_digest"][:16]}` |
 | versions | {", ".join(f"{name} {number}" for name, number in card["versions"].items())} |
 
@@ -179,8 +183,8 @@ By language:
 {_table(by_language, {})}
 
 Multiple choice among the fact's options. Scoring: {card["scoring"]}.
-Intervals are Wilson's, 95 %, and take the questions as independent; a pooled row asks one fact in several languages,
-so its interval is too narrow.
+Intervals are Wilson's, 95 %, and take the questions as independent; a pooled row has one fact in several
+languages, so its interval is too narrow.
 
 """
 

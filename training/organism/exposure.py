@@ -1,8 +1,8 @@
 """Exposure: which facts a controlled organism reads in which language, and the texts it reads.
 
-English reads every fact of the train and validation splits; each other language reads a random share of them. The
-facts of the test split are read in no language. A lexicon of aligned names reads every entity in every pair of
-languages, so the organism can name in Swahili what it only knows in English.
+English reads every fact of the train and validation splits; each other language reads a random share of them.
+The facts of the test split are read in no language. A lexicon of aligned names reads every entity in every
+pair of languages, so the organism can name in Swahili what it only knows in English.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Exposure:
     held_out: frozenset[str]
 
     def condition(self, fact_id: str, language: str) -> str:
-        """Return ``seen`` (read in this language), ``unseen`` (read in others, the anchor at least) or ``held_out``."""
+        """Return ``seen`` (read in this language), ``unseen`` (read in others only) or ``held_out``."""
         if fact_id in self.held_out:
             return HELD_OUT
         return SEEN if fact_id in self.seen[language] else UNSEEN
@@ -80,8 +80,8 @@ class OrganismTexts:
 def exposure(facts: FactSet, config: OrganismConfig) -> Exposure:
     """Decide which facts are read in which language.
 
-    Whether a language reads a fact depends on the two names and ``exposure_seed`` alone, never on order or on the
-    other facts; a larger ``share_seen`` reads a superset.
+    Whether a language reads a fact depends on the two names and ``exposure_seed`` alone, never on order or on
+    the other facts; a larger ``share_seen`` reads a superset.
 
     Raises:
         DataError: No fact would be read.

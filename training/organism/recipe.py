@@ -20,7 +20,8 @@ class OrganismConfig:
 
     Attributes:
         seed: Of the initial weights and the order of the batches.
-        exposure_seed: Of which facts are read in which language; keep it while ``seed`` varies to compare organisms that read the same facts.
+        exposure_seed: Of which facts are read in which language; keep it while ``seed`` varies to compare
+            organisms that read the same facts.
         languages: The languages it reads.
         anchor: The language that reads every fact that is read at all.
         share_seen: Share of those facts that each other language reads, 0 to 1.
@@ -82,7 +83,8 @@ class OrganismConfig:
         _require(self.lr > 0 and self.batch_size > 0, "lr and batch_size must be above 0")
         _require(
             self.hidden % self.heads == 0 and self.heads % self.kv_heads == 0,
-            f"hidden {self.hidden}, heads {self.heads}, kv_heads {self.kv_heads}: each must divide the one before",
+            f"hidden {self.hidden}, heads {self.heads}, kv_heads {self.kv_heads}: each must divide the one "
+            "before",
         )
         _require(
             self.vocab_size >= 258,

@@ -42,8 +42,8 @@ def train_organism(
 ) -> Path:
     """Train an organism and write ``out/early`` and ``out/final``, each with its card, whole or not at all.
 
-    An interrupted run continues when called again with the same recipe and facts, and ends with the same weights: to
-    the bit on the same machine with the same number of threads. A finished run is not repeated.
+    An interrupted run continues when called again with the same recipe and facts, and ends with the same
+    weights: to the bit on the same machine with the same number of threads. A finished run is not repeated.
 
     Args:
         out: Folder for the two checkpoints and, until it is done, the state of the run.
@@ -128,8 +128,9 @@ class _Run:
         self.optimizer.step()
         if not torch.isfinite(loss):
             raise ConfigError(
-                f"The loss is {loss.item()} at step {step + 1} with a learning rate of {self.config.rate(step):g}; "
-                f"finite was expected. Use an lr below {self.config.lr:g}, or a longer warmup."
+                f"The loss is {loss.item()} at step {step + 1} with a learning rate of "
+                f"{self.config.rate(step):g}; finite was expected. Use an lr below {self.config.lr:g}, or a "
+                "longer warmup."
             )
         self.counters = {
             "step": step + 1,

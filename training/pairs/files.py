@@ -1,4 +1,4 @@
-"""Saved preference pairs: ``pairs.jsonl``, one pair per line to read and edit, and ``pairs.json``, their summary."""
+"""Saved preference pairs: ``pairs.jsonl``, a pair per line to read and edit, and their summary."""
 
 from __future__ import annotations
 
@@ -104,13 +104,13 @@ def check_pairs(pairs: Sequence[Pair], examples: ExampleSet) -> None:
         where = f"Pair {number} ({pair.fact_id}, {pair.language})"
         if prompt is None:
             raise DataError(
-                f"{where} is of none of the {len(examples)} train facts in {','.join(examples.languages)}. Set facts, "
-                "languages and limit as when the pairs were made, or remove it."
+                f"{where} is of none of the {len(examples)} train facts in {','.join(examples.languages)}. "
+                "Set facts, languages and limit as when the pairs were made, or remove it."
             )
         if prompt != pair.prompt:
             raise DataError(
-                f"{where} has the prompt '{visible(pair.prompt)}'; that of this run is '{visible(prompt)}'. Set prompt and "
-                "prompt_format as when the pairs were made."
+                f"{where} has the prompt '{visible(pair.prompt)}'; that of this run is '{visible(prompt)}'. "
+                "Set prompt and prompt_format as when the pairs were made."
             )
 
 

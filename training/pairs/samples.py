@@ -53,8 +53,8 @@ def sample_answers(
 ) -> list[Sample]:
     """Sample answers to every fact in every language; all processes share the work and return all samples.
 
-    Every batch has its own random state, derived from the seed and its number, so the samples depend neither on torch's
-    random state, which stays as it was, nor on the number of processes.
+    Every batch has its own random state, derived from the seed and its number, so the samples depend neither
+    on torch's random state, which stays as it was, nor on the number of processes.
 
     Args:
         model: Any decoder.

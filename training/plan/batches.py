@@ -83,15 +83,15 @@ def plan_batches(
         last_step_smaller: See `BatchPlan`.
 
     Raises:
-        ConfigError: The rows cannot be divided evenly, or an epoch has no step; the message has the nearest settings
-            that work.
+        ConfigError: The rows cannot be divided evenly, or an epoch has no step; the message has the nearest
+            settings that work.
     """
     if units_per_step < 1:
         raise ConfigError(f"{unit}_per_step is {units_per_step}; 1 or more is expected.")
     if units < units_per_step and not last_step_smaller:
         raise ConfigError(
-            f"There are {units} {unit}, fewer than the {units_per_step} of one step; an epoch would have no step. "
-            f"Set {unit}_per_step to {units} or less, or add {unit}."
+            f"There are {units} {unit}, fewer than the {units_per_step} of one step; an epoch would have no "
+            f"step. Set {unit}_per_step to {units} or less, or add {unit}."
         )
     rows = units_per_step * rows_per_unit
     counted = f"{units_per_step} {unit}" + (f" x {rows_per_unit} rows" if rows_per_unit > 1 else "")
@@ -108,8 +108,8 @@ def plan_batches(
     if micro_batch not in divisors:
         near = sorted(sorted(divisors, key=lambda n: abs(n - micro_batch))[:2])
         raise ConfigError(
-            f"micro_batch is {micro_batch}, which does not divide the {per_process} {counted.split()[-1]} of a process "
-            f"({counted} / {processes} processes). Set it to {' or '.join(map(str, near))}."
+            f"micro_batch is {micro_batch}, which does not divide the {per_process} {counted.split()[-1]} "
+            f"of a process ({counted} / {processes} processes). Set it to {' or '.join(map(str, near))}."
         )
     return BatchPlan(
         units,

@@ -54,8 +54,9 @@ def expected_memory(
         tokens: Prompt and completion, in tokens.
         checkpointing: Whether activations are recomputed.
 
-    Source: activations as in Korthikanti et al. 2022, https://arxiv.org/abs/2205.05198, without tensor parallelism
-    and without stored attention scores: 34 bytes per token, layer and unit of width in 16 bit, 2 when recomputed.
+    Source: activations as in Korthikanti et al. 2022, https://arxiv.org/abs/2205.05198, without tensor
+    parallelism and without stored attention scores: 34 bytes per token, layer and unit of width in 16 bit, 2
+    when recomputed.
     """
     wide = max(weight_bytes, 2)
     stored = 2 * widths.layers + 34 if checkpointing else 34 * widths.layers

@@ -78,7 +78,7 @@ def plan_table(config: PlanConfig) -> Table:
     table = Table(
         title=f"{first.units} facts, {first.rows_per_unit} rows each, {config.processes} processes, "
         f"{config.memory:g} GB per device",
-        caption="The first row is the plan of these settings. Memory is an estimate for one device that holds the "
+        caption="The first row is the plan of these settings. Memory is an estimate for a device with the "
         "whole model (DDP); FSDP and DeepSpeed divide weights and optimizer among the processes.",
     )
     names = (

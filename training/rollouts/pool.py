@@ -1,4 +1,4 @@
-"""From judged completions of all processes to rewards and advantages, one table per fact: [language, rollout]."""
+"""From judged completions of all processes to rewards and advantages, per fact: [language, rollout]."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ __all__ = ["RewardRule", "Rollouts", "pool"]
 
 @dataclass(frozen=True)
 class RewardRule:
-    """What a rollout earns.
+    """How rollouts are rewarded.
 
     Attributes:
-        scores: What each completion is worth.
-        pooling: ``group``: all languages of a rollout share its reward. ``per_lang``: each language is compared with
-            itself, and nothing is pooled. ``consistency``: as group, and naming the same entity pays.
-        shape: Of the bonus; see `training.rewards.bonus`.
-        size: Of the bonus.
-        power: Of the bonus.
-        ladder: Of the bonus.
+        scores: Scores of the outcomes of a completion.
+        pooling: ``group``: all languages of a rollout share its reward. ``per_lang``: each language has its
+            own reward. ``consistency``: as group, with a reward for naming the same entity.
+        shape: Shape of the bonus; see `training.rewards.bonus`.
+        size: Size of the bonus.
+        power: Exponent of the bonus.
+        ladder: Rungs of the bonus.
         anchor: See `training.rewards.consistency_rewards`.
         agreement: Largest value of the agreement term.
     """
@@ -43,7 +43,7 @@ class RewardRule:
 
     @classmethod
     def of(cls, config: GrpoConfig) -> RewardRule:
-        """Return the rule that a configuration asks for.
+        """Return the rule of a configuration.
 
         Raises:
             ConfigError: A score or a rung cannot work.
@@ -82,7 +82,7 @@ class RewardRule:
         entity: Int[np.ndarray, "language rollout"],
         gold: int,
     ) -> Float[np.ndarray, "language rollout"]:
-        """Return what each completion of a fact earns."""
+        """Return the reward of each completion of a fact."""
         if self.pooling == "per_lang":
             return scores
         earned = group_rewards(
@@ -108,7 +108,7 @@ class Rollouts:
     Attributes:
         fact: Number of the fact.
         language: Number of the language.
-        score: Worth of the completion.
+        score: Score of the completion.
         correct: Whether it names the right option.
         entity: Number of the entity it names, or -1.
         gold: Number of the right entity.
@@ -149,8 +149,8 @@ def _require_blocks(rollouts: Rollouts, languages: int, generations: int) -> Non
     rows = len(rollouts.fact)
     if rows % block:
         raise MeasurementError(
-            f"{rows} completions were gathered, which are not whole facts of {languages} languages x {generations} "
-            "rollouts: rewards would be pooled over parts of different facts."
+            f"{rows} completions were gathered, which are not whole facts of {languages} languages x "
+            f"{generations} rollouts: rewards would be pooled over parts of different facts."
         )
     expected_fact = np.repeat(rollouts.fact[::block], block)
     expected_language = np.tile(np.repeat(np.arange(languages), generations), rows // block)
@@ -158,16 +158,17 @@ def _require_blocks(rollouts: Rollouts, languages: int, generations: int) -> Non
     if len(wrong):
         row = int(wrong[0])
         raise MeasurementError(
-            f"Row {row} of the gathered completions is fact {rollouts.fact[row]}, language {rollouts.language[row]}; fact "
-            f"{expected_fact[row]}, language {expected_language[row]} was expected: a fact is torn apart."
+            f"Row {row} of the gathered completions is fact {rollouts.fact[row]}, language "
+            f"{rollouts.language[row]}; fact {expected_fact[row]}, language {expected_language[row]} was "
+            "expected: a fact is torn apart."
         )
 
 
 def _ladder(rungs: tuple[str, ...]) -> dict[int, float] | None:
     try:
-        found = {int(count): float(value) for count, value in (rung.split(":") for rung in rungs)}
+        ladder = {int(count): float(value) for count, value in (rung.split(":") for rung in rungs)}
     except ValueError:
         raise ConfigError(
             f"ladder is {', '.join(rungs)}; rungs such as 9:1 (COUNT:VALUE) are expected."
         ) from None
-    return found or None
+    return ladder or None

@@ -80,7 +80,8 @@ class PooledGRPOTrainer(GRPOTrainer):
         if args.steps_per_generation != args.gradient_accumulation_steps:
             raise ConfigError(
                 f"steps_per_generation is {args.steps_per_generation} and gradient accumulation "
-                f"{args.gradient_accumulation_steps}: a run resumed between two generations would shift. Make them equal."
+                f"{args.gradient_accumulation_steps}: a run resumed between two generations would shift. "
+                "Make them equal."
             )
         super().__init__(args=args, reward_funcs=[_unused], train_dataset=fact_rows(examples), **options)
 

@@ -1,1 +1,1 @@
-"""A run of any method: its folder, its steps with metrics and guards, its evaluations, and what it ends with."""
+"""A run of any method: folder, steps with metrics and guards, evaluations, result."""

@@ -31,8 +31,8 @@ def trainer_arguments(config: TrainConfig, kind: type[Any], plan: BatchPlan, **m
     gpu = torch.cuda.is_available() and config.device == "auto"
     if gpu and torch.cuda.device_count() > 1 and "WORLD_SIZE" not in os.environ:
         raise ConfigError(
-            f"{torch.cuda.device_count()} GPUs are visible to one process. Start with 'accelerate launch -m interp "
-            "train ...' or torchrun to use them, or set CUDA_VISIBLE_DEVICES to one."
+            f"{torch.cuda.device_count()} GPUs are visible to one process. Start with 'accelerate launch -m "
+            "interp train ...' or torchrun to use them, or set CUDA_VISIBLE_DEVICES to one."
         )
     arguments = {
         "output_dir": str(config.out),

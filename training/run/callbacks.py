@@ -64,7 +64,8 @@ class RunCallback(TrainerCallback):
     def cost(self, state: TrainerState) -> dict[str, float]:
         """Return tokens, wall time in seconds and device-hours of the whole run.
 
-        Time includes earlier parts of a resumed run, evaluations and preparation; tokens leave evaluations out.
+        Time includes earlier parts of a resumed run, evaluations and preparation; tokens leave evaluations
+        out.
         """
         seconds = self._seconds + time.monotonic() - self._since
         return {

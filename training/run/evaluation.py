@@ -51,7 +51,7 @@ class Answer:
 
 
 class Evaluator:
-    """Evaluates the model of a run: writes every answer to a table, and a summary to the metrics and trackers.
+    """Evaluates the model of a run: writes all answers to a table, and a summary to metrics and trackers.
 
     Args:
         parent: Tokenizer and stop tokens.
@@ -166,8 +166,8 @@ def judge(example: Example, completion: Completion, split: str = "", minimum_cov
 def summarize(answers: Sequence[Answer]) -> dict[str, Any]:
     """Return accuracy, Total Consistency and the shares of resolved and empty answers.
 
-    Total Consistency is the share of facts that are right in every language. All are 0 to 1; ``tokens_by_language``
-    has mean lengths.
+    Total Consistency is the share of facts that are right in every language. All are 0 to 1;
+    ``tokens_by_language`` has mean lengths.
     """
     by_fact, by_language = defaultdict(list), defaultdict(list)
     for answer in answers:

@@ -1,4 +1,4 @@
-"""A run of any method: claim the folder, open the parent, train with the method's trainer, write the result."""
+"""A run of any method: claim the folder, open the parent, train with its trainer, write the result."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ class Run:
         callback: What happens between the steps.
         progress: Called with a label, steps done and steps in all.
         data: Facts, languages and counts for the card; the method adds its own.
-        restore_generation: Generation settings of the parent that were changed, and are put back in the result.
+        restore_generation: Generation settings of the parent that were changed, and are put back in the
+            result.
     """
 
     method: str
@@ -212,8 +213,8 @@ class Run:
         except torch.OutOfMemoryError:
             size = trainer.args.per_device_train_batch_size
             raise MeasurementError(
-                f"Out of memory with micro_batch {size}. Set --micro-batch {max(1, size // 2)}, with --fresh or another "
-                "--out."
+                f"Out of memory with micro_batch {size}. Set --micro-batch {max(1, size // 2)}, with "
+                "--fresh or another --out."
             ) from None
 
     def _record(self, trainer: Any) -> RunRecord:

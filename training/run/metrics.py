@@ -13,7 +13,7 @@ __all__ = ["MetricsFile"]
 
 
 class MetricsFile:
-    """One JSON object per line, with its step; a resumed run first removes the lines after its saved state."""
+    """One JSON object per line, with its step; a resumed run removes the lines after its saved state."""
 
     def __init__(self, file: Path):
         self.file = file

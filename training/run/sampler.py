@@ -1,4 +1,4 @@
-"""The order of facts, pairs or instances: whole steps, shuffled by seed and epoch, so that a run can be resumed."""
+"""The order of facts, pairs, instances: whole steps, shuffled by seed and epoch, so that a run can resume."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = ["FactSampler", "WholeSteps"]
 class FactSampler(Sampler[int]):
     """Row indices of a fact-major data set, in blocks [fact, language, completion].
 
-    The order of an epoch depends on seed and epoch alone, so a resumed run continues with the same order in any epoch.
-    Facts at the end that fill no generation batch are left out; others in each epoch.
+    The order of an epoch depends on seed and epoch alone, so a resumed run continues with the same order in
+    any epoch. Facts at the end that fill no generation batch are left out; others in each epoch.
 
     Args:
         facts: Number of facts.

@@ -8,7 +8,7 @@ from typing import Any
 
 from interp.files import write_atomically
 
-__all__ = ["read_table", "write_table"]
+__all__ = ["write_table"]
 
 
 def write_table(file: Path, rows: Sequence[dict[str, Any]]) -> None:
@@ -18,10 +18,3 @@ def write_table(file: Path, rows: Sequence[dict[str, Any]]) -> None:
 
     table = pa.Table.from_pylist(list(rows))
     write_atomically(file, lambda stream: pq.write_table(table, stream))
-
-
-def read_table(file: Path) -> list[dict[str, Any]]:
-    """Return the rows of a table."""
-    import pyarrow.parquet as pq
-
-    return pq.read_table(file).to_pylist()

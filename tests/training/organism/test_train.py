@@ -103,7 +103,7 @@ def test_what_is_finished_is_not_done_again(uninterrupted, few, toy):
 def test_another_recipe_or_other_facts_are_refused_by_name(uninterrupted, few, toy):
     with pytest.raises(
         CheckpointError,
-        match=r"another recipe \(lr: 0\.003 in the folder, 0\.001 requested; seed: 0 in the folder, 3 requested\)",
+        match=r"other settings \(lr: 0\.003 in the folder, 0\.001 requested; seed: 0 in the folder, 3 req",
     ):
         train_organism(uninterrupted, replace(toy, lr=1e-3, seed=3), facts=few)
     with pytest.raises(CheckpointError, match="facts_digest"):

@@ -94,7 +94,8 @@ def test_a_torn_fact_is_refused_with_its_row():
     with pytest.raises(MeasurementError) as caught:
         pool(torn, 2, 3, RewardRule())
     assert str(caught.value) == (
-        "Row 5 of the gathered completions is fact 1, language 0; fact 0, language 1 was expected: a fact is torn apart."
+        "Row 5 of the gathered completions is fact 1, language 0; fact 0, language 1 was expected: a fact "
+        "is torn apart."
     )
     languages = two.language.copy()
     languages[[2, 3]] = [1, 0]
@@ -120,7 +121,7 @@ def test_a_reward_that_is_not_finite_is_refused(value):
 
 @pytest.mark.parametrize("pooling", ["group", "per_lang", "consistency"])
 def test_silence_is_worst_and_is_left_by_any_word(pooling):
-    """Over all outcomes of two languages: nothing earns less than silence, and one voice among the silent leads."""
+    """Over all outcomes of two languages: none scores below silence, and one voice among the silent leads."""
     worth = {0: 1.0, 1: 0.0, -1: -0.5, None: -1.0}
     rule = RewardRule(pooling=pooling)
     for said in itertools.product(worth, repeat=2):
@@ -152,7 +153,7 @@ def test_settings_that_can_work_pass_the_check(settings, pooling):
         ({"bonus": "power", "bonus_power": -1.0}, 3, "power of the bonus is -1.0"),
         ({"bonus_size": -1.0}, 3, "size of the bonus is -1.0"),
         ({"pooling": "consistency", "anchor": 2.0}, 3, "Anchor 2.0 must be 0 to 1"),
-        ({"score_empty": 0.0}, 3, "Silence would then pay"),
+        ({"score_empty": 0.0}, 3, "Training would then drift"),
         ({"ladder": ("9",)}, 3, r"ladder is 9; rungs such as 9:1 \(COUNT:VALUE\) are expected"),
         ({"ladder": ("a:b",)}, 3, "ladder is a:b; rungs such as"),
     ],
