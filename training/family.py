@@ -11,17 +11,12 @@ from interp.errors import ConfigError, nearest
 from training.methods import METHODS
 from training.progress import Progress
 
-__all__ = ["BASE", "MEMBERS", "member_settings", "run_folder", "train_members"]
+__all__ = ["BASE", "MEMBERS", "run_folder", "train_members"]
 
 BASE = "organism:final"
 
 MEMBERS = {member: name for name, method in METHODS.items() for member in method.members}
 """Member to the name of its method."""
-
-
-def member_settings(member: str) -> Path:
-    """Return the TOML file of a member's settings."""
-    return Path(str(files("training"))) / "configs" / "organism" / f"{member}.toml"
 
 
 def run_folder(out: Path, member: str, seed: int) -> Path:
@@ -53,6 +48,7 @@ def train_members(
         if progress:
             progress("runs", number, len(runs))
         method = METHODS[MEMBERS[member]]
+        settings = Path(str(files("training"))) / "configs" / "organism" / f"{member}.toml"
         changes = {"out": run_folder(out, member, seed), "seed": seed}
-        method.train(load_config(method.config, member_settings(member), changes), progress)
+        method.train(load_config(method.config, settings, changes), progress)
     return runs

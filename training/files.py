@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from transformers.utils import logging
 from interp.errors import CheckpointError
 from interp.files import refusal, write_atomically
 
-__all__ = ["claim", "disk_errors", "quiet_transformers", "write_folder", "write_json"]
+__all__ = ["claim", "disk_errors", "quiet_transformers", "write_folder", "write_json", "write_table"]
 
 _NEEDED = 40_000_000  # bytes; enough for the default recipe
 
@@ -26,6 +26,15 @@ def write_json(file: Path, value: object) -> None:
     """Write a value as readable JSON, whole or not at all."""
     content = (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
     write_atomically(file, lambda stream: stream.write(content))
+
+
+def write_table(file: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows as Parquet, whole or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pylist(list(rows))
+    write_atomically(file, lambda stream: pq.write_table(table, stream))
 
 
 def claim(out: Path, recipe: dict[str, Any], what: str) -> None:

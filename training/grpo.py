@@ -37,7 +37,7 @@ def train_grpo(config: GrpoConfig, progress: Progress | None = None) -> Path:
     Source: PolyFact (https://arxiv.org/abs/2606.06586), whose objective this is; true masks and no repetition
     penalty differ from its code, on purpose.
     """
-    rule = RewardRule.of(config)
+    rule = RewardRule(config)
     _check(config)
     guards = Guards(config.dead_run_patience, config.collapse)
     run = Run.begin("grpo", config, load_data(config), progress, guards=guards)

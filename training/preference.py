@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from interp.errors import ConfigError, DataError
 from interp.model.generation import Sampler, newline_ids
 from training.checkpoint.adapter import lora_config
 from training.data import TrainingData, load_data
+from training.examples import ExampleSet
 from training.methods import CalmConfig, CmAlignConfig, PairsConfig
 from training.pairs.files import check_pairs, load_pairs, pairs_digest, save_pairs, saved_summary
 from training.pairs.samples import Sample, sample_answers
-from training.pairs.votes import Pair, PairSet, calm_pairs, cm_align_pairs
+from training.pairs.votes import Pair, PairSet, calm_pairs, cm_align_pairs, require_pivot
 from training.plan.batches import MICRO_BATCH_ROWS, plan_batches
 from training.progress import Progress
 from training.run.arguments import trainer_arguments
@@ -29,7 +31,7 @@ from training.run.sampler import WholeSteps
 
 __all__ = ["PairTrainer", "pair_rows", "train_calm", "train_cm_align"]
 
-Construct = Callable[[Run, Sequence[Sample]], PairSet]
+Construct = Callable[[ExampleSet, Sequence[Sample]], PairSet]
 
 
 def train_calm(config: CalmConfig, progress: Progress | None = None) -> Path:
@@ -47,11 +49,8 @@ def train_calm(config: CalmConfig, progress: Progress | None = None) -> Path:
 
     Source: CALM (https://arxiv.org/abs/2501.18457), DPO (https://arxiv.org/abs/2305.18290).
     """
-
-    def construct(run: Run, samples: Sequence[Sample]) -> PairSet:
-        return calm_pairs(run.train, samples, canonical=config.canonical)
-
     _check(config)
+    construct = partial(calm_pairs, canonical=config.canonical)
     return _train("calm", config, load_data(config), construct, progress)
 
 
@@ -65,17 +64,10 @@ def train_cm_align(config: CmAlignConfig, progress: Progress | None = None) -> P
 
     Source: CM-Align (https://arxiv.org/abs/2509.08541).
     """
-
-    def construct(run: Run, samples: Sequence[Sample]) -> PairSet:
-        return cm_align_pairs(run.train, samples, pivot=config.pivot, canonical=config.canonical)
-
     _check(config)
     data = load_data(config)
-    if config.pivot not in data.languages or len(data.languages) < 2:
-        raise ConfigError(
-            f"The pivot is '{config.pivot}' and the languages are {','.join(data.languages)}; the pivot "
-            "must be one of them, and not the only one. Add it to --languages, or name another --pivot."
-        )
+    require_pivot(config.pivot, data.languages)
+    construct = partial(cm_align_pairs, pivot=config.pivot, canonical=config.canonical)
     return _train("cm-align", config, data, construct, progress)
 
 
@@ -93,11 +85,6 @@ def _train(
         raise DataError(
             f"The model's answers give no pair ({counts}): nothing can be preferred. Sample more "
             "generations, raise the temperature, use more facts, or start from a model that answers."
-        )
-    if len(pairs) < config.pairs_per_step:
-        raise ConfigError(
-            f"There are {len(pairs)} pairs, fewer than the {config.pairs_per_step} of one step. "
-            f"Set pairs_per_step to {len(pairs)} or less, or sample more."
         )
     return run.finish(_trainer(run, config, pairs))
 
@@ -134,7 +121,7 @@ def _pairs(run: Run, config: PairsConfig, construct: Construct) -> tuple[Sequenc
         check_pairs(pairs, run.train)
         made = PairSet(pairs, {"pairs": len(pairs), "given": str(config.pairs)})
     else:
-        made = construct(run, _sampled(run, config))
+        made = construct(run.train, _sampled(run, config))
     PartialState().wait_for_everyone()  # all have looked for saved pairs before one writes them
     if summary is None:
         summary = save_pairs(run.out, made) if run.is_main else {}

@@ -181,7 +181,7 @@ def test_another_configuration_is_refused(place, whole):
     with pytest.raises(CheckpointError) as caught:
         train("grpo", told_other)
     text = str(caught.value)
-    assert f"{out} holds a run of another recipe (" in text
+    assert f"{out} holds a run with other settings (" in text
     assert "generations: 3 in the folder, 4 requested" in text
     assert "languages: en,de,sw in the folder, en,de requested" in text
     assert "lr: 0.001 in the folder, 0.5 requested" in text

@@ -18,20 +18,9 @@ from training.pairs.votes import Pair, PairSet
 
 __all__ = ["check_pairs", "load_pairs", "pairs_digest", "save_pairs", "saved_summary"]
 
-_TYPES: dict[str, type] = {
-    "fact_id": str,
-    "language": str,
-    "prompt": str,
-    "chosen": str,
-    "rejected": str,
-    "chosen_ended": bool,
-    "rejected_ended": bool,
-    "chosen_entity": int,
-    "rejected_entity": int,
-    "votes": dict,
-    "winner": int,
-    "source": str,
-}
+_KINDS = {"str": str, "bool": bool, "int": int, "Mapping[int, int]": dict}
+_TYPES: dict[str, type] = {f.name: _KINDS.get(str(f.type), str) for f in dataclasses.fields(Pair)}
+_WORDS = {str: "text", bool: "true or false", int: "a whole number", dict: "an object"}
 
 
 def save_pairs(out: Path, made: PairSet) -> dict[str, Any]:
@@ -133,9 +122,6 @@ def _pair(line: str, where: str) -> Pair:
         ) from None
     _check(row, where)
     return Pair(**{**row, "votes": votes})
-
-
-_WORDS = {str: "text", bool: "true or false", int: "a whole number", dict: "an object"}
 
 
 def _check(row: dict[str, Any], where: str) -> None:

@@ -21,7 +21,7 @@ from interp.errors import ConfigError
 from training.examples import Example, ExampleSet
 from training.pairs.samples import Sample
 
-__all__ = ["Pair", "PairSet", "calm_pairs", "cm_align_pairs", "vote"]
+__all__ = ["Pair", "PairSet", "calm_pairs", "cm_align_pairs", "require_pivot", "vote"]
 
 
 @dataclass(frozen=True)
@@ -108,13 +108,22 @@ def cm_align_pairs(
     Raises:
         ConfigError: The pivot is not among the languages, or alone among them.
     """
+    require_pivot(pivot, examples.languages)
     others = [code for code in examples.languages if code != pivot]
-    if len(others) == len(examples.languages) or not others:
-        raise ConfigError(
-            f"The pivot is '{pivot}' and the languages are {','.join(examples.languages)}; the pivot must "
-            "be one of them, and not the only one. Add it to --languages, or name another --pivot."
-        )
     return _pairs(examples, samples, [pivot], others, canonical)
+
+
+def require_pivot(pivot: str, languages: Sequence[str]) -> None:
+    """Refuse a pivot that is not among the languages, or alone among them.
+
+    Raises:
+        ConfigError: As above.
+    """
+    if pivot not in languages or len(languages) < 2:
+        raise ConfigError(
+            f"The pivot is '{pivot}' and the languages are {','.join(languages)}; the pivot must be one of them, "
+            "and not the only one. Add it to --languages, or name another --pivot."
+        )
 
 
 def _pairs(

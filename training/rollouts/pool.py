@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -16,54 +15,27 @@ from training.scores import Scores
 __all__ = ["RewardRule", "Rollouts", "pool"]
 
 
-@dataclass(frozen=True)
 class RewardRule:
     """How rollouts are rewarded.
 
-    Attributes:
-        scores: Scores of the outcomes of a completion.
-        pooling: ``group``: all languages of a rollout share its reward. ``per_lang``: each language has its
-            own reward. ``consistency``: as group, with a reward for naming the same entity.
-        shape: Shape of the bonus; see `training.rewards.bonus`.
-        size: Size of the bonus.
-        power: Exponent of the bonus.
-        ladder: Rungs of the bonus.
-        anchor: See `training.rewards.consistency_rewards`.
-        agreement: Largest value of the agreement term.
+    Pooling ``group``: all languages of a rollout share its reward. ``per_lang``: each language has its own.
+    ``consistency``: as group, with a reward for naming the same entity.
+
+    Args:
+        config: Pooling, scores, and sizes of bonus and agreement.
+
+    Raises:
+        ConfigError: A score or a rung cannot work.
     """
 
-    scores: Scores = field(default_factory=Scores)
-    pooling: Literal["group", "per_lang", "consistency"] = "group"
-    shape: Literal["none", "all_or_nothing", "power", "ladder"] = "all_or_nothing"
-    size: float = 1.0
-    power: float = 4.0
-    ladder: dict[int, float] | None = None
-    anchor: float = 0.75
-    agreement: float = 4.0
-
-    @classmethod
-    def of(cls, config: GrpoConfig) -> RewardRule:
-        """Return the rule of a configuration.
-
-        Raises:
-            ConfigError: A score or a rung cannot work.
-        """
-        scores = Scores(
+    def __init__(self, config: GrpoConfig):
+        self.config, self.ladder = config, _ladder(config.ladder)
+        self.scores = Scores(
             config.score_correct,
             config.score_other,
             config.score_unresolved,
             config.score_empty,
             config.score_wrong_language,
-        )
-        return cls(
-            scores,
-            config.pooling,  # type: ignore[arg-type]
-            config.bonus,  # type: ignore[arg-type]
-            config.bonus_size,
-            config.bonus_power,
-            _ladder(config.ladder),
-            config.anchor,
-            config.agreement,
         )
 
     def check(self, languages: int) -> None:
@@ -83,20 +55,28 @@ class RewardRule:
         gold: int,
     ) -> Float[np.ndarray, "language rollout"]:
         """Return the reward of each completion of a fact."""
-        if self.pooling == "per_lang":
+        config = self.config
+        if config.pooling == "per_lang":
             return scores
-        earned = group_rewards(
-            scores.T, correct.T, self.shape, size=self.size, power=self.power, ladder=self.ladder
+        rewards = group_rewards(
+            scores.T,
+            correct.T,
+            config.bonus,  # type: ignore[arg-type]
+            size=config.bonus_size,
+            power=config.bonus_power,
+            ladder=self.ladder,
         )
-        if self.pooling == "consistency":
-            earned = earned + consistency_rewards(entity.T, gold, anchor=self.anchor, size=self.agreement)
-        return np.broadcast_to(earned, scores.shape)
+        if config.pooling == "consistency":
+            rewards = rewards + consistency_rewards(
+                entity.T, gold, anchor=config.anchor, size=config.agreement
+            )
+        return np.broadcast_to(rewards, scores.shape)
 
     def advantages(
         self, rewards: Float[np.ndarray, "language rollout"]
     ) -> Float[np.ndarray, "language rollout"]:
         """Return each reward relative to the other rollouts of the fact."""
-        if self.pooling == "per_lang":
+        if self.config.pooling == "per_lang":
             return advantages(rewards.T, pooling="per_lang").T
         return np.broadcast_to(advantages(rewards[0]), rewards.shape)
 
@@ -140,8 +120,8 @@ def pool(
         strict=True,
     )
     rewards = [rule.rewards(score, correct, entity, int(gold)) for score, correct, entity, gold in tables]
-    earned = [rule.advantages(table) for table in rewards]
-    return np.concatenate(rewards).reshape(-1), np.concatenate(earned).reshape(-1)
+    relative = [rule.advantages(table) for table in rewards]
+    return np.concatenate(rewards).reshape(-1), np.concatenate(relative).reshape(-1)
 
 
 def _require_blocks(rollouts: Rollouts, languages: int, generations: int) -> None:

@@ -16,12 +16,12 @@ from trl import GRPOConfig, GRPOTrainer
 from interp.errors import ConfigError
 from interp.model.generation import Completion
 from training.examples import ExampleSet
+from training.files import write_table
 from training.plan.batches import require_whole_facts
 from training.rollouts.buckets import bucketed, generated_in_buckets
 from training.rollouts.pool import RewardRule, Rollouts, pool
 from training.run.evaluation import Answer, judge
 from training.run.sampler import FactSampler
-from training.run.tables import write_table
 
 __all__ = ["PooledGRPOTrainer", "fact_rows"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from interp.errors import MeasurementError
 from training.files import write_json
@@ -74,16 +74,12 @@ class RunCallback(TrainerCallback):
             "device_hours": round(seconds * PartialState().num_processes / 3600, 5),
         }
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Evaluate the parent."""
         if state.global_step == 0:
             self.evaluate(0)
 
-    def on_epoch_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_epoch_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Set the sampler's epoch; accelerate does not reach it in a resumed epoch of several processes."""
         layer: Any = getattr(kwargs.get("train_dataloader"), "batch_sampler", None)
         while hasattr(layer, "batch_sampler"):
@@ -93,7 +89,7 @@ class RunCallback(TrainerCallback):
             sampler.set_epoch(int(state.epoch or 0))
 
     def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+        self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
         """Evaluate on schedule, show progress, and save before an early end."""
         last = state.global_step >= state.max_steps
@@ -106,14 +102,7 @@ class RunCallback(TrainerCallback):
             control.should_save = control.should_training_stop = True
         return control
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def on_log(self, args: Any, state: TrainerState, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Write what was logged, then let the guards look at it."""
         if not logs or "train_loss" in logs:  # the trainer's own summary at the end
             return
@@ -124,9 +113,7 @@ class RunCallback(TrainerCallback):
         if reason := self.guards.reason(logs):
             raise MeasurementError(f"Stopped at step {state.global_step}: {reason}")
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_save(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Mark the saved state as complete, once every process has written its part."""
         PartialState().wait_for_everyone()
         if state.is_world_process_zero:

@@ -17,9 +17,9 @@ from transformers import PreTrainedTokenizerBase
 from interp.model.generation import Completion, Sampler, complete
 from training.checkpoint.parent import ParentCheckpoint
 from training.examples import Example, ExampleSet
+from training.files import write_table
 from training.run.callbacks import RunCallback
 from training.run.metrics import MetricsFile
-from training.run.tables import write_table
 from training.scores import Outcome, score_completion
 
 __all__ = ["Answer", "Evaluator", "complete_examples", "judge", "summarize"]
