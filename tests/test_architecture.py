@@ -50,7 +50,7 @@ def test_the_demo_needs_no_extra():
     """What a plain install runs, with the packages of the extras out of reach."""
     absent = ("accelerate", "trl", "peft", "datasets", "pyarrow", "babel", "transformer_lens", "nnsight")
     code = f"import sys; sys.modules.update(dict.fromkeys({absent!r}))\nimport analyses.family as f, figures.terminal\n"
-    asked = "from interp.model.checkpoints import resolve_checkpoint as r; q = f.questions(1, 1); f.right_answers(r(f.BASE).path, q)\n"
+    asked = "f.evaluate_member(f.BASE, f.load_family_facts(1, 1).facts)\n"
     more = "import analyses.behavior, analyses.specialization, interp.measure.behavior.choice, interp.measure.specialization.neurons; x = 1"
     assert "torch" in modules_after(code + asked + more)
 

@@ -27,7 +27,8 @@ class Baselines:
         least_frequent_gold: Picks the one that is least often right there.
         longest: Picks the longest option, by language.
         shortest: Picks the shortest option, by language.
-        char_overlap: Picks the option whose pairs of neighboring characters occur most in the subject, by language.
+        char_overlap: Picks the option whose pairs of neighboring characters occur most in the subject, by
+            language.
     """
 
     n: int
@@ -107,31 +108,41 @@ def _overlap(code: str) -> Score:
 def rule_baselines(asked: FactSet, known: FactSet, *, offered: bool = True) -> dict[str, dict[str, float]]:
     """Return what rules score on given facts, per language, to stand beside a model's accuracy.
 
-    ``prior``: the answer that is most often right in the relation's train facts (in all of ``known`` where it has none),
-    a fact itself never counted. ``longest``: the longest option; only where options are offered.
+    ``prior``: the answer that is most often right in the relation's train facts (in all of ``known`` where it
+    has none), a fact itself never counted. ``longest``: the longest option; only where options are offered.
 
     Args:
         asked: What the model is asked.
         known: All facts of the source.
         offered: Whether the answer is chosen among the fact's options, or named freely.
     """
-    train = [fact for fact in known if fact.split == "train"] or list(known)
-    counts = Counter((fact.relation, fact.object_id) for fact in train)
-    counted = {fact.fact_id for fact in train}
+    if offered:
+        prior = sum(prior_credit(asked, known)) / len(asked)
+        longest = {code: accuracy(asked.facts, _length(code)) for code in asked.languages}
+        return {"prior": dict.fromkeys(asked.languages, prior), "longest": longest}
+    counts, counted = _gold_counts(known)
     best: dict[str, Counter[str]] = {}
     for (relation, answer), count in counts.items():
         best.setdefault(relation, Counter())[answer] = count
+    hits = sum(_most_frequent(fact, best.get(fact.relation, Counter()), counted) for fact in asked)
+    return {"prior": dict.fromkeys(asked.languages, hits / len(asked))}
+
+
+def prior_credit(asked: FactSet, known: FactSet) -> list[float]:
+    """Return the credit of each fact, 0 to 1, by the ``prior`` of `rule_baselines` among offered options."""
+    counts, counted = _gold_counts(known)
 
     def count_of(fact: Fact, option: int) -> float:
         answer = fact.option_ids[option]
         return counts[fact.relation, answer] - (answer == fact.object_id and fact.fact_id in counted)
 
-    if offered:
-        prior = accuracy(asked.facts, count_of)
-        longest = {code: accuracy(asked.facts, _length(code)) for code in asked.languages}
-        return {"prior": dict.fromkeys(asked.languages, prior), "longest": longest}
-    hits = sum(_most_frequent(fact, best.get(fact.relation, Counter()), counted) for fact in asked)
-    return {"prior": dict.fromkeys(asked.languages, hits / len(asked))}
+    return [_credit(fact, count_of) for fact in asked]
+
+
+def _gold_counts(known: FactSet) -> tuple[Counter[tuple[str, str]], set[str]]:
+    """How often each answer is right in a relation's train facts (or all facts), and those facts' ids."""
+    train = [fact for fact in known if fact.split == "train"] or list(known)
+    return Counter((fact.relation, fact.object_id) for fact in train), {fact.fact_id for fact in train}
 
 
 def _most_frequent(fact: Fact, counts: Counter[str], counted: Collection[str]) -> float:

@@ -9,11 +9,12 @@ import pytest
 
 from tests.support.command import Finished, refused, run
 from tests.support.extras import needed
-from training.config import CONFIGS, PlanConfig
+from training.methods import METHODS as REGISTRY
+from training.methods import PlanConfig
 
 needed("trl")
 
-METHODS = tuple(CONFIGS)
+METHODS = tuple(REGISTRY)
 
 
 def train(*arguments: object) -> Finished:
@@ -26,7 +27,7 @@ def test_every_key_is_a_flag_and_help_has_an_example(method):
     shown = " ".join(out.replace("│", " ").split())
     assert code == 0
     assert f"Example: interp train {method}" in shown.replace("`", "")
-    kind = PlanConfig if method == "plan" else CONFIGS[method]
+    kind = PlanConfig if method == "plan" else REGISTRY[method].config
     joined = shown.replace(" ", "")
     for field in fields(kind):
         assert f"--{field.name.replace('_', '-')}" in joined, field.name
@@ -45,14 +46,14 @@ def test_sft_from_flags_to_files_and_again(tmp_path):
     assert (card["method"], card["data"]["n_facts"], card["resolved"]["steps"]) == ("sft", 6, 2)
     assert "sft from organism:final" in train(*arguments).stdout  # finished: said again, not done again
     changed = refused("train", *arguments, "--lr", 1e-3)
-    assert "lr: 0.0001 there, 0.001 asked" in changed
+    assert "lr: 0.0001 in the folder, 0.001 requested" in changed
 
 
 def test_the_plan_names_what_is_dropped_and_what_fits():
     asked = ("--processes", 2, "--facts-per-step", 4, "--memory", 0.01)
     code, out, err = train("plan", "--model", "organism:final", *asked)
     assert code == 0, err
-    assert "857 facts, 96 rows each, 2 processes, 0.01 GB" in out
+    assert "857 facts, 96 rows each, 2 processes, 0.01 GB per device" in out
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in out.splitlines() if "│" in line]
     assert rows[0][:6] == ["4", "192", "96", "2", "214", "1"]
     assert rows[0][-1] == "no"

@@ -1,4 +1,4 @@
-"""Small runs for the tests of training: facts in three languages, a model that knows some, and a look inside."""
+"""Small runs for the tests of training: facts in three languages, a model that knows some, a look inside."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def settings(folder: Path, **changes) -> dict:
     """What a run is told, as keywords of a configuration."""
     return {
         "model": str(folder / "parent"),
-        "facts": str(folder / "facts.jsonl"),
+        "data": str(folder / "facts.jsonl"),
         "out": folder / "out",
         "languages": ",".join(LANGUAGES),
         "facts_per_step": 2,
@@ -102,6 +102,13 @@ def grpo_settings(folder: Path, **changes) -> dict:
         **{"generations": 3, "new_tokens": 8, "rollouts_every": 0, "dead_run_patience": 0, "steps": 1}
         | changes,
     )
+
+
+def read_table(file: Path) -> list[dict]:
+    """The rows of a table that a run wrote."""
+    import pyarrow.parquet as pq
+
+    return pq.read_table(file).to_pylist()
 
 
 def records(out: Path, event: str = "step") -> list[dict]:
@@ -165,11 +172,9 @@ def _worker(rank: int, port: int, processes: int, method: str, told: dict, act) 
 
 def train(method: str, told: dict) -> Path:
     """Run a method."""
-    from training.config import CONFIGS
-    from training.grpo import train_grpo
-    from training.sft import train_sft
+    from training.methods import METHODS
 
-    return {"grpo": train_grpo, "sft": train_sft}[method](CONFIGS[method](**told))
+    return METHODS[method].train(METHODS[method].config(**told))
 
 
 def stop_at(started: list, out: Path, step: int, number: int = signal.SIGKILL) -> None:

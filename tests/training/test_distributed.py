@@ -1,4 +1,4 @@
-"""Two processes: a fact whose rows are dealt to both is still pooled as one, and is trained as one process trains it."""
+"""Two processes: a fact whose rows go to both is still pooled as one, and is trained as in one process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from tests.support.training_runs import (
 )
 
 needed("trl")
-from training.running.tables import read_table  # noqa: E402
 
 EOS = 258
 STRADDLING = {"facts_per_step": 1, "generations": 2, "rollouts_every": 1}  # 6 rows, 3 to each process
@@ -122,7 +121,7 @@ def test_torchrun(place, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import json, sys\nfrom pathlib import Path\n"
-        "from training.config import GrpoConfig\nfrom training.grpo import train_grpo\n"
+        "from training.methods import GrpoConfig\nfrom training.grpo import train_grpo\n"
         "told = json.loads(sys.argv[1])\n"
         "train_grpo(GrpoConfig(**{**told, 'out': Path(told['out'])}))\n"
     )

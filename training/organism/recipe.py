@@ -1,8 +1,9 @@
-"""The recipe of an organism: every number that decides what it becomes."""
+"""The recipe of an organism: every number that decides its weights."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,7 +20,8 @@ class OrganismConfig:
 
     Attributes:
         seed: Of the initial weights and the order of the batches.
-        exposure_seed: Of who sees what; keep it while ``seed`` varies to compare organisms that read the same facts.
+        exposure_seed: Of which facts are read in which language; keep it while ``seed`` varies to compare
+            organisms that read the same facts.
         languages: The languages it reads.
         anchor: The language that reads every fact that is read at all.
         share_seen: Share of those facts that each other language reads, 0 to 1.
@@ -81,7 +83,8 @@ class OrganismConfig:
         _require(self.lr > 0 and self.batch_size > 0, "lr and batch_size must be above 0")
         _require(
             self.hidden % self.heads == 0 and self.heads % self.kv_heads == 0,
-            f"hidden {self.hidden}, heads {self.heads}, kv_heads {self.kv_heads}: each must divide the one before",
+            f"hidden {self.hidden}, heads {self.heads}, kv_heads {self.kv_heads}: each must divide the one "
+            "before",
         )
         _require(
             self.vocab_size >= 258,
@@ -95,11 +98,16 @@ class OrganismConfig:
         done = (step - self.warmup) / max(1, self.steps - self.warmup)
         return self.lr * 0.5 * (1 + math.cos(math.pi * done))
 
+    @classmethod
+    def of(cls, recipe: Mapping[str, Any]) -> OrganismConfig:
+        """Return the recipe of a card."""
+        return cls(**{**recipe, "languages": tuple(recipe["languages"])})
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the recipe as plain values, as JSON keeps them."""
+        """Return the recipe as plain values, as JSON has them."""
         return {**asdict(self), "languages": list(self.languages)}
 
 
-def _require(true: bool, found: str) -> None:
-    if not true:
-        raise ConfigError(f"The organism's {found}.")
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(f"The organism's {message}.")

@@ -164,9 +164,9 @@ def _text_prompts(
         raise ConfigError(
             f"Text is read as it is, so prompt_format 'english' does not apply to {visible(folder)}."
         )
-    if isinstance(languages, str):
-        languages = None if languages == "auto" else parse_languages(languages)
-    prompts = load_text(folder, languages)
+    whole = languages == "auto"
+    codes = parse_languages(languages) if isinstance(languages, str) and not whole else languages
+    prompts = load_text(folder, None if whole else codes)
     return prompts if limit is None else prompts.sample(limit)
 
 

@@ -1,46 +1,42 @@
-"""The result of a run: weights in the parent's type, or the adapter, with tokenizer and card; whole or not at all."""
+"""The final checkpoint of a run: weights in the parent's type, or the adapter, with tokenizer and card."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from accelerate import PartialState
 
+from training.checkpoint.card import RunRecord, run_card, write_run_card
+from training.checkpoint.parent import ParentCheckpoint
 from training.files import quiet_transformers, write_folder
-from training.running.card import run_card, write_run_card
-
-if TYPE_CHECKING:
-    from training.running.run import Run
 
 __all__ = ["write_final"]
 
 
-def write_final(run: Run, trainer: Any) -> None:
-    """Write ``final``; all processes call it, since sharded weights are gathered from all."""
+def write_final(out: Path, trainer: Any, parent: ParentCheckpoint, record: RunRecord) -> None:
+    """Write ``final``, whole or not at all; all processes call it, since sharded weights are gathered."""
     weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     if not PartialState().is_main_process:
         return
     model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
-    for name, value in run.restore_generation.items():
-        setattr(model.generation_config, name, value)
-    adapter = bool(run.config.lora_rank)
+    adapter = bool(record.config.lora_rank)
     if adapter:
-        _name_base(run, model)
+        _name_base(parent, model)
     else:
-        weights = _cast(weights, run.start.saved_dtype)
+        weights = _cast(weights, parent.saved_dtype)
 
     def write(folder: Path) -> None:
         with quiet_transformers():
             model.save_pretrained(folder, state_dict=weights)
-            run.start.tokenizer.save_pretrained(folder)
+            parent.tokenizer.save_pretrained(folder)
         if not adapter:
-            _record_dtype(folder, run.start.saved_dtype)
-        write_run_card(folder, run_card(run, trainer, model))
+            _record_dtype(folder, parent.saved_dtype)
+        write_run_card(folder, run_card(record))
 
-    write_folder(run.out / "final", write, run.out)
+    write_folder(out / "final", write, out)
 
 
 def _cast(weights: dict[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
@@ -52,13 +48,12 @@ def _cast(weights: dict[str, torch.Tensor], dtype: torch.dtype) -> dict[str, tor
     return {name: made[value.data_ptr()] for name, value in weights.items()}
 
 
-def _name_base(run: Run, model: Any) -> None:
-    """Let the adapter find its base again: by hub id and revision, or by folder."""
-    checkpoint, config = run.start.checkpoint, model.peft_config["default"]
+def _name_base(parent: ParentCheckpoint, model: Any) -> None:
+    """Record where the adapter's base is: hub id and revision, or folder."""
+    checkpoint, config = parent.checkpoint, model.peft_config["default"]
     from_hub = checkpoint.revision is not None and checkpoint.adapter is None
-    config.base_model_name_or_path = (
-        checkpoint.spec.partition("@")[0] if from_hub else str(run.start.path.resolve())
-    )
+    base = checkpoint.spec.partition("@")[0] if from_hub else str(parent.path.resolve())
+    config.base_model_name_or_path = base
     config.revision = checkpoint.revision if from_hub else None
 
 

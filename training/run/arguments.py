@@ -1,4 +1,4 @@
-"""What trainers are told: one place where settings of a run become arguments of transformers and TRL."""
+"""The settings of a run as arguments of the trainers of transformers and TRL."""
 
 from __future__ import annotations
 
@@ -10,43 +10,34 @@ import torch
 
 from interp.errors import ConfigError
 from training.config import TrainConfig
+from training.plan.batches import BatchPlan
 
 __all__ = ["trainer_arguments"]
 
 
-def trainer_arguments(
-    config: TrainConfig,
-    kind: type[Any],
-    *,
-    micro_batch: int,
-    accumulation: int,
-    steps_per_epoch: int,
-    **more: Any,
-) -> Any:
-    """Return what a trainer is told: what all are, and what its method adds.
+def trainer_arguments(config: TrainConfig, kind: type[Any], plan: BatchPlan, **more: Any) -> Any:
+    """Return the arguments of a trainer.
 
     Args:
-        config: The settings of the run.
-        kind: The class of the arguments, of transformers or TRL.
-        micro_batch: Rows per forward and backward pass of a process, in the unit of the method.
-        accumulation: Micro-batches per optimizer step.
-        steps_per_epoch: Optimizer steps in an epoch.
-        more: The method's own.
+        config: Settings of the run.
+        kind: Class of the arguments, of transformers or TRL.
+        plan: Batches and steps; its units are those of the method.
+        more: Arguments of the method.
 
     Raises:
-        ConfigError: Several GPUs are visible to one process, or the method's own settings are refused.
+        ConfigError: Several GPUs are visible to one process, or ``kind`` refuses an argument.
     """
-    steps = config.steps or config.epochs * steps_per_epoch
+    steps = config.steps or config.epochs * plan.steps_per_epoch
     gpu = torch.cuda.is_available() and config.device == "auto"
     if gpu and torch.cuda.device_count() > 1 and "WORLD_SIZE" not in os.environ:
         raise ConfigError(
-            f"{torch.cuda.device_count()} GPUs are visible to one process. Start with 'accelerate launch -m interp "
-            "train ...' or torchrun to use them, or set CUDA_VISIBLE_DEVICES to one."
+            f"{torch.cuda.device_count()} GPUs are visible to one process. Start with 'accelerate launch -m "
+            "interp train ...' or torchrun to use them, or set CUDA_VISIBLE_DEVICES to one."
         )
-    told = {
+    arguments = {
         "output_dir": str(config.out),
-        "per_device_train_batch_size": micro_batch,
-        "gradient_accumulation_steps": accumulation,
+        "per_device_train_batch_size": plan.micro_batch,
+        "gradient_accumulation_steps": plan.accumulation,
         "max_steps": steps,
         "learning_rate": config.lr,
         "lr_scheduler_type": "constant_with_warmup" if config.schedule == "constant" else config.schedule,
@@ -71,6 +62,6 @@ def trainer_arguments(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # transformers renames gradient_checkpointing
         try:
-            return kind(**told)
+            return kind(**arguments)
         except ValueError as error:
             raise ConfigError(" ".join(str(error).split())) from None

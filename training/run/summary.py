@@ -1,4 +1,4 @@
-"""What a run came to, in a few lines for the terminal."""
+"""The result of a run, in a few lines for the terminal."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["print_run"]
 
 
 def print_run(out: Path, console: Console) -> None:
-    """Print how a finished run answered before and after, and what it cost."""
+    """Print the accuracy of a finished run before and after, and its cost."""
     from rich.table import Table
 
     card = json.loads((out / "final" / "card.json").read_text(encoding="utf-8"))
     table = Table(title=f"{card['method']} from {card['parent']['checkpoint']}")
-    for name in ("facts", "step", "n", "accuracy", "all languages right", "resolved", "empty"):
-        table.add_column(name, justify="left" if name == "facts" else "right")
+    for name in ("split", "step", "facts", "accuracy", "total consistency", "resolved", "empty"):
+        table.add_column(name, justify="left" if name == "split" else "right")
     for row in card["evaluations"]:
         shares = (row["accuracy"], row["total_consistency"], row["resolved"], row["empty"])
         table.add_row(

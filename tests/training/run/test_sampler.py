@@ -1,10 +1,10 @@
-"""The order of facts: blocks on paper, the same for the same seed and epoch in any process, another tail each epoch."""
+"""The order of facts: blocks on paper, a function of seed and epoch in any process, another tail each."""
 
 from __future__ import annotations
 
 import pytest
 
-from training.running.sampler import FactSampler
+from training.run.sampler import FactSampler
 
 
 def order(sampler: FactSampler, epoch: int = 0) -> list[int]:
@@ -65,5 +65,5 @@ def test_seeds_and_epochs_are_not_added_up():
 
 
 def test_the_order_is_the_same_in_every_process():
-    """Python salts the hashes of texts per process, not those of numbers; a resumed run is another process."""
+    """Python salts hashes of texts per process, not those of numbers; a resumed run is another process."""
     assert order(FactSampler(9, 1, 1, 1, 1, seed=42), 3) == [1, 0, 2, 3, 4, 6, 8, 7, 5]

@@ -1,4 +1,4 @@
-"""What ends a run that leads nowhere: loss or gradient not finite, no group that differs, answers that dissolve."""
+"""What ends a run that cannot succeed: loss or gradient not finite, no differing rewards, collapse."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ class Guards:
     """Watches the numbers of each step.
 
     Args:
-        patience: Steps in a row in which no group of rollouts differed before the run ends; 0 for never.
-        collapse: The run ends when the share of resolved completions, averaged over 20 steps, falls below this share
-            of the best such average; 0 for never.
+        patience: The run ends after this many steps in a row without a group whose rewards differ; 0 for
+            never.
+        collapse: The run ends when the share of resolved completions, averaged over 20 steps, falls below
+            this share of the best such average; 0 for never.
     """
 
     def __init__(self, patience: int = 0, collapse: float = 0.0):
@@ -30,7 +31,7 @@ class Guards:
         return {"dead": self.dead, "best": self.best, "recent": list(self.recent)}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take up a saved state."""
+        """Continue from a saved state."""
         self.dead, self.best = state["dead"], state["best"]
         self.recent = deque(state["recent"], maxlen=_WINDOW)
 
@@ -48,8 +49,9 @@ class Guards:
         if self.dead < self.patience:
             return ""
         return (
-            f"in {self.dead} steps in a row all rollouts of every group earned the same, so nothing can be learned. "
-            "Use more generations, a higher temperature, easier facts, or a higher dead_run_patience."
+            f"in {self.dead} steps in a row, all rollouts of every group had the same reward, so nothing "
+            "can be learned. Use more generations, a higher temperature, easier facts, or a higher "
+            "dead_run_patience."
         )
 
     def _collapsed(self, logs: dict[str, Any]) -> str:
@@ -63,6 +65,6 @@ class Guards:
         if now >= self.collapse * self.best:
             return ""
         return (
-            f"the share of completions that name an option fell from {self.best:.3f} to {now:.3f} (over {_WINDOW} steps). "
-            "Use a lower lr or max_grad_norm, or a KL term."
+            f"the share of completions that name an option fell from {self.best:.3f} to {now:.3f} (over "
+            f"{_WINDOW} steps). Use a lower lr or max_grad_norm, or a KL term."
         )
