@@ -17,7 +17,7 @@ from interp.data.characters import visible
 from interp.data.demonstrations import prompts_with_demonstrations
 from interp.data.facts import FactSet
 from interp.data.klar import published_prompts, upstream_prompts
-from interp.data.languages import LANGUAGES, PAPER_LANGUAGES, parse_languages
+from interp.data.languages import LANGUAGES, POLYFACT_LANGUAGES, requested_languages, resolve_languages
 from interp.data.prompts import PromptSet
 from interp.data.sources import open_facts
 from interp.errors import ConfigError, DataError
@@ -75,12 +75,11 @@ def asked_facts(config: EvaluationConfig) -> EvaluationPlan:
     options: dict[str, Any] = {"template": config.template} if config.template else {}
     if config.alignment:
         options["alignment"] = config.alignment
-    if config.languages != "auto" and config.benchmark != "cldr":
-        options["languages"] = parse_languages(config.languages)
+    options["languages"] = requested_languages(config.languages)
     source = open_facts(config.benchmark, **options)
     facts = source.filter(
         splits=None if config.split == "all" else [config.split],
-        languages=_languages(config, source),
+        languages=resolve_languages(config.languages, source.languages, embedded=config.benchmark == "cldr"),
         limit=config.limit or None,
         allow_missing=config.allow_missing,
     )
@@ -154,8 +153,8 @@ def language_classes(languages: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     classes = {
         "high-resource": tuple(code for code, known in LANGUAGES.items() if known.resource == "high"),
         "low-resource": tuple(code for code, known in LANGUAGES.items() if known.resource == "low"),
-        "seen in the paper": PAPER_LANGUAGES,
-        "unseen in the paper": tuple(code for code in LANGUAGES if code not in PAPER_LANGUAGES),
+        "seen in the paper": POLYFACT_LANGUAGES,
+        "unseen in the paper": tuple(code for code in LANGUAGES if code not in POLYFACT_LANGUAGES),
     }
     return {name: codes for name, codes in classes.items() if set(codes) & set(languages)}
 
@@ -189,12 +188,6 @@ def _fact_ids(file: Path) -> set[str]:
     if not isinstance(found, list) or not all(isinstance(i, str) for i in found):
         raise DataError(f'{file} is expected to be a JSON list of fact ids, or to have "contaminated_keys".')
     return set(found)
-
-
-def _languages(config: EvaluationConfig, source: FactSet) -> tuple[str, ...]:
-    if config.languages != "auto":
-        return parse_languages(config.languages)
-    return PAPER_LANGUAGES if config.benchmark == "cldr" else source.languages
 
 
 def _left_out(source: FactSet, facts: FactSet, config: EvaluationConfig) -> str:

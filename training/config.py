@@ -31,7 +31,7 @@ class TrainConfig:
         "cldr", "Facts: 'cldr' or a file (.jsonl, .parquet); splits train and validation are used."
     )
     out: Path = option(Path("interp-train"), "Folder for the run; a rerun continues it.")
-    languages: str = option("paper", "Codes such as en,sw,ja; or paper (12), unseen (10), all (22).")
+    languages: str = option("polyfact", "Codes such as en,sw,ja; or polyfact, polyfact-unseen, all.")
     limit: int = option(0, "At most this many facts of the train split (0: all).")
     allow_missing: bool = option(False, "Restrict to the facts that all languages have, and say how many.")
     prompt: str = option("question", "Whether the options are shown.", ("question", "options"))

@@ -20,7 +20,8 @@ def export_lm_eval(
         typer.Option(help="What is asked, as of evaluate: cldr, a facts file, klar:DIR, polyfact:PATH ..."),
     ] = "cldr",
     languages: Annotated[
-        str, typer.Option(help="Codes such as en,sw,ja; paper, unseen, all; auto: the benchmark's.")
+        str,
+        typer.Option(help="Codes such as en,sw,ja; polyfact, polyfact-unseen, all; auto: the benchmark's."),
     ] = "auto",
     split: Annotated[str, typer.Option(help="Facts of this split: all, train, validation, test.")] = "all",
     limit: Annotated[int, typer.Option(help="At most this many facts (0: all).", min=0)] = 0,

@@ -18,7 +18,7 @@ class AblationConfig:
         (), "Checkpoint: local folder, hub id[@revision], LoRA folder, organism:final."
     )
     facts: str = option("cldr", "Facts: cldr, a file (.jsonl, .parquet), or a benchmark such as klar:DIR.")
-    languages: str = option("paper", "Codes such as en,sw,ja; or paper (12), unseen (10), all (22).")
+    languages: str = option("polyfact", "Codes such as en,sw,ja; or polyfact, polyfact-unseen, all.")
     units: str = option("neurons", "What is removed.", ("neurons", "heads"))
     count: int = option(0, "Units removed per language (0: 1 % of the neurons, 2 % of the heads).")
     rule: str = option(

@@ -20,7 +20,7 @@ class AlignmentConfig:
     prompts: str = option(
         "cldr", "Translations: 'cldr', a facts file (.jsonl, .parquet), or a folder of parallel text."
     )
-    languages: str = option("paper", "Codes such as en,sw,ja; or paper (12), unseen (10), all (22).")
+    languages: str = option("polyfact", "Codes such as en,sw,ja; or polyfact, polyfact-unseen, all.")
     embedding: str = option(
         "weighted", "A prompt's vector: mean weighted by position, or last token.", ("weighted", "last")
     )

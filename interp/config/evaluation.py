@@ -29,7 +29,7 @@ class EvaluationConfig:
     mode: str = option("mcq", "Multiple choice by log-likelihood, or greedy generation.", ("mcq", "generate"))
     languages: str = option(
         "auto",
-        "Codes such as en,sw,ja; paper (12), unseen (10), all (22); auto: the benchmark's, of cldr the paper's.",
+        "Codes such as en,sw,ja; polyfact, polyfact-unseen, all; auto: the benchmark's, of cldr polyfact.",
     )
     out: Path = option(Path("interp-evaluate"), "Folder for results; a rerun continues it.")
     split: str = option("all", "Facts of this split.", ("all", "train", "validation", "test"))

@@ -20,7 +20,7 @@ class LensConfig:
     prompts: str = option(
         "facts", "What is named: facts, translation, repetition, cloze, or a facts file (.jsonl, .parquet)."
     )
-    languages: str = option("paper", "Codes such as en,sw,ja; or paper (12), unseen (10), all (22).")
+    languages: str = option("polyfact", "Codes such as en,sw,ja; or polyfact, polyfact-unseen, all.")
     pivot: str = option(
         "en", "Language that the others are compared with; changing it needs no model but for translation."
     )

@@ -24,7 +24,9 @@ class PatchingConfig:
         ("across", "within", "concepts", "checkpoints"),
     )
     facts: str = option("cldr", "Facts: cldr, a file (.jsonl, .parquet), or a benchmark such as klar:DIR.")
-    languages: str = option("paper", "Languages that are patched: codes, paper (12), unseen (10), all (22).")
+    languages: str = option(
+        "polyfact", "Languages that are patched: codes, polyfact, polyfact-unseen or all."
+    )
     sources: str = option(
         "", "Languages that give activations, averaged (default with across and concepts: en)."
     )

@@ -23,7 +23,7 @@ class ProbingConfig:
         ("language", "answer", "right"),
     )
     facts: str = option("cldr", "Facts: cldr, a file (.jsonl, .parquet), or a benchmark such as klar:DIR.")
-    languages: str = option("paper", "Codes such as en,sw,ja; or paper (12), unseen (10), all (22).")
+    languages: str = option("polyfact", "Codes such as en,sw,ja; or polyfact, polyfact-unseen, all.")
     span: str = option(
         "last",
         "Which token: the prompt's last, the subject's last, or the mean over the prompt.",

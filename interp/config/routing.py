@@ -18,7 +18,7 @@ class RoutingConfig:
         (), "Checkpoint: local folder, hub id[@revision], LoRA folder, organism:final."
     )
     facts: str = option("cldr", "Facts: cldr, a file (.jsonl, .parquet), or a benchmark such as klar:DIR.")
-    languages: str = option("paper", "Codes such as en,sw,ja; or paper (12), unseen (10), all (22).")
+    languages: str = option("polyfact", "Codes such as en,sw,ja; or polyfact, polyfact-unseen, all.")
     units: str = option("all", "Which units carry an answer.", ("heads", "neurons", "all"))
     top: float = option(0.01, "Share of the units of a layer, and of all, that counts as carrying most.")
     out: Path = option(Path("interp-routing"), "Folder for results; a rerun continues it.")

@@ -20,7 +20,7 @@ class SpecializationConfig:
     prompts: str = option(
         "cldr", "What is read: 'cldr', a facts file (.jsonl, .parquet), or a folder of text."
     )
-    languages: str = option("paper", "Codes such as en,sw,ja; or paper (12), unseen (10), all (22).")
+    languages: str = option("polyfact", "Codes such as en,sw,ja; or polyfact, polyfact-unseen, all.")
     units: str = option("all", "Which units.", ("neurons", "heads", "all"))
     out: Path = option(Path("interp-specialization"), "Folder for results; a rerun continues it.")
     split: str = option("all", "Facts of this split.", ("all", "train", "validation", "test"))

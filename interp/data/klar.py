@@ -1,4 +1,4 @@
-"""The published matcher and the two published prompts for KLAR, kept to compare with their numbers; ours are elsewhere."""
+"""The published matcher and the two published prompts for KLAR, to compare with their numbers; ours are elsewhere."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from interp.data.languages import language
 from interp.data.sources.klar_files import KlarRelation, KlarSample, read_klar
 from interp.errors import DataError
 
@@ -25,7 +26,7 @@ class KlarPrompt:
         language: Language code.
         relation: Name of the file.
         index: Number of the row.
-        subject: What is asked about.
+        subject: What the question is about.
         target: The right answer.
         prompt: What the model reads, with demonstrations.
     """
@@ -70,10 +71,10 @@ def published_prompts(
     prompts = []
     for code in languages:
         for name, relation in opened[code].items():
-            chosen = relation.templates[template % len(relation.templates)]
+            sentence = relation.templates[template % len(relation.templates)]
             for sample, shown in _with_demonstrations(relation, shots, stream):
-                lines = [f"{_without_mask(chosen, other.subject)} {other.object}\n" for other in shown]
-                prompt = f"{''.join(lines)}{_without_mask(chosen, sample.subject)} "
+                lines = [f"{_without_mask(sentence, other.subject)} {other.object}\n" for other in shown]
+                prompt = f"{''.join(lines)}{_without_mask(sentence, sample.subject)} "
                 prompts.append(KlarPrompt(code, name, sample.index, sample.subject, sample.object, prompt))
     return prompts
 
@@ -105,21 +106,21 @@ def upstream_prompts(
     opened, _ = read_klar(folder, languages)
     prompts = []
     for code in languages:
-        unspaced = code in ("ja", "zh")
-        stop, between = ("。", "") if unspaced else (".", " ")
+        spaced = language(code).spaced
+        stop, between = (".", " ") if spaced else ("。", "")
         for name, relation in opened[code].items():
             if len(relation.samples) <= shots:
                 raise DataError(
                     f"{code}/{name}.json has {len(relation.samples)} rows, too few for {shots} demonstrations and a question."
                 )
-            chosen = relation.templates[0]
-            chosen = chosen.replace("<subject> ", "<subject>") if unspaced else chosen
+            sentence = relation.templates[0]
+            sentence = sentence if spaced else sentence.replace("<subject> ", "<subject>")
             for sample, shown in _with_demonstrations(relation, shots, random.Random(seed)):
                 pieces = [
-                    chosen.replace("<subject>", other.subject).replace("<mask>", other.object + stop)
+                    sentence.replace("<subject>", other.subject).replace("<mask>", other.object + stop)
                     for other in shown
                 ]
-                question = chosen.partition("<mask>")[0].replace("<subject>", sample.subject).rstrip()
+                question = sentence.partition("<mask>")[0].replace("<subject>", sample.subject).rstrip()
                 prompt = between.join([*pieces, question])
                 prompts.append(KlarPrompt(code, name, sample.index, sample.subject, sample.object, prompt))
     return prompts
@@ -145,13 +146,13 @@ def klar_match(prediction: str, gold: str) -> bool:
     After lower case, NFC and one space for each run of white space, ASCII punctuation except the hyphen, CJK
     punctuation and quotes: the prediction is the gold or begins with it, or the gold is one of its words. So a gold of
     several words counts only at the beginning, and one that begins a longer word counts ("Nigeria" for "Niger").
-    `interp.data.matching.names` is the matcher to use.
+    `interp.data.matching.mentions` is the matcher to use.
 
     Source: evaluation code of PolyFact, https://arxiv.org/abs/2606.06586. We differ in one case, which its records do
     not contain: nothing matches an empty gold.
     """
-    said, wanted = _klar_cleaned(prediction), _klar_cleaned(gold)
-    return wanted != "" and (wanted in said.split() or said.startswith(wanted))
+    text, name = _klar_cleaned(prediction), _klar_cleaned(gold)
+    return name != "" and (name in text.split() or text.startswith(name))
 
 
 def _klar_cleaned(text: str) -> str:

@@ -21,7 +21,7 @@ from interp.data.languages import language as known_language
 from interp.data.normalization import answer_line, normalize
 from interp.errors import DataError
 
-__all__ = ["Resolution", "names", "resolve"]
+__all__ = ["Resolution", "mentions", "resolve"]
 
 Mode = Literal["strict", "boundary", "anywhere"]
 
@@ -45,7 +45,7 @@ class Resolution:
     text: str
 
 
-def names(
+def mentions(
     text: str,
     answer: str,
     language: str,
@@ -54,7 +54,7 @@ def names(
     aliases: Iterable[str] = (),
     minimum_coverage: float = 1.0,
 ) -> bool:
-    """Return whether a text names an answer.
+    """Return whether a text mentions an answer.
 
     Args:
         text: The completion.
@@ -72,19 +72,21 @@ def names(
         DataError: The language or mode is unknown, a name is empty, or the coverage is out of range.
     """
     if mode not in ("strict", "boundary", "anywhere"):
-        raise DataError(f"Unknown mode '{visible(mode)}' of matching. There is: strict, boundary, anywhere.")
-    known = _checked_names([answer, *aliases])
+        raise DataError(
+            f"Unknown mode '{visible(mode)}' of matching. Choose from: strict, boundary, anywhere."
+        )
+    names = _checked_names([answer, *aliases])
     _check_coverage(minimum_coverage)
     known_language(language)
     if mode == "anywhere":
-        return any(name in normalize(text) for name in known)
-    said = normalize(answer_line(text))
-    if said in known or mode == "strict":
-        return said in known
+        return any(name in normalize(text) for name in names)
+    line = normalize(answer_line(text))
+    if line in names or mode == "strict":
+        return line in names
     return any(
-        name_spans(said, name, language)
-        or (is_part(said, name, language) and _covers(said, name, minimum_coverage))
-        for name in known
+        name_spans(line, name, language)
+        or (is_part(line, name, language) and _covers(line, name, minimum_coverage))
+        for name in names
     )
 
 
@@ -114,48 +116,48 @@ def resolve(
         DataError: There are no options, a name is empty after `normalize`, the language is unknown, or the coverage
             is out of range.
     """
-    known = _checked_names(options)
-    if not known:
+    names = _checked_names(options)
+    if not names:
         raise DataError("There are no options to choose from. Give at least one.")
     _check_coverage(minimum_coverage)
     known_language(language)
-    said = normalize(answer_line(text))
-    if exact := [index for index, name in enumerate(known) if name == said]:
-        return _verdict(exact, "exact", said)
-    if not any(map(str.isalnum, said)):
-        return Resolution(None, "empty", said)
-    if said in set(string.ascii_lowercase[: max(len(known), _FEWEST_LETTERS)]):
-        return Resolution(None, "letter", said)
-    if standing := standing_names(said, [*known, *_checked_names(others)], language):
-        return _verdict([index for index in standing if index < len(known)], "contained", said)
-    parted = [index for index, name in enumerate(known) if is_part(said, name, language)]
-    if len(parted) == 1 and not _covers(said, known[parted[0]], minimum_coverage):
-        return Resolution(None, "none", said)
-    return _verdict(parted, "contained", said)
+    line = normalize(answer_line(text))
+    if exact := [index for index, name in enumerate(names) if name == line]:
+        return _verdict(exact, "exact", line)
+    if not any(map(str.isalnum, line)):
+        return Resolution(None, "empty", line)
+    if line in set(string.ascii_lowercase[: max(len(names), _FEWEST_LETTERS)]):
+        return Resolution(None, "letter", line)
+    if standing := standing_names(line, [*names, *_checked_names(others)], language):
+        return _verdict([index for index in standing if index < len(names)], "contained", line)
+    parted = [index for index, name in enumerate(names) if is_part(line, name, language)]
+    if len(parted) == 1 and not _covers(line, names[parted[0]], minimum_coverage):
+        return Resolution(None, "none", line)
+    return _verdict(parted, "contained", line)
 
 
-def _verdict(found: Sequence[int], kind: Literal["exact", "contained"], said: str) -> Resolution:
-    if len(found) == 1:
-        return Resolution(found[0], kind, said)
-    return Resolution(None, "ambiguous" if found else "none", said)
+def _verdict(indices: Sequence[int], kind: Literal["exact", "contained"], line: str) -> Resolution:
+    if len(indices) == 1:
+        return Resolution(indices[0], kind, line)
+    return Resolution(None, "ambiguous" if indices else "none", line)
 
 
 def _checked_names(given: Iterable[str]) -> list[str]:
     given = list(given)
-    known = [normalize(name) for name in given]
-    for name, kept in zip(given, known, strict=True):
-        if not kept:
+    names = [normalize(name) for name in given]
+    for name, normal in zip(given, names, strict=True):
+        if not normal:
             raise DataError(
                 f"The name '{visible(name)}' is empty once white space and punctuation are trimmed, so no text can "
                 f"name it. Every answer and option needs a letter or a digit."
             )
-    return known
+    return names
 
 
 def _check_coverage(minimum: float) -> None:
     if not 0 < minimum <= 1:
-        raise DataError(f"A minimum coverage of {minimum} was asked for; it is a share above 0, at most 1.")
+        raise DataError(f"The minimum coverage is {minimum}; a share above 0, at most 1, is expected.")
 
 
-def _covers(said: str, name: str, minimum: float) -> bool:
-    return len(said) >= minimum * len(name)
+def _covers(line: str, name: str, minimum: float) -> bool:
+    return len(line) >= minimum * len(name)

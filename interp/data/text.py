@@ -10,7 +10,7 @@ from pathlib import Path
 
 from interp.data.characters import visible
 from interp.data.files import read_lines
-from interp.data.languages import LANGUAGES, checked_languages
+from interp.data.languages import LANGUAGES, as_languages
 from interp.data.prompts import Prompt, PromptSet
 from interp.errors import DataError
 
@@ -32,7 +32,7 @@ class _Lines:
         return tuple(number for number, _ in self.texts)
 
 
-def load_text(folder: str | Path, languages: Collection[str] | None = None) -> PromptSet:
+def load_text(folder: str | Path, languages: str | Collection[str] | None = None) -> PromptSet:
     """Read ``<language>.txt`` (one text per line) or ``<language>.jsonl`` (``{"text": ...}`` per line).
 
     The set is parallel when every language has a text on the same lines, and not when the numbers of texts differ; its
@@ -40,7 +40,8 @@ def load_text(folder: str | Path, languages: Collection[str] | None = None) -> P
 
     Args:
         folder: Where the files are.
-        languages: Which to read, in this order; by default every known language that has a file.
+        languages: Which to read (codes, or a text such as ``en,sw``), in this order; by default every known language
+            that has a file.
 
     Raises:
         DataError: A language has no file, two files or no text; a line is not UTF-8 or not JSON; or the numbers of
@@ -52,7 +53,7 @@ def load_text(folder: str | Path, languages: Collection[str] | None = None) -> P
             f"No such folder of text: {visible(folder)} (looked in {visible(folder.absolute().parent)})."
         )
     files = _files(folder)
-    codes = tuple(files) if languages is None else checked_languages(tuple(languages))
+    codes = tuple(files) if languages is None else as_languages(languages)
     _require_files(folder, files, codes)
     lines = {code: _read(files[code][0]) for code in codes}
     parallel = _is_parallel(lines)
@@ -62,8 +63,8 @@ def load_text(folder: str | Path, languages: Collection[str] | None = None) -> P
 
 
 def _files(folder: Path) -> dict[str, list[Path]]:
-    found = {code: [folder / f"{code}{suffix}" for suffix in _SUFFIXES] for code in LANGUAGES}
-    present = {code: [path for path in paths if path.is_file()] for code, paths in found.items()}
+    candidates = {code: [folder / f"{code}{suffix}" for suffix in _SUFFIXES] for code in LANGUAGES}
+    present = {code: [path for path in paths if path.is_file()] for code, paths in candidates.items()}
     return {code: paths for code, paths in present.items() if paths}
 
 
@@ -74,7 +75,8 @@ def _require_files(folder: Path, files: dict[str, list[Path]], codes: tuple[str,
         listed = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
         raise DataError(
             f"No text for {', '.join(missing) or 'any known language'} in {visible(folder)}, which holds: "
-            f"{listed or 'nothing'}. Expected <language>.txt or <language>.jsonl, such as {(missing or ['en'])[0]}.txt."
+            f"{listed or 'nothing'}. Expected <language>.txt or <language>.jsonl, such as {(missing or ['en'])[0]}.txt; "
+            "a language that is not known here needs a file that describes it (--language-file)."
         )
     for code in codes:
         if len(files[code]) > 1:

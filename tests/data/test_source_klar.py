@@ -149,7 +149,7 @@ def test_the_first_twenty_violations_are_listed(tmp_path):
 
 
 def test_missing_files_languages_and_templates_are_refused(folder, tmp_path):
-    with pytest.raises(DataError, match=r"lacks the language sw\. It has: de, en"):
+    with pytest.raises(DataError, match=r"lacks the language sw\. Choose from: de, en"):
         klar_facts(folder, languages=["en", "sw"])
     with pytest.raises(DataError, match=r"Template 2 was asked for .*4 files \(first en/capital \(2\)"):
         klar_facts(folder, template=2)

@@ -251,7 +251,7 @@ def test_order_of_rows_and_languages_does_not_matter(tmp_path):
     chosen = polyfact_facts(str(one), languages=["sw", "en"])
     assert chosen.digest == polyfact_facts(str(other), languages=["en", "sw"]).digest
     assert chosen.digest == polyfact_facts(str(one)).filter(languages=["en", "sw"]).digest
-    with pytest.raises(DataError, match=r"lacks the language ru\. It has: de, en, sw"):
+    with pytest.raises(DataError, match=r"lacks the language ru\. Choose from: de, en, sw"):
         polyfact_facts(str(one), languages=["en", "ru"])
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from interp.data.characters import visible
 from interp.data.facts import Fact, FactSet, Wording
-from interp.data.sources.rows import Row, known_languages, listed, open_configs, refuse, text
+from interp.data.sources.configs import open_configs
+from interp.data.sources.rows import Row, known_languages, listed, refuse, text
 from interp.errors import DataError
 
 __all__ = ["bmlama_facts"]

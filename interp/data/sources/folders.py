@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
@@ -12,23 +11,15 @@ from pathlib import Path
 
 from interp.data.characters import visible
 from interp.data.files import no_key_twice, read_lines, read_rows
-from interp.data.sources.rows import Configs, Row
+from interp.data.sources.hub import saved_rows
+from interp.data.sources.rows import Configs, Row, split_named
 from interp.errors import CapabilityError, DataError
 
-__all__ = ["folder_configs", "split_named"]
+__all__ = ["folder_configs"]
 
-_SPLITS = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation"}
-_SPLITS |= {"dev": "validation", "test": "test"}
-_PART = re.compile(rf"({'|'.join(_SPLITS)})(-\d+-of-\d+)?")
 _SAVED = ("dataset_dict.json", "dataset_info.json", "state.json")
 
 Read = Iterator[tuple[int, object]]
-
-
-def split_named(name: str) -> str:
-    """Return the split that a part of a data set is named after, such as ``dev`` or ``test-00000-of-00001``; or ''."""
-    found = _PART.fullmatch(name)
-    return _SPLITS[found[1]] if found else ""
 
 
 def folder_configs(path: Path) -> Configs:
@@ -122,8 +113,6 @@ def _read_parquet(path: Path) -> Read:
 
 
 def _read_saved(path: Path) -> Read:
-    from interp.data.sources.hub import saved_rows
-
     yield from enumerate(saved_rows(path.parent), start=1)
 
 

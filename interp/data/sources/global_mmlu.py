@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator, Mapping
 
 from interp.data.characters import visible
 from interp.data.facts import Fact, FactSet, Wording
-from interp.data.sources.rows import Row, known_languages, listed, open_configs, refuse, text, text_problems
+from interp.data.sources.configs import open_configs
+from interp.data.sources.rows import Row, known_languages, listed, refuse, text, text_problems
 from interp.errors import DataError
 
 __all__ = ["LETTERS", "global_mmlu_facts"]

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from interp.data.characters import visible
-from interp.data.sources.folders import split_named
-from interp.data.sources.rows import Configs, Row
+from interp.data.sources.rows import Configs, Row, split_named
 from interp.errors import CapabilityError, DataError
 
 __all__ = ["hub_configs", "saved_rows"]

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from interp.data.characters import visible
 from interp.data.facts import Fact, FactSet, Wording
-from interp.data.languages import LANGUAGES
+from interp.data.languages import LANGUAGES, requested_languages
+from interp.data.sources.configs import open_configs
 from interp.data.sources.polyfact_alignment import covers, misaligned, read_alignment
 from interp.data.sources.polyfact_rows import N_OPTIONS, Entry, Said, row_entries, stated_languages
-from interp.data.sources.rows import Configs, known_languages, listed, open_configs, refuse
+from interp.data.sources.rows import Configs, known_languages, listed, refuse
 from interp.errors import ConfigError, DataError
 
 __all__ = ["polyfact_facts"]
@@ -44,6 +45,7 @@ def polyfact_facts(
         ConfigError: The rows have ids, so an alignment does not apply.
         CapabilityError: The source needs a package that is not installed.
     """
+    languages = requested_languages(languages)
     configs = open_configs(source)
     chosen, note = _chosen(configs, languages, source)
     facts, present, n_rows, problems = _entries(configs, chosen, languages)

@@ -10,8 +10,7 @@ from typing import Any
 from interp.data.characters import visible
 from interp.data.languages import LANGUAGES
 from interp.data.schema import SPLITS
-from interp.data.sources.folders import split_named
-from interp.data.sources.rows import Row, text, text_fault, text_problems
+from interp.data.sources.rows import Row, split_named, text, text_fault, text_problems
 
 __all__ = ["N_OPTIONS", "Entry", "Said", "row_entries", "stated_languages"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
-from interp.data.languages import LANGUAGES
+from interp.data.languages import EMBEDDED_LANGUAGES
 from interp.data.sources.cldr_build.babel_data import cldr_version
 from interp.data.sources.cldr_build.filters import kept
 from interp.data.sources.cldr_build.labels import Labels, entity_labels
@@ -48,7 +48,7 @@ def built_facts() -> str:
         "format": FORMAT,
         "source": cldr_version(),
         "license": "Unicode-3.0",
-        "languages": list(LANGUAGES),
+        "languages": list(EMBEDDED_LANGUAGES),
     }
     return _text(header, {entity: _entity_row(labels[entity]) for entity in used}, facts)
 

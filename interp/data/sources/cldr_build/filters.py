@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 
 from interp.data.hashing import hash_key
-from interp.data.languages import LANGUAGES
+from interp.data.languages import EMBEDDED_LANGUAGES
 from interp.data.similarity import fold
 from interp.data.sources.cldr_build.labels import Labels
 from interp.data.sources.cldr_build.leak import leaks
@@ -28,7 +28,7 @@ def kept(triples: list[Triple], labels: dict[str, Labels]) -> list[Triple]:
 
 def fully_labeled(triples: list[Triple], labels: dict[str, Labels]) -> list[Triple]:
     """Keep facts whose subject and object have a name in every language."""
-    complete = {entity for entity, names in labels.items() if len(names.text) == len(LANGUAGES)}
+    complete = {entity for entity, names in labels.items() if len(names.text) == len(EMBEDDED_LANGUAGES)}
     return [triple for triple in triples if {triple.subject, triple.object} <= complete]
 
 

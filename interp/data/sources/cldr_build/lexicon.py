@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from interp.data.languages import LANGUAGES
+from interp.data.languages import EMBEDDED_LANGUAGES
 from interp.data.sources.cldr_build.babel_data import cldr_version
 from interp.data.sources.cldr_build.labels import Labels, entity_labels
 from interp.data.sources.cldr_build.scripts import foreign_letters
@@ -44,11 +44,11 @@ def built_lexicon() -> str:
         "format": FORMAT,
         "source": cldr_version(),
         "license": "Unicode-3.0",
-        "languages": list(LANGUAGES),
+        "languages": list(EMBEDDED_LANGUAGES),
     }
     top = ",\n".join(f"{_line(key)}: {_line(value)}" for key, value in header.items())
     rows = ",\n".join(
-        f"{_line(entity)}: {_line({code: names.text[code] for code in LANGUAGES})}"
+        f"{_line(entity)}: {_line({code: names.text[code] for code in EMBEDDED_LANGUAGES})}"
         for entity, names in labels.items()
         if _usable(names)
     )
@@ -56,7 +56,9 @@ def built_lexicon() -> str:
 
 
 def _usable(names: Labels) -> bool:
-    return all(code in names.text and not foreign_letters(code, names.text[code]) for code in LANGUAGES)
+    return all(
+        code in names.text and not foreign_letters(code, names.text[code]) for code in EMBEDDED_LANGUAGES
+    )
 
 
 def _line(value: object) -> str:
