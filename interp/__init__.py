@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "LANGUAGES": "interp.data.languages",
+    "register_language_file": "interp.data.languages",
     "Fact": "interp.data.facts",
     "FactSet": "interp.data.facts",
     "PromptSet": "interp.data.prompts",
