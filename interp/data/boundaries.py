@@ -1,7 +1,8 @@
-"""Where a name stands in a text: at word boundaries, as far as each script has them, with what is written onto it.
+"""Where a name stands in a text: at word boundaries, as far as each script has them, with what is written
+onto it.
 
-All texts and names are normalized. The articles, prefixes and suffixes of each language are in its record; of case
-endings only those are known, so "в Париже" does not name Париж.
+All texts and names are normalized. The articles, prefixes and suffixes of each language are in its record; of
+case endings only those are known, so "в Париже" does not name Париж.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def _joined(left: str, right: str) -> bool:
 
 
 def _one_syllable(left: str, right: str) -> bool:
-    """Whether two letters of a script without spaces cannot be in two words: a vowel sign with its consonant."""
+    """Whether no word ends between two letters of a script without spaces: a consonant and its vowel sign."""
     records = LANGUAGES.values()
     return unicodedata.category(right)[0] == "M" or any(
         left in record.matching.joins_next or right in record.matching.joins_previous for record in records

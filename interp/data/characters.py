@@ -9,8 +9,8 @@ from functools import cache
 INVISIBLE_CONTROLS = frozenset(
     "\u061c\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
 )
-"""Directional controls, zero-width space and byte-order mark. The zero-width joiners U+200C and U+200D are not here:
-Persian and Bengali spelling needs them."""
+"""Directional controls, zero-width space and byte-order mark. The zero-width joiners U+200C and U+200D are
+not here: Persian and Bengali spelling needs them."""
 
 
 def is_control(character: str) -> bool:

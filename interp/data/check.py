@@ -25,9 +25,9 @@ class Violation:
     Attributes:
         row: Row of the file, from 1.
         fact_id: The row's fact id, or empty when it has none.
-        message: What was found and what was expected.
-        fatal: Whether `load_facts` refuses the file for it. A fact that lacks a language can be loaded, because the
-            error comes when that language is asked for.
+        message: What is there and what is expected.
+        fatal: Whether `load_facts` refuses the file for it. A fact that lacks a language can be loaded,
+            because the error comes when that language is asked for.
     """
 
     row: int
@@ -164,7 +164,10 @@ def _shared_between_splits(facts: list[tuple[int, dict]]) -> Iterator[Violation]
                 continue
             other, where = first.setdefault(key, (split, number))
             if other != split:
-                message = f"the {what} is in split '{visible(split, 40)}' here and in '{visible(other, 40)}' in row {where}"
+                message = (
+                    f"the {what} is in split '{visible(split, 40)}' here and in '{visible(other, 40)}' in "
+                    f"row {where}"
+                )
                 yield Violation(number, _fact_id(row), message)
 
 

@@ -45,8 +45,8 @@ class Fact:
         object_id: The right answer; one of ``option_ids``.
         option_ids: The answers to choose from.
         split: ``train``, ``validation`` or ``test``.
-        group: Facts of one group must stay together, in a split and in a block of a resampling. The subject when
-            empty.
+        group: Facts of one group must stay together, in a split and in a block of a resampling. The subject
+            when empty.
         wording: Language code to wording.
     """
 
@@ -77,16 +77,18 @@ class Fact:
 class FactSet:
     """Facts in an order, and the languages that they are worded in.
 
-    A fact may lack a language; `filter` with that language then refuses, or keeps the common facts when asked to.
+    A fact may lack a language; `filter` with that language then refuses, or keeps the common facts when asked
+    to.
 
     Attributes:
         name: What the reader calls it.
         facts: In their order.
         languages: Codes, in their order.
-        prompt_format: Words around the question that its authors ask with: ``native``, ``english`` or ``none``.
-        aligned: Whether option j of a fact is the same entity in every language. Where only the right answer is known
-            to be, consistency is defined for right answers alone.
-        note: What was left out or assumed when it was read, for the reader.
+        prompt_format: Words around the question that its authors ask with: ``native``, ``english`` or
+            ``none``.
+        aligned: Whether option j of a fact is the same entity in every language. Where only the right answer
+            is known to be, consistency is defined for right answers alone.
+        note: What is missing or was assumed when it was read, for the reader.
     """
 
     name: str
@@ -123,7 +125,7 @@ class FactSet:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) of every identifier and text; the order of facts and languages and the name do not count."""
+        """SHA-256 (hex) of every identifier and text; orders and the name do not count."""
         rows = sorted(
             (fact_to_row(fact, self.languages) for fact in self.facts), key=lambda row: row["fact_id"]
         )
@@ -148,7 +150,8 @@ class FactSet:
             relations: Keep these relations.
             splits: Keep these splits.
             languages: Keep these languages (codes, or a text such as ``en,sw``), in this order, and no other.
-            limit: Keep this many facts, drawn by the hash of their ids: the same ones whatever the order of the file.
+            limit: Keep this many facts, drawn by the hash of their ids: the same ones whatever the order of
+                the file.
             allow_missing: Keep only facts that have all the languages, where the alternative is an error.
 
         Raises:
@@ -169,7 +172,7 @@ class FactSet:
         return replace(self, facts=tuple(_restricted(fact, codes) for fact in facts), languages=codes)
 
     def labels(self) -> dict[str, dict[str, str]]:
-        """Return the name of every subject and option per language; where facts disagree, the first fact's."""
+        """Return the name of every subject and option per language: that of the first fact with it."""
         names: dict[str, dict[str, str]] = {}
         for fact in self.facts:
             for code, wording in fact.wording.items():
@@ -181,8 +184,9 @@ class FactSet:
     def save(self, path: str | Path) -> Path:
         """Write the facts as ``.jsonl`` or ``.parquet`` (see `interp.data.schema`), whole or not at all.
 
-        Languages that users added are described in the file. It does not keep ``name``, ``prompt_format`` and ``note``.
-        `interp.load_facts` refuses facts with one option, and questions of more than 2000 characters.
+        Languages that users added are described in the file. It does not keep ``name``, ``prompt_format`` and
+        ``note``. `interp.load_facts` refuses facts with one option, and questions of more than 2000
+        characters.
         """
         from interp.data.files import write_rows
 
@@ -250,7 +254,8 @@ def _worded_in(
 ) -> list[Fact]:
     if absent := [f"{language(code).name} ({code})" for code in languages if code not in source.languages]:
         raise DataError(
-            f"'{visible(source.name)}' has no facts in {', '.join(absent)}. Choose from: {', '.join(source.languages)}. "
+            f"'{visible(source.name)}' has no facts in {', '.join(absent)}. Choose from: "
+            f"{', '.join(source.languages)}. "
             "For other languages give facts of your own (.jsonl or .parquet) or a folder of text."
         )
     complete = [fact for fact in facts if all(code in fact.wording for code in languages)]

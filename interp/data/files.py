@@ -86,7 +86,7 @@ def fact_suffix(path: Path) -> str:
 
 
 def no_key_twice(pairs: list[tuple[str, object]]) -> dict:
-    """Build a JSON object, refusing a key that appears twice, of which JSON readers silently keep the last."""
+    """Build a JSON object; refuse a key that appears twice, where JSON readers silently use the last."""
     built = dict(pairs)
     if len(built) < len(pairs):
         keys = [key for key, _ in pairs]

@@ -1,4 +1,4 @@
-"""The published matcher and the two published prompts for KLAR, to compare with their numbers; ours are elsewhere."""
+"""The published matcher and the two published prompts for KLAR, to compare with their numbers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class KlarPrompt:
 
     @property
     def fact_id(self) -> str:
-        """The id of the fact in `interp.data.sources.klar.klar_facts`, which lacks rows that are not parallel."""
+        """The fact's id in `interp.data.sources.klar.klar_facts`, which lacks rows that are not parallel."""
         return f"{self.relation}/{self.index}"
 
 
@@ -49,12 +49,14 @@ def published_prompts(
 ) -> list[KlarPrompt]:
     """Return the prompts of PolyFact's evaluation on KLAR: every row of every language, for parity only.
 
-    One random stream runs through languages in the order given, relations in alphabetical order and rows, so the
-    demonstrations of a language depend on those before it. A line is the template without its mask, a space, and the
-    answer; the prompt ends with a space. What follows the mask stands before the answer ("The answer is:. Paris"), and a
-    relation with fewer templates uses the one at the remainder. `interp.data.sources.klar.klar_facts` does neither.
+    One random stream runs through languages in the order given, relations in alphabetical order and rows, so
+    the demonstrations of a language depend on those before it. A line is the template without its mask, a
+    space, and the answer; the prompt ends with a space. What follows the mask stands before the answer ("The
+    answer is:. Paris"), and a relation with fewer templates uses the one at the remainder.
+    `interp.data.sources.klar.klar_facts` does neither.
 
-    Source: METHODS of PolyFact, https://arxiv.org/abs/2606.06586; its records have the same rows in the same order.
+    Source: METHODS of PolyFact, https://arxiv.org/abs/2606.06586; its records have the same rows in the same
+        order.
 
     Args:
         folder: Holds ``<language>/<relation>.json``.
@@ -82,15 +84,18 @@ def published_prompts(
 def upstream_prompts(
     folder: str | Path, languages: Collection[str], shots: int = 3, seed: int = 26
 ) -> list[KlarPrompt]:
-    """Return the prompts of KLAR's authors: template 0, demonstrations in one line, the question cut at its mask.
+    """Return the prompts of KLAR's authors: template 0, demonstrations in one line, the question cut at its
+    mask.
 
-    Known from their code: a demonstration has the answer and a full stop in the place of the mask, so a template that
-    goes on after the mask keeps that ("is: Paris.."); demonstrations are joined by one space; a run is one language and
-    one relation and begins with its seed, so parallel files show the same rows in every language. In ja and zh there is
-    no space between demonstrations or after the subject, and the full stop is ``。``.
+    Known from their code: a demonstration has the answer and a full stop in the place of the mask, so a
+    template that goes on after the mask keeps that ("is: Paris.."); demonstrations are joined by one space; a
+    run is one language and one relation and begins with its seed, so parallel files show the same rows in
+    every language. In ja and zh there is no space between demonstrations or after the subject, and the full
+    stop is ``。``.
 
-    Our choice: no space at the end. Their question is a part of the tokenized sentence with its answer, whose space
-    belongs to the answer's first token. Theirs is right when that token ranks first and the text begins with the answer.
+    Our choice: no space at the end. Their question is a part of the tokenized sentence with its answer, whose
+    space belongs to the answer's first token. Theirs is right when that token ranks first and the text begins
+    with the answer.
 
     Source: https://github.com/cisnlp/KLAR-CLC.
 
@@ -111,7 +116,8 @@ def upstream_prompts(
         for name, relation in opened[code].items():
             if len(relation.samples) <= shots:
                 raise DataError(
-                    f"{code}/{name}.json has {len(relation.samples)} rows, too few for {shots} demonstrations and a question."
+                    f"{code}/{name}.json has {len(relation.samples)} rows, too few for {shots} "
+                    "demonstrations and a question."
                 )
             sentence = relation.templates[0]
             sentence = sentence if spaced else sentence.replace("<subject> ", "<subject>")
@@ -144,11 +150,12 @@ def klar_match(prediction: str, gold: str) -> bool:
     """Return whether a prediction is right in the published evaluation of PolyFact on KLAR, for parity only.
 
     After lower case, NFC and one space for each run of white space, ASCII punctuation except the hyphen, CJK
-    punctuation and quotes: the prediction is the gold or begins with it, or the gold is one of its words. So a gold of
-    several words counts only at the beginning, and one that begins a longer word counts ("Nigeria" for "Niger").
-    `interp.data.matching.mentions` is the matcher to use.
+    punctuation and quotes: the prediction is the gold or begins with it, or the gold is one of its words. So
+    a gold of several words counts only at the beginning, and one that begins a longer word counts ("Nigeria"
+    for "Niger"). `interp.data.matching.mentions` is the matcher to use.
 
-    Source: evaluation code of PolyFact, https://arxiv.org/abs/2606.06586. We differ in one case, which its records do
+    Source: evaluation code of PolyFact, https://arxiv.org/abs/2606.06586. We differ in one case, which its
+        records do
     not contain: nothing matches an empty gold.
     """
     text, name = _klar_cleaned(prediction), _klar_cleaned(gold)

@@ -15,10 +15,10 @@ __all__ = ["copies_english", "wrong_language"]
 def wrong_language(text: str, language: str, *, threshold: float = 0.5) -> bool:
     """Return whether a text is mostly in a script that its language is not written in.
 
-    More than ``threshold`` (0 to 1) of its letters must be of other scripts; a text without letters is not flagged.
-    Only scripts are seen: English in place of Swahili, Persian in place of Arabic, Chinese characters in place of
-    Japanese ones and traditional in place of simplified characters pass. `copies_english` sees the first of these
-    where the options differ.
+    More than ``threshold`` (0 to 1) of its letters must be of other scripts; a text without letters is not
+    flagged. Only scripts are seen: English in place of Swahili, Persian in place of Arabic, Chinese
+    characters in place of Japanese ones and traditional in place of simplified characters pass.
+    `copies_english` sees the first of these where the options differ.
 
     Raises:
         DataError: The language is unknown.
@@ -30,7 +30,8 @@ def wrong_language(text: str, language: str, *, threshold: float = 0.5) -> bool:
 
 
 def copies_english(text: str, english_options: Sequence[str], options: Sequence[str]) -> bool:
-    """Return whether a text names an English option that is spelled differently in the language of the question.
+    """Return whether a text names an English option that is spelled differently in the language of the
+    question.
 
     It is not flagged when it also names an option in that language, or when both spellings are the same: then
     nobody can tell. An English name that is not among the options goes unseen.

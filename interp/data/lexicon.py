@@ -1,4 +1,5 @@
-"""The concept lexicon: what countries, languages and currencies are called in the languages of the embedded facts.
+"""The concept lexicon: what countries, languages and currencies are called in the languages of the embedded
+facts.
 
 The names are CLDR's. Those of the embedded facts are taken from there; a small file beside it holds the rest
 (`interp.data.sources.cldr_build.lexicon` writes it).
@@ -56,7 +57,8 @@ def concepts(kinds: Collection[str] = tuple(KINDS)) -> tuple[Concept, ...]:
     for kind in kinds:
         if kind not in KINDS:
             raise DataError(
-                f"No concepts of the kind '{visible(kind)}'.{nearest(kind, KINDS)} Choose from: {', '.join(KINDS)}."
+                f"No concepts of the kind '{visible(kind)}'.{nearest(kind, KINDS)} Choose from: "
+                f"{', '.join(KINDS)}."
             )
     names = {**cldr_facts().labels(), **_added()}
     return tuple(
@@ -89,7 +91,8 @@ def require_lexicon(languages: Collection[str]) -> None:
 
 
 def shown_before(concept: Concept, pool: Collection[Concept], shots: int) -> list[Concept]:
-    """Return the concepts that are shown before one: of its kind, by the hash of both identifiers, never itself.
+    """Return the concepts that are shown before one: of its kind, by the hash of both identifiers, never
+    itself.
 
     Raises:
         DataError: There are too few.
@@ -99,8 +102,8 @@ def shown_before(concept: Concept, pool: Collection[Concept], shots: int) -> lis
     ]
     if len(others) < shots:
         raise DataError(
-            f"{shots} demonstrations need as many other concepts of the kind '{concept.kind}'; there are {len(others)}. "
-            "Take fewer demonstrations."
+            f"{shots} demonstrations need as many other concepts of the kind '{concept.kind}'; there are "
+            f"{len(others)}. Take fewer demonstrations."
         )
     return sorted(others, key=lambda other: hash_key("shown", concept.concept_id, other.concept_id))[:shots]
 

@@ -1,11 +1,12 @@
 """Does this text name that answer? Pure functions of strings, the same for rewards and for evaluation.
 
-The answer line of a text (`interp.data.normalization`) is compared with each name, and a name is looked for in it at
-word boundaries (`interp.data.boundaries`).
+The answer line of a text (`interp.data.normalization`) is compared with each name, and a name is looked for
+in it at word boundaries (`interp.data.boundaries`).
 
-Limits, all on the side of reading words and not meaning: "not Paris" names Paris. A name that stands with spaces or in
-Han characters inside a longer name is told apart only when the longer one is known (an option, or one of ``others``):
-"Papua New Guinea" names Guinea. Of case endings only those of the table are known, so "в Париже" does not name Париж.
+Limits, all on the side of reading words and not meaning: "not Paris" names Paris. A name that stands with
+spaces or in Han characters inside a longer name is told apart only when the longer one is known (an option,
+or one of ``others``): "Papua New Guinea" names Guinea. Of case endings only those of the table are known, so
+"в Париже" does not name Париж.
 """
 
 from __future__ import annotations
@@ -34,9 +35,10 @@ class Resolution:
 
     Attributes:
         index: Position of the option, or None when the text names none, or more than one.
-        kind: ``exact``: the text is the option. ``contained``: the option stands in the text, or the text is a large
-            enough part of it. ``letter``: a bare option letter. ``ambiguous``: several options. ``none``: words that
-            name no option. ``empty``: no letter or digit; nothing but white space, punctuation, symbols or a label.
+        kind: ``exact``: the text is the option. ``contained``: the option stands in the text, or the text is
+            a large enough part of it. ``letter``: a bare option letter. ``ambiguous``: several options.
+            ``none``: words that name no option. ``empty``: no letter or digit; nothing but white space,
+            punctuation, symbols or a label.
         text: What was compared: first line, no label, normalized.
     """
 
@@ -60,10 +62,10 @@ def mentions(
         text: The completion.
         answer: The expected name.
         language: Its language; decides what may be written onto a name without a space.
-        mode: ``strict``: the answer line equals the name after `normalize`. ``boundary``: the name stands in the
-            answer line at word boundaries; scripts without spaces (Han, hiragana) have one between any two
-            characters, katakana at the ends of a katakana word. ``anywhere``: the name occurs in any line, even
-            inside a word.
+        mode: ``strict``: the answer line equals the name after `normalize`. ``boundary``: the name stands in
+            the answer line at word boundaries; scripts without spaces (Han, hiragana) have one between any
+            two characters, katakana at the ends of a katakana word. ``anywhere``: the name occurs in any
+            line, even inside a word.
         aliases: Other names that count as well.
         minimum_coverage: With ``boundary``, a part of the name counts when it is at least this share of its
             characters, 0 to 1, and more than two characters.
@@ -100,21 +102,22 @@ def resolve(
 ) -> Resolution:
     """Return which of the options a text names.
 
-    In this order: the text is one option exactly; the text is a bare option letter, which names nothing; exactly one
-    option stands in the text at word boundaries, where an occurrence inside that of a longer name does not count
-    (Guinea in Equatorial Guinea); the text is part of exactly one option and covers enough of it. Two options side by
-    side ("A or B") are ambiguous. The order of the options does not matter.
+    In this order: the text is one option exactly; the text is a bare option letter, which names nothing;
+    exactly one option stands in the text at word boundaries, where an occurrence inside that of a longer name
+    does not count (Guinea in Equatorial Guinea); the text is part of exactly one option and covers enough of
+    it. Two options side by side ("A or B") are ambiguous. The order of the options does not matter.
 
     Args:
         text: The completion.
         options: The names to choose from.
         language: Their language.
-        minimum_coverage: The smallest share of an option's characters that a part of it must have, above 0 to 1.
+        minimum_coverage: The smallest share of an option's characters that a part of it must have, above 0 to
+            1.
         others: Names of entities that are not options; an option inside one of them does not count.
 
     Raises:
-        DataError: There are no options, a name is empty after `normalize`, the language is unknown, or the coverage
-            is out of range.
+        DataError: There are no options, a name is empty after `normalize`, the language is unknown, or the
+            coverage is out of range.
     """
     names = _checked_names(options)
     if not names:
@@ -148,8 +151,8 @@ def _checked_names(given: Iterable[str]) -> list[str]:
     for name, normal in zip(given, names, strict=True):
         if not normal:
             raise DataError(
-                f"The name '{visible(name)}' is empty once white space and punctuation are trimmed, so no text can "
-                f"name it. Every answer and option needs a letter or a digit."
+                f"The name '{visible(name)}' is empty once white space and punctuation are trimmed, so no "
+                f"text can name it. Every answer and option needs a letter or a digit."
             )
     return names
 

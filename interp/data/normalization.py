@@ -1,7 +1,7 @@
 """What of a text is compared: its first line without the word for "answer", in one form of each character.
 
-`answer_line` cuts the text, `normalize` removes what does not change a name in it. What a language adds to that is in
-its record.
+`answer_line` cuts the text, `normalize` removes what does not change a name in it. What a language adds to
+that is in its record.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SAME = {
     "-": "‐‑‒–−־﹣－",
     " - ": "—―",
 }
-"""Marks of all scripts that are one and the same for a comparison; letters are in the records of their languages."""
+"""Marks of all scripts that are one and the same; letters are in the records of languages."""
 
 _PART_OF_A_NAME = frozenset("#%&@")  # punctuation at an edge that is kept: C#
 _DECORATION = frozenset("`^~|<>=")  # symbols at an edge that are not
@@ -45,11 +45,11 @@ def _table() -> dict[int, str]:
 def normalize(text: str) -> str:
     """Return a text without what does not change the name in it.
 
-    Unicode NFKC (width, ligatures, Hangul jamo), case folded, the Turkish i's made one; one kind of quote and hyphen;
-    Arabic and Hebrew vowel signs, tatweel and invisible characters dropped; Arabic alef, ya and kaf in one form, as
-    Persian and Arabic keyboards differ; digits of all scripts as 0 to 9; white space collapsed; punctuation of every
-    script trimmed at both ends. Accents stay ("Nigéria" is not "Nigeria"), except in Greek, where capitals are written
-    without. Applying it twice changes nothing.
+    Unicode NFKC (width, ligatures, Hangul jamo), case folded, the Turkish i's made one; one kind of quote and
+    hyphen; Arabic and Hebrew vowel signs, tatweel and invisible characters dropped; Arabic alef, ya and kaf
+    in one form, as Persian and Arabic keyboards differ; digits of all scripts as 0 to 9; white space
+    collapsed; punctuation of every script trimmed at both ends. Accents stay ("Nigéria" is not "Nigeria"),
+    except in Greek, where capitals are written without. Applying it twice changes nothing.
     """
     text = unicodedata.normalize("NFC", text).translate(_table())
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).translate(_table())
@@ -71,12 +71,14 @@ def _is_edge(character: str) -> bool:
 def strip_answer_label(text: str, language: str | None = None) -> str:
     """Return a text without the words for "answer" before it, such as ``Answer:`` or ``回答：``.
 
-    A label counts when a colon, a dash, white space or the end follows; longer labels are tried first, and repeated
-    ones all go. A label that is also an ordinary word needs the colon: Bengali "উত্তর আমেরিকা" is North America.
+    A label counts when a colon, a dash, white space or the end follows; longer labels are tried first, and
+    repeated ones all go. A label that is also an ordinary word needs the colon: Bengali "উত্তর আমেরিকা" is
+    North America.
 
     Args:
         text: Any text; it comes back in Unicode NFKC.
-        language: Try only the labels of this language and the English ones, where the default is those of all.
+        language: Try only the labels of this language and the English ones, where the default is those of
+            all.
 
     Raises:
         DataError: The language is unknown.

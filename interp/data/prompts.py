@@ -83,7 +83,7 @@ class PromptSet:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) of all items, texts and answers; the order of languages, the name and the note do not count."""
+        """SHA-256 (hex) of all items, texts and answers; order of languages, name and note do not count."""
         items = {
             code: [[p.item_id, p.text, p.answer, p.separator, p.group] for p in prompts]
             for code, prompts in self.prompts.items()
@@ -123,9 +123,9 @@ class PromptSet:
     def group_blocks(self, n_blocks: int) -> dict[str, int]:
         """Deal the groups to blocks that hold nearly equal numbers of items.
 
-        Largest group first, and by SHA-256 of the name among equals, each to the block that holds least. In a parallel
-        set a group weighs its items; in running text every group weighs the same, since each is an equal share of its
-        language's file. So the blocks depend on no language, checkpoint or order of items.
+        Largest group first, and by SHA-256 of the name among equals, each to the block that holds least. In a
+        parallel set a group weighs its items; in running text every group weighs the same, since each is an
+        equal share of its language's file. So the blocks depend on no language, checkpoint or order of items.
 
         Args:
             n_blocks: How many blocks.
@@ -139,8 +139,8 @@ class PromptSet:
         weights = self._group_weights()
         if not 1 <= n_blocks <= len(weights):
             raise DataError(
-                f"{n_blocks} blocks were asked of '{visible(self.name)}', which has {len(weights)} groups of items. "
-                "A group cannot be divided. Ask for fewer blocks, or add items of other groups."
+                f"{n_blocks} blocks were asked of '{visible(self.name)}', which has {len(weights)} groups of "
+                "items. A group cannot be divided. Ask for fewer blocks, or add items of other groups."
             )
         load = [0] * n_blocks
         blocks = {}
@@ -161,13 +161,14 @@ def prompts_from_facts(
     prompt_format: str = "auto",
     answer: bool = True,
 ) -> PromptSet:
-    """Render facts as prompts: ``Question: ...``, a line break, ``Answer:``, and the right option as continuation.
+    """Render facts as prompts: ``Question: ...``, a line break, ``Answer:``, and the right option as
+    continuation.
 
     Args:
         facts: What to ask.
         languages: In which languages; all of the set by default.
-        prompt_format: ``native`` words around the question, ``english`` words in every language, or ``none``; ``auto``:
-            as the facts say.
+        prompt_format: ``native`` words around the question, ``english`` words in every language, or ``none``;
+            ``auto``: as the facts say.
         answer: Whether prompts carry the answer.
 
     Raises:

@@ -9,8 +9,8 @@ One JSON object per line (JSON lines, UTF-8)::
      "option_ids": ["Q90", "Q64", ...],   at least two, all different
      "split": "test",                     train, validation or test
      "group": "FR",                       optional: facts that stay together; the subject when absent
-     "aligned": true,                     optional: false where only the right answer is known to be the same in all
-                                          languages; one such fact makes the whole set so
+     "aligned": true,                     optional: false where only the right answer is known to be the
+                                          same in all languages; one such fact makes the whole set so
      "wording": {                         per language code
        "en": {"question": "What is the capital of France?",
               "subject": "France",
@@ -19,11 +19,11 @@ One JSON object per line (JSON lines, UTF-8)::
               "aliases": ["City of Light"]},            optional: other names of the right answer
        "de": {...}}}
 
-A Parquet file has the same columns; ``option_ids`` is a list of strings and ``wording`` a string that holds the JSON
-object above.
+A Parquet file has the same columns; ``option_ids`` is a list of strings and ``wording`` a string that holds
+the JSON object above.
 
-Languages that the package does not know are described by the first line of the file, or in the metadata of a Parquet
-file's schema as JSON under the key ``languages``, with the keys of `interp.data.languages.Language`::
+Languages that the package does not know are described by the first line of the file, or in the metadata of a
+Parquet file's schema as JSON under the key ``languages``, with the keys of `interp.data.languages.Language`::
 
     {"languages": [{"code": "am", "name": "Amharic", "endonym": "አማርኛ", "script": "Ethi", "resource": "low",
                     "letters": ["ETHIOPIC"]}]}
@@ -57,7 +57,10 @@ def row_problems(row: Any) -> Iterator[str]:
         if row.get(key) is not None:
             yield from _text_problems(key, row[key])
     if isinstance(row.get("split"), str) and row["split"] not in SPLITS:
-        yield f"split is '{visible(row['split'], 40)}', expected {', '.join(SPLITS)}{nearest(row['split'], SPLITS)}"
+        yield (
+            f"split is '{visible(row['split'], 40)}', expected "
+            f"{', '.join(SPLITS)}{nearest(row['split'], SPLITS)}"
+        )
     if not isinstance(row.get("aligned"), (bool, type(None))):
         yield f"aligned: expected true or false, found {_kind(row['aligned'])}"
     yield from _option_id_problems(row)
@@ -100,7 +103,9 @@ def _wording_problems(row: dict) -> Iterator[str]:
     ids = row.get("option_ids")
     for code, words in wording.items():
         if code not in LANGUAGES:
-            yield f"unknown language '{visible(code, 40)}'.{hint(code, LANGUAGES)} Or describe it in the file."
+            yield (
+                f"unknown language '{visible(code, 40)}'.{hint(code, LANGUAGES)} Or describe it in the file."
+            )
         if isinstance(words, dict):
             yield from _language_problems(code, words, len(ids) if isinstance(ids, list) else None)
         else:

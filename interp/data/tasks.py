@@ -8,8 +8,9 @@ r"""What a model is to name: the answer of a fact, or a concept by translation, 
 | `cloze`       | ``Swali: Mji wa Oslo uko katika nchi gani?\nJibu:``      | the concept that is described |
 
 The last three show other concepts first, in the same form. Source: Wendler et al. (2024),
-https://aclanthology.org/2024.acl-long.820, whose prompts have quotation marks in one line, and whose cloze sentences
-were written by a model. Here the description is a question from the templates, so it exists in every language.
+https://aclanthology.org/2024.acl-long.820, whose prompts have quotation marks in one line, and whose cloze
+sentences were written by a model. Here the description is a question from the templates, so it exists in
+every language.
 """
 
 from __future__ import annotations
@@ -115,8 +116,8 @@ def sources_of(languages: Sequence[str], pivot: str, source: str = "") -> dict[s
         ]
         if not fitting:
             raise DataError(
-                f"A translation into '{target}' needs a language to translate from, beside the target and the pivot "
-                f"'{pivot}'. Add a language, or name one as the source."
+                f"A translation into '{target}' needs a language to translate from, beside the target and "
+                f"the pivot '{pivot}'. Add a language, or name one as the source."
             )
         sources[target] = fitting[0]
     return sources
@@ -164,13 +165,14 @@ def _sampled(items: Sequence[Concept], splits: list[str] | None, limit: int | No
         raise DataError(f"The limit is {limit} concepts; 1 or more are expected.")
     if not of_split:
         raise DataError(
-            f"No concept is in the split '{visible(', '.join(splits or ()))}'. Choose from: {', '.join(SPLITS)}, all."
+            f"No concept is in the split '{visible(', '.join(splits or ()))}'. Choose from: "
+            f"{', '.join(SPLITS)}, all."
         )
     return of_split if limit is None else hash_sample(of_split, limit, key=lambda item: item.concept_id)
 
 
 def _described(facts: FactSet) -> FactSet:
-    """One fact per concept that is the answer of one, drawn by hash; the simpler relation where there are two."""
+    """One fact per concept that is the answer of one, drawn by hash; of the simpler relation."""
     prefixes = tuple(f"{prefix}:" for prefix in KINDS.values())
     ranked = sorted(
         (fact for fact in facts if fact.relation in _DESCRIBED_BY and fact.object_id.startswith(prefixes)),

@@ -1,7 +1,7 @@
 """The questions of the embedded facts in a language, from the templates of its record.
 
-A subject is inserted uninflected. Two things are added where a language has no way around them: an English article, a
-Korean particle.
+A subject is inserted uninflected. Two things are added where a language has no way around them: an English
+article, a Korean particle.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def template(relation: str, language: str) -> str:
         return record.templates[relation]
     if not record.templates:
         raise DataError(
-            f"{record.name} ('{language}') has no question templates. Give facts that bring their questions, or add "
-            "[templates] to its file."
+            f"{record.name} ('{language}') has no question templates. Give facts that bring their questions, "
+            "or add [templates] to its file."
         )
     raise DataError(
         f"No template for the relation '{visible(relation)}'.{nearest(relation, record.templates)} "
@@ -50,7 +50,8 @@ def question(relation: str, language: str, subject: str, subject_id: str) -> str
         relation: Which template.
         language: In which language.
         subject: The subject's name in that language.
-        subject_id: The subject's identifier; some names need an article within a sentence ("the Netherlands").
+        subject_id: The subject's identifier; some names need an article within a sentence ("the
+            Netherlands").
     """
     record = known_language(language)
     article = next((word for word, subjects in record.articles.items() if subject_id in subjects), None)
@@ -62,7 +63,8 @@ def question(relation: str, language: str, subject: str, subject_id: str) -> str
 
 
 def _with_particle(text: str, subject: str, both: str, after_consonant: str, after_vowel: str) -> str:
-    """Settle a particle that a template has in both forms, such as ``은(는)``, by the last letter of the subject.
+    """Settle a particle that a template has in both forms, such as ``은(는)``, by the last letter of the
+    subject.
 
     A subject that does not end in Hangul keeps both forms, as is usual in print.
     """
@@ -81,7 +83,7 @@ def prompt_format(language: str) -> PromptFormat:
     record = known_language(language)
     if record.prompt_format is None:
         raise DataError(
-            f"{record.name} ('{language}') has no words around a question. Ask with the prompt format english or none, or "
-            "add [prompt_format] to its file."
+            f"{record.name} ('{language}') has no words around a question. Ask with the prompt format "
+            "english or none, or add [prompt_format] to its file."
         )
     return record.prompt_format

@@ -69,6 +69,8 @@ QUOTES = [
     "<{}>",
 ]
 
+GUINEAS = ("Guinea", "Equatorial Guinea", "Guinea-Bissau")
+
 # language, text, options, the option named or None, kind
 CASES = [
     # a name inside another, as one word
@@ -84,8 +86,8 @@ CASES = [
     ("sw", "Ginebisau.", ("Gine", "Mali"), None, "none"),
     ("de", "Äquatorialguinea", ("Guinea", "Mali"), None, "none"),
     # a name inside another, as several words
-    ("en", "It is Equatorial Guinea.", ("Guinea", "Equatorial Guinea", "Guinea-Bissau"), "Equatorial Guinea", "contained"),
-    ("en", "It is Guinea‑Bissau.", ("Guinea", "Equatorial Guinea", "Guinea-Bissau"), "Guinea-Bissau", "contained"),
+    ("en", "It is Equatorial Guinea.", GUINEAS, "Equatorial Guinea", "contained"),
+    ("en", "It is Guinea‑Bissau.", GUINEAS, "Guinea-Bissau", "contained"),
     ("en", "It is Guinea-Bissau.", ("Guinea", "Mali"), None, "none"),
     ("en", "Guinea or Equatorial Guinea", ("Guinea", "Equatorial Guinea"), None, "ambiguous"),
     ("es", "Es Guinea Ecuatorial.", ("Guinea", "Guinea Ecuatorial"), "Guinea Ecuatorial", "contained"),

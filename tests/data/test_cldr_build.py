@@ -8,9 +8,9 @@ from interp.data.languages import EMBEDDED_LANGUAGES, LANGUAGES
 from interp.data.similarity import fold
 from interp.data.sources.cldr_build import babel_data
 from interp.data.sources.cldr_build.filters import (
+    filtered,
     fully_labeled,
     in_own_script,
-    kept,
     not_given_away,
     one_answer_per_name,
     one_subject_per_name,
@@ -262,4 +262,4 @@ def test_a_relation_passes_through_all_filters(tables):
         triple("territory:SG", "city:Asia/Nowhere"),
     ]
     labels = entity_labels({e for each in facts for e in (each.subject, each.object)}, tables)
-    assert kept(facts, labels) == facts[:1]
+    assert filtered(facts, labels) == facts[:1]

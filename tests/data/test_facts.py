@@ -177,9 +177,8 @@ def test_a_malformed_alignment_is_refused(row, jsonl):
 
 
 def test_odd_ids_and_texts_survive_and_name_no_file(tmp_path):
-    odd = make_fact(
-        1, fact_id="../../x", group="CON", wording={"en": Wording("<script>?\nLine", "=1+1", ("a/b:c", "ی‌ک"))}
-    )
+    words = Wording("<script>?\nLine", "=1+1", ("a/b:c", "ی‌ک"))
+    odd = make_fact(1, fact_id="../../x", group="CON", wording={"en": words})
     path = FactSet("odd", (odd,), ("en",)).save(tmp_path / "odd.jsonl")
     assert load_facts(path).facts == (odd,)
     assert len(list(tmp_path.iterdir())) == 1

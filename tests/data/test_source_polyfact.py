@@ -236,7 +236,8 @@ def test_gaps_unknown_languages_and_other_files_are_noted(tmp_path):
     assert facts.note == (
         f"1 facts that some language lacks (Q2|P36|{entity(2, 0)}); "
         f"1 facts of no split taken for test (Q1|P36|{entity(1, 0)}); "
-        "4 other files or configurations not read (first alignment, de, en); 1 not read, no known language (la)"
+        "4 other files or configurations not read (first alignment, de, en); 1 not read, no known language "
+        "(la)"
     )
     assert facts.languages == ("en", "de")
     assert [fact.split for fact in facts] == ["test", "validation"]

@@ -122,7 +122,9 @@ def test_what_a_translation_is_from():
 def test_refusals():
     with pytest.raises(
         DataError,
-        match="A translation into 'sw' needs a language to translate from, beside the target and the pivot 'en'",
+        match=(
+            "A translation into 'sw' needs a language to translate from, beside the target and the pivot 'en'"
+        ),
     ):
         open_task("translation", ("en", "sw"), pivot="en")
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""The languages, one record each: a file in ``known``, or one that a user gives. Everything else reads the records."""
+"""The languages, one record each: a file in ``known``, or one that a user gives."""
 
 from interp.data.languages.parsing import parse_language
 from interp.data.languages.record import Language, Matching, PromptFormat

@@ -30,21 +30,24 @@ def problems_of(record: Language) -> Iterator[str]:
     yield from _template_problems(record)
     for both, forms in record.particles.items():
         if len(forms) != 2:
-            yield f"particles.{both}: expected two forms, after a consonant and after a vowel, found {len(forms)}"
+            yield (
+                f"particles.{both}: expected two forms, after a consonant and after a vowel, found "
+                f"{len(forms)}"
+            )
     yield from _matching_problems(record.matching)
 
 
 def code_points(notation: str) -> range:
     """Return the code points of ``U+0640`` or ``U+064B-U+065F``; none if it is something else."""
-    found = _POINTS.fullmatch(notation)
-    return range(int(found[1], 16), int(found[2] or found[1], 16) + 1) if found else range(0)
+    match = _POINTS.fullmatch(notation)
+    return range(int(match[1], 16), int(match[2] or match[1], 16) + 1) if match else range(0)
 
 
 def _name_problems(record: Language) -> Iterator[str]:
     if not _CODE.fullmatch(record.code) or record.code in RESERVED:
         yield (
-            f"code is '{visible(record.code, 40)}', expected two or three small letters such as 'th', with '-' and "
-            f"more for a variety; not {', '.join(RESERVED)}"
+            f"code is '{visible(record.code, 40)}', expected two or three small letters such as 'th', with "
+            f"'-' and more for a variety; not {', '.join(RESERVED)}"
         )
     if not _SCRIPT.fullmatch(record.script):
         yield f"script is '{visible(record.script, 40)}', expected a code of ISO 15924 such as 'Latn'"
@@ -57,10 +60,15 @@ def _name_problems(record: Language) -> Iterator[str]:
 
 def _letter_problems(record: Language) -> Iterator[str]:
     if not record.letters:
-        yield "letters is empty, expected the first words of the Unicode names of its letters, such as 'LATIN'"
+        yield (
+            "letters is empty, expected the first words of the Unicode names of its letters, such as 'LATIN'"
+        )
     foreign = {script_of(c) for c in record.endonym if c.isalpha()} - set(record.letters)
     if record.letters and foreign:
-        yield f"endonym '{visible(record.endonym, 40)}' has letters of {_listed(foreign)}, letters lists {_listed(record.letters)}"
+        yield (
+            f"endonym '{visible(record.endonym, 40)}' has letters of {_listed(foreign)}, letters lists "
+            f"{_listed(record.letters)}"
+        )
     if others := set(record.unspaced) - set(record.letters):
         yield f"unspaced has {_listed(others)}, which letters lacks"
 
@@ -69,9 +77,14 @@ def _format_problems(words: PromptFormat) -> Iterator[str]:
     if not _has_one(words.question, "{q}"):
         yield f"prompt_format.question is '{visible(words.question, 60)}', expected a text with one {{q}}"
     if not words.answer_label.endswith((":", "：")):
-        yield f"prompt_format.answer_label is '{visible(words.answer_label, 60)}', expected a word and a colon"
+        yield (
+            f"prompt_format.answer_label is '{visible(words.answer_label, 60)}', expected a word and a colon"
+        )
     if len(words.instructions) not in (0, _N_INSTRUCTIONS):
-        yield f"prompt_format.instructions has {len(words.instructions)} lines, expected {_N_INSTRUCTIONS} or none"
+        yield (
+            f"prompt_format.instructions has {len(words.instructions)} lines, expected {_N_INSTRUCTIONS} or "
+            "none"
+        )
 
 
 def _template_problems(record: Language) -> Iterator[str]:
@@ -97,11 +110,17 @@ def _has_one(text: str, place: str) -> bool:
 def _matching_problems(matching: Matching) -> Iterator[str]:
     for character, others in matching.same.items():
         if any(other.isascii() for other in others):
-            yield f"matching.same: '{visible(character)}' = '{visible(others, 40)}' replaces a character of ASCII"
+            yield (
+                f"matching.same: '{visible(character)}' = '{visible(others, 40)}' replaces a character of "
+                "ASCII"
+            )
     for notation in matching.ignored:
         points = code_points(notation)
         if not points or min(points) < 128:
-            yield f"matching.ignored has '{visible(notation, 40)}', expected U+064B or U+064B-U+065F, beyond ASCII"
+            yield (
+                f"matching.ignored has '{visible(notation, 40)}', expected U+064B or U+064B-U+065F, beyond "
+                "ASCII"
+            )
     if matching.digits and [unicodedata.decimal(d, -1) for d in matching.digits] != list(range(10)):
         yield f"matching.digits is '{visible(matching.digits, 40)}', expected ten digits from zero to nine"
     for label in matching.labels_before_a_colon:

@@ -16,16 +16,16 @@ _SUBTAG = re.compile(r"[-_.@]")
 def hint(text: str, known: Mapping[str, Language]) -> str:
     """Return a sentence after a space, or an empty string.
 
-    A name (``English``, ``swahili``), another code (``jp``, ``eng``) and a locale (``zh-CN``, ``pt_BR``) lead to the
-    code; a script to the languages that are written in it; anything else to the nearest code or name.
+    A name (``English``, ``swahili``), another code (``jp``, ``eng``) and a locale (``zh-CN``, ``pt_BR``) lead
+    to the code; a script to the languages that are written in it; anything else to the nearest code or name.
     """
     if record := _by_word(text, known):
         return f" Did you mean '{record.code}' ({record.name})?"
     first, *rest = _SUBTAG.split(text.strip())
     if rest and (record := known.get(first.lower()) or _by_word(first, known)):
         return (
-            f" Did you mean '{record.code}'? It is {record.name} in the script {record.script}; regions and scripts are "
-            "not told apart."
+            f" Did you mean '{record.code}'? It is {record.name} in the script {record.script}; regions and "
+            "scripts are not told apart."
         )
     if in_script := [code for code, record in known.items() if record.script.lower() == text.strip().lower()]:
         return f" That is a script; in it are written {', '.join(in_script)}."

@@ -46,7 +46,7 @@ def parse_language(table: Any, where: str) -> Language:
         DataError: A key is missing or unknown, or a value cannot be used; the message lists all of them.
     """
     if not isinstance(table, Mapping):
-        raise DataError(f"{visible(where)}: a language is a table of keys, found {_found(table)}.")
+        raise DataError(f"{visible(where)}: a language is a table of keys, found {_shown(table)}.")
     problems = list(_form_problems(Language, table))
     record = None if problems else _built(Language, table)
     if record is not None:
@@ -76,7 +76,10 @@ def _form_problems(kind: type, table: Mapping[str, Any], prefix: str = "") -> It
             yield f"{prefix}{name} is missing"
     for key, value in table.items():
         if key not in known:
-            yield f"unknown key '{visible(prefix + key, 60)}'.{nearest(key, known)} Choose from: {', '.join(known)}."
+            yield (
+                f"unknown key '{visible(prefix + key, 60)}'.{nearest(key, known)} Choose from: "
+                f"{', '.join(known)}."
+            )
         else:
             yield from _value_problems(_types(kind)[key], value, f"{prefix}{key}")
 
@@ -87,7 +90,7 @@ def _value_problems(expected: Any, value: Any, where: str) -> Iterator[str]:
         return
     kind = {Mapping: dict, tuple: list, None: expected}[typing.get_origin(expected)]
     if not isinstance(value, dict if dataclasses.is_dataclass(kind) else kind):
-        yield f"{where}: expected {_KINDS.get(kind, 'a table')}, found {_found(value)}"
+        yield f"{where}: expected {_KINDS.get(kind, 'a table')}, found {_shown(value)}"
     elif isinstance(value, dict):
         item = typing.get_args(expected)[1]
         for key, each in value.items():
@@ -129,7 +132,7 @@ def _without_none(hint: Any) -> Any:
     return next(member for member in members if member is not NoneType) if NoneType in members else hint
 
 
-def _found(value: Any) -> str:
+def _shown(value: Any) -> str:
     if isinstance(value, str):
         return f"the text '{visible(value, 40)}'"
     names = {dict: "a table", list: "a list", bool: "true or false"}

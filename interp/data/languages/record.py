@@ -19,8 +19,8 @@ class PromptFormat:
     Attributes:
         question: Format with one ``{q}``, such as ``Question: {q}``.
         answer_label: What stands before the answer, such as ``Answer:``.
-        instructions: Four lines for a question with options: what follows, that the answer is the option's full text
-            in this language, that a letter is none, that no reason is wanted.
+        instructions: Four lines for a question with options: what follows, that the answer is the option's
+            full text in this language, that a letter is none, that no reason is wanted.
     """
 
     question: str
@@ -37,7 +37,7 @@ class PromptFormat:
         return f"{self.question.format(q=question)}\n{self.answer_label}"
 
     def render_options(self, question: str, options: Sequence[str], *, instructions: bool = True) -> str:
-        """Return the question with its lettered options, after the instructions if wanted, and the answer's label."""
+        """Return the question with its lettered options and the answer's label, after the instructions."""
         listed = [f"{letter}. {option}" for letter, option in zip(ascii_uppercase, options, strict=False)]
         lines = [self.question.format(q=question), *listed]
         if not instructions:
@@ -49,12 +49,13 @@ class PromptFormat:
 class Matching:
     """What stands around a name in a text, and which spellings are one.
 
-    ``same``, ``ignored``, ``digits``, ``joins_next`` and ``joins_previous`` hold for texts of every language, since an
-    answer may be in another language than expected.
+    ``same``, ``ignored``, ``digits``, ``joins_next`` and ``joins_previous`` hold for texts of every language,
+    since an answer may be in another language than expected.
 
     Attributes:
         answer_labels: Words for "answer" that a model may repeat before its answer, beside the prompt's.
-        labels_before_a_colon: Those that are also ordinary words, so that white space alone does not end them.
+        labels_before_a_colon: Those that are also ordinary words, so that white space alone does not end
+            them.
         prefixes: What is written onto a name's beginning without a space: article, conjunction, preposition.
         suffixes: What is written onto its end: case, particle.
         article: A definite article written onto a name that may as well be left out.
@@ -86,18 +87,19 @@ class Language:
         name: English name.
         endonym: What it calls itself, as it stands in a list of languages.
         script: ISO 15924 code of the script it is usually written in, such as ``Latn``.
-        resource: ``high`` or ``low``. In the paper's twelve, low is id, bn, sw. Elsewhere, low is class 3 or less in
-            the taxonomy of Joshi et al. (2020). Source: https://aclanthology.org/2020.acl-main.560
+        resource: ``high`` or ``low``. In the paper's twelve, low is id, bn, sw. Elsewhere, low is class 3 or
+            less in the taxonomy of Joshi et al. (2020). Source: https://aclanthology.org/2020.acl-main.560
         letters: First words of the Unicode names of its letters, such as ``LATIN``.
         unspaced: Those of ``letters`` that are written without spaces between words.
         other_codes: Codes that people write for it; they are answered with a hint, and not accepted.
         reviewed_by: Native speakers who have read the whole file.
         prompt_format: Words around a question; None where nobody has written them.
-        templates: Relation to question, with ``{s}`` where the uninflected name of the subject goes; an apposition, a
-            colon or quotation marks make that grammatical.
+        templates: Relation to question, with ``{s}`` where the uninflected name of the subject goes; an
+            apposition, a colon or quotation marks make that grammatical.
         confidence: ``high``, ``medium`` or ``low`` to the relations whose template its author is so sure of.
         articles: Word to the identifiers of the subjects that need it within a sentence ("the Netherlands").
-        particles: Particle in both forms, as a template has it, to the form after a consonant and after a vowel.
+        particles: Particle in both forms, as a template has it, to the form after a consonant and after a
+            vowel.
         matching: What stands around a name in a text.
     """
 

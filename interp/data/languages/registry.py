@@ -59,7 +59,7 @@ def _shipped() -> dict[str, Language]:
 
 
 LANGUAGES: dict[str, Language] = _shipped()
-"""Every known language by code: PolyFact's, those it never trains on, then others; last those that users added."""
+"""Every known language by code: those of the embedded facts, others, and those that users added."""
 
 _SHIPPED = frozenset(LANGUAGES)
 _caches: list[Callable[[], None]] = []
@@ -87,7 +87,8 @@ def language(code: str) -> Language:
 
 
 def as_languages(languages: str | Iterable[str]) -> tuple[str, ...]:
-    """Return the codes of a text such as ``"en,sw"`` (see `parse_languages`) or of a sequence, in their order.
+    """Return the codes of a text such as ``"en,sw"`` (see `parse_languages`) or of a sequence, in their
+    order.
 
     Raises:
         DataError: A code is unknown or appears twice, or a text names nothing.
@@ -104,7 +105,8 @@ def as_languages(languages: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def parse_languages(text: str) -> tuple[str, ...]:
-    """Return the codes named in ``"en,sw"``, or by ``polyfact``, ``polyfact-unseen`` or ``all``, in the order given.
+    """Return the codes named in ``"en,sw"``, or by ``polyfact``, ``polyfact-unseen`` or ``all``, in the order
+    given.
 
     ``all`` is here every language of the embedded facts; `resolve_languages` knows which data are meant.
 
@@ -140,8 +142,8 @@ def resolve_languages(
     """Return the languages to use of data.
 
     Args:
-        languages: Codes as text or sequence; ``polyfact`` or ``polyfact-unseen``; ``all``: all that the data has;
-            ``auto``: the same, but of the embedded facts PolyFact's twelve.
+        languages: Codes as text or sequence; ``polyfact`` or ``polyfact-unseen``; ``all``: all that the data
+            has; ``auto``: the same, but of the embedded facts PolyFact's twelve.
         available: The languages that the data has.
         embedded: Whether the data are the embedded facts.
 
@@ -162,14 +164,14 @@ def register_language(record: Language, where: str) -> Language:
         where: What describes it, for a message.
 
     Raises:
-        DataError: Its code is that of a known language with another description, or it has a template for a relation
-            that English has none for.
+        DataError: Its code is that of a known language with another description, or it has a template for a
+            relation that English has none for.
     """
     known = LANGUAGES.get(record.code)
     if known is not None and known != record:
         raise DataError(
-            f"{visible(where)} describes '{record.code}', which is known as {known.name} with another description. "
-            f"Give it a code of its own, such as '{record.code}-x-mine'."
+            f"{visible(where)} describes '{record.code}', which is known as {known.name} with another "
+            f"description. Give it another code, such as '{record.code}-x-mine'."
         )
     relations = LANGUAGES["en"].templates
     if unknown := [relation for relation in record.templates if relation not in relations]:
@@ -185,7 +187,8 @@ def register_language(record: Language, where: str) -> Language:
 
 
 def register_language_file(path: str | Path) -> Language:
-    """Add the language that a TOML file describes, for this process; see `interp.data.languages.record.Language`.
+    """Add the language that a TOML file describes, for this process; see
+    `interp.data.languages.record.Language`.
 
     Raises:
         DataError: The file cannot be read or describes no language, or its code is taken.

@@ -1,4 +1,4 @@
-"""The embedded facts, built from CLDR and frozen in a file; their questions are those of the languages' records."""
+"""The embedded facts: built from CLDR, frozen in a file, asked with the templates of the languages."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ __all__ = ["load_facts"]
 def load_facts(path: str | Path) -> FactSet:
     """Read a ``.jsonl`` or ``.parquet`` file of facts; its form is documented in `interp.data.schema`.
 
-    ``cldr`` gives the embedded facts. A fact that lacks a language of the others is kept; it counts when that language is
-    asked for. Languages that the file describes are known from then on.
+    ``cldr`` gives the embedded facts. A fact that lacks a language of the others is kept; it counts when that
+    language is asked for. Languages that the file describes are known from then on.
 
     Raises:
         DataError: The file is missing or a row breaks the form; the message has the first 20 row numbers.

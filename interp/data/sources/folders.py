@@ -1,4 +1,4 @@
-"""Rows of a folder: a file or a folder per configuration, in the usual formats, or as `datasets` saved them."""
+"""Rows of a folder: files in the usual formats, or what `datasets` saved, per configuration."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ Read = Iterator[tuple[int, object]]
 def folder_configs(path: Path) -> Configs:
     """Return the configurations of a folder, or of one file.
 
-    A file or a folder at the top, or in a folder ``data`` there, is a configuration with the name of its stem. Where that
-    names a split, it belongs to the one configuration without a name. Files and folders below may be named after splits.
+    A file or a folder at the top, or in a folder ``data`` there, is a configuration with the name of its
+    stem. Where that names a split, it belongs to the one configuration without a name. Files and folders
+    below may be named after splits.
 
     Raises:
         DataError: It holds no rows.
@@ -64,13 +65,11 @@ def _together(readers: list[Callable[[], Iterator[Row]]]) -> Iterator[Row]:
 def _rows(path: Path, config: str, split: str) -> Iterator[Row]:
     read = _read_saved if path.name == "state.json" else _READERS[path.suffix.lower()]
     try:
-        for number, found in read(path):
-            if isinstance(found, dict):
-                yield Row(config, split, number, found)
+        for number, row in read(path):
+            if isinstance(row, dict):
+                yield Row(config, split, number, row)
             else:
-                reason = (
-                    found if isinstance(found, ValueError) else "expected an object with a key per column"
-                )
+                reason = row if isinstance(row, ValueError) else "expected an object with a key per column"
                 yield Row(config, split, number, {}, f"not readable: {visible(reason)}")
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{visible(path)} cannot be read: {visible(error)}") from error

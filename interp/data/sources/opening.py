@@ -39,7 +39,8 @@ def open_prompts(
     """Return the prompts of a source.
 
     Args:
-        source: What `open_facts` takes, or a folder of text (``./cldr`` if it has the name of an embedded source).
+        source: What `open_facts` takes, or a folder of text (``./cldr`` if it has the name of an embedded
+            source).
         languages: Which languages, in this order, as codes or as a text such as ``en,sw``; see
             `interp.data.languages.resolve_languages`.
         split: ``train``, ``validation`` or ``test``; None or ``all`` for all of them. Text has no splits.
@@ -75,13 +76,14 @@ def open_facts(
 ) -> FactSet:
     """Return the facts of ``cldr``, of a ``.jsonl`` or ``.parquet`` file, or of a benchmark.
 
-    Benchmarks are ``klar:DIR``, ``bmlama:DIR``, ``global-mmlu:DIR`` and ``polyfact:DIR``; the last three also take a hub
-    id (``owner/name`` or ``owner/name@revision``) in place of a folder.
+    Benchmarks are ``klar:DIR``, ``bmlama:DIR``, ``global-mmlu:DIR`` and ``polyfact:DIR``; the last three also
+    take a hub id (``owner/name`` or ``owner/name@revision``) in place of a folder.
 
     Args:
         source: Which.
-        languages: Languages that a benchmark must have, and the only ones read of it, as codes or as a text such as
-            ``en,sw``; by default all that it has. ``cldr`` and a file are read whole: `FactSet.filter` selects.
+        languages: Languages that a benchmark must have, and the only ones read of it, as codes or as a text
+            such as ``en,sw``; by default all that it has. ``cldr`` and a file are read whole:
+            `FactSet.filter` selects.
         template: Which of KLAR's templates, from 0.
         alignment: Places of PolyFact's options in English, where it has no ids; see
             `interp.data.sources.polyfact.polyfact_facts`.
@@ -123,7 +125,8 @@ def _require_unused(source: str, **options: object) -> None:
     for name, value in options.items():
         if value:
             raise ConfigError(
-                f"{name} {visible(value)} does not apply to '{visible(source)}'; it is an option of {owners[name]}."
+                f"{name} {visible(value)} does not apply to '{visible(source)}'; it is an option of "
+                f"{owners[name]}."
             )
 
 

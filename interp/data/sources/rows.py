@@ -36,7 +36,8 @@ class Row:
 
     Attributes:
         config: Configuration that it came from, often a language; empty where there is only one.
-        split: ``train``, ``validation`` or ``test`` by the name of its file or part; empty where that does not say.
+        split: ``train``, ``validation`` or ``test`` by the name of its file or part; empty where that does
+            not say.
         number: From 1 in its file or part.
         values: Column to value.
         error: Why it cannot be read; then there are no values.
@@ -59,7 +60,7 @@ Configs = dict[str, Callable[[], Iterator[Row]]]
 
 
 def split_named(name: str) -> str:
-    """Return the split that a part of a data set is named after, such as ``dev`` or ``test-00000-of-00001``; or ''."""
+    """Return the split that a part is named after, such as ``dev`` or ``test-00000-of-00001``; or ''."""
     part = _PART.fullmatch(name)
     return _SPLITS[part[1]] if part else ""
 
@@ -71,25 +72,25 @@ def known_languages(
 
     Args:
         names: Names of its folders, files or configurations.
-        languages: The languages wanted; all known ones when None.
+        languages: The languages to read; all known ones when None.
         source: Its name, for messages.
 
     Returns:
         Language codes in the order of `LANGUAGES`, and a note of the other names.
 
     Raises:
-        DataError: It lacks a wanted language, or has no known one.
+        DataError: It lacks one of them, or has no known one.
     """
     present = [code for code in LANGUAGES if code in names]
-    wanted = present if languages is None else as_languages(languages)
-    lacking = [code for code in wanted if code not in present]
+    codes = present if languages is None else as_languages(languages)
+    lacking = [code for code in codes if code not in present]
     if lacking or not present:
         what = f"lacks the language {', '.join(lacking)}" if lacking else "has no language that is known here"
         raise DataError(
             f"'{visible(source)}' {what}. Choose from: {visible(', '.join(sorted(names)) or 'nothing')}."
         )
     others = sorted(set(names) - set(present))
-    return tuple(code for code in present if code in wanted), listed("not read, no known language", others)
+    return tuple(code for code in present if code in codes), listed("not read, no known language", others)
 
 
 def refuse(source: str, problems: Iterable[tuple[str, str]], n_rows: int) -> None:
@@ -114,7 +115,7 @@ def refuse(source: str, problems: Iterable[tuple[str, str]], n_rows: int) -> Non
 
 
 def text(row: Mapping[str, Any], key: str) -> str:
-    """Return a column's text without the white space around it; a number as its digits; empty if there is none."""
+    """Return a column's text, stripped; a number as its digits; empty if there is none."""
     value = row.get(key)
     return str(value).strip() if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
 

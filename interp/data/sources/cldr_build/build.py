@@ -9,7 +9,7 @@ from pathlib import Path
 
 from interp.data.languages import EMBEDDED_LANGUAGES
 from interp.data.sources.cldr_build.babel_data import cldr_version
-from interp.data.sources.cldr_build.filters import kept
+from interp.data.sources.cldr_build.filters import filtered
 from interp.data.sources.cldr_build.labels import Labels, entity_labels
 from interp.data.sources.cldr_build.options import split_of, with_options
 from interp.data.sources.cldr_build.tables import load_tables
@@ -54,7 +54,7 @@ def built_facts() -> str:
 
 
 def _fact_rows(triples: list, labels: dict[str, Labels]) -> Iterable[dict]:
-    for triple, options in with_options(kept(triples, labels), labels):
+    for triple, options in with_options(filtered(triples, labels), labels):
         yield {
             "fact_id": triple.fact_id,
             "relation": triple.relation,

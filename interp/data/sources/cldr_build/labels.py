@@ -27,8 +27,8 @@ class Labels:
 
     Attributes:
         text: Language to name; a language without one is absent.
-        by_rule: Languages in which the name of a city is not in CLDR but follows its rule for Latin scripts: the
-            English spelling.
+        by_rule: Languages in which the name of a city is not in CLDR but follows its rule for Latin scripts:
+            the English spelling.
     """
 
     text: dict[str, str]
@@ -62,7 +62,7 @@ def _city_labels(zone: str, overrides: dict[str, str]) -> Labels:
 
 
 def clean(name: str, keep_parenthesis: bool = False) -> str:
-    """Return a name in NFC, without controls and, unless kept, without CLDR's parentheses: "Myanmar (Burma)"."""
+    """Return a name in NFC, without controls and, by default, without parentheses: "Myanmar (Burma)"."""
     name = "".join(character for character in unicodedata.normalize("NFC", name) if not is_control(character))
     if not keep_parenthesis:
         name = _PARENTHESIS.sub("", name)

@@ -17,9 +17,9 @@ _ARABIC_ARTICLE = "ال"  # Persian has it in names that are Arabic
 def leaks(language: str, subject: str, option: str) -> bool:
     """Return whether a string match links subject and option.
 
-    One stands inside the other (Indonesian "Kroasia" holds "Asia"). Or, in Chinese, Japanese and Korean: two characters
-    in a row in common, or the same first ideograph. Elsewhere: two words that begin with the same four letters, or with
-    the same three when that leaves one letter or none of the shorter.
+    One stands inside the other (Indonesian "Kroasia" holds "Asia"). Or, in Chinese, Japanese and Korean: two
+    characters in a row in common, or the same first ideograph. Elsewhere: two words that begin with the same
+    four letters, or with the same three when that leaves one letter or none of the shorter.
     """
     record = known_language(language)
     one, other = fold(subject), fold(option)

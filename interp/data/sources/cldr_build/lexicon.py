@@ -1,4 +1,4 @@
-"""The names that the concept lexicon needs beside those of the facts: well-known languages, from Babel's CLDR."""
+"""The names that the concept lexicon needs beside those of the facts: well-known languages."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ __all__ = ["build_lexicon", "built_lexicon"]
 
 FORMAT = "interp-cldr-lexicon/1"
 
-# Of the languages of this project those that are no answer of a fact, then others with many speakers or a long tradition.
+# Of the languages of this project those that are no answer of a fact, then others with many speakers or a
+# long tradition.
 _ADDED = """
-sw tr uk he fi no sr hi ur ta te mr gu pa kn ml si am yo ig ha zu xh so kk uz az be mk ps ku eu gl ga cy la jv mg eo yi
+sw tr uk he fi no sr hi ur ta te mr gu pa kn ml si am yo ig ha zu xh so kk uz az be mk ps ku eu gl ga cy la jv
+mg eo yi
 """
 
 
@@ -37,7 +39,8 @@ def build_lexicon(path: str | Path) -> Path:
 def built_lexicon() -> str:
     """Return the text of the frozen file: a header, then one entity per line with its name in every language.
 
-    A language is left out where one of its names is absent, or is not in the script of the language that it is in.
+    A language is left out where one of its names is absent, or is not in the script of the language that it
+    is in.
     """
     labels = entity_labels([f"language:{code}" for code in _ADDED.split()], load_tables())
     header = {

@@ -14,8 +14,8 @@ _ACRONYM = re.compile(r"(?<![A-Za-z])[A-Z]{2,4}(?![A-Za-z])")
 def foreign_letters(language: str, label: str) -> str:
     """Return the letters of a label that are not in the language's script.
 
-    Two to four Latin capitals are allowed everywhere, since "CFA" is written so in every language; so is the Ukrainian
-    apostrophe U+02BC, which Unicode counts as a letter.
+    Two to four Latin capitals are allowed everywhere, since "CFA" is written so in every language; so is the
+    Ukrainian apostrophe U+02BC, which Unicode counts as a letter.
     """
     letters = known_language(language).letters
     rest = _ACRONYM.sub("", label)
