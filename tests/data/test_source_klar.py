@@ -157,7 +157,7 @@ def test_missing_files_languages_and_templates_are_refused(folder, tmp_path):
     with pytest.raises(DataError, match="There is no template -1"):
         klar_facts(folder, template=-1)
     change_json(folder / "de" / "capital.json", lambda values: values["prompt_templates"].pop())
-    with pytest.raises(DataError, match=r"there are fewer in 1 files \(de/capital \(1\)\)"):
+    with pytest.raises(DataError, match=r"in 1 files \(de/capital \(1\)\)"):
         klar_facts(folder, template=1)
     assert len(klar_facts(folder, template=1, languages=["en"])) == 6
     (folder / "de" / "capital.json").write_text("{")
