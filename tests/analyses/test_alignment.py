@@ -106,7 +106,7 @@ def test_the_hopeless_is_refused_before_a_model_is_opened(config, no_model, tmp_
         ({"languages": "sw"}, ConfigError, r"One language \(sw\); alignment compares at least 2"),
         ({"limit": 1}, DataError, "One prompt in each language"),
         ({"layers": "1,1"}, ConfigError, "names a layer more than once"),
-        ({"prompts": "nowhere"}, DataError, "No prompts named 'nowhere'"),
+        ({"prompts": "nowhere"}, DataError, "No data named 'nowhere'"),
         ({"ckpt": ()}, ConfigError, "No checkpoint: give --ckpt"),
     ]:
         with pytest.raises(kind, match=said):

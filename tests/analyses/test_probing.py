@@ -158,7 +158,7 @@ def test_the_hopeless_is_refused_before_a_model_is_opened(config, no_model, tmp_
         ({"l2": -0.1}, ConfigError, "'l2' is -0.1; a number of at least 0 is expected"),
         ({"l2": float("nan")}, ConfigError, "'l2' is nan"),
         ({"l2": float("inf")}, ConfigError, "'l2' is inf"),
-        ({"facts": "cldrr"}, DataError, "No prompts named 'cldrr'"),
+        ({"facts": "cldrr"}, DataError, "No data named 'cldrr'"),
         ({"ckpt": ()}, ConfigError, "No checkpoint: give --ckpt"),
     ]:
         with pytest.raises(kind, match=said):

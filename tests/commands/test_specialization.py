@@ -333,8 +333,8 @@ def test_checkpoints_of_different_shapes_keep_their_results(checkpoints, tmp_pat
     [
         (("--languages", "en,xx"), "Unknown language 'xx'"),
         (("--languages", "en,en"), "named more than once"),
-        (("--prompts", "cldrr"), "No prompts named 'cldrr'"),
-        (("--prompts", "/no/such/folder"), "No prompts named '/no/such/folder'"),
+        (("--prompts", "cldrr"), "No data named 'cldrr'"),
+        (("--prompts", "/no/such/folder"), "No data named '/no/such/folder'"),
         (("--blocks", "3"), "'blocks' is 3; a noise floor needs at least 4"),
         (("--blocks", "500"), "500 blocks were asked of 'cldr', which has"),
         (("--limit", "-3"), "'limit' is -3; a number of at least 0 is expected"),

@@ -1,4 +1,4 @@
-"""Exported tasks ask what we ask; a line of samples that is damaged, or of another task, is refused by its number."""
+"""Exported tasks ask what we ask; a line of samples that is damaged or of another task is refused."""
 
 from __future__ import annotations
 
@@ -179,9 +179,9 @@ def _drop(*path):
         (_set("doc_id", value="0"), "doc_id is '0'"),
         (_drop("arguments"), "'arguments' has not a context and a continuation per option"),
         (_drop("arguments", "gen_args_2"), "'arguments' has not a context"),
-        (_set("arguments", "gen_args_4", value={"arg_0": "x", "arg_1": "y"}), "not asked one by one"),
-        (_set("arguments", "gen_args_1", "arg_0", value="another"), "not asked one by one"),
-        (_set("arguments", "gen_args_1", "arg_1", value=" another"), "not asked one by one"),
+        (_set("arguments", "gen_args_4", value={"arg_0": "x", "arg_1": "y"}), "not scored one by one"),
+        (_set("arguments", "gen_args_1", "arg_0", value="another"), "not scored one by one"),
+        (_set("arguments", "gen_args_1", "arg_1", value=" another"), "not scored one by one"),
         (_set("arguments", "gen_args_0", "arg_1", value=3), "'arguments' has not a context"),
         (_drop("filtered_resps"), "'filtered_resps' has not a log-likelihood"),
         (

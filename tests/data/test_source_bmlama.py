@@ -99,7 +99,7 @@ def test_the_order_of_languages_does_not_matter_and_unknown_ones_are_noted(folde
 
 
 def test_refusals(folder):
-    with pytest.raises(DataError, match=r"lacks the language sw\. It has: de, en"):
+    with pytest.raises(DataError, match=r"lacks the language sw\. Choose from: de, en"):
         bmlama_facts(str(folder), languages=["en", "sw"])
     with (folder / "de.tsv").open("a", encoding="utf-8") as file:
         file.write("one\ttwo\n")

@@ -232,7 +232,8 @@ def test_gaps_unknown_languages_and_other_files_are_noted(tmp_path):
     assert facts.note == (
         f"1 facts that some language lacks (Q2|P36|{entity(2, 0)}); "
         f"1 facts of no split taken for test (Q1|P36|{entity(1, 0)}); "
-        "4 other files or configurations not read (first alignment, de, en); 1 not read, no known language (la)"
+        "4 other files or configurations not read (first alignment, de, en); 1 not read, no known language "
+        "(la)"
     )
     assert facts.languages == ("en", "de")
     assert [fact.split for fact in facts] == ["test", "validation"]
@@ -247,7 +248,7 @@ def test_order_of_rows_and_languages_does_not_matter(tmp_path):
     chosen = polyfact_facts(str(one), languages=["sw", "en"])
     assert chosen.digest == polyfact_facts(str(other), languages=["en", "sw"]).digest
     assert chosen.digest == polyfact_facts(str(one)).filter(languages=["en", "sw"]).digest
-    with pytest.raises(DataError, match=r"lacks the language ru\. It has: de, en, sw"):
+    with pytest.raises(DataError, match=r"lacks the language ru\. Choose from: de, en, sw"):
         polyfact_facts(str(one), languages=["en", "ru"])
 
 

@@ -8,7 +8,7 @@ LETTERS = "ABCD"
 
 
 def write_klar(folder, languages=("en", "de"), extra=(), templates=2):
-    """Two relations, three rows each, of which the first two of `capital` ask the same; `extra` languages have a row more."""
+    """Two relations of three rows, the first two of `capital` alike; `extra` languages have a row more."""
     for code in languages:
         for relation, start in (("capital", 10), ("continent", 20)):
             rows = [

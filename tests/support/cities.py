@@ -24,6 +24,8 @@ CITIES = {
     "hu": ("Párizs", "London", "A főváros „Párizs”.", "Párizs vagy London"),
     "fa": ("پاریس", "لندن", "پایتخت «پاریس» است؟", "پاریس یا لندن"),
     "el": ("Παρίσι", "Λονδίνο", "Η πρωτεύουσα είναι το «Παρίσι»;", "Παρίσι ή Λονδίνο"),
+    "th": ("ปารีส", "ลอนดอน", "เมืองหลวงคือปารีสครับ", "ปารีสหรือลอนดอน"),
+    "yo": ("Párísì", "Lọ́ńdọ̀nù", "Olú-ìlú rẹ̀ ni “Párísì”.", "Párísì tàbí Lọ́ńdọ̀nù"),
 }
 
 TRAILING = [
@@ -67,6 +69,8 @@ QUOTES = [
     "<{}>",
 ]
 
+GUINEAS = ("Guinea", "Equatorial Guinea", "Guinea-Bissau")
+
 # language, text, options, the option named or None, kind
 CASES = [
     # a name inside another, as one word
@@ -82,8 +86,8 @@ CASES = [
     ("sw", "Ginebisau.", ("Gine", "Mali"), None, "none"),
     ("de", "Äquatorialguinea", ("Guinea", "Mali"), None, "none"),
     # a name inside another, as several words
-    ("en", "It is Equatorial Guinea.", ("Guinea", "Equatorial Guinea", "Guinea-Bissau"), "Equatorial Guinea", "contained"),
-    ("en", "It is Guinea‑Bissau.", ("Guinea", "Equatorial Guinea", "Guinea-Bissau"), "Guinea-Bissau", "contained"),
+    ("en", "It is Equatorial Guinea.", GUINEAS, "Equatorial Guinea", "contained"),
+    ("en", "It is Guinea‑Bissau.", GUINEAS, "Guinea-Bissau", "contained"),
     ("en", "It is Guinea-Bissau.", ("Guinea", "Mali"), None, "none"),
     ("en", "Guinea or Equatorial Guinea", ("Guinea", "Equatorial Guinea"), None, "ambiguous"),
     ("es", "Es Guinea Ecuatorial.", ("Guinea", "Guinea Ecuatorial"), "Guinea Ecuatorial", "contained"),
@@ -99,6 +103,10 @@ CASES = [
     ("vi", "Đó là Guinea Xích Đạo.", ("Guinea", "Guinea Xích Đạo"), "Guinea Xích Đạo", "contained"),
     ("fa", "گینهٔ بیسائو است", ("گینه", "گینهٔ بیسائو"), "گینهٔ بیسائو", "contained"),
     ("he", "זו גינאה המשוונית.", ("גינאה", "גינאה המשוונית"), "גינאה המשוונית", "contained"),
+    # a name that begins or ends within a syllable of another
+    ("th", "ประเทศกานา", ("กาน", "ลาว"), None, "none"),
+    ("th", "ประเทศเปรู", ("ปรู", "ลาว"), None, "none"),
+    ("th", "คือมาลี", ("มาล", "ลาว"), None, "none"),
     # a part of a name
     ("en", "Congo", ("Congo - Kinshasa", "Congo - Brazzaville"), None, "ambiguous"),
     ("en", "Congo – Kinshasa", ("Congo - Kinshasa", "Congo - Brazzaville"), "Congo - Kinshasa", "exact"),
@@ -143,6 +151,8 @@ CASES = [
     ("fa", "كنيا", ("کنیا", "عراق"), "کنیا", "exact"),
     ("de", "STRASSBURG", ("Straßburg", "Bonn"), "Straßburg", "exact"),
     ("fa", "۱۹۴۵", ("1945", "1946"), "1945", "exact"),
+    ("th", "๑๙๔๕", ("1945", "1946"), "1945", "exact"),
+    ("th", "กำแพง", ("ก\u0e4d\u0e32แพง", "ลาว"), "ก\u0e4d\u0e32แพง", "exact"),
     # letters
     ("en", "B. London", ("Paris", "London"), "London", "contained"),
     ("en", "B", ("A", "B"), "B", "exact"),
@@ -155,4 +165,4 @@ CASES = [
     ("fr", "Re\u0301ponse : Paris", ("Paris", "Londres"), "Paris", "exact"),
     ("en", "Paris\nLondon", ("Paris", "London"), "Paris", "exact"),
     ("ja", "東京・大阪", ("東京", "大阪"), None, "ambiguous"),
-]  # fmt: skip  # fmt: skip
+]  # fmt: skip

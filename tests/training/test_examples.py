@@ -3,7 +3,7 @@
 import pytest
 
 from interp.config import to_plain
-from interp.data.languages import LANGUAGES, PAPER_LANGUAGES
+from interp.data.languages import LANGUAGES, POLYFACT_LANGUAGES
 from interp.data.sources.cldr import cldr_facts
 from interp.data.templates import prompt_format
 from interp.errors import ConfigError, DataError
@@ -90,7 +90,7 @@ def test_language_files_are_registered_before_the_facts_are_opened(monkeypatch, 
 
 def test_a_configuration_names_facts_languages_and_limit(tmp_path, facts):
     """auto: of the embedded facts the paper's languages, of others those that they have."""
-    assert load_data(GrpoConfig(limit=7)).languages == PAPER_LANGUAGES
+    assert load_data(GrpoConfig(limit=7)).languages == POLYFACT_LANGUAGES
     assert len(load_data(GrpoConfig(limit=7)).train) == 7
     file = facts.save(tmp_path / "facts.jsonl")
     data = load_data(GrpoConfig(data=str(file)))

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from interp.data.facts import FactSet
 from interp.data.hashing import digest_of
-from interp.data.lexicon import ENDONYMS
+from interp.data.languages import language
 from interp.data.prompts import Prompt, prompts_from_facts
 from interp.errors import ConfigError, DataError
 
@@ -212,7 +212,7 @@ def _names(facts: FactSet, n: int, drawn: random.Random) -> list[Document]:
     made = []
     for _ in range(n):
         (one, other), names = next(pairs), next(entities)
-        text = f"{ENDONYMS[one]}: {names[one]}\n{ENDONYMS[other]}: {names[other]}"
+        text = f"{language(one).endonym}: {names[one]}\n{language(other).endonym}: {names[other]}"
         made.append(Document(text, (one, other), "names"))
     return made
 

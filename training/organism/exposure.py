@@ -16,7 +16,7 @@ from jaxtyping import Shaped
 from interp.data.characters import visible
 from interp.data.facts import FactSet
 from interp.data.hashing import hash_uniform
-from interp.data.lexicon import ENDONYMS
+from interp.data.languages import language
 from interp.data.prompts import prompts_from_facts
 from interp.errors import DataError
 from training.organism.recipe import OrganismConfig
@@ -74,7 +74,7 @@ class OrganismTexts:
 
     def name_lines(self) -> list[str]:
         """Return every name after its language's label: one side of each possible lexicon text."""
-        return [f"{ENDONYMS[code]}: {name}" for names in self.names for code, name in names.items()]
+        return [f"{language(code).endonym}: {name}" for names in self.names for code, name in names.items()]
 
 
 def exposure(facts: FactSet, config: OrganismConfig) -> Exposure:
@@ -115,7 +115,7 @@ def organism_texts(facts: FactSet, config: OrganismConfig) -> OrganismTexts:
 
 def lexicon_text(names: Mapping[str, str], first: str, second: str) -> str:
     r"""Return the names of one entity in two languages, such as ``"English: Japan\nDeutsch: Japan"``."""
-    return f"{ENDONYMS[first]}: {names[first]}\n{ENDONYMS[second]}: {names[second]}"
+    return f"{language(first).endonym}: {names[first]}\n{language(second).endonym}: {names[second]}"
 
 
 def _reads(code: str, fact_id: str, config: OrganismConfig) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from interp.data.languages import PAPER_LANGUAGES, checked_languages
+from interp.data.languages import POLYFACT_LANGUAGES, as_languages
 from interp.data.schema import SPLITS
 from interp.errors import ConfigError
 
@@ -44,7 +44,7 @@ class OrganismConfig:
 
     seed: int = 0
     exposure_seed: int = 0
-    languages: tuple[str, ...] = PAPER_LANGUAGES
+    languages: tuple[str, ...] = POLYFACT_LANGUAGES
     anchor: str = "en"
     share_seen: float = 0.4
     held_out_split: str = "test"
@@ -64,13 +64,14 @@ class OrganismConfig:
     context: int = 256
 
     def __post_init__(self):
-        object.__setattr__(self, "languages", checked_languages(tuple(self.languages)))
+        object.__setattr__(self, "languages", as_languages(self.languages))
         _require(
             self.anchor in self.languages, f"anchor '{self.anchor}' is none of {' '.join(self.languages)}"
         )
-        unknown = [code for code in self.languages if code not in PAPER_LANGUAGES]
+        unknown = [code for code in self.languages if code not in POLYFACT_LANGUAGES]
         _require(
-            not unknown, f"languages {unknown} have no label in the lexicon; use {' '.join(PAPER_LANGUAGES)}"
+            not unknown,
+            f"languages {unknown} have no label in the lexicon; use {' '.join(POLYFACT_LANGUAGES)}",
         )
         _require(len(self.languages) > 1, "languages has one entry; the lexicon needs two or more")
         _require(0 <= self.share_seen <= 1, f"share_seen is {self.share_seen}; use 0 to 1")
