@@ -1,4 +1,4 @@
-"""Open a checkpoint: model, tokenizer, dtype and device policy, and a self-check before anything expensive."""
+"""Open a checkpoint: model, tokenizer, dtype and device, and a self-check before anything expensive."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from interp.errors import ConfigError
+from interp.errors import ConfigError, nearest
 from interp.model.checkpoints import Checkpoint, resolve_checkpoint
 from interp.model.selfcheck import check_sites
 from interp.model.sites import Architecture, locate
@@ -78,7 +78,8 @@ def open_checkpoint(
     Args:
         spec: Folder, hub id[@revision] or LoRA adapter folder, or an already resolved checkpoint.
         dtype: auto (as saved on an accelerator, float32 on a CPU), float32, bfloat16, float16.
-        device: auto (one GPU if the weights fit, else all of them; the CPU where there is none), or a torch device.
+        device: auto (one GPU if the weights fit, else all of them; the CPU where there is none), or a torch
+            device.
         attention: auto, sdpa or eager.
 
     Raises:
@@ -111,7 +112,7 @@ def _device(device: str, weight_bytes: int) -> str:
         try:
             name = torch.device(device)
         except RuntimeError:
-            raise ConfigError(f"No device '{device}'; auto, cpu, cuda or cuda:<n> is expected.") from None
+            raise ConfigError(f"No device '{device}'. Choose from: auto, cpu, cuda, cuda:<n>.") from None
         if name.type == "cuda" and (
             not torch.cuda.is_available() or (name.index or 0) >= torch.cuda.device_count()
         ):
@@ -136,5 +137,6 @@ def _dtype(dtype: str, place: str) -> torch.dtype | str:
     if dtype == "auto":
         return torch.float32 if place == "cpu" else "auto"
     if dtype not in _DTYPES:
-        raise ConfigError(f"No dtype '{dtype}'; one of auto, {', '.join(_DTYPES)} is expected.")
+        choices = ("auto", *_DTYPES)
+        raise ConfigError(f"No dtype '{dtype}'.{nearest(dtype, choices)} Choose from: {', '.join(choices)}.")
     return _DTYPES[dtype]

@@ -137,7 +137,7 @@ def test_what_cannot_be_patched_is_refused():
 @pytest.mark.parametrize(
     ("text", "values"),
     [
-        (r"No mode 'acros'; one of within, .* is expected. Did you mean 'across'\?", ("acros", ("en",))),
+        (r"No mode 'acros'. Did you mean 'across'\? Choose from: within, .*", ("acros", ("en",))),
         (r"No span 'subject'", ("within", ("en",), (), ("subject",))),
         (r"each of one or more is expected once", ("within", ("en",), (), ("last", "last"))),
         (r"no language can be both", ("across", ("en", "ja"), ("en",))),

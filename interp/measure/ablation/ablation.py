@@ -1,11 +1,12 @@
-"""Measure what each language loses when the units most specialized in one language are removed, beside random units.
+"""Measure what each language loses when the units most specialized in one language are removed.
 
-Units are selected on one half of the facts and removed while the other half is asked, and the other way round.
+Units are selected on one half of the facts and removed while the other half is asked, and the other way
+round.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,14 @@ import numpy as np
 from interp.data.characters import visible
 from interp.data.facts import FactSet
 from interp.data.prompts import PromptSet, prompts_from_facts
-from interp.errors import MeasurementError
+from interp.errors import MeasurementError, nearest
 from interp.measure.ablation.plan import AblationItem, blocks_of, halves_of, plan_passes, plan_units
 from interp.measure.ablation.removal import removed_units, unit_means
 from interp.measure.passes import Progress, run_batches
 from interp.measure.provenance import make_provenance, resume_key
 from interp.measure.questions import Question, encode_questions, make_questions, score_options, text_losses
-from interp.measure.routing.routing import SITES_OF
 from interp.model.loading import LoadedModel
+from interp.model.sites import SITES_OF
 from interp.results.ablation import AblationResult
 from interp.results.selection import default_count
 from interp.results.units import UnitResult
@@ -99,11 +100,8 @@ def measure_ablation(
     )
     provenance = make_provenance(loaded, prompts, settings)
 
-    def describe(asked: AblationItem) -> str:
-        fact, code = facts.facts[asked.question.fact], facts.languages[asked.question.language]
-        return (
-            f"Question '{visible(fact.fact_id)}' in '{code}' ({asked.question.cost} tokens with its options)"
-        )
+    def describe(item: AblationItem) -> str:
+        return item.question.describe()
 
     def add(batch: Sequence[AblationItem]) -> None:
         first, asked = batch[0], [a.question for a in batch]
@@ -118,7 +116,7 @@ def measure_ablation(
             golds = [facts.facts[q.fact].answer_index for q in asked]
             answers = [(float(s[g]), len(q.options[g])) for q, s, g in zip(asked, scores, golds, strict=True)]
             losses = text_losses(loaded, asked, encoded, answers)
-        kept.add(batch, losses, scores, describe)
+        kept.add(batch, losses, scores)
 
     options = {"batch_tokens": batch_tokens}
     largest = run_batches(
@@ -192,25 +190,20 @@ class _Scores:
                 for option, name in enumerate(fact.wording[code].options):
                     self.bytes[row, column, option] = len(name.encode())
 
-    def add(
-        self,
-        batch: Sequence[AblationItem],
-        losses: np.ndarray,
-        scores: Sequence[np.ndarray],
-        describe: Callable[[AblationItem], str],
-    ) -> None:
+    def add(self, batch: Sequence[AblationItem], losses: np.ndarray, scores: Sequence[np.ndarray]) -> None:
         """Keep what a batch gave: all of it, or nothing if it raises."""
-        for asked, loss, values in zip(batch, losses, scores, strict=True):
+        for item, loss, values in zip(batch, losses, scores, strict=True):
             if not (np.isfinite(loss) and np.isfinite(values).all()):
                 raise MeasurementError(
-                    f"{describe(asked)}: log-probabilities are not finite. Use --dtype float32 or bfloat16."
+                    f"{item.question.describe()}: log-probabilities are not finite. Use --dtype float32 or "
+                    "bfloat16."
                 )
-        for asked, loss, values in zip(batch, losses, scores, strict=True):
-            where = asked.question.fact, asked.question.language
-            if asked.variant < 0:
+        for item, loss, values in zip(batch, losses, scores, strict=True):
+            where = item.question.fact, item.question.language
+            if item.variant < 0:
                 self.intact_loss[where], self.intact_scores[where][: len(values)] = loss, values
             else:
-                at = (asked.variant, asked.owner, *where)
+                at = (item.variant, item.owner, *where)
                 self.loss[at], self.scores[at][: len(values)] = loss, values
 
     def state(self) -> dict[str, np.ndarray]:
@@ -227,8 +220,8 @@ def _check(
     loaded: LoadedModel, facts: FactSet, selection: UnitResult, read: PromptSet, mode: str, draws: int
 ) -> None:
     loaded.architecture.require(SITES_OF[f"{selection.unit}s"])
-    said = selection.provenance
-    own = loaded.checkpoint.fingerprint if loaded.checkpoint else ""
+    selected_on = selection.provenance
+    fingerprint = loaded.checkpoint.fingerprint if loaded.checkpoint else ""
     problem = ""
     if len(facts.languages) < 2:
         problem = f"One language ('{facts.languages[0]}'); at least 2 are needed to tell its own units from another's."
@@ -237,14 +230,12 @@ def _check(
             f"The units were selected for {' '.join(selection.languages)}, the facts are asked in "
             f"{' '.join(facts.languages)}; the same languages in the same order are expected."
         )
-    elif said.prompts_digest != read.digest:
+    elif selected_on.prompts_digest != read.digest:
         problem = f"The units were not selected on '{visible(read.name)}', so its halves are not theirs."
-    elif own != said.fingerprint:
-        problem = (
-            f"The units were selected in another checkpoint ({said.checkpoint}); select them in this one."
-        )
+    elif fingerprint != selected_on.fingerprint:
+        problem = f"The units were selected in another checkpoint ({selected_on.checkpoint}); select them in this one."
     elif mode not in MODES:
-        problem = f"No mode '{mode}'; one of {', '.join(MODES)} is expected."
+        problem = f"No mode '{mode}'.{nearest(mode, MODES)} Choose from: {', '.join(MODES)}."
     elif draws < 1:
         problem = "No random draw; without random units no harm can be called a language's own."
     if problem:

@@ -20,6 +20,7 @@ from interp.measure.passes import Progress, run_batches
 from interp.measure.provenance import make_provenance, resume_key
 from interp.model.generation import Sampler, complete, newline_ids
 from interp.model.loading import LoadedModel
+from interp.model.tokens import make_batches, tokenize
 from interp.results.base import Provenance
 from interp.results.generation import MATCHES, GenerationResult
 
@@ -79,16 +80,16 @@ def measure_generation(
         Interrupted: Ctrl-C or SIGTERM; what is done is kept in ``resume``.
     """
     flat = [prompt for code in facts.languages for prompt in prompts.prompts[code]]
-    lengths = [len(ids) for ids in loaded.tokenizer([prompt.text for prompt in flat])["input_ids"]]
+    lengths = [len(text.without_end()) for text in tokenize(loaded.tokenizer, [p.text for p in flat])]
     _require_room(loaded, flat, lengths, new_tokens)
-    batches = _batches(lengths, new_tokens, batch_tokens)
+    batches = make_batches(range(len(flat)), batch_tokens, lambda i: lengths[i] + new_tokens)
     sampler = Sampler(new_tokens=new_tokens, stop_ids=_stop_ids(loaded, stop), batch=len(flat))
     written = _Written()
 
     def add(numbers: Sequence[int]) -> None:
-        said = complete(loaded.model, loaded.tokenizer, [flat[i].text for i in numbers], sampler)
-        for i, one in zip(numbers, said, strict=True):
-            written.rows[str(i)] = [one.text, one.n_tokens, one.ended]
+        completions = complete(loaded.model, loaded.tokenizer, [flat[i].text for i in numbers], sampler)
+        for i, completion in zip(numbers, completions, strict=True):
+            written.rows[str(i)] = [completion.text, completion.n_tokens, completion.ended]
 
     provenance = make_provenance(
         loaded,
@@ -105,20 +106,19 @@ def measure_generation(
         key=resume_key(provenance, {"batch_tokens": batch_tokens}),
         progress=progress,
     )
-    said = [written.rows[str(i)] for i in range(len(flat))]
-    return judge_texts(facts, said, provenance)
+    return judge_texts(facts, [written.rows[str(i)] for i in range(len(flat))], provenance)
 
 
-def judge_texts(facts: FactSet, said: list[list[Any]], provenance: Provenance) -> GenerationResult:
+def judge_texts(facts: FactSet, completions: list[list[Any]], provenance: Provenance) -> GenerationResult:
     """Match texts with the answers.
 
     Args:
         facts: What was asked.
-        said: Text, tokens and whether it ended, in the order of languages and then facts.
+        completions: Text, tokens and whether it ended, in the order of languages and then facts.
         provenance: Where the texts come from.
     """
     shape = (len(facts), len(facts.languages))
-    table = np.array(said, dtype=object).reshape(shape[1], shape[0], 3).swapaxes(0, 1)
+    table = np.array(completions, dtype=object).reshape(shape[1], shape[0], 3).swapaxes(0, 1)
     aligned = facts.aligned and all(len(fact.option_ids) > 1 for fact in facts)
     hits, named = np.zeros((*shape, len(MATCHES)), dtype=bool), np.full(shape, -1)
     empty = np.zeros(shape, dtype=bool)
@@ -126,9 +126,9 @@ def judge_texts(facts: FactSet, said: list[list[Any]], provenance: Provenance) -
         for column, code in enumerate(facts.languages):
             text = table[row, column, 0]
             hits[row, column] = _matches(text, fact, code)
-            found = resolve(text, fact.wording[code].options, code)
-            named[row, column] = -1 if found.index is None else found.index
-            empty[row, column] = found.kind == "empty"
+            match = resolve(text, fact.wording[code].options, code)
+            named[row, column] = -1 if match.index is None else match.index
+            empty[row, column] = match.kind == "empty"
     return GenerationResult(
         languages=facts.languages,
         fact_ids=tuple(fact.fact_id for fact in facts),
@@ -158,19 +158,8 @@ def _matches(text: str, fact: Fact, code: str) -> list[bool]:
         for mode in ("strict", "boundary", "anywhere")
     }
     prefix = line.strip().startswith(gold) and bool(normalize(gold))
-    found = {**ours, "prefix": prefix, "published": klar_match(line, gold)}
-    return [found[name] for name in MATCHES]
-
-
-def _batches(lengths: list[int], new_tokens: int, batch_tokens: int) -> list[list[int]]:
-    """Prompts of similar length together, longest first."""
-    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
-    batches, start = [], 0
-    while start < len(order):
-        size = max(1, batch_tokens // (lengths[order[start]] + new_tokens))
-        batches.append(order[start : start + size])
-        start += size
-    return batches
+    matches = {**ours, "prefix": prefix, "published": klar_match(line, gold)}
+    return [matches[name] for name in MATCHES]
 
 
 def _stop_ids(loaded: LoadedModel, stop: str) -> tuple[int, ...]:
@@ -185,7 +174,7 @@ def _require_room(loaded: LoadedModel, flat: list[Prompt], lengths: list[int], n
     if over:
         worst = max(over, key=lengths.__getitem__)
         raise MeasurementError(
-            f"Item '{flat[worst].item_id}' in '{flat[worst].language}' has {lengths[worst]} tokens; with {new_tokens} new ones "
-            f"that is more than the model's context of {loaded.context} ({len(over)} such items). Use fewer --shots or "
-            "--new-tokens, or leave out the facts; nothing is truncated."
+            f"Item '{flat[worst].item_id}' in '{flat[worst].language}' has {lengths[worst]} tokens; with "
+            f"{new_tokens} new ones that is more than the model's context of {loaded.context} ({len(over)} "
+            "such items). Use fewer --shots or --new-tokens, or leave out the facts; nothing is truncated."
         )
