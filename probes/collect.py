@@ -18,7 +18,7 @@ from interp.measure.provenance import make_provenance, resume_key
 from interp.model.hooks import reading
 from interp.model.loading import LoadedModel
 from interp.model.sites import Architecture, Site
-from interp.model.tokens import Batch, EncodedPrompts, encode, length_sorted
+from interp.model.tokens import Batch, EncodedPrompts, length_sorted
 from interp.results.base import Provenance
 from probes import store
 from probes.spans import ONE_TOKEN, Key, key_of, span_weights
@@ -146,9 +146,7 @@ def collect(
     named = loaded.checkpoint is not None  # without, nothing says whose they are
     if file is not None and on_disk and named and (there := store.reopen(file, key)) is not None:
         return Activations(there, chosen, prompts, provenance)
-    encoded = encode(
-        prompts, loaded.tokenizer, n_blocks=1, context=loaded.context, n_embeddings=loaded.n_embeddings
-    )
+    encoded = loaded.encode(prompts)
     weights = span_weights(span, prompts, encoded, loaded.tokenizer, subjects)
     resume = None if file is None else file.with_suffix(".partial")
     values = _array(file, shape, resume) if file is not None and on_disk else np.zeros(shape, np.float32)

@@ -11,7 +11,6 @@ from interp.measure.contrasts import Contrast, contrast_metric
 from interp.measure.gradients import reduced_gradients
 from interp.model.loading import LoadedModel
 from interp.model.sites import SITES_OF, Site
-from interp.model.tokens import pad
 
 __all__ = ["attributions"]
 
@@ -29,7 +28,7 @@ def attributions(
         contrasts: One per row.
         units: ``heads``, ``neurons`` or both.
     """
-    batch = pad([c.item for c in contrasts], pad_id=loaded.pad_id, side="right", device=loaded.device)
+    batch = loaded.pad([contrast.item for contrast in contrasts])
     values: list[torch.Tensor] = []
 
     def take(value: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:

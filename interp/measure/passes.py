@@ -16,7 +16,7 @@ from interp.errors import Interrupted, MeasurementError, short
 from interp.files import require_room
 from interp.interruption import stop_signal
 from interp.model.loading import LoadedModel
-from interp.model.tokens import Batch, EncodedItem, EncodedPrompts, pad
+from interp.model.tokens import Batch, EncodedItem, EncodedPrompts
 from interp.results.storage import read_archive, write_archive
 
 __all__ = ["Accumulator", "Progress", "Resumable", "require_finite", "run_batches", "run_pass"]
@@ -69,7 +69,7 @@ def run_pass(
     """
 
     def add(items: Sequence[EncodedItem]) -> None:
-        accumulator.add(pad(items, pad_id=loaded.pad_id, side=padding, device=loaded.device))
+        accumulator.add(loaded.pad(items, padding))
 
     def describe(item: EncodedItem) -> str:
         return f"Item {encoded.describe(item)} alone ({len(item)} tokens)"

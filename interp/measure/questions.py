@@ -14,7 +14,7 @@ from torch.nn import functional
 from interp.data.facts import Fact, FactSet
 from interp.data.prompts import Prompt, PromptSet
 from interp.model.loading import LoadedModel
-from interp.model.tokens import TokenizedPrompt, make_batches, pad_rows, token_positions
+from interp.model.tokens import TokenizedPrompt, make_batches, token_positions
 
 __all__ = [
     "EncodedQuestions",
@@ -96,8 +96,7 @@ def question_batches(questions: Sequence[Question], batch_tokens: int) -> list[t
 @torch.no_grad()
 def encode_questions(loaded: LoadedModel, questions: Sequence[Question]) -> EncodedQuestions:
     """Pass questions through the decoder, and keep their cache."""
-    rows = [q.ids for q in questions]
-    ids, mask = pad_rows(rows, fill=loaded.pad_id, side="left", device=loaded.device)
+    ids, mask = loaded.pad_rows([q.ids for q in questions], side="left")
     body: Any = loaded.architecture.body
     out = body(input_ids=ids, attention_mask=mask, position_ids=token_positions(mask), use_cache=True)
     return EncodedQuestions(ids, mask, out.last_hidden_state, out.past_key_values)
@@ -112,8 +111,7 @@ def score_options(
     owner = torch.tensor(
         [i for i, q in enumerate(questions) for _ in q.options]
     )  # the cache may be on several devices
-    rows = [option for q in questions for option in q.options]
-    options, mask = pad_rows(rows, fill=loaded.pad_id, device=loaded.device)
+    options, mask = loaded.pad_rows([option for q in questions for option in q.options])
     total = first[owner.to(first.device), options[:, 0].to(first.device)].double().to(loaded.device)
     if options.shape[1] > 1:
         encoded.cache.batch_select_indices(owner)
@@ -126,8 +124,8 @@ def score_options(
             past_key_values=encoded.cache,
             use_cache=True,
         ).last_hidden_state
-        row, at = mask[:, 1:].bool().nonzero(as_tuple=True)
-        total.index_add_(0, row, -_losses(loaded, _at(hidden, row, at), options[row, at + 1]))
+        rows, at = mask[:, 1:].bool().nonzero(as_tuple=True)
+        total.index_add_(0, rows, -_losses(loaded, _at(hidden, rows, at), options[rows, at + 1]))
     ends = np.cumsum([len(q.options) for q in questions])[:-1]
     return np.split(total.cpu().numpy(), ends)
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from jaxtyping import Int
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from interp.data.prompts import PromptSet
 from interp.errors import ConfigError, nearest
 from interp.model.checkpoints import Checkpoint, resolve_checkpoint
 from interp.model.selfcheck import check_sites
 from interp.model.sites import Architecture, locate
+from interp.model.tokens import Batch, EncodedItem, EncodedPrompts, encode, pad, pad_rows
 from interp.model.weights import check_tokenizer, load_tokenizer, load_weights
 
 __all__ = ["LoadedModel", "adopt_model", "open_checkpoint"]
@@ -58,6 +62,26 @@ class LoadedModel:
         """What fills a batch: masked everywhere, so any embedded id will do."""
         pad = self.tokenizer.pad_token_id
         return pad if pad is not None and pad < self.n_embeddings else 0
+
+    def encode(self, prompts: PromptSet, n_blocks: int = 1) -> EncodedPrompts:
+        """Tokenize prompts for this model, see `interp.model.tokens.encode`."""
+        return encode(
+            prompts,
+            self.tokenizer,
+            n_blocks=n_blocks,
+            context=self.context,
+            n_embeddings=self.n_embeddings,
+        )
+
+    def pad(self, items: Sequence[EncodedItem], side: str = "right") -> Batch:
+        """Lay encoded prompts out as a rectangle on the model's device."""
+        return pad(items, pad_id=self.pad_id, side=side, device=self.device)
+
+    def pad_rows(
+        self, rows: Sequence[Sequence[int]], side: str = "right"
+    ) -> tuple[Int[torch.Tensor, "row token"], Int[torch.Tensor, "row token"]]:
+        """Lay rows of token ids out as a rectangle on the model's device: ids, and 1 on tokens, 0 on padding."""
+        return pad_rows(rows, fill=self.pad_id, side=side, device=self.device)
 
     def describe(self) -> dict[str, Any]:
         """What provenance records of the model as it runs."""

@@ -312,7 +312,7 @@ def test_what_cannot_be_measured_is_refused_with_a_reason(facts, read):
     refused("The units were not selected on 'cldr'", prompts=read.sample(4))
     other = replace(selection, provenance=replace(selection.provenance, fingerprint="f" * 64))
     refused("The units were selected in another checkpoint", chosen=other)
-    refused("No mode 'none'; one of zero, mean", mode="none")
+    refused("No mode 'none'. Choose from: zero, mean", mode="none")
     refused("No random draw", draws=0)
     with pytest.raises(ResultError, match=r"Language 'en' has \d+ neurons that are .+; 144 are asked for"):
         measure_ablation(loaded, facts, selection, read, count=144)

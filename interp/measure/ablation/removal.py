@@ -14,7 +14,7 @@ from interp.measure.passes import require_finite, run_pass
 from interp.model.hooks import editing, reading
 from interp.model.loading import LoadedModel
 from interp.model.sites import SITES_OF, Site
-from interp.model.tokens import Batch, EncodedPrompts, encode, length_sorted
+from interp.model.tokens import Batch, EncodedPrompts, length_sorted
 
 __all__ = ["removed_units", "unit_means"]
 
@@ -58,13 +58,7 @@ def unit_means(
     loaded: LoadedModel, prompts: PromptSet, unit: str, n_blocks: int, blocks: Sequence[int]
 ) -> list[Float[torch.Tensor, " unit *d_head"]]:
     """Per layer, the mean of each unit over the counted tokens of some blocks; languages weigh equally."""
-    encoded = encode(
-        prompts,
-        loaded.tokenizer,
-        n_blocks=n_blocks,
-        context=loaded.context,
-        n_embeddings=loaded.n_embeddings,
-    )
+    encoded = loaded.encode(prompts, n_blocks)
     items = [item for item in encoded.items if item.block in blocks]
     sums = _Sums(loaded, encoded, SITES_OF[unit])
     run_pass(loaded, encoded, length_sorted(items, _BATCH), sums)

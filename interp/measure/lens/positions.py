@@ -13,14 +13,7 @@ from interp.data.prompts import Prompt, PromptSet
 from interp.errors import ConfigError, MeasurementError, nearest
 from interp.measure.lens.token_sets import Vocabulary
 from interp.model.loading import LoadedModel
-from interp.model.tokens import (
-    EncodedItem,
-    EncodedPrompts,
-    TokenizedPrompt,
-    TokenizedText,
-    encode,
-    tokenize,
-)
+from interp.model.tokens import EncodedItem, EncodedPrompts, TokenizedPrompt, TokenizedText, tokenize
 
 __all__ = ["POSITIONS", "ReadPrompts", "encode_positions", "require_position"]
 
@@ -71,13 +64,7 @@ def encode_positions(
     require_position(position)
     flat = [prompt for code in prompts.languages for prompt in prompts.prompts[code]]
     bare = {code: tuple(replace(p, answer="") for p in prompts.prompts[code]) for code in prompts.languages}
-    plain = encode(
-        replace(prompts, prompts=bare),
-        loaded.tokenizer,
-        n_blocks=1,
-        context=loaded.context,
-        n_embeddings=loaded.n_embeddings,
-    )
+    plain = loaded.encode(replace(prompts, prompts=bare))
     joint = [text.ids for text in tokenize(loaded.tokenizer, [prompt.full_text for prompt in flat])]
     items = [_up_to_answer(item, ids, vocabulary) for item, ids in zip(plain.items, joint, strict=True)]
     over = next((item for item in items if len(item) > loaded.context), None)

@@ -25,7 +25,7 @@ from interp.errors import MeasurementError
 from interp.measure.lens.streams import read_streams
 from interp.model.final_norm import LayerReadout, layer_readout
 from interp.model.loading import LoadedModel
-from interp.model.tokens import EncodedItem, EncodedPrompts, encode, length_sorted, pad
+from interp.model.tokens import EncodedItem, EncodedPrompts, length_sorted
 
 __all__ = ["Translators", "TunedLens", "fit_tuned_lens", "tuned_settings"]
 
@@ -121,9 +121,7 @@ def fit_tuned_lens(
     Raises:
         MeasurementError: Fewer than three groups of text, or activations that are not finite.
     """
-    encoded = encode(
-        texts, loaded.tokenizer, n_blocks=1, context=loaded.context, n_embeddings=loaded.n_embeddings
-    )
+    encoded = loaded.encode(texts)
     readout = layer_readout(loaded)
     streams = {
         part: _streams(loaded, readout, replace(encoded, items=tuple(items)), batch_tokens)
@@ -176,8 +174,7 @@ def _streams(
 ) -> Float[torch.Tensor, "depth position model"]:
     parts = []
     for items in length_sorted(encoded.items, batch_tokens):
-        batch = pad(items, pad_id=loaded.pad_id, side="right", device=loaded.device)
-        parts.append(read_streams(loaded, encoded, batch, readout.device))
+        parts.append(read_streams(loaded, encoded, loaded.pad(items), readout.device))
     return torch.cat(parts, dim=1)
 
 

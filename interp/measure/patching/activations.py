@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from interp.measure.patching.positions import ScoredPrompt, Span
 from interp.measure.patching.readout import readout
 from interp.model.hooks import reading
 from interp.model.loading import LoadedModel
 from interp.model.sites import Site
-from interp.model.tokens import pad_rows
 
-__all__ = ["Positions", "pad_prompts", "read_segments"]
+__all__ = ["Positions", "read_segments"]
 
 
 @dataclass(frozen=True)
@@ -65,13 +64,6 @@ class Positions:
         return torch.zeros(self.n, *here.shape[1:], device=each.device).index_add(0, self.segments, each)
 
 
-def pad_prompts(
-    loaded: LoadedModel, prompts: Sequence[ScoredPrompt]
-) -> tuple[Int[torch.Tensor, "prompt token"], Int[torch.Tensor, "prompt token"]]:
-    """Token ids of prompts with their answers, and the mask of what is no padding; position i is token i."""
-    return pad_rows([prompt.tokens for prompt in prompts], fill=loaded.pad_id, device=loaded.device)
-
-
 @torch.no_grad()
 def read_segments(
     loaded: LoadedModel,
@@ -110,7 +102,7 @@ def read_segments(
                     weight = 1 / (len(group) * len(at))
                     places += [(row + number, position, segment, weight) for position in at]
         row += len(group)
-    ids, mask = pad_prompts(loaded, flat)
+    ids, mask = loaded.pad_rows([prompt.tokens for prompt in flat])
     positions = Positions.of(places, ids.device)
     activations: dict[Site, torch.Tensor] = {}
 

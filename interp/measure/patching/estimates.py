@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 
 from interp.errors import MeasurementError
 from interp.measure.gradients import reduced_gradients
-from interp.measure.patching.activations import Positions, pad_prompts, read_segments
+from interp.measure.patching.activations import Positions, read_segments
 from interp.measure.patching.pairs import Pair
 from interp.measure.patching.positions import Span
 from interp.measure.patching.readout import readout
@@ -125,7 +125,7 @@ def _reduce(
 ]:
     """Per site the targets' mean activation and summed gradient of every segment; logit differences."""
     targets = [pair.target for pair in pairs]
-    ids, mask = pad_prompts(loaded, targets)
+    ids, mask = loaded.pad_rows([target.tokens for target in targets])
     scores: list[torch.Tensor] = []
 
     def metric(hidden: torch.Tensor) -> torch.Tensor:

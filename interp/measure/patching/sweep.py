@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float
 
 from interp.errors import CapabilityError
-from interp.measure.patching.activations import pad_prompts
 from interp.measure.patching.branching import BranchingBatch, Patch
 from interp.measure.patching.positions import ScoredPrompt
 from interp.measure.patching.prefix import SharedPrefix
@@ -32,7 +31,7 @@ class Targets:
     @torch.no_grad()
     def __init__(self, loaded: LoadedModel, prompts: Sequence[ScoredPrompt]):
         self.loaded, self.prompts = loaded, tuple(prompts)
-        self.ids, self.mask = pad_prompts(loaded, prompts)
+        self.ids, self.mask = loaded.pad_rows([prompt.tokens for prompt in prompts])
         body = loaded.architecture.body
         whole = body(input_ids=self.ids, attention_mask=self.mask, use_cache=True)
         self.scores: Float[torch.Tensor, "target metric"] = readout(loaded, whole.last_hidden_state, prompts)

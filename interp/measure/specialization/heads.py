@@ -25,7 +25,7 @@ from interp.measure.specialization.neurons import require_blocks, require_full_b
 from interp.model.hooks import editing
 from interp.model.loading import LoadedModel
 from interp.model.sites import Site
-from interp.model.tokens import Batch, EncodedItem, EncodedPrompts, encode, length_sorted
+from interp.model.tokens import Batch, EncodedItem, EncodedPrompts, length_sorted
 from interp.results.heads import HeadsResult
 
 __all__ = ["head_settings", "measure_heads", "require_items", "scaled_heads"]
@@ -67,9 +67,7 @@ def measure_heads(
     Source: LAHIS (Linuxin-xxx/LAHIS); the mask as a pre-hook of the output projection is ours.
     """
     require_blocks(n_blocks)
-    encoded = encode(
-        prompts, loaded.tokenizer, n_blocks=n_blocks, context=loaded.context, n_embeddings=loaded.n_embeddings
-    )
+    encoded = loaded.encode(prompts, n_blocks)
     require_items(encoded.languages, encoded.n_items().sum(axis=1).tolist(), min_items)
     require_full_blocks(encoded)
     provenance = make_provenance(loaded, prompts, head_settings(n_blocks, mask))

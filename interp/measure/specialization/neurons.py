@@ -11,7 +11,7 @@ from interp.measure.passes import Progress, run_pass
 from interp.measure.provenance import make_provenance, resume_key
 from interp.measure.specialization.activations import NeuronCounter
 from interp.model.loading import LoadedModel
-from interp.model.tokens import EncodedPrompts, encode, length_sorted
+from interp.model.tokens import EncodedPrompts, length_sorted
 from interp.results.specialization import SpecializationResult
 
 __all__ = [
@@ -51,9 +51,7 @@ def measure_specialization(
         CapabilityError: The architecture has no activated gate.
     """
     loaded.architecture.require("mlp_gate")
-    encoded = encode(
-        prompts, loaded.tokenizer, n_blocks=n_blocks, context=loaded.context, n_embeddings=loaded.n_embeddings
-    )
+    encoded = loaded.encode(prompts, n_blocks)
     require_tokens(encoded, min_tokens)
     require_full_blocks(encoded)
     provenance = make_provenance(loaded, prompts, neuron_settings(n_blocks))
