@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import IO
+from typing import IO, Any
 
 from interp.data.characters import visible
 from interp.errors import DataError
@@ -18,7 +18,7 @@ from interp.files import write_atomically
 SUFFIXES = (".jsonl", ".parquet")
 
 
-def write_rows(path: str | Path, rows: list[dict]) -> Path:
+def write_rows(path: str | Path, rows: list[dict[str, Any]]) -> Path:
     """Write rows as JSON lines or Parquet, by the file's extension.
 
     Raises:
@@ -74,7 +74,7 @@ def fact_suffix(path: Path) -> str:
     raise DataError(f"{visible(path.name)} is neither .jsonl nor .parquet, the two forms of a file of facts.")
 
 
-def no_key_twice(pairs: list[tuple[str, object]]) -> dict:
+def no_key_twice(pairs: list[tuple[str, object]]) -> dict[str, Any]:
     """Build a JSON object, refusing a key that appears twice, of which JSON readers silently keep the last."""
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -109,7 +109,7 @@ def _read_parquet(path: Path) -> Iterator[tuple[int, object]]:
         yield number, said if isinstance(said, ValueError) else {**row, "wording": said}
 
 
-def _write_parquet(stream: IO[bytes], rows: list[dict]) -> None:
+def _write_parquet(stream: IO[bytes], rows: list[dict[str, Any]]) -> None:
     parquet = _pyarrow_parquet()
     import pyarrow
 

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterable
 from functools import cache, lru_cache
 from importlib import resources
+from typing import Any
 
 from interp.data.languages import LANGUAGES
 from interp.data.languages import language as known_language
@@ -24,7 +25,7 @@ _DECORATION = frozenset("`^~|<>=")  # symbols at an edge that are not
 
 
 @cache
-def matching_resource() -> dict:
+def matching_resource() -> dict[str, Any]:
     """What scripts and languages need for matching: same characters, labels, articles, prefixes and suffixes."""
     file = resources.files("interp.data") / "resources" / "matching.json"
     return json.loads(file.read_text(encoding="utf-8"))

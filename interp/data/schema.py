@@ -57,7 +57,7 @@ def row_problems(row: Any) -> Iterator[str]:
     yield from _wording_problems(row)
 
 
-def _key_problems(row: dict) -> Iterator[str]:
+def _key_problems(row: dict[str, Any]) -> Iterator[str]:
     for key in REQUIRED:
         if row.get(key) is None:
             yield f"'{key}' is missing"
@@ -66,7 +66,7 @@ def _key_problems(row: dict) -> Iterator[str]:
             yield f"unknown key '{visible(key, 40)}'{nearest(key, REQUIRED + OPTIONAL)}"
 
 
-def _option_id_problems(row: dict) -> Iterator[str]:
+def _option_id_problems(row: dict[str, Any]) -> Iterator[str]:
     options = row.get("option_ids")
     if options is None:
         return
@@ -81,7 +81,7 @@ def _option_id_problems(row: dict) -> Iterator[str]:
         yield f"object_id '{visible(answer, 60)}' is not among option_ids"
 
 
-def _wording_problems(row: dict) -> Iterator[str]:
+def _wording_problems(row: dict[str, Any]) -> Iterator[str]:
     wording = row.get("wording")
     if wording is None:
         return
@@ -100,7 +100,7 @@ def _wording_problems(row: dict) -> Iterator[str]:
             yield f"wording.{visible(code, 40)}: expected an object, found {_kind(said)}"
 
 
-def _language_problems(code: str, said: dict, n_options: int | None) -> Iterator[str]:
+def _language_problems(code: str, said: dict[str, Any], n_options: int | None) -> Iterator[str]:
     where = f"wording.{visible(code, 40)}"
     for key in ("question", "subject", "options"):
         if said.get(key) is None:
@@ -129,7 +129,7 @@ def _language_problems(code: str, said: dict, n_options: int | None) -> Iterator
     yield from _list_problems(f"{where}.options", options)
 
 
-def _list_problems(where: str, values: list) -> Iterator[str]:
+def _list_problems(where: str, values: list[Any]) -> Iterator[str]:
     for position, value in enumerate(values):
         yield from _text_problems(f"{where}[{position}]", value)
     texts = [value for value in values if isinstance(value, str)]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from string import ascii_uppercase
+from typing import Any
 
 from interp.data.characters import visible
 from interp.data.languages import language as known_language
@@ -59,7 +60,7 @@ class PromptFormat:
 
 
 @cache
-def template_resource() -> dict:
+def template_resource() -> dict[str, Any]:
     """Return the resource file as it is: per language the templates, who reviewed them and how sure we are."""
     file = resources.files("interp.data") / "resources" / "templates.json"
     return json.loads(file.read_text(encoding="utf-8"))

@@ -50,7 +50,7 @@ class Protocol:
     positions: tuple[str, ...] = ("subject_last", "last")
     prompt_format: str = "native"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, value, known in (("mode", self.mode, MODES), *(("span", p, SPANS) for p in self.positions)):
             if value not in known:
                 raise ConfigError(
