@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,16 +46,23 @@ def _of_field(spec: Field[Any], annotation: Any) -> inspect.Parameter:
     shown = spec.metadata["help"]
     if spec.metadata["choices"]:
         shown = f"{shown.rstrip('.')}: {', '.join(spec.metadata['choices'])}."
-    return _parameter(spec.name, annotation, shown, default)
+    return _parameter(spec.name, annotation, shown, default, choices=spec.metadata["choices"])
 
 
-def _parameter(name: str, annotation: Any, shown: str, default: Any) -> inspect.Parameter:
+def _parameter(
+    name: str, annotation: Any, shown: str, default: Any, *, choices: Sequence[str] = ()
+) -> inspect.Parameter:
     flag = f"--{name.replace('_', '-')}"
     if annotation is bool:
         option = typer.Option(f"{flag}/--no-{flag[2:]}", help=shown, show_default=False)
     else:
         known = f" (default: {default})" if default not in ((), None, "") else ""
-        option = typer.Option(flag, help=f"{shown.rstrip('.')}{known}.", show_default=False)
+        option = typer.Option(
+            flag,
+            help=f"{shown.rstrip('.')}{known}.",
+            show_default=False,
+            autocompletion=(lambda: list(choices)) if choices else None,
+        )
     if typing.get_origin(annotation) is tuple:
         annotation = list[typing.get_args(annotation)[0]]  # type: ignore[misc]
     return inspect.Parameter(
