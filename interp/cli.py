@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from interp import __version__
 from interp.commands.compare import compare
 from interp.commands.data import data_app
 from interp.commands.demo import demo
@@ -20,6 +21,13 @@ from interp.commands.measures import measure_commands
 from interp.commands.rescore import rescore
 from interp.commands.train import train_app
 from interp.errors import InterpError, Interrupted
+
+
+def _print_version(requested: bool | None) -> None:
+    if requested:
+        print(f"interp {__version__}")
+        raise typer.Exit
+
 
 app = typer.Typer(
     name="interp",
@@ -38,11 +46,21 @@ app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")
 
 
+@app.callback()
+def _options_of_all(
+    version: Annotated[
+        bool | None,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = None,
+) -> None:
+    """What can stand before a subcommand; `_print_version` acts on it."""
+
+
 def main() -> None:
     """Run the command; an error that a user can act on is one line and its exit code."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # ours are the only bars
     try:
-        app()
+        app(prog_name="interp")  # also for python -m interp
     except Interrupted as error:
         _fail(f"{error} Resume with: {_resume_command(sys.argv[1:])}", error.exit_code)
     except InterpError as error:

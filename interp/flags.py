@@ -64,16 +64,25 @@ def _of_field(kind: type[Any], spec: Field[Any], changed: Mapping[str, Any]) -> 
     if spec.metadata["choices"]:
         shown = f"{shown.rstrip('.')}: {', '.join(spec.metadata['choices'])}."
     default = changed.get(spec.name, default_of(spec))
-    return _parameter(spec.name, field_types(kind)[spec.name], shown, default)
+    return _parameter(
+        spec.name, field_types(kind)[spec.name], shown, default, choices=spec.metadata["choices"]
+    )
 
 
-def _parameter(name: str, annotation: Any, shown: str, default: Any) -> inspect.Parameter:
+def _parameter(
+    name: str, annotation: Any, shown: str, default: Any, *, choices: Sequence[str] = ()
+) -> inspect.Parameter:
     flag = f"--{name.replace('_', '-')}"
     if annotation is bool:
         option = typer.Option(f"{flag}/--no-{flag[2:]}", help=shown, show_default=False)
     else:
         known = f" (default: {default})" if default not in ((), None, "") else ""
-        option = typer.Option(flag, help=f"{shown.rstrip('.')}{known}.", show_default=False)
+        option = typer.Option(
+            flag,
+            help=f"{shown.rstrip('.')}{known}.",
+            show_default=False,
+            autocompletion=(lambda: list(choices)) if choices else None,
+        )
     if typing.get_origin(annotation) is tuple:
         annotation = list[typing.get_args(annotation)[0]]  # type: ignore[misc]
     return inspect.Parameter(

@@ -46,7 +46,7 @@ class Scores:
     empty: float = -1.0
     wrong_language: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         given = self.given
         if not all(map(math.isfinite, given.values())):
             raise ConfigError(f"Scores must be finite numbers; they are {_listed(given)}.")

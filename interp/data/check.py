@@ -90,7 +90,7 @@ def check_facts(path: str | Path) -> FactCheck:
     return _check(path, list(read_rows(path)))
 
 
-def checked_rows(path: str | Path) -> list[dict]:
+def checked_rows(path: str | Path) -> list[dict[str, Any]]:
     """Return the rows of a file that nothing fatal is wrong with.
 
     Raises:
@@ -146,7 +146,7 @@ def _described(number: int, row: Any, path: str) -> Iterator[Violation]:
             yield Violation(number, "", str(error))
 
 
-def _repeated_ids(facts: list[tuple[int, dict]]) -> Iterator[Violation]:
+def _repeated_ids(facts: list[tuple[int, dict[str, Any]]]) -> Iterator[Violation]:
     first: dict[str, int] = {}
     for number, row in facts:
         fact_id = _fact_id(row)
@@ -154,10 +154,10 @@ def _repeated_ids(facts: list[tuple[int, dict]]) -> Iterator[Violation]:
             yield Violation(number, fact_id, f"fact_id is also that of row {first[fact_id]}")
 
 
-def _shared_between_splits(facts: list[tuple[int, dict]]) -> Iterator[Violation]:
+def _shared_between_splits(facts: list[tuple[int, dict[str, Any]]]) -> Iterator[Violation]:
     """Find facts whose group, or whose relation and subject, also occur in another split."""
     for keys, what in ((("relation", "subject_id"), "relation and subject"), (("group",), "group")):
-        first: dict[tuple, tuple[str, int]] = {}
+        first: dict[tuple[Any, ...], tuple[str, int]] = {}
         for number, row in facts:
             key, split = tuple(row.get(name) for name in keys), row.get("split")
             if not isinstance(split, str) or not all(isinstance(part, str) and part for part in key):
@@ -171,7 +171,7 @@ def _shared_between_splits(facts: list[tuple[int, dict]]) -> Iterator[Violation]
                 yield Violation(number, _fact_id(row), message)
 
 
-def _missing_languages(facts: list[tuple[int, dict]]) -> Iterator[Violation]:
+def _missing_languages(facts: list[tuple[int, dict[str, Any]]]) -> Iterator[Violation]:
     counts = Counter(code for _, row in facts for code in _wording(row) if code in LANGUAGES)
     lacking = defaultdict(list)
     for number, row in facts:
@@ -183,7 +183,7 @@ def _missing_languages(facts: list[tuple[int, dict]]) -> Iterator[Violation]:
         yield Violation(number, fact_id, f"lacks a language of other facts: {having}", fatal=False)
 
 
-def _wording(row: Any) -> dict:
+def _wording(row: Any) -> dict[str, Any]:
     wording = row.get("wording")
     return wording if isinstance(wording, dict) else {}
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from interp.data.characters import visible
 from interp.data.hashing import digest_of, hash_sample
@@ -59,7 +60,7 @@ class Fact:
     group: str = ""
     wording: Mapping[str, Wording] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.group:
             object.__setattr__(self, "group", self.subject_id)
 
@@ -97,7 +98,7 @@ class FactSet:
     aligned: bool = True
     note: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         twice = [
             fact_id for fact_id, count in Counter(fact.fact_id for fact in self.facts).items() if count > 1
         ]
@@ -198,7 +199,7 @@ class FactSet:
         return write_rows(path, rows, languages=added_languages(self.languages))
 
 
-def fact_to_row(fact: Fact, languages: Collection[str]) -> dict:
+def fact_to_row(fact: Fact, languages: Collection[str]) -> dict[str, Any]:
     """Return a fact as the plain values of one row of a fact file."""
     return {
         "fact_id": fact.fact_id,
@@ -222,7 +223,7 @@ def fact_to_row(fact: Fact, languages: Collection[str]) -> dict:
     }
 
 
-def row_to_fact(row: Mapping) -> Fact:
+def row_to_fact(row: Mapping[str, Any]) -> Fact:
     """Return the fact of a row that has passed the checks of `interp.data.schema`."""
     wording = {
         code: Wording(

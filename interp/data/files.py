@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import IO
+from typing import IO, Any
 
 from interp.data.characters import visible
 from interp.errors import DataError
@@ -21,7 +21,9 @@ LANGUAGES_KEY = "languages"
 """The one key of a first row that describes languages."""
 
 
-def write_rows(path: str | Path, rows: list[dict], languages: list[dict] | None = None) -> Path:
+def write_rows(
+    path: str | Path, rows: list[dict[str, Any]], languages: list[dict[str, Any]] | None = None
+) -> Path:
     """Write rows as JSON lines or Parquet, by the file's extension.
 
     Args:
@@ -85,7 +87,7 @@ def fact_suffix(path: Path) -> str:
     raise DataError(f"{visible(path.name)} is neither .jsonl nor .parquet, the two forms of a file of facts.")
 
 
-def no_key_twice(pairs: list[tuple[str, object]]) -> dict:
+def no_key_twice(pairs: list[tuple[str, object]]) -> dict[str, Any]:
     """Build a JSON object; refuse a key that appears twice, where JSON readers silently use the last."""
     built = dict(pairs)
     if len(built) < len(pairs):
@@ -124,7 +126,9 @@ def _read_parquet(path: Path) -> Iterator[tuple[int, object]]:
         yield number, wording if isinstance(wording, ValueError) else {**row, "wording": wording}
 
 
-def _write_parquet(stream: IO[bytes], rows: list[dict], languages: list[dict] | None) -> None:
+def _write_parquet(
+    stream: IO[bytes], rows: list[dict[str, Any]], languages: list[dict[str, Any]] | None
+) -> None:
     parquet = _pyarrow_parquet()
     import pyarrow
 

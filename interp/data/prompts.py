@@ -62,7 +62,7 @@ class PromptSet:
     parallel: bool
     note: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         missing = [code for code in self.languages if not self.prompts.get(code)]
         if missing or not self.languages:
             raise DataError(

@@ -67,7 +67,7 @@ def row_problems(row: Any) -> Iterator[str]:
     yield from _wording_problems(row)
 
 
-def _key_problems(row: dict) -> Iterator[str]:
+def _key_problems(row: dict[str, Any]) -> Iterator[str]:
     for key in REQUIRED:
         if row.get(key) is None:
             yield f"'{key}' is missing"
@@ -76,7 +76,7 @@ def _key_problems(row: dict) -> Iterator[str]:
             yield f"unknown key '{visible(key, 40)}'{nearest(key, REQUIRED + OPTIONAL)}"
 
 
-def _option_id_problems(row: dict) -> Iterator[str]:
+def _option_id_problems(row: dict[str, Any]) -> Iterator[str]:
     options = row.get("option_ids")
     if options is None:
         return
@@ -91,7 +91,7 @@ def _option_id_problems(row: dict) -> Iterator[str]:
         yield f"object_id '{visible(answer, 60)}' is not among option_ids"
 
 
-def _wording_problems(row: dict) -> Iterator[str]:
+def _wording_problems(row: dict[str, Any]) -> Iterator[str]:
     wording = row.get("wording")
     if wording is None:
         return
@@ -112,7 +112,7 @@ def _wording_problems(row: dict) -> Iterator[str]:
             yield f"wording.{visible(code, 40)}: expected an object, found {_kind(words)}"
 
 
-def _language_problems(code: str, words: dict, n_options: int | None) -> Iterator[str]:
+def _language_problems(code: str, words: dict[str, Any], n_options: int | None) -> Iterator[str]:
     where = f"wording.{visible(code, 40)}"
     for key in ("question", "subject", "options"):
         if words.get(key) is None:
@@ -141,7 +141,7 @@ def _language_problems(code: str, words: dict, n_options: int | None) -> Iterato
     yield from _list_problems(f"{where}.options", options)
 
 
-def _list_problems(where: str, values: list) -> Iterator[str]:
+def _list_problems(where: str, values: list[Any]) -> Iterator[str]:
     for position, value in enumerate(values):
         yield from _text_problems(f"{where}[{position}]", value)
     texts = [value for value in values if isinstance(value, str)]

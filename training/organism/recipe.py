@@ -63,7 +63,7 @@ class OrganismConfig:
     intermediate: int = 352
     context: int = 256
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "languages", as_languages(self.languages))
         _require(
             self.anchor in self.languages, f"anchor '{self.anchor}' is none of {' '.join(self.languages)}"

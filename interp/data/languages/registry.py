@@ -64,7 +64,7 @@ LANGUAGES: dict[str, Language] = _shipped()
 
 _SHIPPED = frozenset(LANGUAGES)
 _caches: list[Callable[[], None]] = []
-Function = TypeVar("Function", bound=Callable)
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def cached_until_registered(function: Function) -> Function:

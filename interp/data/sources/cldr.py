@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from interp.data.facts import Fact, FactSet, Wording
 from interp.data.templates import question
@@ -33,7 +34,7 @@ def _names(labels: dict[str, str], languages: tuple[str, ...]) -> dict[str, str]
     return {code: labels.get(code) or labels["mul"] for code in languages}
 
 
-def _fact(row: dict, names: dict[str, dict[str, str]], languages: tuple[str, ...]) -> Fact:
+def _fact(row: dict[str, Any], names: dict[str, dict[str, str]], languages: tuple[str, ...]) -> Fact:
     subject = names[row["subject_id"]]
     wording = {
         code: Wording(

@@ -84,5 +84,5 @@ def spoken_languages(country: str) -> frozenset[str]:
     )
 
 
-def _languages_of(country: str) -> dict[str, dict]:
+def _languages_of(country: str) -> dict[str, dict[str, Any]]:
     return babel_core().get_global("territory_languages").get(country, {})
