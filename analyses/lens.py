@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from analyses.plan import Measure, Part, Plan, Request, Task, asked, require_languages
-from interp.data.languages import resolve_languages
+from analyses.plan import Measure, Part, Plan, Request, Task, asked, languages_of, require_languages
 from interp.data.prompts import PromptSet
-from interp.data.sources import EMBEDDED, open_facts, open_prompts
+from interp.data.sources import EMBEDDED, open_prompts
 from interp.data.tasks import Task as Questions
 from interp.data.tasks import open_task
 from interp.errors import ConfigError, nearest
@@ -85,16 +84,14 @@ def _questions(request: Request, settings: LensSettings) -> Questions:
     lexical = settings.task in ("translation", "repetition", "cloze")
     if lexical and data.data != "cldr":
         raise ConfigError(f"--task {settings.task} asks of the embedded names; leave out --data {data.data}.")
-    embedded = data.data in EMBEDDED
-    available = () if embedded or data.languages != "auto" else open_facts(data.data).languages
-    languages = resolve_languages(data.languages, available, embedded=embedded)
+    languages = languages_of(data)
     require_languages(languages, "a lens compares the pivot with at least one other language, so it needs")
     if pivot not in languages:
         raise ConfigError(
             f"The pivot '{pivot}' is not one of the languages {' '.join(languages)}.{nearest(pivot, languages)}"
         )
     return open_task(
-        settings.task if embedded else data.data,
+        settings.task if data.data in EMBEDDED else data.data,
         languages,
         pivot=pivot,
         split=data.split,

@@ -7,11 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from analyses.plan import Measure, Part, Plan, Request, Task, asked, facts_of
+from analyses.plan import Measure, Part, Plan, Request, Task, asked, facts_of, languages_of
 from interp.data.facts import FactSet
-from interp.data.languages import resolve_languages
 from interp.data.prompts import context_of, prompts_from_facts
-from interp.data.sources import EMBEDDED, open_facts
 from interp.errors import ConfigError
 from interp.model.checkpoints import Checkpoint, resolve_checkpoint
 from interp.results.attribution import AttributionResult
@@ -66,13 +64,8 @@ def _facts(request: Request, settings: PatchingSettings) -> FactSet:
     """The facts in the source languages and in those that are patched."""
     from interp.measure.patching.protocol import Protocol
 
-    embedded = request.data.data in EMBEDDED
-    available = (
-        () if embedded or request.data.languages != "auto" else open_facts(request.data.data).languages
-    )
     sources = settings.source_languages
-    codes = resolve_languages(request.data.languages, available, embedded=embedded)
-    targets = [code for code in codes if code not in sources]
+    targets = [code for code in languages_of(request.data) if code not in sources]
     facts = facts_of(replace(request.data, languages=",".join([*sources, *targets])))
     Protocol.of(settings, facts)  # refused before a model is opened
     return facts

@@ -14,7 +14,7 @@ from interp.config import (
     OutputOptions,
 )
 from interp.data.facts import FactSet
-from interp.data.languages import parse_languages, register_language_file, resolve_languages
+from interp.data.languages import register_language_file, resolve_languages
 from interp.data.prompts import PromptSet
 from interp.data.sources import EMBEDDED, open_facts, open_prompts
 from interp.errors import ConfigError
@@ -220,10 +220,18 @@ def source_of(data: DataOptions, **options: Any) -> FactSet:
         DataError: There is no such source, or it lacks a language.
         ConfigError: An option does not apply to this kind of source.
     """
-    for file in data.language_file:
-        register_language_file(file)
-    whole = data.data in EMBEDDED or data.languages == "auto"
-    return open_facts(data.data, languages=None if whole else parse_languages(data.languages), **options)
+    _register(data)
+    return open_facts(data.data, languages=data.languages, **options)
+
+
+def languages_of(data: DataOptions) -> tuple[str, ...]:
+    """The languages that are named, or those of the facts where the data decide.
+
+    Raises:
+        DataError: A language is unknown, or there is no such source.
+    """
+    source = source_of(data)  # first, since a file of facts may describe its languages
+    return resolve_languages(data.languages, source.languages, embedded=data.data in EMBEDDED)
 
 
 def facts_of(data: DataOptions, source: FactSet | None = None) -> FactSet:
@@ -252,8 +260,7 @@ def prompts_of(data: DataOptions) -> PromptSet:
     Raises:
         DataError: There is no such source, or it lacks a language or a split.
     """
-    for file in data.language_file:
-        register_language_file(file)
+    _register(data)
     return open_prompts(
         data.data,
         data.languages,
@@ -262,6 +269,12 @@ def prompts_of(data: DataOptions) -> PromptSet:
         prompt_format=data.prompt_format,
         allow_missing=data.allow_missing,
     )
+
+
+def _register(data: DataOptions) -> None:
+    """Make the languages known that the user describes."""
+    for file in data.language_file:
+        register_language_file(file)
 
 
 def require_languages(languages: Sequence[str], why: str) -> None:

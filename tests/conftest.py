@@ -26,7 +26,8 @@ install_import_hook(
     f"{shapes.__name__}.typecheck",
 )
 
-from tests.support.command import no_model  # noqa: E402  (after the hook, or it would not be checked)
+from interp.data.languages import LANGUAGES, registry  # noqa: E402  (after the hook, or it would not be checked)
+from tests.support.command import no_model  # noqa: E402
 from tests.support.tiny import save_checkpoint  # noqa: E402
 
 
@@ -45,6 +46,17 @@ def checkpoints(tmp_path_factory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("checkpoints")
     saved = {family: save_checkpoint(root / family, family) for family in ("llama", "qwen2", "mixtral")}
     return {**saved, "other": save_checkpoint(root / "other", seed=1)}
+
+
+@pytest.fixture
+def registration() -> Iterator[None]:
+    """Languages that the test adds, or takes out, are as before when it ends."""
+    before = dict(LANGUAGES)
+    yield
+    LANGUAGES.clear()
+    LANGUAGES.update(before)
+    for clear in registry._caches:
+        clear()
 
 
 @pytest.fixture(name="no_model")

@@ -57,6 +57,9 @@ def import_lm_eval(
     languages: Annotated[
         str, typer.Option(help="Use these languages alone; by default all that were exported.")
     ] = "",
+    language_file: Annotated[
+        list[Path] | None, typer.Option(help="TOML file of a language the package does not know; repeatable.")
+    ] = None,
     scoring: Annotated[
         str,
         typer.Option(help="What a summed log-probability is divided by: sum, character, byte; auto: byte."),
@@ -72,8 +75,10 @@ def import_lm_eval(
     from analyses.lm_eval import import_samples
     from figures.table import print_tables
     from interp.commands.measures import print_diagnostics
-    from interp.data.languages import parse_languages
+    from interp.data.languages import parse_languages, register_language_file
 
+    for file in language_file or ():
+        register_language_file(file)
     result = import_samples(samples, parse_languages(languages) if languages else None)
     shown = figures.tables(result, [Path(result.provenance.checkpoint).name], scoring=scoring)
     result.save(out)

@@ -85,10 +85,11 @@ class FactSet:
         name: What the reader calls it.
         facts: In their order.
         languages: Codes, in their order.
-        prompt_format: Words around the question: ``native``, ``english`` or ``none``; at first those of the authors.
-        aligned: Whether option j of a fact is the same entity in every language. Where only the right answer is known
-            to be, consistency is defined for right answers alone.
-        note: What was left out or assumed when it was read, for the reader.
+        prompt_format: Words around the question: ``native``, ``english`` or ``none``; at first those of the
+            authors.
+        aligned: Whether option j of a fact is the same entity in every language. Where only the right answer
+            is known to be, consistency is defined for right answers alone.
+        note: What is missing or was assumed when it was read, for the reader.
     """
 
     name: str

@@ -1,9 +1,10 @@
 """Facts as tasks of EleutherAI's lm-evaluation-harness: what it asks there is what `interp evaluate` asks
 here.
 
-A folder holds one task per language, a group of all of them, and their documents. Nothing in it names a path, so it
-can be moved, and nothing is downloaded. The harness's ``acc``, ``acc_norm`` and ``acc_bytes`` are then the accuracies
-of the scorings ``sum``, ``character`` and ``byte``, but for ties: the harness takes the first of equal options.
+A folder holds one task per language, a group of all of them, and their documents. Nothing in it names a path,
+so it can be moved, and nothing is downloaded. The harness's ``acc``, ``acc_norm`` and ``acc_bytes`` are then
+the accuracies of the scorings ``sum``, ``character`` and ``byte``, but for ties: the harness takes the
+first of equal options.
 """
 
 from __future__ import annotations

@@ -15,17 +15,6 @@ def cldr():
 
 
 @pytest.fixture
-def registration():
-    """Languages that a test adds, or takes out, are as before when it ends."""
-    before = dict(LANGUAGES)
-    yield
-    LANGUAGES.clear()
-    LANGUAGES.update(before)
-    for clear in registry._caches:
-        clear()
-
-
-@pytest.fixture
 def thai_unknown(registration):
     """The file of a language that the package does not know: Thai's own, while it is taken out."""
     del LANGUAGES["th"]

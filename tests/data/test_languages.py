@@ -9,6 +9,7 @@ from interp.data.languages import (
     POLYFACT_UNSEEN_LANGUAGES,
     as_languages,
     language,
+    language_classes,
     parse_languages,
     requested_languages,
     resolve_languages,
@@ -33,6 +34,16 @@ def test_resource_classes():
     low = {code for code in EMBEDDED_LANGUAGES if LANGUAGES[code].resource == "low"}
     assert low == {"id", "bn", "sw"} | {"uk", "he", "el"}
     assert LANGUAGES["th"].resource == LANGUAGES["yo"].resource == "low"
+
+
+def test_classes_have_the_languages_that_there_are():
+    assert language_classes(("sw", "en", "ko", "xx")) == {
+        "high-resource": ("en", "ko"),
+        "low-resource": ("sw",),
+        "PolyFact's": ("sw", "en"),
+        "not PolyFact's": ("ko",),
+    }
+    assert list(language_classes(("th",))) == ["low-resource", "not PolyFact's"]
 
 
 def test_parse_languages_keeps_the_order_given():

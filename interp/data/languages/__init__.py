@@ -1,5 +1,6 @@
 """The languages, one record each: a file in ``known``, or one that a user gives."""
 
+from interp.data.languages.classes import language_classes
 from interp.data.languages.parsing import parse_language
 from interp.data.languages.record import Language, Matching, PromptFormat
 from interp.data.languages.registry import (
@@ -11,7 +12,6 @@ from interp.data.languages.registry import (
     as_languages,
     cached_until_registered,
     language,
-    language_classes,
     parse_languages,
     register_language,
     register_language_file,

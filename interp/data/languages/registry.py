@@ -24,7 +24,6 @@ __all__ = [
     "as_languages",
     "cached_until_registered",
     "language",
-    "language_classes",
     "parse_languages",
     "register_language",
     "register_language_file",
@@ -155,18 +154,6 @@ def resolve_languages(
     if codes is not None:
         return codes
     return POLYFACT_LANGUAGES if embedded and str(languages).strip() == "auto" else tuple(available)
-
-
-def language_classes(languages: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Classes that accuracies are averaged over: name to its languages among these; a class without one is left out."""
-    known = {code: LANGUAGES[code] for code in languages if code in LANGUAGES}
-    classes = {
-        "high-resource": [code for code, each in known.items() if each.resource == "high"],
-        "low-resource": [code for code, each in known.items() if each.resource == "low"],
-        "PolyFact's": [code for code in known if code in POLYFACT_LANGUAGES],
-        "not PolyFact's": [code for code in known if code not in POLYFACT_LANGUAGES],
-    }
-    return {name: tuple(codes) for name, codes in classes.items() if codes}
 
 
 def register_language(record: Language, where: str) -> Language:
