@@ -63,8 +63,8 @@ def train_cpt(config: CptConfig, progress: Progress | None = None) -> Path:
 def pack(documents: Sequence[list[int]], block_tokens: int) -> Dataset:
     """Return rows of whole documents, at most ``block_tokens`` tokens each.
 
-    Best fit, 1000 documents at a time, none longer than a row. Columns: ``input_ids``, and ``seq_lengths``, the
-    lengths of a row's documents.
+    Best fit, 1000 documents at a time, none longer than a row. Columns: ``input_ids``, and ``seq_lengths``,
+    the lengths of a row's documents.
     """
     with _quiet_datasets():
         return pack_dataset(Dataset.from_dict({"input_ids": list(documents)}), block_tokens, "bfd")

@@ -175,8 +175,8 @@ def test_agreement_pays_and_names_do_not_matter():
     ("choice", "gold", "settings", "error", "message"),
     [
         ([[0], [1]], 0, {}, DataError, "agreement needs two languages or more"),
-        ([[0, -2]], 0, {}, DataError, "found a lower number"),
-        ([[0, 1]], -1, {}, DataError, "found a lower number"),
+        ([[0, -2]], 0, {}, DataError, "a number is lower"),
+        ([[0, 1]], -1, {}, DataError, "a number is lower"),
         ([[0, 1]], 0, {"anchor": 1.5}, ConfigError, "Anchor 1.5 must be 0 to 1"),
         ([[0, 1]], 0, {"size": -1.0}, ConfigError, "size -1.0"),
     ],

@@ -121,8 +121,8 @@ def require_pivot(pivot: str, languages: Sequence[str]) -> None:
     """
     if pivot not in languages or len(languages) < 2:
         raise ConfigError(
-            f"The pivot is '{pivot}' and the languages are {','.join(languages)}; the pivot must be one of them, "
-            "and not the only one. Add it to --languages, or name another --pivot."
+            f"The pivot is '{pivot}' and the languages are {','.join(languages)}; the pivot must be one of "
+            "them, and not the only one. Add it to --languages, or name another --pivot."
         )
 
 

@@ -112,7 +112,7 @@ def test_another_recipe_or_other_facts_are_refused_by_name(uninterrupted, few, t
 
 def test_a_folder_with_other_checkpoints_is_left_alone(tmp_path, few, toy):
     (tmp_path / "final").mkdir()
-    with pytest.raises(CheckpointError, match="another origin"):
+    with pytest.raises(CheckpointError, match="checkpoints that no run made there"):
         train_organism(tmp_path, toy, facts=few)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["final"]
 
