@@ -128,7 +128,7 @@ def resolve_languages(text: str, available: tuple[str, ...], *, embedded: bool =
 
 
 def language_classes(languages: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """Classes that accuracies are averaged over: name to its languages among these; a class without one is left out."""
+    """Classes that accuracies are averaged over: name to its languages among these, if it has any."""
     known = {code: LANGUAGES[code] for code in languages if code in LANGUAGES}
     classes = {
         "high-resource": [code for code, each in known.items() if each.resource == "high"],
