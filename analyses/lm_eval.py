@@ -12,7 +12,7 @@ import numpy as np
 from analyses.lm_eval_runs import describe_run
 from interp.data.characters import visible
 from interp.data.facts import Fact, FactSet
-from interp.data.languages import checked_languages
+from interp.data.languages import as_languages
 from interp.data.lm_eval_samples import Sample, read_samples
 from interp.data.prompts import Prompt, PromptSet, context_of
 from interp.errors import ResultError
@@ -50,7 +50,7 @@ def import_samples(files: Sequence[Path | str], languages: Collection[str] | Non
     by_file = {Path(file): read_samples(file) for file in files}
     file_of = _one_per_language(by_file)
     export = _export(by_file)
-    wanted = tuple(export["languages"]) if languages is None else checked_languages(tuple(languages))
+    wanted = tuple(export["languages"]) if languages is None else as_languages(languages)
     if missing := [code for code in wanted if code not in file_of]:
         raise ResultError(
             f"Samples of {', '.join(missing)} are missing; there are those of {', '.join(file_of)}. Give their "

@@ -76,7 +76,8 @@ def _overall(results: Sequence[UnitResult], names: Sequence[str]) -> Table:
     rows = []
     for result, name in zip(results, names, strict=True):
         mean, floor = result.overall, result.noise_floor
-        shown = estimate(float(mean.value), *map(float, mean.interval()), 4)
+        low, high = mean.interval()
+        shown = estimate(float(mean.value), float(low), float(high), 4)
         rows.append((name, shown, number(floor.overall, 4), number(floor.chance, 4)))
     return Table(
         f"Mean specialization of {_NAMES[results[0].unit]}, all layers (nats)",

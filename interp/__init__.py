@@ -13,11 +13,12 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "LANGUAGES": "interp.data.languages",
+    "register_language_file": "interp.data.languages",
     "Fact": "interp.data.facts",
     "FactSet": "interp.data.facts",
     "PromptSet": "interp.data.prompts",
-    "load_facts": "interp.data.facts",
     "load_text": "interp.data.text",
+    "load_facts": "interp.data.sources",
     "open_facts": "interp.data.sources",
     "open_prompts": "interp.data.sources",
     "resolve_checkpoint": "interp.model.checkpoints",

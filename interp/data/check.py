@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from interp.data.characters import visible
-from interp.data.files import read_rows
-from interp.data.languages import LANGUAGES
+from interp.data.files import LANGUAGES_KEY, read_rows
+from interp.data.languages import LANGUAGES, parse_language, register_language
 from interp.data.schema import row_problems
 from interp.errors import DataError
 
@@ -25,9 +25,9 @@ class Violation:
     Attributes:
         row: Row of the file, from 1.
         fact_id: The row's fact id, or empty when it has none.
-        message: What was found and what was expected.
-        fatal: Whether `load_facts` refuses the file for it. A fact that lacks a language can be loaded, because the
-            error comes when that language is asked for.
+        message: What is there and what is expected.
+        fatal: Whether `load_facts` refuses the file for it. A fact that lacks a language can be loaded,
+            because the error comes when that language is asked for.
     """
 
     row: int
@@ -82,6 +82,8 @@ class FactCheck:
 def check_facts(path: str | Path) -> FactCheck:
     """Check a file of facts against the form in `interp.data.schema`, and its rows against each other.
 
+    Languages that the file describes are known from then on.
+
     Raises:
         DataError: There is no such file, or it is neither JSON lines nor Parquet.
     """
@@ -95,19 +97,22 @@ def checked_rows(path: str | Path) -> list[dict]:
         DataError: Something is; the message lists the first `SHOWN` violations.
     """
     rows = list(read_rows(path))
-    found = _check(path, rows)
-    fatal = [violation for violation in found.violations if violation.fatal]
+    check = _check(path, rows)
+    fatal = [violation for violation in check.violations if violation.fatal]
     if fatal:
         listed = "".join(f"\n  {violation}" for violation in fatal[:SHOWN])
         more = f"\n  and {len(fatal) - SHOWN} more; check_facts lists all" if len(fatal) > SHOWN else ""
-        raise DataError(f"{visible(path)} has {len(fatal)} violations in {len(rows)} rows:{listed}{more}")
-    if not rows:
+        raise DataError(f"{visible(path)} has {len(fatal)} violations in {check.n_rows} rows:{listed}{more}")
+    if not check.n_rows:
         raise DataError(f"{visible(path)} has no facts.")
-    return [row for _, row in rows]  # type: ignore[misc]
+    return [row for _, row in rows if not _describes_languages(row)]  # type: ignore[misc]
 
 
 def _check(path: str | Path, rows: list[tuple[int, object]]) -> FactCheck:
-    violations = []
+    violations: list[Violation] = []
+    if rows and _describes_languages(rows[0][1]):
+        violations += _described(*rows[0], str(path))
+        rows = rows[1:]
     for number, row in rows:
         problems = [f"not readable: {row}"] if isinstance(row, ValueError) else row_problems(row)
         violations += [Violation(number, _fact_id(row), problem) for problem in problems]
@@ -117,10 +122,28 @@ def _check(path: str | Path, rows: list[tuple[int, object]]) -> FactCheck:
     return FactCheck(
         path=str(path),
         n_rows=len(rows),
-        n_facts=len(rows) - len({violation.row for violation in violations}),
+        n_facts=len({number for number, _ in rows} - {violation.row for violation in violations}),
         languages=tuple(code for code in LANGUAGES if any(code in _wording(row) for _, row in facts)),
         violations=tuple(violations),
     )
+
+
+def _describes_languages(row: object) -> bool:
+    return isinstance(row, dict) and set(row) == {LANGUAGES_KEY}
+
+
+def _described(number: int, row: Any, path: str) -> Iterator[Violation]:
+    """Make the languages known that a row describes; yield what is wrong with it."""
+    tables = row[LANGUAGES_KEY]
+    if not isinstance(tables, list):
+        yield Violation(number, "", f"{LANGUAGES_KEY}: expected a list of objects")
+        return
+    for position, table in enumerate(tables):
+        where = f"{LANGUAGES_KEY}[{position}] of {path}"
+        try:
+            register_language(parse_language(table, where), where)
+        except DataError as error:
+            yield Violation(number, "", str(error))
 
 
 def _repeated_ids(facts: list[tuple[int, dict]]) -> Iterator[Violation]:
@@ -141,7 +164,10 @@ def _shared_between_splits(facts: list[tuple[int, dict]]) -> Iterator[Violation]
                 continue
             other, where = first.setdefault(key, (split, number))
             if other != split:
-                message = f"the {what} is in split '{visible(split, 40)}' here and in '{visible(other, 40)}' in row {where}"
+                message = (
+                    f"the {what} is in split '{visible(split, 40)}' here and in '{visible(other, 40)}' in "
+                    f"row {where}"
+                )
                 yield Violation(number, _fact_id(row), message)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import interp.measure.specialization.neurons
 import interp.model.loading
-from analyses.runner import run
+from analyses.runner import run as measured
 from analyses.specialization import run_specialization
 from interp import cli
 from interp.config import SpecializationConfig
@@ -43,14 +43,7 @@ def config(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def series(config):
-    return run("ablate", **config)
-
-
-@pytest.fixture
-def no_model(monkeypatch):
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
-    )
+    return measured("ablate", **config)
 
 
 def test_units_are_selected_in_each_checkpoint_on_the_facts_that_are_read(config, series):
@@ -69,7 +62,7 @@ def test_units_are_selected_in_each_checkpoint_on_the_facts_that_are_read(config
 
 
 def test_a_rerun_needs_no_model_and_other_settings_are_refused(config, series, no_model):
-    again = run("ablate", **config)
+    again = measured("ablate", **config)
     pd.testing.assert_frame_equal(comparisons(again)[0].table, comparisons(series)[0].table)
     table = comparisons(series)[0].table.set_index("quantity")
     before, after = (result.quantities()["nats lost: own above other"] for result in only(series))
@@ -83,21 +76,21 @@ def test_a_rerun_needs_no_model_and_other_settings_are_refused(config, series, n
         ({"read": 81}, "selected_on"),
     ):
         with pytest.raises(ResultError, match=rf"{said}.* Use --fresh"):
-            run("ablate", **{**config, **change})
+            measured("ablate", **{**config, **change})
 
 
-def test_every_option_reaches_the_measure(config, tmp_path, monkeypatch):
+def test_every_option_reaches_the_measure(config, tmp_path):
     """A rerun would refuse a result that was measured otherwise."""
     options = {"mode": "mean", "count": 2, "draws": 2, "seed": 3, "prompt_format": "none", "split": "train"}
     other = {**config, "ckpt": ("organism:final",), "languages": "en,de", "limit": 3, "out": tmp_path}
     other = {**other, **dict(read=150, min_tokens=10, batch_tokens=512, **options)}
-    found = only(run("ablate", **other))[0]
+    found = only(measured("ablate", **other))[0]
     assert found.removed.shape == (2, 3, 2, 2)
     assert found.provenance.run["batch_tokens"] == 512
     monkeypatch.setattr(
         interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
     )
-    assert np.array_equal(only(run("ablate", **other))[0].loss, found.loss)
+    assert np.array_equal(only(measured("ablate", **other))[0].loss, found.loss)
 
 
 def test_units_that_were_measured_before_are_reused(config, series, tmp_path, monkeypatch):
@@ -114,7 +107,7 @@ def test_units_that_were_measured_before_are_reused(config, series, tmp_path, mo
             "measure_specialization",
             lambda *a, **k: pytest.fail("measured again"),
         )
-        found = only(run("ablate", **one))[0]
+        found = only(measured("ablate", **one))[0]
     assert np.array_equal(found.loss, only(series)[0].loss)
     for file in tmp_path.glob("*.ablation.npz"):
         file.unlink()
@@ -122,15 +115,15 @@ def test_units_that_were_measured_before_are_reused(config, series, tmp_path, mo
         interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
     )
     with pytest.raises(ResultError, match=r"neurons.npz answers another question \(prompts: .*80 facts"):
-        run("ablate", **{**one, "read": 81})
+        measured("ablate", **{**one, "read": 81})
 
 
 def test_fresh_discards_the_units_too(config, series, tmp_path):
     shutil.copytree(config["out"], tmp_path / "copy")
     one = {**config, "ckpt": ("organism:final",), "out": tmp_path / "copy", "read": 81, "limit": 2}
     with pytest.raises(ResultError, match="Use --fresh"):
-        run("ablate", **one)
-    assert len(only(run("ablate", **{**one, "fresh": True}))[0].fact_ids) == 2
+        measured("ablate", **one)
+    assert len(only(measured("ablate", **{**one, "fresh": True}))[0].fact_ids) == 2
     kept = SpecializationResult.load(next(one.out.glob("organism-final-*.neurons.npz")))
     assert kept.items.sum() == 3 * 81
 
@@ -149,9 +142,9 @@ def test_an_interrupted_run_goes_on(config, series, tmp_path, monkeypatch):
 
     monkeypatch.setattr(ablation, "encode_questions", stopping)
     with pytest.raises(Interrupted, match="Stopped after 3 of"):
-        run("ablate", **one)
+        measured("ablate", **one)
     assert list(tmp_path.glob("*.neurons.ablation.partial"))
-    found = only(run("ablate", **one))[0]
+    found = only(measured("ablate", **one))[0]
     assert np.array_equal(found.loss, only(series)[0].loss)
     assert not list(tmp_path.glob("*.partial"))
 
@@ -159,7 +152,7 @@ def test_an_interrupted_run_goes_on(config, series, tmp_path, monkeypatch):
 def test_what_cannot_be_asked_is_refused_before_a_model_is_opened(config, no_model, tmp_path):
     def refused(kind, match, **changes):
         with pytest.raises(kind, match=match):
-            run("ablate", **{**config, **dict(out=tmp_path / "new", **changes)})
+            measured("ablate", **{**config, **dict(out=tmp_path / "new", **changes)})
 
     refused(ConfigError, r"One language \(en\); its own units", languages="en")
     refused(ConfigError, "'draws' is 0; without random units", draws=0)
@@ -179,18 +172,18 @@ def test_heads_are_removed_by_either_rule_and_many_units_are_refused(config, tmp
         "limit": 4,
         "languages": "en,de",
     }
-    found = only(run("ablate", **one))[0]
+    found = only(measured("ablate", **one))[0]
     assert (found.unit, found.shared_units()) == ("heads", 0)
     assert list(tmp_path.glob("organism-sft-*.heads.ablation.npz"))
     with pytest.raises(ResultError, match="rule: specialized there, important asked"):
-        run("ablate", **{**one, "rule": "important"})
+        measured("ablate", **{**one, "rule": "important"})
     everyones = {**one, "rule": "important", "out": tmp_path / "important"}
     shutil.copytree(tmp_path, everyones.out, ignore=shutil.ignore_patterns("*.ablation.npz", "important"))
-    assert only(run("ablate", **everyones))[0].shared_units() == 0.5
+    assert only(measured("ablate", **everyones))[0].shared_units() == 0.5
     with pytest.raises(
         ResultError, match=r"heads that are more important in it than on average; 16 are asked"
     ):
-        run("ablate", **{**one, "count": 16, "fresh": True})
+        measured("ablate", **{**one, "count": 16, "fresh": True})
 
 
 def test_few_facts_and_a_model_that_knows_nothing_are_doubted(checkpoints, series, tmp_path):
@@ -207,14 +200,11 @@ def test_few_facts_and_a_model_that_knows_nothing_are_doubted(checkpoints, serie
     }
     assert any(
         "The intact model is not above chance (" in diagnostic
-        for diagnostic in run("ablate", **random).diagnostics()
+        for diagnostic in measured("ablate", **random).diagnostics()
     )
 
 
-def test_the_command_writes_the_matrix_and_says_whether_its_diagonal_dominates(
-    config, series, monkeypatch, capsys
-):
-    monkeypatch.setenv("COLUMNS", "200")
+def test_the_command_writes_the_matrix_and_says_whether_its_diagonal_dominates(config, series):
     asked = ["--languages", config.languages, "--limit", "12", "--read", "80", "--draws", "1"]
     checkpoints = [f for c in config["ckpt"] for f in ("--ckpt", c)]
     flags = [*checkpoints, *asked, "--out", str(config["out"]), "--figure"]

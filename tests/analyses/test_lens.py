@@ -10,11 +10,13 @@ import pytest
 import interp.model.loading
 from analyses.comparison import compare
 from analyses.lens import LensStudy
+from analyses.runner import run as measured
 from interp.data.tasks import open_task
 from interp.errors import ConfigError, DataError, ResultError
 from interp.results.lens import LensResult
+from tests.analyses.runs import comparisons, only
 from tests.results.test_lens import lens_result, random_result
-from tests.tiny import save_checkpoint
+from tests.support.tiny import save_checkpoint
 
 
 @pytest.fixture
@@ -41,9 +43,9 @@ def opened(monkeypatch):
 
 def test_each_later_checkpoint_is_compared_with_the_first(config, opened, tmp_path):
     third = str(save_checkpoint(tmp_path / "third", seed=2))
-    study = run("lens", **config)
+    study = measured("lens", **config)
     assert opened == list(config["ckpt"])
-    more = run("lens", **{**config, "ckpt": (*config["ckpt"], third)})
+    more = measured("lens", **{**config, "ckpt": (*config["ckpt"], third)})
     assert opened == [*config["ckpt"], third]  # the others were there
     assert [len(more.results["logit"]), len(comparisons(more)["logit"])] == [3, 2]
     first, _, last = more.results["logit"]
@@ -56,9 +58,9 @@ def test_each_later_checkpoint_is_compared_with_the_first(config, opened, tmp_pa
 
 def test_a_tuned_lens_joins_a_finished_plain_one(config, opened):
     one = {**config, "ckpt": config["ckpt"][:1]}
-    run("lens", **one)
+    measured("lens", **one)
     kept = {file: file.read_bytes() for file in config["out"].iterdir()}
-    study = run("lens", **{**one, "tuned": True, "tuned_positions": 300, "tuned_steps": 2})
+    study = measured("lens", **{**one, "tuned": True, "tuned_positions": 300, "tuned_steps": 2})
     assert opened == [config["ckpt"][0]] * 2
     assert all(file.read_bytes() == content for file, content in kept.items())
     assert list(only(study)) == ["logit", "tuned"]
@@ -75,10 +77,10 @@ def test_the_text_of_the_tuned_lens_is_the_users(config, tmp_path):
         (folder / f"{code}.txt").write_text("\n".join(lines))
     options = {"tuned": True, "tuned_positions": 300, "tuned_steps": 1}
     chosen = {**config, **dict(ckpt=config["ckpt"][:1], tuned_text=str(folder), **options)}
-    study = run("lens", **chosen)
+    study = measured("lens", **chosen)
     assert study.results["tuned"][0].provenance.settings["tuned_on"] != study.task.prompts.digest
     with pytest.raises(ResultError, match="tuned_on: "):
-        run("lens", **{**chosen, "tuned_text": ""})
+        measured("lens", **{**chosen, "tuned_text": ""})
 
 
 @pytest.mark.parametrize(
@@ -100,7 +102,7 @@ def test_the_text_of_the_tuned_lens_is_the_users(config, tmp_path):
 def test_everything_cheap_is_checked_before_a_checkpoint_is_looked_for(config, changes, error, text):
     wanted = {**config, **dict(**{"ckpt": ("nowhere/at-all",), **changes})}
     with pytest.raises(error, match=text):
-        run("lens", **wanted)
+        measured("lens", **wanted)
     assert not config["out"].exists()
 
 

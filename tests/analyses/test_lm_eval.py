@@ -21,7 +21,7 @@ from interp.data.sources import open_facts
 from interp.errors import ConfigError, DataError, ResultError
 from interp.results import load_result
 from interp.results.behavior import BehaviorResult
-from tests.lm_eval_logs import DATE, RESULTS, log_run, read_rows, write_samples
+from tests.support.lm_eval_logs import DATE, RESULTS, log_run, read_rows, write_samples
 
 LANGUAGES = ("ja", "en", "sw")  # not the project's order
 

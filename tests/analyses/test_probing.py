@@ -8,12 +8,11 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from interp.config.probing import ProbingConfig
 
 import interp.model.loading
 import probes.collect
 from analyses.behavior import run_evaluation
-from analyses.runner import run
+from analyses.runner import run as measured
 from interp.config import EvaluationConfig
 from interp.data.prompts import prompts_from_facts
 from interp.data.sources.cldr import cldr_facts
@@ -24,7 +23,7 @@ from probes.collect import collect
 from probes.sweep import measure_probes
 from probes.tasks import UNASKED, language_task
 from tests.analyses.runs import comparisons, only
-from tests.probes.test_results import made, random_result
+from tests.support.results.probes import probe_result, random_probe_result
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +41,7 @@ def config(checkpoints, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def series(config):
-    return run("probe", **config)
-
-
-@pytest.fixture
-def no_model(monkeypatch):
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
-    )
+    return measured("probe", **config)
 
 
 @pytest.fixture
@@ -76,7 +68,7 @@ def test_a_study_is_a_collection_and_a_sweep(config, series):
 
 
 def test_a_rerun_opens_no_model_and_says_the_same(config, series, no_model):
-    again = run("probe", **config)
+    again = measured("probe", **config)
     pd.testing.assert_frame_equal(comparisons(again)[0].table, comparisons(series)[0].table)
     for changed, said in [
         ({"span": "mean"}, "span: last there, mean asked"),
@@ -90,14 +82,14 @@ def test_a_rerun_opens_no_model_and_says_the_same(config, series, no_model):
         ({"limit": 31}, "prompts: 30 facts, prompt_format native; 30 items there, 31 facts"),
     ]:
         with pytest.raises(ResultError, match="answers another question") as refusal:
-            run("probe", **{**config, **changed})
+            measured("probe", **{**config, **changed})
         assert said in str(refusal.value)
-    assert only(run("probe", **{**config, "batch_tokens": 100}))[0].layers == (-1, 2)
+    assert only(measured("probe", **{**config, "batch_tokens": 100}))[0].layers == (-1, 2)
 
 
 def test_labels_of_being_right_are_the_models_answers(config, tmp_path):
     asked = {**config, "task": "right", "ckpt": config["ckpt"][:1], "out": tmp_path, "limit": 40}
-    result = only(run("probe", **asked))[0]
+    result = only(measured("probe", **asked))[0]
     evaluation = EvaluationConfig(ckpt=asked.ckpt, languages="en,sw", limit=40, dtype="float32", out=tmp_path)
     answers = run_evaluation(evaluation).results[0]
     credit = answers.credit("byte") == 1
@@ -105,8 +97,8 @@ def test_labels_of_being_right_are_the_models_answers(config, tmp_path):
     assert (result.labels[:, 0] != UNASKED).all()
     assert {p.name.split(".", 1)[1] for p in tmp_path.iterdir()} == {"right.probe.npz", "behavior.npz"}
     with pytest.raises(ResultError, match="normalization: byte there, sum asked"):
-        run("probe", **{**asked, "normalization": "sum"})
-    summed = only(run("probe", **{**asked, "normalization": "sum", "fresh": True}))[0]
+        measured("probe", **{**asked, "normalization": "sum"})
+    summed = only(measured("probe", **{**asked, "normalization": "sum", "fresh": True}))[0]
     assert np.array_equal(summed.labels[:, 0] == 1, answers.credit("sum")[:, 0] == 1)
 
 
@@ -123,19 +115,19 @@ def test_the_probed_prompt_is_the_one_that_the_model_answers(config):
 
 def test_large_activations_are_shared_by_tasks_of_a_span(config, tmp_path, on_disk, monkeypatch):
     asked = {**config, "ckpt": config["ckpt"][:1], "out": tmp_path, "limit": 100, "languages": "en,de"}
-    first = only(run("probe", **asked))[0]
+    first = only(measured("probe", **asked))[0]
     kept = {p.name.split(".", 1)[1] for p in tmp_path.iterdir()}
     assert kept == {"language.probe.npz", "last.activations.npy", "last.activations.npy.json"}
     with monkeypatch.context() as patch:
         patch.setattr(probes.collect.Collector, "add", lambda *a: pytest.fail("a model was run"))
-        run("probe", **{**asked, "task": "answer"})
-        again = only(run("probe", **{**asked, "fresh": False, "folds": 3, "out": tmp_path}))[0]
+        measured("probe", **{**asked, "task": "answer"})
+        again = only(measured("probe", **{**asked, "fresh": False, "folds": 3, "out": tmp_path}))[0]
     assert np.array_equal(again.correct, first.correct)
     with pytest.raises(
         MeasurementError, match=r"activations\.npy holds other activations \(site: resid_post there"
     ):
-        run("probe", **{**asked, "task": "right", "site": "attn_out", "layers": "2"})
-    fresh = only(run("probe", **{**asked, "site": "attn_out", "layers": "2", "fresh": True}))[0]
+        measured("probe", **{**asked, "task": "right", "site": "attn_out", "layers": "2"})
+    fresh = only(measured("probe", **{**asked, "site": "attn_out", "layers": "2", "fresh": True}))[0]
     assert fresh.layers == (2,)
     assert not np.array_equal(fresh.correct, first.correct)
 
@@ -148,7 +140,7 @@ def test_every_span_and_site_reads_something_else(config, tmp_path):
         asked = replace(
             config, ckpt=config["ckpt"][:1], layers="1", span=span, site=site, out=tmp_path / str(index)
         )
-        result = only(run("probe", **asked))[0]
+        result = only(measured("probe", **asked))[0]
         assert (result.provenance.settings["span"], result.provenance.settings["site"]) == (span, site)
         found.append(result.correct.tobytes())
     assert len(set(found)) == 4
@@ -166,36 +158,36 @@ def test_the_hopeless_is_refused_before_a_model_is_opened(config, no_model, tmp_
         ({"l2": -0.1}, ConfigError, "'l2' is -0.1; a number of at least 0 is expected"),
         ({"l2": float("nan")}, ConfigError, "'l2' is nan"),
         ({"l2": float("inf")}, ConfigError, "'l2' is inf"),
-        ({"facts": "cldrr"}, DataError, "No prompts named 'cldrr'"),
+        ({"facts": "cldrr"}, DataError, "No data named 'cldrr'"),
         ({"ckpt": ()}, ConfigError, "No checkpoint: give --ckpt"),
     ]:
         with pytest.raises(kind, match=said):
-            run("probe", **{**asked, **changed})
+            measured("probe", **{**asked, **changed})
     assert not (tmp_path / "out").exists()
 
 
 def test_nothing_read_and_few_facts_are_doubtful():
     labels = np.tile([[0], [1]], (60, 3))
-    chance = made(np.broadcast_to(labels.T == 1, (2, 3, 3, 3, 120)), labels)
+    chance = probe_result(np.broadcast_to(labels.T == 1, (2, 3, 3, 3, 120)), labels)
     assert chance.diagnostics() == [
         "nothing is read: balanced accuracy is not clearly above chance (0.500) at any layer, at most 0.500."
     ]
-    right = made(np.ones((2, 3, 3, 3, 120)), labels)
+    right = probe_result(np.ones((2, 3, 3, 3, 120)), labels)
     assert right.diagnostics() == []
-    assert made(np.ones((2, 3, 3, 3, 98)), labels[:98]).diagnostics() == ["few facts: 98."]
+    assert probe_result(np.ones((2, 3, 3, 3, 98)), labels[:98]).diagnostics() == ["few facts: 98."]
     failed = replace(right, provenance=Provenance(run={"unconverged_fits": 3}))
     assert failed.diagnostics() == ["3 fits did not converge; raise --l2."]
 
 
 def test_a_control_that_is_read_is_doubtful_but_for_being_right():
     labels = np.tile([[0], [1]], (60, 3))
-    right = made(np.ones((2, 3, 3, 3, 120)), labels, task="answer")
+    right = probe_result(np.ones((2, 3, 3, 3, 120)), labels, task="answer")
     leak = replace(right, control=right.correct)
     assert leak.diagnostics()[0].startswith(
         "the control labels, which mean nothing, are read at 1.000 (chance 0.500): held-out facts are known"
     )
     assert replace(leak, task="right").diagnostics() == []
-    noise = [random_result(seed, n=120, task="answer").diagnostics() for seed in range(10)]
+    noise = [random_probe_result(seed, n=120, task="answer").diagnostics() for seed in range(10)]
     assert (
         sum(len(diagnostics) == 1 and diagnostics[0].startswith("nothing is read") for diagnostics in noise)
         >= 9

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import interp.model.loading
-from analyses.runner import run
+from analyses.runner import run as measured
 from interp import cli
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import CapabilityError, ConfigError, DataError, ResultError
@@ -37,14 +37,7 @@ def config(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def series(config):
-    return run("routing", **config)
-
-
-@pytest.fixture
-def no_model(monkeypatch):
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
-    )
+    return measured("routing", **config)
 
 
 def test_the_result_is_that_of_the_measure(config, series):
@@ -64,36 +57,36 @@ def test_checkpoints_are_compared_with_the_first_fact_by_fact(series):
 
 
 def test_a_rerun_needs_no_model_and_other_settings_are_refused(config, series, no_model):
-    again = run("routing", **config)
+    again = measured("routing", **config)
     pd.testing.assert_frame_equal(comparisons(again)[0].table, comparisons(series)[0].table)
     with pytest.raises(ResultError, match=r"top: 0.01 there, 0.1 asked.* Use --fresh"):
-        run("routing", **{**config, "top": 0.1})
+        measured("routing", **{**config, "top": 0.1})
     with pytest.raises(ResultError, match=r"units: .*heads.* there"):
-        run("routing", **{**config, "units": "heads"})
+        measured("routing", **{**config, "units": "heads"})
     with pytest.raises(ResultError, match="facts_digest"):
-        run("routing", **{**config, "limit": 23})
+        measured("routing", **{**config, "limit": 23})
 
 
-def test_every_option_reaches_the_measure_and_fresh_replaces(config, series, tmp_path, monkeypatch):
+def test_every_option_reaches_the_measure_and_fresh_replaces(config, series, tmp_path):
     """A rerun would refuse a result that was measured otherwise."""
     shutil.copytree(config["out"], tmp_path / "copy")
     options = {"units": "neurons", "top": 0.5, "prompt_format": "none", "limit": 20, "batch_tokens": 512}
     other = {**config, **dict(ckpt=("organism:final",), out=tmp_path / "copy", **options)}
     with pytest.raises(ResultError, match="Use --fresh"):
-        run("routing", **other)
-    found = only(run("routing", **{**other, "fresh": True}))[0]
+        measured("routing", **other)
+    found = only(measured("routing", **{**other, "fresh": True}))[0]
     assert (found.units, found.top[0, -1]) == (("neurons",), found.top[0, 0] * 4)
     assert found.provenance.run["batch_tokens"] == 512
     monkeypatch.setattr(
         interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
     )
-    assert np.array_equal(only(run("routing", **other))[0].dots, found.dots)
+    assert np.array_equal(only(measured("routing", **other))[0].dots, found.dots)
 
 
 def test_what_cannot_be_asked_is_refused_before_a_model_is_opened(config, no_model, tmp_path):
     def refused(kind, match, **changes):
         with pytest.raises(kind, match=match):
-            run("routing", **{**config, **dict(out=tmp_path / "new", **changes)})
+            measured("routing", **{**config, **dict(out=tmp_path / "new", **changes)})
 
     refused(ConfigError, r"One language \(en\); an overlap is between at least 2", languages="en")
     refused(ConfigError, "'top' is 1.0; a share of the units above 0 and below 1", top=1.0)
@@ -111,14 +104,14 @@ def test_experts_have_no_neurons_to_attribute_and_heads_will_do(checkpoints, tmp
         "out": tmp_path / "out",
     }
     with pytest.raises(CapabilityError, match="has no site 'mlp_neuron'"):
-        run("routing", **config)
-    assert only(run("routing", **{**config, "units": "heads"}))[0].units == ("heads",)
+        measured("routing", **config)
+    assert only(measured("routing", **{**config, "units": "heads"}))[0].units == ("heads",)
 
 
 def test_few_facts_and_a_model_that_knows_nothing_are_doubted(checkpoints, series, tmp_path):
     assert all("facts in" in diagnostic and "30 groups" in diagnostic for diagnostic in series.diagnostics())
     random = {"ckpt": (str(checkpoints["qwen2"]),), "languages": "en,de", "limit": 60, "out": tmp_path}
-    diagnostics = run("routing", **random).diagnostics()
+    diagnostics = measured("routing", **random).diagnostics()
     assert any(
         "Right answers are not above wrong ones (mean contrast" in diagnostic for diagnostic in diagnostics
     )

@@ -10,10 +10,10 @@ import pytest
 from analyses.comparison import compare
 from figures import drawings, plot, tables
 from figures.style import save_figure
-from tests.analyses.test_behavior import LANGUAGES, made
+from tests.support.results.behavior import LANGUAGES, behavior_result
 
 RANDOM = np.random.default_rng(0)
-BEFORE, AFTER = (made(right) for right in RANDOM.random((2, 60, 3)) < 0.6)
+BEFORE, AFTER = (behavior_result(right) for right in RANDOM.random((2, 60, 3)) < 0.6)
 
 
 def test_accuracy_stands_with_its_interval_and_chance():

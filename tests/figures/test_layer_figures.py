@@ -16,17 +16,19 @@ from figures.layers import spaced
 from figures.probing import plot_transfer, probe_data
 from figures.style import save_figure
 from probes.results import ProbeResult
-from tests.probes.test_alignment import aligned, translations
-from tests.probes.test_results import LANGUAGES, made, random_result
+from tests.support.results.alignment import alignment_result, translations
+from tests.support.results.probes import LANGUAGES, probe_result, random_probe_result
 
-PROBES = [random_result(seed) for seed in range(2)]
+PROBES = [random_probe_result(seed) for seed in range(2)]
 NAMES = ("a", "b")
-ALIGNED = [aligned(np.concatenate([translations(noise=y) for y in (x, 1.0, 0.5)])) for x in (0.4, 0.8)]
+ALIGNED = [
+    alignment_result(np.concatenate([translations(noise=y) for y in (x, 1.0, 0.5)])) for x in (0.4, 0.8)
+]
 
 
 def joint_result() -> ProbeResult:
     correct = np.random.default_rng(0).integers(2, size=(1, 3, 1, 3, 20))
-    return made(correct, np.tile(np.arange(3), (20, 1)), joint=True)
+    return probe_result(correct, np.tile(np.arange(3), (20, 1)), joint=True)
 
 
 def printed(show, *arguments) -> str:
@@ -98,10 +100,10 @@ def test_what_is_not_asked_stays_white():
     labels = np.tile([[0, -1], [1, -1]], (10, 1))
     correct = np.full((2, 2, 2, 2, 20), -1)
     correct[:, :, 0, 0] = 1
-    figure = plot_transfer(made(correct, labels), "a")
+    figure = plot_transfer(probe_result(correct, labels), "a")
     shown = np.ma.asarray(figure.axes[0].images[0].get_array())
     assert np.ma.getmaskarray(np.ma.masked_invalid(shown)).tolist() == [[False, True], [True, True]]
-    text = printed(print_probes, ("a",), [made(correct, labels)])
+    text = printed(print_probes, ("a",), [probe_result(correct, labels)])
     assert "│ sw │      - │" in text
 
 
@@ -130,7 +132,7 @@ def test_the_table_of_probes_has_the_numbers():
 
 
 def test_what_was_left_out_is_said_once_with_its_checkpoints():
-    results = [random_result(s, left_out=("sw, where nothing is",)) for s in range(2)]
+    results = [random_probe_result(s, left_out=("sw, where nothing is",)) for s in range(2)]
     text = printed(print_probes, NAMES, results)
     assert text.count("Left out of a, b: sw, where nothing is.") == 1
 
@@ -189,7 +191,7 @@ def test_the_table_of_alignment_has_the_numbers():
         assert f"{mexa.mean():.3f}, at most {mexa.max():.3f}" in next(
             line for line in text.splitlines() if line.startswith("│ ja ")
         )
-    without = [aligned(translations()[:, :, :2], ("sw", "ja"))]
+    without = [alignment_result(translations()[:, :, :2], ("sw", "ja"))]
     text = printed(print_alignment, ("a",), without)
     assert "MEXA with English" not in text
     assert "English with another" not in text

@@ -14,9 +14,9 @@ from analyses.comparison import compare
 from figures import plot
 from figures.lens import lens_data, plot_lens
 from figures.style import save_figure
-from tests.results.test_lens import random_result
+from tests.support.results.lens import random_lens_result
 
-BEFORE, AFTER = random_result(20, seed=1), random_result(20, seed=2, name="b")
+BEFORE, AFTER = random_lens_result(20, seed=1), random_lens_result(20, seed=2, name="b")
 PANELS = ("sw", "ja")  # the pivot has none
 
 

@@ -6,44 +6,23 @@ import copy
 import os
 import signal
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
 import torch
 
-from interp.data.prompts import Prompt, PromptSet
+from interp.data.prompts import PromptSet
 from interp.errors import CapabilityError, ConfigError, DataError, Interrupted, MeasurementError
 from interp.model.checkpoints import resolve_checkpoint
-from interp.model.loading import LoadedModel, adopt_model, open_checkpoint
+from interp.model.loading import LoadedModel, open_checkpoint
 from interp.model.sites import locate
 from interp.model.tokens import encode
 from probes.collect import Collector, collect, parse_layers
 from probes.positions import POSITIONS, position_weights
-from tests.tiny import PLANTED_FAMILIES, byte_tokenizer, tiny_model
+from tests.support.activations import LANGUAGES, N_PROMPTS, prompt_set
+from tests.support.tiny import PLANTED_FAMILIES, byte_tokenizer, opened
 
-LANGUAGES = ("en", "sw", "ja")
-N = 7
-
-
-def prompt_set(order: tuple[int, ...] = tuple(range(N))) -> PromptSet:
-    """Texts of 5 to 60 bytes that name their subject."""
-    said = {"en": "Is {} big?", "sw": "Je, {} ni kubwa au ndogo sana leo?", "ja": "{}は大きい?"}
-    made = {
-        code: tuple(
-            Prompt(f"f{i}", code, text.format("Lima" * (1 + i % 3) + str(i)), "", "", f"g{i}") for i in order
-        )
-        for code, text in said.items()
-    }
-    return PromptSet("made", LANGUAGES, made, parallel=True)
-
-
-SUBJECTS = {(column, f"f{i}"): "Lima" * (1 + i % 3) + str(i) for column in range(3) for i in range(N)}
-
-
-@cache
-def opened(family: str = "llama", bos: bool = False) -> LoadedModel:
-    return adopt_model(tiny_model(family), byte_tokenizer(bos))
+SUBJECTS = {(column, f"f{i}"): "Lima" * (1 + i % 3) + str(i) for column in range(3) for i in range(N_PROMPTS)}
 
 
 def one_by_one(
@@ -52,7 +31,7 @@ def one_by_one(
     """Every prompt alone, its positions's weights from `probes.positions`, its sites from modules by name."""
     encoded = encode(prompts, loaded.tokenizer, n_blocks=1, context=256)
     weights = position_weights(positions, prompts, encoded, loaded.tokenizer, SUBJECTS)
-    found = np.zeros((len(layers), N, len(LANGUAGES), 32))
+    found = np.zeros((len(layers), N_PROMPTS, len(LANGUAGES), 32))
     rows = {p.item_id: i for i, p in enumerate(prompts.prompts["en"])}
     for item in encoded.items:
         kept: dict[int, torch.Tensor] = {}
@@ -256,7 +235,7 @@ def test_an_interrupted_collection_continues_to_the_same_bits(file, in_memory, m
         Collector, "add", lambda self, batch: added.append(len(batch.items)) or real(self, batch)
     )
     found = collect(loaded, prompt_set(), **options)
-    assert sum(added) < N * 3
+    assert sum(added) < N_PROMPTS * 3
     assert np.array_equal(found.values, whole)
     assert not list(file.parent.glob("*.partial"))
 

@@ -8,8 +8,8 @@ import pytest
 from interp.stats import paired_bootstrap
 from probes.results import ProbeResult
 from probes.tasks import Task, answer_task, language_task, right_task
-from tests.measuring import measure_probes
-from tests.probes.made import activations, fact_set
+from tests.support.activations import activations, fact_set
+from tests.support.measuring import measure_probes
 
 N, LAYERS = 48, 50
 

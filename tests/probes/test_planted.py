@@ -8,10 +8,10 @@ import pytest
 from interp.data.prompts import prompts_from_facts
 from probes.collect import collect
 from probes.tasks import answer_task, language_task, right_task
-from tests.measuring import measure_probes
-from tests.planted import _ALPHABETS, HEAD, LANGUAGES, planted_model
-from tests.probes.made import fact_set
-from tests.tiny import PLANTED_FAMILIES
+from tests.support.activations import fact_set
+from tests.support.measuring import measure_probes
+from tests.support.planted.language import _ALPHABETS, HEAD, LANGUAGES, planted_model
+from tests.support.tiny import PLANTED_FAMILIES
 
 BEFORE = (-1, *range(HEAD[0]))
 N = 24

@@ -9,7 +9,7 @@ from interp.data.prompts import Prompt, PromptSet
 from interp.errors import CapabilityError, MeasurementError
 from interp.model.tokens import encode
 from probes.positions import POSITIONS, position_weights
-from tests.tiny import byte_tokenizer
+from tests.support.tiny import byte_tokenizer
 
 TEXTS = {"en": "Is Peru big?", "ja": "ペルーは?"}
 

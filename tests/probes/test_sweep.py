@@ -11,7 +11,8 @@ from interp.errors import DataError, MeasurementError
 from probes.linear import L2_GRID, choose_l2, fit_probe
 from probes.sweep import held_out_guesses, task_folds
 from probes.tasks import UNASKED, answer_task, language_task, right_task
-from tests.probes.made import activations, fact_set
+from tests.support.activations import activations, fact_set
+from tests.support.measuring import measure_probes
 
 LANGUAGES = ("en", "sw", "ja")
 

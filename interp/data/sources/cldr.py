@@ -1,4 +1,4 @@
-"""The embedded facts: 10 relations in 22 languages, built from CLDR and frozen in a file."""
+"""The embedded facts: built from CLDR, frozen in a file, asked with the templates of the languages."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from importlib import resources
 
 from interp.data.facts import Fact, FactSet, Wording
 from interp.data.templates import question
+
+__all__ = ["CLDR_FILE", "EMBEDDED", "cldr_facts"]
+
+EMBEDDED = ("cldr",)
+"""The sources that ship with the package."""
 
 CLDR_FILE = "cldr_facts.json"
 

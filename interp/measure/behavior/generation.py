@@ -12,7 +12,7 @@ import numpy as np
 
 from interp.data.facts import Fact, FactSet
 from interp.data.klar import klar_match
-from interp.data.matching import names, resolve
+from interp.data.matching import mentions, resolve
 from interp.data.normalization import normalize
 from interp.data.prompts import Prompt, PromptSet
 from interp.errors import MeasurementError
@@ -144,7 +144,7 @@ def _matches(text: str, fact: Fact, code: str) -> list[bool]:
     gold, aliases = fact.answer(code), fact.wording[code].aliases
     line = text.partition("\n")[0]
     ours = {
-        mode: names(text, gold, code, mode=mode, aliases=aliases)
+        mode: mentions(text, gold, code, mode=mode, aliases=aliases)
         for mode in ("strict", "boundary", "anywhere")
     }
     prefix = line.strip().startswith(gold) and bool(normalize(gold))

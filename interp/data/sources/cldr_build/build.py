@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
-from interp.data.languages import LANGUAGES
+from interp.data.languages import EMBEDDED_LANGUAGES
 from interp.data.sources.cldr_build.babel_data import cldr_version
-from interp.data.sources.cldr_build.filters import kept
+from interp.data.sources.cldr_build.filters import filtered
 from interp.data.sources.cldr_build.labels import Labels, entity_labels
 from interp.data.sources.cldr_build.options import split_of, with_options
 from interp.data.sources.cldr_build.tables import load_tables
@@ -48,13 +48,13 @@ def built_facts() -> str:
         "format": FORMAT,
         "source": cldr_version(),
         "license": "Unicode-3.0",
-        "languages": list(LANGUAGES),
+        "languages": list(EMBEDDED_LANGUAGES),
     }
     return _text(header, {entity: _entity_row(labels[entity]) for entity in used}, facts)
 
 
 def _fact_rows(triples: list, labels: dict[str, Labels]) -> Iterable[dict]:
-    for triple, options in with_options(kept(triples, labels), labels):
+    for triple, options in with_options(filtered(triples, labels), labels):
         yield {
             "fact_id": triple.fact_id,
             "relation": triple.relation,
