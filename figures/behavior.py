@@ -1,4 +1,4 @@
-"""Answers: accuracy per language with intervals and chance, consistency, languages in which a fact is right."""
+"""Answers: accuracy per language with intervals and chance, consistency, and languages a fact is right in."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ _CONSISTENCY = {
     "rankc_both_wrong": "RankC both wrong",
 }
 _RANKC = (
-    "RankC: how alike two languages rank the options, 0 to 1; floor and chance: of opposite and of independent "
-    "rankings; rescaled: 0 at the floor; both wrong: of facts that both languages get wrong."
+    "RankC: how alike two languages rank the options, 0 to 1; floor and chance: of opposite and of "
+    "independent rankings; rescaled: 0 at the floor; both wrong: of facts that both languages get wrong."
 )
 _TEXTS = {
     "resolved": "name one option",
@@ -214,8 +214,8 @@ def behavior_data(
 ) -> pd.DataFrame:
     """The numbers of `plot_behavior`, tidy: checkpoint, scoring, quantity, place, value, low, high.
 
-    ``accuracy`` and ``chance`` have a language as their place, ``share of facts`` the number of languages that
-    they are right in.
+    ``accuracy`` and ``chance`` have a language as their place, ``share of facts`` the number of languages
+    that they are right in.
     """
     import pandas as pd
 

@@ -128,8 +128,8 @@ def _coarse(rows: int) -> list[str]:
     if rows * _LEAST_P < 0.05:
         return []
     return [
-        f"Among {rows} rows no Holm p can be below .05, since a bootstrap p is at least {_LEAST_P:.2g}; read the "
-        "intervals, or compare fewer cells."
+        f"Among {rows} rows no Holm p can be below .05, since a bootstrap p is at least {_LEAST_P:.2g}; read "
+        "the intervals, or compare fewer cells."
     ]
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from interp.data.facts import FactSet
-from interp.data.prompts import PromptSet, prompts_from_facts
 from interp.data.languages import language
+from interp.data.prompts import PromptSet, prompts_from_facts
 from interp.data.sources.klar_files import KlarRelation, KlarSample, read_klar
 from interp.errors import DataError
 

@@ -108,7 +108,7 @@ class AnswersResult(FactResult):
     def by_language(self, scoring: str = "auto") -> pd.DataFrame:
         """One row per language: ``n`` facts, ``accuracy`` with Wilson's 95 % interval ``low`` to ``high``.
 
-        ``relation_macro`` is the mean over relations of their accuracies: a large relation weighs as a small one.
+        ``relation_macro`` is the mean over relations of their accuracies: large ones weigh as small ones.
         """
         import pandas as pd
 
@@ -137,10 +137,10 @@ class AnswersResult(FactResult):
         return strata(self.credit(scoring).mean(axis=1), masks)
 
     def by_spelling(self, scoring: str = "auto") -> dict[str, Mean]:
-        """Accuracy where the right answer is spelled as in English, and where it is not, with numbers of items.
+        """Accuracy where the right answer is spelled as in English, and elsewhere, with numbers of items.
 
-        A name that is the same in two languages can be carried over by copying. English itself does not count;
-        the first language takes its place where it is not among the languages.
+        A name that is the same in two languages can be carried over by copying. English itself does not
+        count; the first language takes its place where it is not among the languages.
         """
         anchor = self.languages.index("en") if "en" in self.languages else 0
         names = np.array([[name.casefold() for name in row] for row in self.golds])
@@ -227,8 +227,9 @@ class AnswersResult(FactResult):
         """
         if not self.aligned:
             raise ResultError(
-                "Answers of these facts cannot be compared between languages: their options have no ids (or there "
-                "are none), so agreement and RankC are not available. Give an alignment, or use right answers only."
+                "Answers of these facts cannot be compared between languages: their options have no ids, or "
+                "there are none. So agreement and RankC are not available; give an alignment, or use right "
+                "answers only."
             )
 
     def __repr__(self) -> str:

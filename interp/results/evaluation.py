@@ -38,8 +38,8 @@ class EvaluationSettings(Settings):
     )
     stop: str = option(
         "auto",
-        "With generate: where an answer ends: at its first line break, or only where the model ends it; auto: line, "
-        "with a published protocol end",
+        "With generate: where an answer ends: at its first line break, or only where the model ends it; "
+        "auto: line, with a published protocol end",
         ("auto", "line", "end"),
     )
     protocol: str = option(
@@ -114,12 +114,12 @@ class EvaluationSettings(Settings):
 
 @dataclass(frozen=True)
 class EvaluationView:
-    """How answers are scored and compared, and which facts are reported apart; no other choice needs a model."""
+    """How answers are scored and compared, and which facts are reported apart; none of it needs a model."""
 
     scoring: str = option(
         "auto",
-        "How an answer is scored: what a log-probability is divided by (sum: nothing), or when a generated text "
-        "names the answer; auto: byte, or boundary, or what --protocol uses.",
+        "How an answer is scored: what a log-probability is divided by (sum: nothing), or when a generated "
+        "text names the answer; auto: byte, or boundary, or what --protocol uses.",
         ("auto", *SCORINGS, *MATCHES),
     )
     cluster: str = option(

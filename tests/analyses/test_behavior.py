@@ -1,4 +1,4 @@
-"""`interp evaluate` and `rescore`: reuse, paired changes, what is doubtful, the command from flags to files."""
+"""`interp evaluate` and `rescore`: reuse, paired changes, doubtful results, flags to files."""
 
 from __future__ import annotations
 
