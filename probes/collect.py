@@ -1,4 +1,4 @@
-"""Collect what the layers hold at one place of every prompt, in one pass: in memory when small, on disk when large."""
+"""Collect each layer's vector at one place of every prompt, in one pass: in memory, or on disk when large."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from interp.measure.provenance import Measurement
 from interp.model.hooks import reading
 from interp.model.loading import LoadedModel
 from interp.model.sites import Architecture, Site
-from interp.model.tokens import Batch, EncodedPrompts, encode, length_sorted
+from interp.model.tokens import Batch, EncodedPrompts, length_sorted
 from interp.results.base import Provenance
 from probes import store
 from probes.positions import ONE_TOKEN, Key, key_of, position_weights
@@ -101,8 +101,8 @@ def collect(
 ) -> Activations:
     """Read every prompt once and keep one vector per layer.
 
-    The residual stream is read as it leaves each layer, before the final norm: Hugging Face's ``hidden_states[-1]`` is
-    normed and stands on another scale than the rest.
+    The residual stream is read as it leaves each layer, before the final norm: Hugging Face's
+    ``hidden_states[-1]`` is normed and stands on another scale than the rest.
 
     Args:
         loaded: The opened checkpoint.
@@ -113,15 +113,17 @@ def collect(
         subjects: The subject's name per prompt, for the positions ``subject_last``.
         batch_tokens: Padded tokens per forward pass.
         padding: 'right' or 'left'; changes nothing but speed.
-        file: Where large activations are kept (.npy), and used again if the model is of a checkpoint; an interrupted pass
-            continues there. Small ones leave only the state of an interrupted pass, beside it.
+        file: Where large activations are kept (.npy), and used again if the model is of a checkpoint; an
+            interrupted pass continues there. Small ones leave only the state of an interrupted pass, beside
+            it.
         in_memory: Bytes above which they are large. Without a file, all are kept in memory.
         progress: Called with batches done and batches in all.
 
     Raises:
         DataError: The prompts are not parallel.
         CapabilityError: The model lacks a layer or a site.
-        MeasurementError: Values that are not finite, an item longer than the context, or a file of another question.
+        MeasurementError: Values that are not finite, an item longer than the context, or a file of another
+            question.
         NoSpaceError: Large activations do not fit on the disk.
     """
     if not prompts.parallel:
@@ -147,9 +149,7 @@ def collect(
     named = loaded.checkpoint is not None  # without, nothing says whose they are
     if file is not None and on_disk and named and (there := store.reopen(file, key)) is not None:
         return Activations(there, chosen, prompts, measurement.provenance(**options))
-    encoded = encode(
-        prompts, loaded.tokenizer, n_blocks=1, context=loaded.context, n_embeddings=loaded.n_embeddings
-    )
+    encoded = loaded.encode(prompts)
     weights = position_weights(positions, prompts, encoded, loaded.tokenizer, subjects)
     resume = None if file is None else file.with_suffix(".partial")
     values = _array(file, shape, resume) if file is not None and on_disk else np.zeros(shape, np.float32)

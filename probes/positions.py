@@ -8,10 +8,8 @@ import numpy as np
 from jaxtyping import Float
 from transformers import PreTrainedTokenizerBase
 
-from interp.data.characters import visible
 from interp.data.prompts import PromptSet
-from interp.model.subjects import subject_tokens
-from interp.model.tokens import EncodedItem, EncodedPrompts
+from interp.model.tokens import EncodedItem, EncodedPrompts, TokenizedPrompt
 
 __all__ = ["ONE_TOKEN", "POSITIONS", "Key", "position_weights"]
 
@@ -31,9 +29,9 @@ def position_weights(
 ) -> dict[Key, Float[np.ndarray, " token"]]:
     """Weight every token of every prompt; the weights of a prompt sum to one.
 
-    ``last``: the last token that counts. ``subject_last``: the last token with a character of the subject's last mention.
-    ``mean``: equal weights on the tokens that count. ``weighted``: the t-th token weighs t, special tokens included, as in
-    MEXA.
+    ``last``: the last token that counts. ``subject_last``: the last token with a character of the subject's
+    last mention. ``mean``: equal weights on the tokens that count. ``weighted``: the t-th token weighs t,
+    special tokens included, as in MEXA.
 
     Args:
         positions: One of `POSITIONS`.
@@ -85,7 +83,6 @@ def _subject_ends(
     ends = {}
     for index, code in enumerate(prompts.languages):
         for prompt in prompts.prompts[code]:
-            key, said = (index, prompt.item_id), f"'{visible(prompt.item_id)}' in '{code}'"
-            _, held = subject_tokens(tokenizer, prompt.text, subjects.get(key, ""), said)
-            ends[key] = held[-1]
+            key = (index, prompt.item_id)
+            ends[key] = TokenizedPrompt(tokenizer, prompt).positions_of(subjects.get(key, ""))[-1]
     return ends

@@ -22,7 +22,7 @@ from interp.data.sources import load_facts, open_facts, open_prompts
 from interp.data.templates import question
 from interp.data.text import load_text
 from interp.errors import DataError
-from tests.data.made import make_fact
+from tests.support.facts import make_fact
 
 
 @pytest.mark.parametrize("code", LANGUAGES)

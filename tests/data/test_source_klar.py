@@ -180,5 +180,7 @@ def test_the_published_files():
     assert len(several) == 145
     assert sum(bool(fact.wording["en"].suffix) for fact in facts) == 303
     assert sum(bool(fact.wording["ca"].suffix) for fact in facts) == 1205
-    with pytest.raises(DataError, match=r"There is no template 1 .* 4 files \(first he/language_of_work_or_name \(1\)"):
-        open_facts(f"klar:{full("klar")}", template=1)
+    with pytest.raises(
+        DataError, match=r"There is no template 1 .* 4 files \(first he/language_of_work_or_name \(1\)"
+    ):
+        open_facts(f"klar:{full('klar')}", template=1)

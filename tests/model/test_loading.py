@@ -84,8 +84,11 @@ def test_attention(checkpoints, attention):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"dtype": "float8"}, "No dtype 'float8'; one of auto, float32, bfloat16, float16 is expected"),
-        ({"device": "gpu"}, "No device 'gpu'; auto, cpu, cuda or cuda:<n> is expected"),
+        (
+            {"dtype": "float8"},
+            r"No dtype 'float8'\. Did you mean 'float32'\? Choose from: auto, float32, bfloat16, float16",
+        ),
+        ({"device": "gpu"}, "No device 'gpu'. Choose from: auto, cpu, cuda, cuda:<n>"),
         ({"device": "cuda:99"}, "No device 'cuda:99': torch sees"),
         ({"device": ""}, "No device ''"),
     ],

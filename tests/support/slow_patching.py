@@ -73,15 +73,18 @@ class OneByOne:
 
     def __init__(self, loaded, source=None):
         self.loaded, self.source = loaded, source or loaded
+        self.read = {}  # values of a prompt at a site, which many cells need
 
     def values(self, asked, site):
-        kept = {}
-        with (
-            torch.no_grad(),
-            reading(self.source.architecture, {site: lambda v, s: kept.update(v=v.clone())}),
-        ):
-            self.source.model(input_ids=torch.tensor([asked.tokens]))
-        return kept["v"][0]
+        if (asked.tokens, site) not in self.read:
+            kept = {}
+            with (
+                torch.no_grad(),
+                reading(self.source.architecture, {site: lambda v, s: kept.update(v=v.clone())}),
+            ):
+                self.source.model(input_ids=torch.tensor([asked.tokens]))
+            self.read[asked.tokens, site] = kept["v"][0]
+        return self.read[asked.tokens, site]
 
     def segments(self, group, span, site):
         """The mean over prompts of the mean over positions, per segment."""

@@ -1,11 +1,12 @@
-"""Measure what each language loses when the units most specialized in one language are removed, beside random units.
+"""Measure what each language loses when the units most specialized in one language are removed.
 
-Units are selected on one half of the facts and removed while the other half is asked, and the other way round.
+Units are selected on one half of the facts and removed while the other half is asked, and the other way
+round.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,8 @@ from interp.measure.ablation.removal import removed_units, unit_means
 from interp.measure.passes import Progress, run_batches
 from interp.measure.provenance import Measurement
 from interp.measure.questions import Question, encode_questions, make_questions, score_options, text_losses
-from interp.measure.routing.routing import SITES_OF
 from interp.model.loading import LoadedModel
+from interp.model.sites import SITES_OF
 from interp.results.ablation import AblationResult, AblationSettings
 from interp.results.selection import default_count
 from interp.results.units import UnitResult
@@ -78,11 +79,8 @@ def measure_ablation(
     context = {"selected_on": read.digest, "blocks": blocks, **context_of(facts)}
     measurement = Measurement.of(loaded, prompts, settings, **context)
 
-    def describe(asked: AblationItem) -> str:
-        fact, code = facts.facts[asked.question.fact], facts.languages[asked.question.language]
-        return (
-            f"Question '{visible(fact.fact_id)}' in '{code}' ({asked.question.cost} tokens with its options)"
-        )
+    def describe(item: AblationItem) -> str:
+        return item.question.describe()
 
     def add(batch: Sequence[AblationItem]) -> None:
         first, asked = batch[0], [a.question for a in batch]
@@ -97,7 +95,7 @@ def measure_ablation(
             golds = [facts.facts[q.fact].answer_index for q in asked]
             answers = [(float(s[g]), len(q.options[g])) for q, s, g in zip(asked, scores, golds, strict=True)]
             losses = text_losses(loaded, asked, encoded, answers)
-        kept.add(batch, losses, scores, describe)
+        kept.add(batch, losses, scores)
 
     largest = run_batches(
         loaded,
@@ -141,25 +139,20 @@ class _Scores:
                 for option, name in enumerate(fact.wording[code].options):
                     self.bytes[row, column, option] = len(name.encode())
 
-    def add(
-        self,
-        batch: Sequence[AblationItem],
-        losses: np.ndarray,
-        scores: Sequence[np.ndarray],
-        describe: Callable[[AblationItem], str],
-    ) -> None:
+    def add(self, batch: Sequence[AblationItem], losses: np.ndarray, scores: Sequence[np.ndarray]) -> None:
         """Keep what a batch gave: all of it, or nothing if it raises."""
-        for asked, loss, values in zip(batch, losses, scores, strict=True):
+        for item, loss, values in zip(batch, losses, scores, strict=True):
             if not (np.isfinite(loss) and np.isfinite(values).all()):
                 raise MeasurementError(
-                    f"{describe(asked)}: log-probabilities are not finite. Use --dtype float32 or bfloat16."
+                    f"{item.question.describe()}: log-probabilities are not finite. Use --dtype float32 or "
+                    "bfloat16."
                 )
-        for asked, loss, values in zip(batch, losses, scores, strict=True):
-            where = asked.question.fact, asked.question.language
-            if asked.variant < 0:
+        for item, loss, values in zip(batch, losses, scores, strict=True):
+            where = item.question.fact, item.question.language
+            if item.variant < 0:
                 self.intact_loss[where], self.intact_scores[where][: len(values)] = loss, values
             else:
-                at = (asked.variant, asked.owner, *where)
+                at = (item.variant, item.owner, *where)
                 self.loss[at], self.scores[at][: len(values)] = loss, values
 
     def state(self) -> dict[str, np.ndarray]:

@@ -3,43 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
-from interp.data.characters import visible
 from interp.data.facts import FactSet
 from interp.data.prompts import context_of, prompts_from_facts
-from interp.errors import MeasurementError
-from interp.measure.passes import Progress, run_batches
+from interp.measure.passes import Progress
 from interp.measure.provenance import Measurement
-from interp.measure.questions import (
-    Question,
-    encode_questions,
-    make_questions,
-    question_batches,
-    score_options,
-)
+from interp.measure.questions import Question, make_questions
+from interp.measure.scoring import require_options, score_questions
 from interp.model.loading import LoadedModel
 from interp.results.behavior import BehaviorResult
 from interp.results.evaluation import EvaluationSettings
 
 __all__ = ["measure_behavior"]
-
-
-@dataclass
-class _Scores:
-    """Log-probabilities so far; NaN where a fact has fewer options, or was not asked yet."""
-
-    found: np.ndarray
-
-    def state(self) -> dict[str, np.ndarray]:
-        return {"found": self.found}
-
-    def restore(self, state: dict[str, np.ndarray]) -> None:
-        self.found[:] = state["found"]
 
 
 def measure_behavior(
@@ -69,32 +48,15 @@ def measure_behavior(
             longer than the context, a score is not finite, or one question alone does not fit into memory.
         Interrupted: Ctrl-C or SIGTERM; what is done is kept in ``resume``.
     """
-    _require_options(facts)
+    require_options(facts)
     prompts = prompts_from_facts(facts)
     questions = make_questions(loaded, facts, prompts)
-    shape = (len(facts), len(facts.languages), max(len(fact.option_ids) for fact in facts))
-    scores = _Scores(np.full(shape, np.nan))
-
-    def describe(question: Question) -> str:
-        where = f"'{visible(facts.facts[question.fact].fact_id)}' in '{facts.languages[question.language]}'"
-        return f"Question {where} ({question.cost} tokens with its options)"
-
-    def add(batch: Sequence[Question]) -> None:
-        for question, values in zip(batch, _score(loaded, batch), strict=True):
-            if not np.isfinite(values).all():
-                raise MeasurementError(
-                    f"{describe(question)}: log-probabilities are not finite. Use --dtype float32 or "
-                    "bfloat16."
-                )
-            scores.found[question.fact, question.language, : len(values)] = values
-
     measurement = Measurement.of(loaded, prompts, EvaluationSettings(), **context_of(facts))
-    largest = run_batches(
+    log_probability, largest = score_questions(
         loaded,
-        list(question_batches(questions, batch_tokens)),
-        add,
-        scores,
-        describe,
+        facts,
+        questions,
+        batch_tokens=batch_tokens,
         resume=resume,
         key=measurement.key(batch_tokens=batch_tokens),
         progress=progress,
@@ -109,19 +71,10 @@ def measure_behavior(
         golds=tuple(tuple(fact.answer(code) for code in facts.languages) for fact in facts),
         aligned=facts.aligned,
         gold=np.array([fact.answer_index for fact in facts]),
-        log_probability=scores.found,
+        log_probability=log_probability,
         provenance=measurement.provenance(batch_tokens=batch_tokens, largest_batch=largest),
-        **_lengths(facts, questions, shape),
+        **_lengths(facts, questions, log_probability.shape),
     )
-
-
-def _require_options(facts: FactSet) -> None:
-    few = [fact for fact in facts if len(fact.option_ids) < 2]
-    if few:
-        raise MeasurementError(
-            f"{len(few)} of {len(facts)} facts of '{visible(facts.name)}' have no options to choose from, "
-            f"first '{visible(few[0].fact_id)}'. Ask them with --mode generate."
-        )
 
 
 def _lengths(
@@ -136,8 +89,3 @@ def _lengths(
             lengths["tokens"][at], lengths["characters"][at] = len(ids), len(name)
             lengths["bytes"][at] = len(name.encode())
     return lengths
-
-
-def _score(loaded: LoadedModel, batch: Sequence[Question]) -> list[Float[np.ndarray, " option"]]:
-    """Log-probabilities of all options of a batch."""
-    return score_options(loaded, batch, encode_questions(loaded, batch))

@@ -20,6 +20,7 @@ from interp.measure.passes import Progress, run_batches
 from interp.measure.provenance import Measurement
 from interp.model.generation import Sampler, complete, newline_ids
 from interp.model.loading import LoadedModel
+from interp.model.tokens import make_batches, tokenize
 from interp.results.base import Provenance
 from interp.results.evaluation import EvaluationSettings
 from interp.results.generation import MATCHES, GenerationResult
@@ -72,17 +73,17 @@ def measure_generation(
     settings = replace(settings or EvaluationSettings(), mode="generate").resolved()
     assert settings.new_tokens is not None  # resolved
     flat = [prompt for code in facts.languages for prompt in prompts.prompts[code]]
-    lengths = [len(ids) for ids in loaded.tokenizer([prompt.text for prompt in flat])["input_ids"]]
-    _require_room(loaded, flat, lengths, settings.new_tokens)
-    batches = _batches(lengths, settings.new_tokens, batch_tokens)
-    stop_ids = _stop_ids(loaded, settings.stop)
-    sampler = Sampler(new_tokens=settings.new_tokens, stop_ids=stop_ids, batch=len(flat))
+    lengths = [len(text.without_end()) for text in tokenize(loaded.tokenizer, [p.text for p in flat])]
+    new_tokens = settings.new_tokens
+    _require_room(loaded, flat, lengths, new_tokens)
+    batches = make_batches(range(len(flat)), batch_tokens, lambda i: lengths[i] + new_tokens)
+    sampler = Sampler(new_tokens=new_tokens, stop_ids=_stop_ids(loaded, settings.stop), batch=len(flat))
     written = _Written()
 
     def add(numbers: Sequence[int]) -> None:
         completions = complete(loaded.model, loaded.tokenizer, [flat[i].text for i in numbers], sampler)
-        for i, one in zip(numbers, completions, strict=True):
-            written.rows[str(i)] = [one.text, one.n_tokens, one.ended]
+        for i, completion in zip(numbers, completions, strict=True):
+            written.rows[str(i)] = [completion.text, completion.n_tokens, completion.ended]
 
     measurement = Measurement.of(loaded, prompts, settings, facts_digest=facts.digest)
     largest = run_batches(
@@ -99,16 +100,16 @@ def measure_generation(
     return judge_texts(facts, rows, measurement.provenance(batch_tokens=batch_tokens, largest_batch=largest))
 
 
-def judge_texts(facts: FactSet, texts: list[list[Any]], provenance: Provenance) -> GenerationResult:
+def judge_texts(facts: FactSet, completions: list[list[Any]], provenance: Provenance) -> GenerationResult:
     """Match texts with the answers.
 
     Args:
         facts: What was asked.
-        texts: Text, tokens and whether it ended, in the order of languages and then facts.
+        completions: Text, tokens and whether it ended, in the order of languages and then facts.
         provenance: Where the texts come from.
     """
     shape = (len(facts), len(facts.languages))
-    table = np.array(texts, dtype=object).reshape(shape[1], shape[0], 3).swapaxes(0, 1)
+    table = np.array(completions, dtype=object).reshape(shape[1], shape[0], 3).swapaxes(0, 1)
     aligned = facts.aligned and all(len(fact.option_ids) > 1 for fact in facts)
     hits, named = np.zeros((*shape, len(MATCHES)), dtype=bool), np.full(shape, -1)
     empty = np.zeros(shape, dtype=bool)
@@ -116,9 +117,9 @@ def judge_texts(facts: FactSet, texts: list[list[Any]], provenance: Provenance) 
         for column, code in enumerate(facts.languages):
             text = table[row, column, 0]
             hits[row, column] = _matches(text, fact, code)
-            found = resolve(text, fact.wording[code].options, code)
-            named[row, column] = -1 if found.index is None else found.index
-            empty[row, column] = found.kind == "empty"
+            match = resolve(text, fact.wording[code].options, code)
+            named[row, column] = -1 if match.index is None else match.index
+            empty[row, column] = match.kind == "empty"
     return GenerationResult(
         languages=facts.languages,
         fact_ids=tuple(fact.fact_id for fact in facts),
@@ -148,19 +149,8 @@ def _matches(text: str, fact: Fact, code: str) -> list[bool]:
         for mode in ("strict", "boundary", "anywhere")
     }
     prefix = line.strip().startswith(gold) and bool(normalize(gold))
-    found = {**ours, "prefix": prefix, "published": klar_match(line, gold)}
-    return [found[name] for name in MATCHES]
-
-
-def _batches(lengths: list[int], new_tokens: int, batch_tokens: int) -> list[list[int]]:
-    """Prompts of similar length together, longest first."""
-    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
-    batches, start = [], 0
-    while start < len(order):
-        size = max(1, batch_tokens // (lengths[order[start]] + new_tokens))
-        batches.append(order[start : start + size])
-        start += size
-    return batches
+    matches = {**ours, "prefix": prefix, "published": klar_match(line, gold)}
+    return [matches[name] for name in MATCHES]
 
 
 def _stop_ids(loaded: LoadedModel, stop: str) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""The lens: from one forward pass, what every layer would answer in every language at one position of a prompt."""
+"""The lens: what every layer would answer in every language at one position of a prompt."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from interp.measure.passes import Progress, run_pass
 from interp.measure.provenance import Measurement
 from interp.model.final_norm import LayerReadout, layer_readout
 from interp.model.loading import LoadedModel
-from interp.model.tokens import Batch, EncodedPrompts, length_sorted
-from interp.results.lens import LensResult, LensSettings, require_separable
+from interp.model.tokens import Batch, EncodedPrompts, length_sorted, pad_rows
+from interp.results.lens import LensResult, require_separable
 
 __all__ = ["LensReader", "Translate", "measure_lens", "subjects_context"]
 
@@ -128,7 +128,7 @@ def subjects_context(
 
 
 class LensReader:
-    """What every layer says of every item: an accumulator for `interp.measure.passes`.
+    """What every layer would answer to every item: an accumulator for `interp.measure.passes`.
 
     Of a batch, one vector per item and layer is kept from the forward pass, and only those are unembedded.
 
@@ -155,10 +155,10 @@ class LensReader:
         self._energy = token_energy(self.readout)
         n_languages, n_items = len(encoded.languages), len(sets)
         self._row = {item.item_id: i for i, item in enumerate(encoded.items[:n_items])}
-        self._sets = _padded(sets)
+        self._sets = _as_block(sets)
         self._lexicon = [list(tokens) for tokens in lexicon]
         shape = (n_items, n_languages, loaded.architecture.n_layers + 1)
-        self._found = {
+        self._values = {
             "probability": np.zeros((*shape, n_languages), dtype=np.float32),
             "rank": np.zeros((*shape, n_languages), dtype=np.int32),
             "mass": np.full((*shape, n_languages), np.nan, dtype=np.float32),
@@ -174,17 +174,16 @@ class LensReader:
             residual = self._translate(residual)
         rows = [self._row[item.item_id] for item in batch.items]
         at = (rows, [item.language for item in batch.items])
-        found = self._read(residual, self._sets[rows])
-        for name, value in found.items():
-            self._found[name][at] = value.movedim(0, 1).cpu().numpy()  # layer first there, item first here
+        for name, value in self._read(residual, self._sets[rows]).items():
+            self._values[name][at] = value.movedim(0, 1).cpu().numpy()  # layer first there, item first here
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything read so far, by field of the result."""
-        return self._found
+        return self._values
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Continue from `state`."""
-        for name, value in self._found.items():
+        for name, value in self._values.items():
             value[...] = state[name]
 
     def _read(
@@ -195,8 +194,8 @@ class LensReader:
         sets = sets.to(residual.device)
         step = max(1, _CHUNK // (residual.shape[1] * len(self.readout.weight)))
         parts = [read_logits(self.readout.logits(part), sets, self._lexicon) for part in residual.split(step)]
-        found = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        return {**found, "energy": self._energy(residual)}
+        joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return {**joined, "energy": self._energy(residual)}
 
 
 def read_logits(
@@ -204,11 +203,12 @@ def read_logits(
     sets: Int[torch.Tensor, "item language token"],
     lexicon: Sequence[Sequence[int]] = (),
 ) -> dict[str, torch.Tensor]:
-    """Return what logits say of token sets, and their entropy; they are overwritten.
+    """Return probability and rank of token sets, and the entropy of the logits, which are overwritten.
 
-    ``probability`` and ``rank`` are ``[depth, item, language]``: the sum over the set, and the place of its most probable token
-    (1: no token of the vocabulary is more probable). ``mass``, of the same shape, is the probability of a language's tokens in
-    the lexicon, NaN where it has none; it is not there without a lexicon. ``entropy`` is ``[depth, item]``, in nats.
+    ``probability`` and ``rank`` are ``[depth, item, language]``: the sum over the set, and the place of its
+    most probable token (1: no token of the vocabulary is more probable). ``mass``, of the same shape, is the
+    probability of a language's tokens in the lexicon, NaN where it has none; it is not there without a
+    lexicon. ``entropy`` is ``[depth, item]``, in nats.
 
     Args:
         logits: In float32.
@@ -220,14 +220,12 @@ def read_logits(
     total = weights.sum(dim=-1)
     there = (sets >= 0).flatten(1)
     index = sets.clamp(min=0).flatten(1).expand(len(logits), -1, -1)
-    own = logits.gather(2, index).masked_fill(~there, -torch.inf).unflatten(2, sets.shape[1:])
-    probability = own.exp().sum(dim=-1) / total.unsqueeze(-1)
+    of_sets = logits.gather(2, index).masked_fill(~there, -torch.inf).unflatten(2, sets.shape[1:])
+    probability = of_sets.exp().sum(dim=-1) / total.unsqueeze(-1)
     mass = _mass(weights, total, lexicon)
     entropy = total.log() - weights.mul_(logits).sum(dim=-1) / total
-    best, above = (
-        own.amax(dim=-1),
-        weights,
-    )  # 0/1 in float32: exact below 2^24 tokens, and faster than counting booleans
+    best = of_sets.amax(dim=-1)
+    above = weights  # 0/1 in float32: exact below 2^24 tokens, and faster than counting booleans
     rank = torch.stack(
         [torch.gt(logits, best[..., i : i + 1], out=above).sum(dim=-1) + 1 for i in range(sets.shape[1])],
         dim=-1,
@@ -242,20 +240,22 @@ def _mass(
 ) -> dict[str, torch.Tensor]:
     if not lexicon:
         return {}
-    chosen = torch.tensor([token for tokens in lexicon for token in tokens], device=weights.device)
-    parts = weights.index_select(2, chosen.int()).split([len(tokens) for tokens in lexicon], dim=2)
-    held = [part.sum(dim=2) if part.shape[2] else torch.full_like(total, torch.nan) for part in parts]
-    return {"mass": torch.stack(held, dim=2) / total.unsqueeze(2)}
+    ids = torch.tensor([token for tokens in lexicon for token in tokens], device=weights.device)
+    parts = weights.index_select(2, ids.int()).split([len(tokens) for tokens in lexicon], dim=2)
+    masses = [part.sum(dim=2) if part.shape[2] else torch.full_like(total, torch.nan) for part in parts]
+    return {"mass": torch.stack(masses, dim=2) / total.unsqueeze(2)}
 
 
 @torch.no_grad()
 def token_energy(readout: LayerReadout) -> Callable[[torch.Tensor], torch.Tensor]:
     r"""Return the function from residual streams ``[..., model]`` to their token energy ``[...]``.
 
-    The root mean square of the cosines between a residual stream and the directions that tokens are read from, over the root
-    mean square of the cosines among those directions: 1 for a stream that is as close to tokens as tokens are to each other,
-    near 0 for one that tokens do not see. The directions are the rows of the unembedding times the final norm's gain. With U
-    their matrix, rows of length 1, and G = U^T U, this is sqrt(vocab h^T G h) / (|h| |G|): no logits are needed.
+    The root mean square of the cosines between a residual stream and the directions that tokens are read
+    from, over the root
+    mean square of the cosines among those directions: 1 for a stream that is as close to tokens as tokens are
+    to each other, near 0 for one that tokens do not see. The directions are the rows of the unembedding times
+    the final norm's gain. With U their matrix, rows of length 1, and G = U^T U, this is sqrt(vocab h^T G h) /
+    (|h| |G|): no logits are needed.
 
     Source: Wendler et al. (2024), https://aclanthology.org/2024.acl-long.820
     """
@@ -273,11 +273,7 @@ def token_energy(readout: LayerReadout) -> Callable[[torch.Tensor], torch.Tensor
     return energy
 
 
-def _padded(sets: Sequence[Sequence[frozenset[int]]]) -> Int[torch.Tensor, "item language token"]:
+def _as_block(sets: Sequence[Sequence[frozenset[int]]]) -> Int[torch.Tensor, "item language token"]:
     """Token sets as a block, filled up with -1."""
-    width = max([1, *(len(tokens) for row in sets for tokens in row)])
-    block = np.full((len(sets), len(sets[0]), width), -1, dtype=np.int64)
-    for i, row in enumerate(sets):
-        for j, tokens in enumerate(row):
-            block[i, j, : len(tokens)] = sorted(tokens)
-    return torch.from_numpy(block)
+    rows = [sorted(tokens) or [-1] for row in sets for tokens in row]
+    return pad_rows(rows, fill=-1)[0].unflatten(0, (len(sets), len(sets[0])))

@@ -1,4 +1,4 @@
-"""Estimate from one backward pass what patching every head or neuron would do, and patch the largest for real."""
+"""Estimate the effect of patching every head or neuron from one backward pass, and verify some of them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from interp.data.hashing import digest_of
 from interp.data.prompts import prompts_from_facts
 from interp.errors import ConfigError
 from interp.measure.passes import Progress, run_batches
-from interp.measure.patching.estimates import Estimates, has_span
+from interp.measure.patching.estimates import Estimates
 from interp.measure.patching.pairs import Pair
 from interp.measure.patching.patching import patching_context
 from interp.measure.patching.positions import ScoredPrompt
-from interp.measure.patching.protocol import FoundPairs, Protocol, find_pairs
-from interp.measure.patching.verification import SEED, Verified, chosen_cells
+from interp.measure.patching.protocol import PatchingPairs, Protocol, find_pairs
+from interp.measure.patching.verification import SEED, Verified, cells_to_verify
 from interp.measure.provenance import Measurement
-from interp.measure.routing.routing import SITES_OF
 from interp.model.loading import LoadedModel
-from interp.model.sites import Site
+from interp.model.sites import SITES_OF, Site
+from interp.model.tokens import make_batches
 from interp.results.attribution import AttributionResult, mean_estimates
 from interp.results.patching import UNIT_OF_SITE, PatchingSettings
 
@@ -86,7 +86,7 @@ def measure_attribution(
         key=key,
         progress=progress,
     )
-    top, others = chosen_cells(mean_estimates(kept.sums[0], kept.counts[0]), settings.cells_verified)
+    top, others = cells_to_verify(mean_estimates(kept.sums[0], kept.counts[0]), settings.cells_verified)
     cells = np.concatenate([top, others])
     verified = Verified(loaded, source, found, unit, cells)
     if len(cells):
@@ -136,41 +136,35 @@ class _Sums:
         self,
         loaded: LoadedModel,
         source: LoadedModel | None,
-        found: FoundPairs,
+        paired: PatchingPairs,
         unit: str,
         blocks: Int[np.ndarray, " fact"],
     ):
         self.loaded, self.source = loaded, source or loaded
-        self.pairs, self.spans = found.pairs, found.spans
+        self.pairs, self.spans = paired.pairs, paired.spans
         architecture = loaded.architecture
         self.sites = [Site(SITES_OF[unit], layer) for layer in range(architecture.n_layers)]
-        n_blocks, n_languages = int(blocks.max()) + 1, len(found.targets)
+        n_blocks, n_languages = int(blocks.max()) + 1, len(paired.targets)
         self.cell = np.array([pair.language * n_blocks + blocks[pair.fact] for pair in self.pairs])
         places = (2, n_languages, n_blocks)
-        units = architecture.n_heads if unit == "heads" else architecture.n_neurons
+        units = architecture.n_units(SITES_OF[unit])
         self.sums = np.zeros((*places, architecture.n_layers, units, len(self.spans)), dtype=np.float32)
         self.counts = np.zeros((*places, len(self.spans)), dtype=np.int64)
         self.clean, self.corrupt = np.full((2, len(self.pairs)), np.nan, dtype=np.float32)
 
-    def batches(self, batch_tokens: int) -> list[list[int]]:
-        """Pairs of similar length, longest first, in batches of about ``batch_tokens`` tokens."""
-        order = sorted(range(len(self.pairs)), key=lambda i: (-len(self.pairs[i].target.ids), i))
-        batches = []
-        while order:
-            size = max(1, batch_tokens // len(self.pairs[order[0]].target.ids))
-            batches.append(order[:size])
-            order = order[size:]
-        return batches
+    def batches(self, batch_tokens: int) -> list[tuple[int, ...]]:
+        """Pairs of similar length, longest first, in batches of at most ``batch_tokens`` padded tokens."""
+        return make_batches(range(len(self.pairs)), batch_tokens, lambda i: len(self.pairs[i].target.ids))
 
     def add(self, numbers: Sequence[int]) -> None:
         """Add some pairs: all of them, or nothing if it raises."""
         pairs = [self.pairs[i] for i in numbers]
-        found = Estimates(self.loaded, self.source, pairs, self.spans, self.sites)
+        estimates = Estimates(self.loaded, self.source, pairs, self.spans, self.sites)
         cells, at = np.unique(self.cell[list(numbers)], return_inverse=True)
         shape = (len(cells), len(self.spans))
-        rows = at[found.pair] * shape[1] + found.span
+        rows = at[estimates.pair] * shape[1] + estimates.span
         parts = [
-            [found.summed(site, rows, shape[0] * shape[1], control=control) for site in self.sites]
+            [estimates.summed(site, rows, shape[0] * shape[1], control=control) for site in self.sites]
             for control in (False, True)
         ]
         for run, layers in enumerate(parts):  # nothing from here on raises
@@ -179,13 +173,13 @@ class _Sums:
                 sums[cells, layer] += np.moveaxis(part.reshape(*shape, -1), -1, -2)
             for number, pair in zip(numbers, pairs, strict=True):
                 if pair.controls or not run:
-                    counts[self.cell[number]] += [has_span(pair, span) for span in self.spans]
-        self.clean[list(numbers)], self.corrupt[list(numbers)] = found.clean, found.corrupt
+                    counts[self.cell[number]] += [pair.target.has(span) for span in self.spans]
+        self.clean[list(numbers)], self.corrupt[list(numbers)] = estimates.clean, estimates.corrupt
 
     def describe(self, number: int) -> str:
         """What to call a pair that does not fit into memory."""
-        asked = self.pairs[number].target
-        return f"The gradients of {asked.said} ({len(asked.ids)} tokens)"
+        target = self.pairs[number].target
+        return f"The gradients of {target.label} ({len(target.ids)} tokens)"
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything so far."""
@@ -200,8 +194,8 @@ class _Sums:
 def _without_answers(pair: Pair) -> Pair:
     """The pair with prompts alone."""
 
-    def cut(asked: ScoredPrompt) -> ScoredPrompt:
-        return replace(asked, answer=asked.answer[:1])
+    def cut(prompt: ScoredPrompt) -> ScoredPrompt:
+        return replace(prompt, answer=prompt.answer[:1])
 
     sources, controls = (tuple(map(cut, group)) for group in (pair.sources, pair.controls))
     return replace(pair, target=cut(pair.target), sources=sources, controls=controls)

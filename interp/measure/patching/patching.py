@@ -17,7 +17,7 @@ from interp.measure.patching.protocol import Protocol, find_pairs
 from interp.measure.patching.runs import Runs
 from interp.measure.provenance import Measurement
 from interp.model.loading import LoadedModel
-from interp.model.sites import Architecture
+from interp.model.sites import SITES_OF, Architecture
 from interp.results.patching import PatchingResult, PatchingSettings
 
 __all__ = ["measure_patching", "patching_context"]
@@ -108,15 +108,18 @@ def _unit_sets(
     architecture: Architecture, site: str, units: Sequence[tuple[int, ...]]
 ) -> list[tuple[int, ...]]:
     """Which units are patched together; the empty set means all."""
-    per_layer = {"head": architecture.n_heads, "mlp_neuron": architecture.n_neurons}.get(site, 0)
+    per_layer = architecture.n_units(site)
     if not units:
         return [(head,) for head in range(per_layer)] if site == "head" else [()]
     if not per_layer:
-        raise ConfigError(f"Site '{site}' has no units; units are chosen of 'head' or 'mlp_neuron'.")
-    wrong = [unit for chosen in units for unit in chosen if not 0 <= unit < per_layer]
+        raise ConfigError(
+            f"Site '{site}' has no units that could be patched alone. Choose from: "
+            f"{', '.join(SITES_OF.values())}."
+        )
+    wrong = [unit for together in units for unit in together if not 0 <= unit < per_layer]
     if wrong or not all(units):
         raise CapabilityError(
-            f"No {site} {wrong[0] if wrong else 'in an empty set'}: a layer of this '{architecture.family}' has 0 to "
-            f"{per_layer - 1}."
+            f"No {site} {wrong[0] if wrong else 'in an empty set'}: a layer of this '{architecture.family}' "
+            f"has 0 to {per_layer - 1}."
         )
     return list(units)

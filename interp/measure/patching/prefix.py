@@ -15,7 +15,8 @@ __all__ = ["SharedPrefix"]
 class SharedPrefix(DynamicCache):
     """A cache of a few prompts that many rows read and none writes.
 
-    The decoder builds its masks from it as from any cache; ``owners`` says which prompt each row of the batch belongs to.
+    The decoder builds its masks from it as from any cache; ``owners`` says which prompt each row of the batch
+    belongs to.
     """
 
     def __init__(self, cache: Any, length: int):
@@ -29,7 +30,10 @@ class SharedPrefix(DynamicCache):
 
     @staticmethod
     def holds(cache: Any, width: int) -> bool:
-        """Whether a cache has the keys and values of all positions of all layers (no window, no shared layers)."""
+        """Whether a cache has the keys and values of all positions of all layers.
+
+        A window or shared layers hold fewer.
+        """
         layers: list[Any] = getattr(cache, "layers", [])
         plain = all(isinstance(layer, DynamicLayer) and layer.is_initialized for layer in layers)
         return bool(layers) and plain and all(layer.keys.shape[-2] == width for layer in layers)

@@ -1,8 +1,8 @@
-"""Measure the language importance of attention heads (LAHIS): gradients of the loss with respect to one scale per head.
+"""Measure the language importance of attention heads (LAHIS): gradients with respect to a scale per head.
 
-The scale multiplies each head's output before the output projection, so the model's own attention runs unchanged and
-stays causal under any implementation. With a frozen mask (the default) all items of a batch share one backward pass,
-since row i of the mask touches only item i.
+The scale multiplies each head's output before the output projection, so the model's own attention runs
+unchanged and stays causal under any implementation. With a frozen mask (the default) all items of a batch
+share one backward pass, since row i of the mask touches only item i.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from interp.measure.specialization.neurons import require_blocks, require_full_b
 from interp.model.hooks import editing
 from interp.model.loading import LoadedModel
 from interp.model.sites import Site
-from interp.model.tokens import Batch, EncodedItem, EncodedPrompts, encode, length_sorted
+from interp.model.tokens import Batch, EncodedItem, EncodedPrompts, length_sorted
 from interp.results.heads import HeadsResult
 from interp.results.specialization import SpecializationSettings
 
@@ -68,9 +68,7 @@ def measure_heads(
     settings = settings or SpecializationSettings()
     mask, n_blocks = settings.mask, settings.blocks
     require_blocks(n_blocks)
-    encoded = encode(
-        prompts, loaded.tokenizer, n_blocks=n_blocks, context=loaded.context, n_embeddings=loaded.n_embeddings
-    )
+    encoded = loaded.encode(prompts, n_blocks)
     require_items(encoded.languages, encoded.n_items().sum(axis=1).tolist(), min_items)
     require_full_blocks(encoded)
     measurement = Measurement.of(loaded, prompts, settings.stored_heads())
@@ -105,8 +103,9 @@ def require_items(languages: Sequence[str], counts: Sequence[int], min_items: in
     for code, count in zip(languages, counts, strict=True):
         if count < min_items:
             raise MeasurementError(
-                f"Language '{code}' has {count} prompts; {min_items} are needed, because the standard error of the share "
-                f"in which a head helps is up to {0.5 / count**0.5:.2f}. Add prompts, or raise --head-items."
+                f"Language '{code}' has {count} prompts; {min_items} are needed, because the standard error "
+                f"of the share in which a head helps is up to {0.5 / count**0.5:.2f}. Add prompts, or raise "
+                "--head-items."
             )
 
 
@@ -150,7 +149,8 @@ class FrozenHeads:
         if not torch.isfinite(gradient).all():
             row = int((~torch.isfinite(gradient)).flatten(1).any(dim=1).float().argmax())
             raise MeasurementError(
-                f"The head gradients of item {self.encoded.describe(batch.items[row])} are not finite; try --dtype float32."
+                f"The head gradients of item {self.encoded.describe(batch.items[row])} are not finite; try "
+                "--dtype float32."
             )
         return gradient.double().cpu().numpy()
 
@@ -217,8 +217,9 @@ def _loss_gradient(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The states that predict scored tokens, and the gradient of the items' losses with respect to them.
 
-    An item's loss is the mean negative log-likelihood of its scored tokens: those that count and have something before
-    them. The loss is computed in float32 for a chunk of tokens at a time and let go of before the next.
+    An item's loss is the mean negative log-likelihood of its scored tokens: those that count and have
+    something before them. The loss is computed in float32 for a chunk of tokens at a time and let go of
+    before the next.
     """
     scored = batch.counted[:, 1:] & batch.attention[:, :-1].bool()
     per_item = scored.sum(dim=1, keepdim=True).clamp(min=1)

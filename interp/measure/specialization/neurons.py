@@ -1,4 +1,4 @@
-"""Measure the language specialization of MLP neurons: prompts -> one pass of counts -> SpecializationResult."""
+"""Measure the language specialization of MLP neurons: one pass of counts -> SpecializationResult."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from interp.measure.passes import Progress, run_pass
 from interp.measure.provenance import Measurement
 from interp.measure.specialization.activations import NeuronCounter
 from interp.model.loading import LoadedModel
-from interp.model.tokens import EncodedPrompts, encode, length_sorted
+from interp.model.tokens import EncodedPrompts, length_sorted
 from interp.results.specialization import SpecializationResult, SpecializationSettings
 
 __all__ = [
@@ -48,13 +48,7 @@ def measure_specialization(
     """
     settings = settings or SpecializationSettings()
     loaded.architecture.require("mlp_gate")
-    encoded = encode(
-        prompts,
-        loaded.tokenizer,
-        n_blocks=settings.blocks,
-        context=loaded.context,
-        n_embeddings=loaded.n_embeddings,
-    )
+    encoded = loaded.encode(prompts, settings.blocks)
     require_tokens(encoded, settings.min_tokens)
     require_full_blocks(encoded)
     measurement = Measurement.of(loaded, prompts, settings)
@@ -82,8 +76,9 @@ def require_tokens(encoded: EncodedPrompts, min_tokens: int) -> None:
     for code, count in zip(encoded.languages, encoded.tokens().sum(axis=1).tolist(), strict=True):
         if count < min_tokens:
             raise MeasurementError(
-                f"Language '{code}' has {count} tokens; {min_tokens} are needed, because the standard error of a rate is "
-                f"up to {0.5 / count**0.5:.3f}. Add prompts, or lower min_tokens if you accept that."
+                f"Language '{code}' has {count} tokens; {min_tokens} are needed, because the standard error "
+                f"of a rate is up to {0.5 / count**0.5:.3f}. Add prompts, or lower min_tokens if you accept "
+                "that."
             )
 
 
@@ -97,5 +92,6 @@ def require_full_blocks(encoded: EncodedPrompts) -> None:
     """Refuse a block without items in some language: the interval would stand on the others alone."""
     for language, block in zip(*(encoded.n_items() == 0).nonzero(), strict=True):
         raise MeasurementError(
-            f"Block {block} has no items in language '{encoded.languages[language]}'. Use fewer blocks, or add prompts."
+            f"Block {block} has no items in language '{encoded.languages[language]}'. Use fewer blocks, or "
+            "add prompts."
         )

@@ -15,7 +15,7 @@ from interp.data.facts import Fact, FactSet
 from interp.data.prompts import prompts_from_facts
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import Interrupted, MeasurementError, ResultError
-from interp.measure.behavior import choice as behavior
+from interp.measure import scoring
 from interp.measure.behavior.choice import measure_behavior
 from interp.model.loading import adopt_model, open_checkpoint
 from interp.results.behavior import SCORINGS, BehaviorResult
@@ -74,7 +74,7 @@ def test_batches_change_no_score(facts, batch_tokens):
 
 def test_memory_that_runs_out_halves_the_batch(facts, monkeypatch):
     loaded = opened("qwen2")
-    whole, score, sizes = measure_behavior(loaded, facts).log_probability, behavior._score, []
+    whole, score, sizes = measure_behavior(loaded, facts).log_probability, scoring._score, []
 
     def scarce(loaded, batch):
         sizes.append(len(batch))
@@ -82,12 +82,12 @@ def test_memory_that_runs_out_halves_the_batch(facts, monkeypatch):
             raise torch.OutOfMemoryError
         return score(loaded, batch)
 
-    monkeypatch.setattr(behavior, "_score", scarce)
+    monkeypatch.setattr(scoring, "_score", scarce)
     np.testing.assert_allclose(
         measure_behavior(loaded, facts, batch_tokens=100_000).log_probability, whole, atol=1e-4
     )
     assert max(sizes) == 18
-    monkeypatch.setattr(behavior, "_score", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError()))
+    monkeypatch.setattr(scoring, "_score", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError()))
     with pytest.raises(
         MeasurementError,
         match=r"Question '.+' in '.+' \(\d+ tokens with its options\) does not fit into memory",
@@ -203,7 +203,7 @@ def test_weights_that_give_no_numbers_are_refused(facts):
 
 
 def test_an_interrupted_run_continues_to_the_same_bits(facts, tmp_path, monkeypatch):
-    loaded, score, asked = opened("qwen2"), behavior._score, []
+    loaded, score, asked = opened("qwen2"), scoring._score, []
     whole = measure_behavior(loaded, facts, batch_tokens=900)
 
     def stopped(loaded, batch):
@@ -212,7 +212,7 @@ def test_an_interrupted_run_continues_to_the_same_bits(facts, tmp_path, monkeypa
             signal.raise_signal(signal.SIGINT)
         return score(loaded, batch)
 
-    monkeypatch.setattr(behavior, "_score", stopped)
+    monkeypatch.setattr(scoring, "_score", stopped)
     with pytest.raises(Interrupted, match=r"Stopped after \d+ of \d+ batches"):
         measure_behavior(loaded, facts, batch_tokens=900, resume=tmp_path / "r.partial")
     first = len(asked)

@@ -345,7 +345,7 @@ def test_what_cannot_be_asked_is_refused(prompts):
     loaded = opened("llama")
     with pytest.raises(ConfigError, match=r"Unknown rule 'prefixes' for tokens. Did you mean 'prefix'\?"):
         measure_lens(loaded, prompts, pivot="en", tokens="prefixes")
-    with pytest.raises(ConfigError, match=r"Unknown position 'lost'. Did you mean 'last'\?"):
+    with pytest.raises(ConfigError, match=r"No position 'lost'. Did you mean 'last'\?"):
         measure_lens(loaded, prompts, pivot="en", position="lost")
     with pytest.raises(MeasurementError, match="The pivot 'de' is not one of the languages en sw ja"):
         measure_lens(loaded, prompts, pivot="de")

@@ -197,7 +197,7 @@ def test_the_last_mention_of_the_subject():
 
 
 def test_a_prompt_that_is_longer_than_the_context():
-    loaded = opened("llama")
+    loaded = opened("llama", max_position_embeddings=256)
     assert _read(loaded, _prompts("x" * 256))[1] == "x"
     with pytest.raises(MeasurementError, match="has 257 tokens, but the model's context is 256"):
         _read(loaded, _prompts("x" * 257))

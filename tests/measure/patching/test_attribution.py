@@ -17,7 +17,7 @@ from interp.measure.patching.activations import read_segments
 from interp.measure.patching.branching import Cell, Patch
 from interp.measure.patching.pairs import Pair
 from interp.measure.patching.sweep import Targets
-from interp.measure.patching.verification import chosen_cells
+from interp.measure.patching.verification import cells_to_verify
 from interp.model.loading import LoadedModel
 from interp.model.sites import Site
 from interp.results import load_result
@@ -297,7 +297,7 @@ def test_verified_effects_are_those_of_patching_and_estimates_those_of_the_sums(
     means = result.estimates().plug_in
     for row, (layer, number, at) in zip(result.verified().itertuples(), result.cells, strict=True):
         assert row.estimate == pytest.approx(means[layer, number, at], rel=1e-3, abs=1e-6)
-    top, others = chosen_cells(means, 8)
+    top, others = cells_to_verify(means, 8)
     assert np.array_equal(result.cells, np.concatenate([top, others]))
     if unit == "heads":
         real = measure_patching(loaded, facts, WITHIN, site="head")
@@ -311,16 +311,16 @@ def test_the_largest_and_random_others_are_verified_and_never_more_than_there_ar
     rng = np.random.default_rng(0)
     values = rng.normal(size=(3, 4, 2))
     values[1, 2, 1] = np.nan
-    top, others = chosen_cells(values, 5)
+    top, others = cells_to_verify(values, 5)
     ranked = sorted(np.ndindex(3, 4, 2), key=lambda cell: -np.nan_to_num(abs(values[cell])))
     assert list(map(tuple, top.tolist())) == ranked[:5]
     every = {tuple(cell) for cell in np.concatenate([top, others]).tolist()}
     assert len(every) == 10
     assert (1, 2, 1) not in every
-    assert not np.array_equal(chosen_cells(values, 5, seed=1)[1], others)
-    top, others = chosen_cells(values, 20)
+    assert not np.array_equal(cells_to_verify(values, 5, seed=1)[1], others)
+    top, others = cells_to_verify(values, 20)
     assert (len(top), len(others)) == (20, 3)
-    assert [len(part) for part in chosen_cells(values, 0)] == [0, 0]
+    assert [len(part) for part in cells_to_verify(values, 0)] == [0, 0]
     result = measured(untied(), verify=1000)
     assert (len(result.cells), result.top) == (3 * 4 * 3, 36)
     assert result.correlation().n.tolist() == [36, 0, 36]
@@ -423,7 +423,7 @@ def test_settings_and_kind_survive_and_checkpoints_are_compared(tmp_path):
 def test_what_cannot_be_measured_is_refused_with_a_reason():
     loaded = untied()
     with pytest.raises(
-        ConfigError, match=r"No unit 'head'; one of heads, neurons is expected\. Did you mean 'heads'"
+        ConfigError, match=r"No unit 'head'\. Did you mean 'heads'\? Choose from: heads, neurons\."
     ):
         measured(loaded, unit="head")
     with pytest.raises(ConfigError, match=r"verify is -1; a number of cells is expected"):

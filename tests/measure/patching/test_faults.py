@@ -126,11 +126,11 @@ def test_what_cannot_be_patched_is_refused():
     refused(
         MeasurementError, "'fact-00' in 'en': the question does not mention its subject 'nobody'", asked=asked
     )
-    long = Wording("of a" + "?" * 300, "a", ("do", "ri", "mifa", "sol"))
+    long = Wording("of a" + "?" * 600, "a", ("do", "ri", "mifa", "sol"))
     asked = dataclasses.replace(
         facts, facts=(dataclasses.replace(facts.facts[0], wording={"en": long, "ja": long}), *facts.facts[1:])
     )
-    refused(MeasurementError, "the model's context is 256", asked=asked)
+    refused(MeasurementError, "the model's context is 512", asked=asked)
 
 
 @pytest.mark.parametrize(

@@ -234,7 +234,7 @@ def test_a_checkpoint_patched_with_itself_has_no_pair():
 
 @pytest.mark.parametrize("batch_tokens", [1, 40, 100_000])
 def test_batches_change_nothing(batch_tokens):
-    loaded, facts = spacing_model("olmo2"), short_facts()
+    loaded, facts = spacing_model("olmo2"), short_facts(12)
     whole = measure_patching(loaded, facts, WITHIN, site="head")
     found = measure_patching(loaded, facts, WITHIN, site="head", batch_tokens=batch_tokens)
     for name in ("clean", "corrupt", "patched", "control"):

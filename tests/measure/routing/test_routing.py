@@ -11,9 +11,10 @@ import torch
 from interp.data.facts import FactSet
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import CapabilityError, ConfigError, DataError, Interrupted, MeasurementError
+from interp.measure.attributions import attributions
 from interp.measure.contrasts import contrast_metric, make_contrasts
 from interp.measure.routing import routing
-from interp.measure.routing.routing import attributions
+from interp.measure.routing.routing import attributions, measure_routing
 from interp.model.hooks import editing
 from interp.model.sites import Site
 from interp.model.tokens import pad
