@@ -19,10 +19,10 @@ __all__ = ["MEASURE", "choice_part"]
 
 
 def plan(request: Request) -> Plan:
-    """Ask facts in every language, as multiple choice or by generation: accuracy and consistency beside chance.
+    """Ask facts in every language, as multiple choice or by generation: accuracy and consistency.
 
-    Changes from the first checkpoint have intervals, paired fact by fact. An interrupted run continues; a rerun reuses what
-    is done, and another --scoring needs no model.
+    Changes from the first checkpoint have intervals, paired fact by fact. An interrupted run continues; a
+    rerun reuses what is done, and another --scoring needs no model.
 
     Example: `interp evaluate --ckpt organism:final --ckpt organism:grpo --split validation --figure`
     """
@@ -73,7 +73,7 @@ def _generation_part(
 
 
 def _generation_prompts(data: str, settings: EvaluationSettings, facts: FactSet, known: FactSet) -> PromptSet:
-    """Questions after answered ones, which are of the train split where there is one; or those of a published protocol."""
+    """Questions after answered ones, of the train split if there is one; or those of a published protocol."""
     if settings.protocol != "interp":
         return protocol_prompts(data.partition(":")[2], facts, settings.protocol)
     has_train = any(fact.split == "train" for fact in known)

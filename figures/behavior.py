@@ -1,4 +1,4 @@
-"""Answers: accuracy per language with intervals and chance, in how many languages a fact is right, and consistency."""
+"""Answers: accuracy per language with intervals and chance, consistency, and languages a fact is right in."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ _CONSISTENCY = {
     "rankc_both_wrong": "RankC both wrong",
 }
 _RANKC = (
-    "RankC: how alike two languages rank the options, 0 to 1; floor and chance: of opposite and of independent rankings; "
-    "rescaled: 0 at the floor; both wrong: of facts that both languages get wrong."
+    "RankC: how alike two languages rank the options, 0 to 1; floor and chance: of opposite and of "
+    "independent rankings; rescaled: 0 at the floor; both wrong: of facts that both languages get wrong."
 )
 _TEXTS = {
     "resolved": "name one option",
@@ -167,7 +167,8 @@ def _note(first: AnswersResult, frames: Sequence[pd.DataFrame], rules: Mapping[s
     if first.chance:
         ties = max(float(frame.ties.max()) for frame in frames)
         sentences.append(
-            f"Chance {first.chance:.3f}; tied options share credit (in at most {ties:.3f} of a language's facts)."
+            f"Chance {first.chance:.3f}; tied options share credit (in at most {ties:.3f} of a language's "
+            "facts)."
         )
     if rules:
         rights = "; ".join(f"{rule}: {_RULES[rule]}" for rule in rules)
@@ -182,7 +183,7 @@ def _note(first: AnswersResult, frames: Sequence[pd.DataFrame], rules: Mapping[s
 
 
 def plot_behavior(results: Sequence[AnswersResult], names: Sequence[str], *, scoring: str = "auto") -> Figure:
-    """Left: accuracy per language with Wilson's 95 % interval and chance. Right: share of facts right in k languages."""
+    """Accuracy per language with Wilson's 95 % interval and chance; share of facts right in k languages."""
     languages = results[0].languages
     with new_figure(7.5, 3.4) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
@@ -200,9 +201,7 @@ def plot_behavior(results: Sequence[AnswersResult], names: Sequence[str], *, sco
             left.axhline(results[0].chance, color="0.4", linestyle=":", label="chance")
         left.set_xticks(places, languages)
         left.set(ylabel="accuracy", ylim=(0, 1.02))
-        right.set(
-            xlabel="number of languages in which a fact is right", ylabel="share of facts", ylim=(0, None)
-        )
+        right.set(xlabel="languages in which a fact is right", ylabel="share of facts", ylim=(0, None))
         right.set_xticks(np.arange(len(languages) + 1)[:: max(1, len(languages) // 6)])
         title = f"{_SCORINGS[results[0].checked(scoring)]}, {len(results[0].fact_ids)} facts"
         figure.suptitle(title, fontsize=10)
@@ -215,7 +214,8 @@ def behavior_data(
 ) -> pd.DataFrame:
     """The numbers of `plot_behavior`, tidy: checkpoint, scoring, quantity, place, value, low, high.
 
-    ``accuracy`` and ``chance`` have a language as their place, ``share of facts`` the number of languages they are right in.
+    ``accuracy`` and ``chance`` have a language as their place, ``share of facts`` the number of languages
+    that they are right in.
     """
     import pandas as pd
 

@@ -29,9 +29,9 @@ class FactComparison(Comparison):
     Attributes:
         kind: Of the two results.
         names: The two checkpoints.
-        table: One row per quantity: ``quantity``, ``n`` facts that have it in both, ``before``, ``after``, ``change``
-            with its 95 % interval ``low`` to ``high`` (paired bootstrap over groups of facts, all languages of a fact
-            together), ``p``, and ``holm``: adjusted over all rows.
+        table: One row per quantity: ``quantity``, ``n`` facts that have it in both, ``before``, ``after``,
+            ``change`` with its 95 % interval ``low`` to ``high`` (paired bootstrap over groups of facts, all
+            languages of a fact together), ``p``, and ``holm``: adjusted over all rows.
         notes: What weakens the comparison, in words.
         view: How the results were read, such as ``scoring`` and ``cluster``.
     """
@@ -128,8 +128,8 @@ def _coarse(rows: int) -> list[str]:
     if rows * _LEAST_P < 0.05:
         return []
     return [
-        f"Among {rows} rows no Holm p can be below .05, since a bootstrap p is at least {_LEAST_P:.2g}; read the intervals, or "
-        "compare fewer cells."
+        f"Among {rows} rows no Holm p can be below .05, since a bootstrap p is at least {_LEAST_P:.2g}; read "
+        "the intervals, or compare fewer cells."
     ]
 
 

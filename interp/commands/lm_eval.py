@@ -1,4 +1,4 @@
-"""`interp export-lm-eval` and `interp import-lm-eval`: the same questions in the lm-evaluation-harness, and back."""
+"""`interp export-lm-eval` and `import-lm-eval`: the same questions in the lm-evaluation-harness, and back."""
 
 from __future__ import annotations
 
@@ -39,10 +39,11 @@ def export_lm_eval(data: DataOptions, export: ExportOptions) -> None:
     group = task_name(facts.name)
     if facts.note:
         print(facts.note)
+    counted = f"{len(facts)} facts in {len(facts.languages)} languages, prompt format {facts.prompt_format}"
     print(
-        f"{len(facts)} facts in {len(facts.languages)} languages, prompt format {facts.prompt_format}. Ask a model with\n"
-        f"  lm_eval run --include_path {shlex.quote(str(export.out))} --tasks {group} --log_samples --output_path RUNS"
-        " --model hf --model_args pretrained=MODEL,softmax_dtype=float32\n"
+        f"{counted}. Ask a model with\n"
+        f"  lm_eval run --include_path {shlex.quote(str(export.out))} --tasks {group} --log_samples"
+        " --output_path RUNS --model hf --model_args pretrained=MODEL,softmax_dtype=float32\n"
         f"  interp import-lm-eval RUNS/*/samples_{group}_*.jsonl --out MODEL.behavior.npz"
     )
     say_files(files)

@@ -23,8 +23,8 @@ def rescore(
     scoring: Annotated[
         str,
         typer.Option(
-            help="Multiple choice: sum, token, character, byte; generated text: strict, boundary, anywhere, prefix, "
-            "published; auto: as evaluate does."
+            help="Of multiple choice: sum, token, character, byte; of generated text: strict, boundary, "
+            "anywhere, prefix, published; auto: as of evaluate."
         ),
     ] = "auto",
     cluster: Annotated[

@@ -1,4 +1,4 @@
-"""Which facts a model answers rightly in every language, and how alike the answers are, however they were asked for."""
+"""Which facts a model answers rightly in every language, and how alike the answers are, in any mode."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ __all__ = ["AnswersResult"]
 class AnswersResult(FactResult):
     """Answers to the same facts in several languages.
 
-    ``scoring`` says what an answer is worth: what a summed log-probability is divided by before options are compared, or
-    when a text names the answer. All scorings are in the result, so another one needs no model.
+    ``scoring`` says what an answer earns: what a summed log-probability is divided by before options are
+    compared, or when a text names the answer. All scorings are in the result, so another one needs no model.
 
     Attributes:
         languages: Codes, in the order of the language axis.
@@ -44,7 +44,7 @@ class AnswersResult(FactResult):
         answers: Id of each fact's right answer.
         splits: Split of each fact.
         golds: The right answer's name, per fact and language.
-        aligned: Whether an answer can be compared between languages; where it is false, only right answers can.
+        aligned: Whether answers can be compared between languages; if not, only right answers can.
     """
 
     relations: tuple[str, ...]
@@ -108,7 +108,7 @@ class AnswersResult(FactResult):
     def by_language(self, scoring: str = "auto") -> pd.DataFrame:
         """One row per language: ``n`` facts, ``accuracy`` with Wilson's 95 % interval ``low`` to ``high``.
 
-        ``relation_macro`` is the mean over relations of their accuracies, where a large relation weighs as a small one.
+        ``relation_macro`` is the mean over relations of their accuracies: large ones weigh as small ones.
         """
         import pandas as pd
 
@@ -137,10 +137,10 @@ class AnswersResult(FactResult):
         return strata(self.credit(scoring).mean(axis=1), masks)
 
     def by_spelling(self, scoring: str = "auto") -> dict[str, Mean]:
-        """Accuracy where the right answer is spelled as in English, and where it is not, with the numbers of items.
+        """Accuracy where the right answer is spelled as in English, and elsewhere, with numbers of items.
 
-        A name that is the same in two languages can be carried over by copying. English itself does not count; the
-        first language takes its place where it is not among the languages.
+        A name that is the same in two languages can be carried over by copying. English itself does not
+        count; the first language takes its place where it is not among the languages.
         """
         anchor = self.languages.index("en") if "en" in self.languages else 0
         names = np.array([[name.casefold() for name in row] for row in self.golds])
@@ -165,8 +165,8 @@ class AnswersResult(FactResult):
     def consistency(self, scoring: str = "auto") -> dict[str, float]:
         """Return how alike the languages answer, 0 to 1.
 
-        ``total_consistency``: facts right in all languages. Where answers are aligned also ``agree_wrong``: facts with
-        one wrong answer in all; ``agreement``: pairs of languages with the same answer.
+        ``total_consistency``: facts right in all languages. Where answers are aligned also ``agree_wrong``:
+        facts with one wrong answer in all; ``agreement``: pairs of languages with the same answer.
         """
         found = {"total_consistency": total_consistency(self.right(scoring))}
         if self.aligned and len(self.languages) > 1:
@@ -175,7 +175,7 @@ class AnswersResult(FactResult):
         return found
 
     def quantities(self, scoring: str = "auto") -> dict[str, Float[np.ndarray, " fact"]]:
-        """Accuracy over all languages and in each; right in all; where answers are aligned, pairs that agree."""
+        """Accuracy over all languages and in each; right in all; of aligned answers, pairs that agree."""
         earned = self.credit(scoring)
         found = {f"accuracy {code}": earned[:, i] for i, code in enumerate(self.languages)}
         if len(self.languages) > 1:
@@ -186,14 +186,14 @@ class AnswersResult(FactResult):
         return found
 
     def diagnostics(self, scoring: str = "auto") -> list[str]:
-        """Whether accuracy is above chance in no language, and what the run that the answers are from left open."""
+        """Whether accuracy is above chance in no language, and what the run of the answers left open."""
         notes: list[str] = [Note(note) for note in self.provenance.run.get("notes", ())]
         table = self.by_language(scoring)
         if (table.low > self.chance).any():
             return notes
         return [
-            f"Accuracy is not above chance ({self.chance:.3f}) in any language, at most {table.accuracy.max():.3f}. Does the "
-            "model know this prompt format?",
+            f"Accuracy is not above chance ({self.chance:.3f}) in any language, at most "
+            f"{table.accuracy.max():.3f}. Does the model know this prompt format?",
             *notes,
         ]
 
@@ -227,8 +227,9 @@ class AnswersResult(FactResult):
         """
         if not self.aligned:
             raise ResultError(
-                "Answers of these facts cannot be compared between languages: their options have no ids (or there are "
-                "none), so agreement and RankC are not available. Give an alignment, or use right answers only."
+                "Answers of these facts cannot be compared between languages: their options have no ids, or "
+                "there are none. So agreement and RankC are not available; give an alignment, or use right "
+                "answers only."
             )
 
     def __repr__(self) -> str:

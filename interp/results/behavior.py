@@ -1,4 +1,4 @@
-"""Multiple choice by log-likelihood: log-probabilities of all options, and everything that follows from them."""
+"""Multiple choice by log-likelihood: log-probabilities of all options, and all that follows from them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_SCORING", "SCORINGS", "BehaviorResult"]
 
 SCORINGS = ("sum", "token", "character", "byte")
-"""What a summed log-probability is divided by: nothing, or the option's length. The space before it is not counted."""
+"""What a summed log-probability is divided by: nothing, or the option's length without its leading space."""
 
 DEFAULT_SCORING = "byte"
 """The default of the field's harness."""
@@ -39,14 +39,14 @@ DEFAULT_SCORING = "byte"
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BehaviorResult(AnswersResult):
-    """Log-probability of every option of every fact in every language, options in one order for all languages.
+    """Log-probability of every option of every fact in every language, in one order for all languages.
 
-    Everything else is recomputed from these without a model. The other attributes are those of `AnswersResult`.
+    All else is recomputed from these without a model. The other attributes are those of `AnswersResult`.
 
     Attributes:
         gold: Number of the right option.
         log_probability: Summed over the option's tokens, in nats; NaN where a fact has fewer options.
-        tokens: Tokens of the option, the space before it in the first; 0 where there is none, or it is not known.
+        tokens: Tokens of the option, the space before it in the first; 0 where there is none, or unknown.
         characters: Characters of the option, without the space.
         bytes: UTF-8 bytes of the option, without the space.
     """
@@ -77,8 +77,9 @@ class BehaviorResult(AnswersResult):
     def scores(self, scoring: str = "auto") -> Float[np.ndarray, "fact language option"]:
         """Return what options are compared by, in nats or nats per unit of length; NaN where there is none.
 
-        ``sum``: the log-probability. ``token``, ``character``, ``byte``: divided by that length. Sums favor short
-        options, tokens depend on the tokenizer's treatment of a script; bytes are the default of the field's harness.
+        ``sum``: the log-probability. ``token``, ``character``, ``byte``: divided by that length. Sums favor
+        short options, tokens depend on the tokenizer's treatment of a script; bytes are the default of the
+        field's harness.
 
         Raises:
             ResultError: The scoring is unknown, or a length is.
@@ -89,13 +90,13 @@ class BehaviorResult(AnswersResult):
         length = {"token": self.tokens, "character": self.characters, "byte": self.bytes}[scoring]
         if (np.isfinite(self.log_probability) & (length <= 0)).any():
             raise ResultError(
-                f"The options' lengths in {scoring}s are not known in this result, so '{scoring}' cannot be used. "
-                "Use another scoring."
+                f"The options' lengths in {scoring}s are not known in this result, so '{scoring}' cannot be "
+                "used. Use another scoring."
             )
         return np.where(length > 0, self.log_probability / np.maximum(length, 1), np.nan)
 
     def credit(self, scoring: str = "auto") -> Float[np.ndarray, "fact language"]:
-        """Return 1 where the right option alone scores highest, a share where options tie, and 0 elsewhere."""
+        """Return 1 where the right option alone scores highest, a share where options tie, else 0."""
         return credit(self.scores(scoring), self.gold)
 
     def agreement(self, scoring: str = "auto") -> Float[np.ndarray, "fact language language"]:
@@ -120,9 +121,9 @@ class BehaviorResult(AnswersResult):
     def consistency(self, scoring: str = "auto") -> dict[str, float]:
         """As of `AnswersResult`, and where answers are aligned RankC: how alike options are ranked.
 
-        ``rankc_floor`` and ``rankc_chance``: of opposite and of independent rankings of these pools. ``rankc_rescaled``:
-        0 at the floor. ``rankc_both_wrong``: on facts that both languages get wrong, where agreeing is no knowledge of
-        the fact; over the pairs of languages that have such facts, NaN when none has.
+        ``rankc_floor`` and ``rankc_chance``: of opposite and of independent rankings of these pools.
+        ``rankc_rescaled``: 0 at the floor. ``rankc_both_wrong``: on facts that both languages get wrong,
+        where agreeing is no knowledge of the fact; over the pairs of languages with such facts, else NaN.
         """
         found = super().consistency(scoring)
         if not self.aligned or len(self.languages) < 2:

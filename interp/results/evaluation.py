@@ -1,4 +1,4 @@
-"""What `interp evaluate` asks and how answers are scored: settings that decide the answers, and views that do not."""
+"""What `interp evaluate` asks: the settings that decide the answers, and the view that only reads them."""
 
 from __future__ import annotations
 
@@ -38,13 +38,14 @@ class EvaluationSettings(Settings):
     )
     stop: str = option(
         "auto",
-        "With generate: end an answer at the first line break, or only where the model ends it (end); auto: line, of a "
-        "published protocol end.",
+        "With generate: where an answer ends: at its first line break, or only where the model ends it; "
+        "auto: line, with a published protocol end",
         ("auto", "line", "end"),
     )
     protocol: str = option(
         "interp",
-        "With generate: whose prompts for klar: ours, KLAR-CLC's (upstream), PolyFact's evaluation (published).",
+        "With generate: whose prompts for klar: ours, KLAR-CLC's (upstream) or PolyFact's evaluation's "
+        "(published).",
         ("interp", "upstream", "published"),
     )
     template: int = option(0, "Which of klar's question templates, from 0.")
@@ -62,8 +63,8 @@ class EvaluationSettings(Settings):
                     )
         if self.protocol != "interp" and (self.shots is not None or self.template or self.stop == "line"):
             raise ConfigError(
-                f"--protocol {self.protocol} decides demonstrations, template and stop; leave out --shots, --template and "
-                "--stop."
+                f"--protocol {self.protocol} decides demonstrations, template and stop; leave out --shots, "
+                "--template and --stop."
             )
 
     def resolved(self, data: str = "") -> EvaluationSettings:
@@ -113,12 +114,12 @@ class EvaluationSettings(Settings):
 
 @dataclass(frozen=True)
 class EvaluationView:
-    """How answers are scored and compared, and which facts are reported apart; another choice needs no model."""
+    """How answers are scored and compared, and which facts are reported apart; none of it needs a model."""
 
     scoring: str = option(
         "auto",
-        "What a summed log-probability is divided by (mcq), or when a text names the answer (generate); auto: byte; boundary, "
-        "or what --protocol uses.",
+        "How an answer is scored: what a log-probability is divided by (sum: nothing), or when a generated "
+        "text names the answer; auto: byte, or boundary, or what --protocol uses.",
         ("auto", *SCORINGS, *MATCHES),
     )
     cluster: str = option(

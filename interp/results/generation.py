@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["MATCHES", "GenerationResult", "default_match"]
 
 MATCHES = ("strict", "boundary", "anywhere", "prefix", "published")
-"""When a text names the right answer: see `interp.data.matching.names`; ``prefix``: it begins with the name, as in
-KLAR-CLC's own evaluation; ``published``: `interp.data.klar.klar_match`, as in PolyFact's."""
+"""When a text names the right answer: see `interp.data.matching.names`; ``prefix``: it begins with the name,
+as in KLAR-CLC's own evaluation; ``published``: `interp.data.klar.klar_match`, as in PolyFact's."""
 
 _MATCH_OF = {"upstream": "prefix", "published": "published"}
 
@@ -71,7 +71,7 @@ class GenerationResult(AnswersResult):
         return self.hits[..., MATCHES.index(self.checked(scoring))].astype(float)
 
     def agreement(self, scoring: str = "auto") -> Float[np.ndarray, "fact language language"]:
-        """1 where the texts of two languages name the same option; a text that names none agrees with nothing."""
+        """1 where the texts of two languages name the same option; naming none agrees with nothing."""
         self.require_aligned()
         same = self.named[:, :, None] == self.named[:, None, :]
         return (same & (self.named[:, :, None] >= 0)).astype(float)
@@ -90,8 +90,8 @@ class GenerationResult(AnswersResult):
     def by_language(self, scoring: str = "auto") -> pd.DataFrame:
         """As of `AnswersResult`, and what tells how a model fails: each share of its texts, 0 to 1.
 
-        ``resolved``: name one of the fact's options. ``empty``: no letter or digit. ``ended``: the model stopped by
-        itself. ``tokens``: mean length.
+        ``resolved``: name one of the fact's options. ``empty``: no letter or digit. ``ended``: the model
+        stopped by itself. ``tokens``: mean length.
         """
         table = super().by_language(scoring)
         shares = {"empty": self.empty, "ended": self.ended, "tokens": self.n_tokens}

@@ -1,4 +1,4 @@
-"""`interp evaluate` and `rescore`: reuse, paired changes, what is doubtful, and the command from flags to files."""
+"""`interp evaluate` and `rescore`: reuse, paired changes, doubtful results, flags to files."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ import interp.model.loading
 from analyses.behavior import MEASURE
 from analyses.comparison import compare
 from analyses.plan import Plan, Request
-from analyses.runner import Run, run_measure
+from analyses.runner import Run
+from analyses.runner import run as run_command
 from interp import cli
-from interp.config import DataOptions, NumericOptions, load_options
+from interp.config import DataOptions, NumericOptions
 from interp.data.baselines import rule_baselines
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import ConfigError, DataError, ResultError
@@ -133,7 +134,7 @@ def config(tmp_path_factory):
 
 def evaluated(config: dict, **changes: object) -> Run:
     """The measure with these flags."""
-    return run_measure(MEASURE, load_options(MEASURE.options, None, {**config, **changes}))
+    return run_command("evaluate", **{**config, **changes})
 
 
 def planned(data: DataOptions, settings: EvaluationSettings, **view: object) -> Plan:
@@ -168,7 +169,7 @@ def test_a_rerun_and_another_scoring_need_no_model(config, study, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["behavior", "generation"])
 def test_a_result_of_schema_1_answers_the_question_of_today(kind):
-    """Measured by `interp evaluate --languages en,sw,ja --limit 40 --split train` (and `--shots 1 --new-tokens 8`)."""
+    """Measured with ``--languages en,sw,ja --limit 40 --split train`` (and ``--shots 1 --new-tokens 8``)."""
     settings = EvaluationSettings()
     if kind == "generation":
         settings = EvaluationSettings(mode="generate", shots=1, new_tokens=8)

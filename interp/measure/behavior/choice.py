@@ -31,9 +31,9 @@ def measure_behavior(
 ) -> BehaviorResult:
     """Score every option of every fact in every language of the set.
 
-    The log-probability of an option is the sum over its tokens of log p(token | prompt, tokens before), from a log-softmax
-    in float32. Prompt and option are tokenized together, and the prompt alone must be a prefix of that, token by token.
-    Nothing is truncated. What follows the answer in a cloze sentence is not scored.
+    The log-probability of an option is the sum over its tokens of log p(token | prompt, tokens before), from
+    a log-softmax in float32. Prompt and option are tokenized together, and the prompt alone must be a prefix
+    of that, token by token. Nothing is truncated. What follows the answer in a cloze sentence is not scored.
 
     Args:
         loaded: The model.
@@ -44,8 +44,8 @@ def measure_behavior(
 
     Raises:
         DataError: A fact lacks a language.
-        MeasurementError: A fact has one option only, a prompt is no prefix of prompt and option, an item is longer than the
-            context, a score is not finite, or one question alone does not fit into memory.
+        MeasurementError: A fact has one option only, a prompt is no prefix of prompt and option, an item is
+            longer than the context, a score is not finite, or one question alone does not fit into memory.
         Interrupted: Ctrl-C or SIGTERM; what is done is kept in ``resume``.
     """
     require_options(facts)

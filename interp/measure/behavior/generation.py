@@ -53,15 +53,15 @@ def measure_generation(
 ) -> GenerationResult:
     """Let the model continue every prompt, greedily, and match what it writes.
 
-    A text ends at the tokenizer's and the model's end tokens, after ``new_tokens``, and with ``stop`` = ``line`` at the
-    first token with a line break in it. The text up to its first line break is matched, see
+    A text ends at the tokenizer's and the model's end tokens, after ``new_tokens``, and with ``stop`` =
+    ``line`` at the first token with a line break in it. The text up to its first line break is matched, see
     `interp.results.generation.MATCHES`; ``anywhere`` looks at all of it.
 
     Args:
         loaded: The model.
         facts: What is asked, in which languages.
         prompts: One per fact and language, in the order of the facts; see `interp.data.demonstrations`.
-        settings: How long a text may be, and where it stops; its ``mode`` does not count, nor does what made the prompts.
+        settings: How long a text may be, and where it ends; ``mode`` and what made the prompts do not count.
         batch_tokens: Tokens at once, answers included; halved where memory runs out.
         resume: File in which an interrupted run keeps what is done.
         progress: Called with batches done and batches in all.
