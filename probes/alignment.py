@@ -59,7 +59,7 @@ def measure_alignment(
         if progress:
             progress(index + 1, len(activations.layers))
     provenance = activations.provenance
-    read = {name: provenance.settings[name] for name in ("positions", "site")}
+    read = {name: provenance.settings[name] for name in ("positions", "site") if name in provenance.settings}
     decided = {**provenance.settings, **(settings or AlignmentSettings()).stored(), **read}
     return AlignmentResult(
         languages=prompts.languages,

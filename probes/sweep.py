@@ -64,7 +64,7 @@ def measure_probes(
         if progress:
             progress(index + 1, len(activations.layers))
     provenance = activations.provenance
-    read = {name: provenance.settings[name] for name in ("positions", "site")}
+    read = {name: provenance.settings[name] for name in ("positions", "site") if name in provenance.settings}
     decided = {**provenance.settings, **settings.stored(), **read, "facts_digest": facts.digest}
     run = {**provenance.run, "seed": settings.seed, "unconverged_fits": unconverged}
     return ProbeResult(

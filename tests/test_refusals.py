@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from analyses.comparison import compare
-from analyses.specialization import run_specialization
+from analyses.runner import run as measured
 from figures import plot
 from figures.style import save_figure
-from interp.config import SpecializationConfig
 from interp.errors import CapabilityError, ConfigError, MeasurementError
 from interp.measure.passes import _weights_digest
 from interp.measure.specialization.neurons import require_full_blocks
@@ -26,7 +25,7 @@ from tests.support.tiny import byte_tokenizer, opened, save_checkpoint
 
 def test_one_language_is_refused_before_a_model_is_looked_for():
     with pytest.raises(ConfigError, match=r"One language \(en\); specialization compares at least 2"):
-        run_specialization(SpecializationConfig(ckpt=("nowhere/at-all",), languages="en"))
+        measured("specialization", ckpt=("nowhere/at-all",), languages="en")
 
 
 def test_a_block_without_items_is_named():

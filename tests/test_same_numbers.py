@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
-from tests.results.made import neurons
 from tests.support import number_comparison
 from tests.support.number_comparison import CaseComparison, compare_case
+from tests.support.results import neurons
 
 RATES = np.full((2, 3, 5), 0.25)
 TABLE = pd.DataFrame({"quantity": ["accuracy en", "accuracy sw"], "n": [24, 24], "change": [0.125, np.nan]})

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from interp.config import option
 from interp.errors import ResultError, nearest
-from interp.results.base import FactResult, Provenance
+from interp.results.base import FactResult, Note, Provenance
 from interp.results.consistency import credit
 from interp.results.settings import Settings
 from interp.stats import paired_bootstrap
@@ -238,7 +238,9 @@ class AblationResult(FactResult):
         found, groups = [], len(set(self.groups))
         if groups < _FEW:
             found.append(
-                f"{len(self.fact_ids)} facts in {groups} groups; intervals over fewer than {_FEW} groups are not to be relied on."
+                Note(
+                    f"{len(self.fact_ids)} facts in {groups} groups; intervals over fewer than {_FEW} groups are not to be relied on."
+                )
             )
         shared = self.shared_units()
         if shared > _MUCH:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from interp.errors import ResultError
-from interp.results.base import Provenance
+from interp.results.base import Note, Provenance
 from interp.results.correlation import Means, correlations, resampled_means
 from interp.results.recovery import LEFT_OUT, RunsResult, over_languages
 from interp.stats import Jackknife
@@ -228,7 +228,9 @@ class AttributionResult(RunsResult):
         found = [self.low_correlation()] if self.low_correlation() else []
         if used < _FEW:
             found.append(
-                f"{used} facts are left of {len(gap)}; intervals over fewer than {_FEW} are not to be relied on."
+                Note(
+                    f"{used} facts are left of {len(gap)}; intervals over fewer than {_FEW} are not to be relied on."
+                )
             )
         if not np.nanmean(gap) > 0:
             found.append(

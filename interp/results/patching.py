@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from interp.config import option
 from interp.errors import ConfigError, nearest
-from interp.results.base import Provenance
+from interp.results.base import Note, Provenance
 from interp.results.recovery import LEFT_OUT, METRICS, RunsResult, over_languages, ratio_of_means
 from interp.results.settings import Settings
 
@@ -342,7 +342,9 @@ class PatchingResult(RunsResult):
         found = []
         if used < _FEW:
             found.append(
-                f"{used} facts are left of {len(gap)}; intervals over fewer than {_FEW} are not to be relied on."
+                Note(
+                    f"{used} facts are left of {len(gap)}; intervals over fewer than {_FEW} are not to be relied on."
+                )
             )
         if not _mean(gap) > 0:
             found.append(

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from interp.config import option
 from interp.errors import ResultError, nearest
-from interp.results.base import FactResult, Provenance
+from interp.results.base import FactResult, Note, Provenance
 from interp.results.settings import Settings
 from interp.stats import paired_bootstrap
 
@@ -233,8 +233,10 @@ class RoutingResult(FactResult):
         found, groups = [], len(set(self.groups))
         if groups < _FEW:
             found.append(
-                f"{len(self.fact_ids)} facts in {groups} groups; intervals over fewer than {_FEW} groups are not to be relied "
-                "on. A fact needs a partner: another subject and answer of its relation."
+                Note(
+                    f"{len(self.fact_ids)} facts in {groups} groups; intervals over fewer than {_FEW} groups are not to be relied "
+                    "on. A fact needs a partner: another subject and answer of its relation."
+                )
             )
         gap = self.summary().iloc[0]
         if not gap.low > 0:

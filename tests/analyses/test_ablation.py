@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 
 import numpy as np
 import pandas as pd
@@ -12,9 +11,7 @@ import pytest
 import interp.measure.specialization.neurons
 import interp.model.loading
 from analyses.runner import run as measured
-from analyses.specialization import run_specialization
-from interp import cli
-from interp.config import SpecializationConfig
+from figures.table import estimate
 from interp.data.sources import open_prompts
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import ConfigError, Interrupted, MeasurementError, ResultError
@@ -25,6 +22,7 @@ from interp.model.checkpoints import resolve_checkpoint
 from interp.model.loading import open_checkpoint
 from interp.results.specialization import SpecializationResult
 from tests.analyses.runs import comparisons, only
+from tests.support.command import no_model, run
 
 LANGUAGES = ("en", "sw", "ja")
 
@@ -87,19 +85,20 @@ def test_every_option_reaches_the_measure(config, tmp_path):
     found = only(measured("ablate", **other))[0]
     assert found.removed.shape == (2, 3, 2, 2)
     assert found.provenance.run["batch_tokens"] == 512
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
-    )
-    assert np.array_equal(only(measured("ablate", **other))[0].loss, found.loss)
+    with no_model():
+        assert np.array_equal(only(measured("ablate", **other))[0].loss, found.loss)
 
 
 def test_units_that_were_measured_before_are_reused(config, series, tmp_path, monkeypatch):
     """By this command, or by `interp specialization` in the same folder with the same facts."""
     one = {**config, "ckpt": ("organism:final",), "out": tmp_path}
-    run_specialization(
-        SpecializationConfig(
-            ckpt=one.ckpt, languages=config.languages, units="neurons", limit=80, out=tmp_path
-        )
+    measured(
+        "specialization",
+        ckpt=one.ckpt,
+        languages=config["languages"],
+        units="neurons",
+        limit=80,
+        out=tmp_path,
     )
     with monkeypatch.context() as patched:
         patched.setattr(
@@ -124,7 +123,7 @@ def test_fresh_discards_the_units_too(config, series, tmp_path):
     with pytest.raises(ResultError, match="Use --fresh"):
         measured("ablate", **one)
     assert len(only(measured("ablate", **{**one, "fresh": True}))[0].fact_ids) == 2
-    kept = SpecializationResult.load(next(one.out.glob("organism-final-*.neurons.npz")))
+    kept = SpecializationResult.load(next(one["out"].glob("organism-final.neurons.npz")))
     assert kept.items.sum() == 3 * 81
 
 
@@ -174,11 +173,11 @@ def test_heads_are_removed_by_either_rule_and_many_units_are_refused(config, tmp
     }
     found = only(measured("ablate", **one))[0]
     assert (found.unit, found.shared_units()) == ("heads", 0)
-    assert list(tmp_path.glob("organism-sft-*.heads.ablation.npz"))
+    assert list(tmp_path.glob("organism-sft.heads.ablation.npz"))
     with pytest.raises(ResultError, match="rule: specialized there, important asked"):
         measured("ablate", **{**one, "rule": "important"})
     everyones = {**one, "rule": "important", "out": tmp_path / "important"}
-    shutil.copytree(tmp_path, everyones.out, ignore=shutil.ignore_patterns("*.ablation.npz", "important"))
+    shutil.copytree(tmp_path, everyones["out"], ignore=shutil.ignore_patterns("*.ablation.npz", "important"))
     assert only(measured("ablate", **everyones))[0].shared_units() == 0.5
     with pytest.raises(
         ResultError, match=r"heads that are more important in it than on average; 16 are asked"
@@ -205,21 +204,21 @@ def test_few_facts_and_a_model_that_knows_nothing_are_doubted(checkpoints, serie
 
 
 def test_the_command_writes_the_matrix_and_says_whether_its_diagonal_dominates(config, series):
-    asked = ["--languages", config.languages, "--limit", "12", "--read", "80", "--draws", "1"]
+    asked = ["--languages", config["languages"], "--limit", "12", "--read", "80", "--draws", "1"]
     checkpoints = [f for c in config["ckpt"] for f in ("--ckpt", c)]
     flags = [*checkpoints, *asked, "--out", str(config["out"]), "--figure"]
-    monkeypatch.setattr(sys, "argv", ["interp", "ablate", *flags])
-    with pytest.raises(SystemExit, match="0"):
-        cli.main()
-    out = capsys.readouterr().out
+    code, out, _ = run("ablate", *flags)
+    assert code == 0
     first = only(series)[0]
     test = first.dominance()
     for said in (
         "organism-final: nats per token lost",
-        f"own language above the others: {test.value:+.4f} [{test.low:+.4f}, {test.high:+.4f}] nats per token, "
-        f"p = {test.p:.2g} (at least 0.17 with 3 languages)",
+        "organism-final: does a language's own diagonal dominate?",
+        estimate(test.value, test.low, test.high, 4, signed=True),
+        f"{test.p:.2g}",
+        "0.17",
         "14 neurons per language set to zero, 12 facts in",
-        "organism-final -> organism-grpo: change, 95 % over groups of facts",
+        "organism-final -> organism-grpo: change",
     ):
         assert said in out
     data = pd.read_csv(config["out"] / "neurons.ablation.csv").set_index(

@@ -19,7 +19,6 @@ from interp.model.checkpoints import resolve_checkpoint
 from probes.alignment import measure_alignment
 from probes.collect import collect
 from tests.analyses.runs import comparisons, only
-from tests.probes.test_alignment import translations
 from tests.support.results.alignment import alignment_result, translations
 
 

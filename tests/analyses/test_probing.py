@@ -11,9 +11,10 @@ import pytest
 
 import interp.model.loading
 import probes.collect
-from analyses.behavior import run_evaluation
+from analyses.plan import facts_of
 from analyses.runner import run as measured
-from interp.config import EvaluationConfig
+from interp.config import DataOptions
+from interp.data.demonstrations import prompts_with_demonstrations
 from interp.data.prompts import prompts_from_facts
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import ConfigError, DataError, MeasurementError, ResultError
@@ -90,27 +91,24 @@ def test_a_rerun_opens_no_model_and_says_the_same(config, series, no_model):
 def test_labels_of_being_right_are_the_models_answers(config, tmp_path):
     asked = {**config, "task": "right", "ckpt": config["ckpt"][:1], "out": tmp_path, "limit": 40}
     result = only(measured("probe", **asked))[0]
-    evaluation = EvaluationConfig(ckpt=asked.ckpt, languages="en,sw", limit=40, dtype="float32", out=tmp_path)
-    answers = run_evaluation(evaluation).results[0]
+    evaluation = {"languages": "en,sw", "limit": 40, "dtype": "float32", "out": tmp_path}
+    answers = only(measured("evaluate", ckpt=asked["ckpt"], **evaluation))[0]
     credit = answers.credit("byte") == 1
     assert np.array_equal(result.labels == 1, credit & (result.labels != UNASKED))
     assert (result.labels[:, 0] != UNASKED).all()
     assert {p.name.split(".", 1)[1] for p in tmp_path.iterdir()} == {"right.probe.npz", "behavior.npz"}
-    with pytest.raises(ResultError, match="normalization: byte there, sum asked"):
-        measured("probe", **{**asked, "normalization": "sum"})
-    summed = only(measured("probe", **{**asked, "normalization": "sum", "fresh": True}))[0]
+    with pytest.raises(ResultError, match="scoring: byte there, sum asked"):
+        measured("probe", **{**asked, "scoring": "sum"})
+    summed = only(measured("probe", **{**asked, "scoring": "sum", "fresh": True}))[0]
     assert np.array_equal(summed.labels[:, 0] == 1, answers.credit("sum")[:, 0] == 1)
 
 
 def test_the_probed_prompt_is_the_one_that_the_model_answers(config):
     """So that the last token is where it decides."""
-    from analyses.asked import asked_facts
-
-    asked = asked_facts(EvaluationConfig(languages="en,sw", limit=30))
-    prompts = prompts_from_facts(asked.facts, prompt_format=asked.prompt_format, answer=False)
+    facts = facts_of(DataOptions(languages="en,sw", limit=30))
+    asked, probed = prompts_with_demonstrations(facts), prompts_from_facts(facts, answer=False)
     for code in ("en", "sw"):
-        texts = [p.text for p in asked.prompts.prompts[code]]
-        assert [p.text for p in prompts.prompts[code]] == texts
+        assert [p.text for p in probed.prompts[code]] == [p.text for p in asked.prompts[code]]
 
 
 def test_large_activations_are_shared_by_tasks_of_a_span(config, tmp_path, on_disk, monkeypatch):

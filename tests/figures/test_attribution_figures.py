@@ -7,11 +7,10 @@ from io import StringIO
 
 import numpy as np
 import pytest
-from figures.terminal.attribution import print_attribution
-from rich.console import Console
 
 from figures import plot
 from figures.attribution import attribution_data
+from tests.support.printed import printed
 from tests.support.results.attribution import CELLS, attribution_result, gaps, noise
 
 RESULT = attribution_result(gaps(40), top=3, cells=CELLS)
@@ -81,14 +80,11 @@ def test_the_table_beside_the_figure_holds_what_is_drawn():
 
 
 def test_the_terminal_says_estimates_effects_and_correlation():
-    out = StringIO()
-    print_attribution(
-        ["base", "raw"], [RESULT, attribution_result(gaps())], Console(file=out, width=140), top=24
-    )
-    text = out.getvalue()
+    StringIO()
+    text = printed([RESULT, attribution_result(gaps())], ["base", "raw"])
     row, cell = RESULT.largest(1).iloc[0], RESULT.verified().iloc[0]
     assert f"{row.layer}.{row.unit}" in text
     assert f"{row.estimate:+.3f} [{row.low:+.3f}, {row.high:+.3f}]" in text
     assert f"{cell.effect:+.3f} [{cell.low:+.3f}, {cell.high:+.3f}]" in text
     assert "+1.000 [+1.000, +1.000]" in text
-    assert text.count("Not verified: nothing was patched for real.") == 1
+    assert text.count("Not verified: nothing was patched.") == 1

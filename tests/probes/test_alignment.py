@@ -15,7 +15,7 @@ from analyses.comparison import compare
 from interp.errors import DataError
 from interp.model.loading import adopt_model
 from interp.results import load_result
-from probes.alignment import measure_alignment, retrieved, units
+from probes.alignment import measure_alignment, retrieved, unit_vectors
 from probes.alignment_results import AlignmentResult
 from probes.cka import linear_cka
 from probes.collect import collect
@@ -67,12 +67,12 @@ def test_shares_equal_the_authors_loops(seed, monkeypatch):
     a = random.normal(size=(30, 4))
     b = a + 0.7 * random.normal(size=(30, 4))
     similarity = np.array([[1 - cosine(x, y) for y in b] for x in a])
-    both = np.logical_and(*retrieved(units(a), units(b)))
+    both = np.logical_and(*retrieved(unit_vectors(a), unit_vectors(b)))
     assert both.mean() == pytest.approx(mexa_by_loops(similarity))
     assert 0 < both.mean() < 1
-    whole = retrieved(units(a), units(b))
+    whole = retrieved(unit_vectors(a), unit_vectors(b))
     monkeypatch.setattr(probes.alignment, "_ROWS", 7)
-    assert np.array_equal(retrieved(units(a), units(b)), whole)
+    assert np.array_equal(retrieved(unit_vectors(a), unit_vectors(b)), whole)
 
 
 @pytest.mark.parametrize("embedding", ["weighted", "last"])

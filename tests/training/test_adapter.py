@@ -7,8 +7,8 @@ from torch import nn
 
 from interp.errors import CapabilityError
 from interp.model.sites import linear_layers, model_widths
+from tests.support.extras import needed
 from tests.support.tiny import tiny_model
-from tests.support.training_runs import needed
 
 needed("peft")
 from training.checkpoint.adapter import lora_config, with_adapter  # noqa: E402

@@ -19,6 +19,7 @@ from tests.support.training_runs import (
     WORDS,
     grpo_settings,
     little_facts,
+    read_table,
     save_taught,
     start,
     wait,

@@ -304,7 +304,7 @@ def test_what_cannot_be_measured_is_refused_with_a_reason(facts, read):
     refused("The units were not selected on 'cldr'", prompts=read.sample(4))
     other = replace(selection, provenance=replace(selection.provenance, fingerprint="f" * 64))
     refused("The units were selected in another checkpoint", chosen=other)
-    with pytest.raises(ConfigError, match="'mode' is 'none'. Choose from: zero, mean"):
+    with pytest.raises(ConfigError, match=r"'mode' is 'none'\. Choose from: zero, mean"):
         measure_ablation(loaded, facts, selection, read, mode="none")
     with pytest.raises(ConfigError, match="'draws' is 0; a number of at least 1"):
         measure_ablation(loaded, facts, selection, read, draws=0)

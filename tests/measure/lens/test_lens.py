@@ -15,12 +15,13 @@ from interp.data.lexicon import concepts
 from interp.data.prompts import Prompt, PromptSet
 from interp.data.tasks import open_task
 from interp.errors import CapabilityError, ConfigError, Interrupted, MeasurementError
-from interp.measure.lens.lens import LensReader, read_logits, token_energy
+from interp.measure.lens.lens import LensReader, read_logits, subjects_context, token_energy
 from interp.measure.lens.positions import encode_positions
 from interp.measure.lens.token_sets import Vocabulary
 from interp.model.final_norm import layer_readout
 from interp.model.interop import to_transformer_lens
 from interp.model.tokens import pad
+from interp.results.lens import LensSettings
 from tests.support.extras import needed
 from tests.support.measuring import measure_lens
 from tests.support.planted.lens import (
@@ -400,5 +401,6 @@ def test_the_alphabets_are_told_apart():
 
 def test_another_subject_is_another_question_where_the_subject_is_read():
     one, other = {"en": {"a": "Norway"}}, {"en": {"a": "Sweden"}}
-    assert lens_settings("subject_last", "prefix", one) != lens_settings("subject_last", "prefix", other)
-    assert lens_settings("last", "prefix", one) == lens_settings("last", "prefix", other)
+    subject, last = LensSettings(positions="subject_last"), LensSettings()
+    assert subjects_context(subject, one) != subjects_context(subject, other)
+    assert subjects_context(last, one) == subjects_context(last, other) == {}

@@ -14,7 +14,6 @@ from interp.errors import CapabilityError, ConfigError, DataError, Interrupted, 
 from interp.measure.attributions import attributions
 from interp.measure.contrasts import contrast_metric, make_contrasts
 from interp.measure.routing import routing
-from interp.measure.routing.routing import attributions, measure_routing
 from interp.model.hooks import editing
 from interp.model.sites import Site
 from interp.model.tokens import pad
@@ -200,7 +199,7 @@ def test_what_cannot_be_measured_is_refused_with_a_reason(facts):
     with pytest.raises(MeasurementError, match=r"One language \('en'\); an overlap is between at least 2"):
         measure_routing(loaded, facts.filter(languages=("en",)))
     for share in (0.0, 1.0):
-        with pytest.raises(ConfigError, match="'top' is .*; a number above 0 and below 1"):
+        with pytest.raises(ConfigError, match=r"'top' is .*; a number above 0 and below 1"):
             measure_routing(loaded, facts, top=share)
     with pytest.raises(CapabilityError, match="has no site 'mlp_neuron'"):
         measure_routing(opened("mixtral"), facts)
