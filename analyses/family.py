@@ -17,6 +17,7 @@ from interp.data.normalization import normalize
 from interp.data.sources.cldr import cldr_facts
 from interp.files import write_atomically
 from interp.model.checkpoints import resolve_checkpoint
+from interp.stats import paired_bootstrap
 from training.family import (
     BASE,
     Questions,
@@ -108,7 +109,8 @@ def family_curves(out: Path, runs: Sequence[tuple[str, int]], asked: Questions) 
     """Return how the greedy answers of every run changed while it trained.
 
     Returns:
-        One row per member, seed, step and stratum (of `strata`): ``accuracy`` and ``n``. The base is step 0.
+        One row per member, seed, step and stratum (of `strata`): ``accuracy``, its ``mean`` over seeds, and
+        ``n``. The base is step 0.
     """
     named = strata(asked)
     place = {fact.fact_id: row for row, fact in enumerate(asked.facts)}
@@ -125,7 +127,10 @@ def family_curves(out: Path, runs: Sequence[tuple[str, int]], asked: Questions) 
                     found = {"accuracy": right[inside].mean(), "n": int(inside.sum())}
                     step = int(file.stem.rpartition("-")[2])
                     rows.append({"member": member, "seed": seed, "step": step, "stratum": stratum, **found})
-    return pd.DataFrame(rows)
+    columns = ["member", "seed", "step", "stratum", "accuracy", "n"]
+    curves = pd.DataFrame(rows, columns=columns)
+    of_a_step = curves.groupby(["member", "stratum", "step"], sort=False)
+    return curves.assign(mean=of_a_step.accuracy.transform("mean"))
 
 
 def family_table(
@@ -143,13 +148,16 @@ def family_table(
     members = list(dict.fromkeys(member for member, _ in right))
     prior = relation_prior(asked.facts)
     base = right["base", 0].astype(float)
+    groups = np.repeat([[fact.group] for fact in asked.facts], base.shape[1], axis=1)
     rows = []
     for name, chosen in strata(asked).items():
         for member in members:
             own = [table.astype(float) for (m, _), table in right.items() if m == member]
             mean = np.mean(own, axis=0)
             each = [float((table - base)[chosen].mean()) for table in own]
-            low, high = _interval(mean - base, chosen, asked.facts)
+            change = paired_bootstrap(
+                mean[chosen], base[chosen], groups=groups[chosen].tolist(), draws=_DRAWS
+            )
             rows.append(
                 {
                     "stratum": name,
@@ -157,9 +165,9 @@ def family_table(
                     "n": int(chosen.sum()),
                     "prior": float(prior[chosen].mean()),
                     "accuracy": float(mean[chosen].mean()),
-                    "change": float((mean - base)[chosen].mean()),
-                    "low": low,
-                    "high": high,
+                    "change": change.difference,
+                    "low": change.low,
+                    "high": change.high,
                     "seeds": len(own),
                     "lowest": min(each),
                     "highest": max(each),
@@ -204,21 +212,6 @@ def relation_prior(facts: FactSet) -> Float[np.ndarray, "fact language"]:
         best = [i for i, count in enumerate(counts) if count == max(counts)]
         credit.append((fact.answer_index in best) / len(best))
     return np.broadcast_to(np.array(credit)[:, None], (len(facts), len(facts.languages)))
-
-
-def _interval(
-    change: Float[np.ndarray, "fact language"], chosen: Bool[np.ndarray, "fact language"], facts: FactSet
-) -> tuple[float, float]:
-    groups = {name: i for i, name in enumerate(dict.fromkeys(fact.group for fact in facts))}
-    of_fact = np.array([groups[fact.group] for fact in facts])
-    sums, counts = np.zeros(len(groups)), np.zeros(len(groups))
-    np.add.at(sums, of_fact, np.where(chosen, change, 0).sum(axis=1))
-    np.add.at(counts, of_fact, chosen.sum(axis=1))
-    used = counts > 0
-    drawn = np.random.default_rng(0).integers(used.sum(), size=(_DRAWS, used.sum()))
-    means = sums[used][drawn].sum(axis=1) / counts[used][drawn].sum(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
 
 
 def _line(row: Any) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from figures.layers import plot_matrices, show_curve, show_layers, show_legend
 from figures.style import new_figure
 from probes.alignment_results import AlignmentResult
-from probes.results import layer_name
+from probes.layers import layer_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,12 +48,8 @@ def plot_alignment(results: Sequence[AlignmentResult], names: Sequence[str]) -> 
 
 def plot_pairs(result: AlignmentResult, name: str) -> Figure:
     """Share of facts whose query language finds its own translation, of every pair, per layer, raw and centered."""
-    own = np.eye(len(result.languages), dtype=bool)
     return plot_matrices(
-        {
-            treatment: np.where(own, np.nan, share.mean(axis=1))
-            for treatment, share in zip(result.treatments, result.retrieved, strict=True)
-        },
+        {treatment: result.found(treatment) for treatment in result.treatments},
         result.layers,
         result.languages,
         low=0.0,

@@ -33,7 +33,7 @@ def plot_attribution(results: Sequence[AttributionResult], names: Sequence[str])
     left = len(spans) if heads else 2
     with new_figure(2.6 * left + 3.4, 0.7 + 2.9 * len(results)) as figure:
         grid = figure.subplots(len(results), left + 1, squeeze=False)
-        largest = max(_largest(result) for result in results)
+        largest = max(float(result.peaks().max()) for result in results)
         for row, (result, name) in enumerate(zip(results, names, strict=True)):
             if heads:
                 _maps(figure, grid[row, :left], result, spans, largest)
@@ -54,7 +54,7 @@ def attribution_data(results: Sequence[AttributionResult], names: Sequence[str])
         if result.unit == "heads":
             parts = {"map": result.to_frame()}
         else:
-            parts = {"profile": _by_layer(result), "largest": result.largest(_TOP)}
+            parts = {"profile": result.by_layer(), "largest": result.largest(_TOP)}
         parts["verified"] = result.verified().rename(columns={"low": "effect_low", "high": "effect_high"})
         tables += [table.assign(shown=shown, checkpoint=name) for shown, table in parts.items() if len(table)]
     found = pd.concat(tables, ignore_index=True)
@@ -79,7 +79,7 @@ def _maps(
 
 
 def _profile(axes: Axes, result: AttributionResult, spans: Sequence[int]) -> None:
-    table = _by_layer(result)
+    table = result.by_layer()
     for index, span in enumerate(result.positions[i] for i in spans):
         style, part = look(index), table[table.position == span]
         axes.plot(part.layer, part.estimate, label=span, **_line(style, full=True))
@@ -138,20 +138,8 @@ def _scatter(axes: Axes, result: AttributionResult) -> None:
     axes.legend(fontsize=6)
 
 
-def _by_layer(result: AttributionResult) -> pd.DataFrame:
-    """Per layer and span: sum over units of the absolute mean estimate, and of the unrelated fact's."""
-    table = result.to_frame()[["layer", "position", "n", "estimate", "floor"]]
-    table = table.assign(estimate=table.estimate.abs(), floor=table.floor.abs())
-    summed = table.groupby(["position", "layer"], sort=False)
-    return summed.agg(n=("n", "first"), estimate=("estimate", "sum"), floor=("floor", "sum")).reset_index()
-
-
 def _shown(results: Sequence[AttributionResult]) -> list[int]:
     """The spans that all results share a figure with: of many, those with the largest estimates."""
     shared = range(min(len(result.positions) for result in results))
-    peaks = [max(_largest(result, span) for result in results) for span in shared]
-    return sorted(sorted(shared, key=lambda span: -peaks[span])[:_MOST_SPANS])
-
-
-def _largest(result: AttributionResult, span: int | slice = slice(None)) -> float:
-    return float(np.nanmax(np.abs(result.estimates().plug_in[:, :, span]), initial=0.0))
+    peaks = [result.peaks() for result in results]
+    return sorted(sorted(shared, key=lambda span: -max(each[span] for each in peaks))[:_MOST_SPANS])

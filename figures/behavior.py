@@ -26,8 +26,7 @@ def plot_behavior(results: Sequence[AnswersResult], names: Sequence[str], readin
             left.errorbar(
                 at, table.accuracy, errors, color=style.color, marker=style.marker, linestyle="", label=name
             )
-            counts = result.histogram(reading)
-            share = counts / counts.sum()
+            share = result.histogram_shares(reading)
             right.plot(share, color=style.color, linestyle=style.line, marker=style.marker)
         if results[0].chance:
             left.axhline(results[0].chance, color="0.4", linestyle=":", label="chance")

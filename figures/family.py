@@ -32,10 +32,10 @@ def plot_family(curves: pd.DataFrame) -> Figure:
                 own = here[here.member == member]
                 for _, seed in own.groupby("seed"):
                     axes.plot(seed.step, seed.accuracy, color=style.color, linewidth=0.5, alpha=0.6)
-                mean = own.groupby("step").accuracy.mean()
+                mean = own.drop_duplicates("step").sort_values("step")
                 axes.plot(
-                    mean.index,
-                    mean,
+                    mean.step,
+                    mean["mean"],
                     color=style.color,
                     linestyle=style.line,
                     marker=style.marker,

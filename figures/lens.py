@@ -41,7 +41,7 @@ def plot_lens(results: Sequence[LensResult], names: Sequence[str], quantity: str
     shown = [code for code in first.languages if code != first.pivot]
     columns = min(_COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
-    top = max(float(np.nanmax(_entropy(result))) for result in results)
+    top = max(float(np.nanmax(result.mean_entropy())) for result in results)
     with new_figure(0.9 + 2.4 * columns, 0.9 + (2.1 + 0.2 * len(results)) * rows) as figure:
         grid = figure.add_gridspec(rows, columns + 1, width_ratios=[*[1] * columns, 0.05])
         for place, code in enumerate(shown):
@@ -112,17 +112,10 @@ def _said(name: str, own: bool, pivot: str) -> str:
 
 def _strip(axes: Axes, results: Sequence[LensResult], code: str, top: float) -> AxesImage:
     """One row per checkpoint, the first on top."""
-    values = np.stack([_entropy(result)[result.languages.index(code)] for result in results])
+    values = np.stack([result.mean_entropy()[result.languages.index(code)] for result in results])
     extent = (-0.5, values.shape[1] - 0.5, len(results) - 0.5, -0.5)
     image = axes.imshow(values, aspect="auto", extent=extent, cmap="viridis", vmin=0, vmax=top)
     axes.set_yticks([])
     axes.tick_params(labelbottom=False, bottom=False)
     axes.grid(visible=False)
     return image
-
-
-def _entropy(result: LensResult) -> np.ndarray:
-    """Mean over the facts that count, ``[language, layer]``, in nats."""
-    return np.stack(
-        [result.entropy[result.kept(code), i].mean(axis=0) for i, code in enumerate(result.languages)]
-    )

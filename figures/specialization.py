@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from figures.style import look, new_figure
 from interp.data.languages import LANGUAGES
-from interp.results import HeadsResult, SpecializationResult, UnitResult
+from interp.results import UnitResult
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,7 @@ def specialization_data(results: Sequence[UnitResult], names: Sequence[str]) -> 
         low, high = result.per_layer.interval()
         for layer, (value, a, b) in enumerate(zip(result.per_layer.value, low, high, strict=True)):
             rows.append((f"mean {result.unit} specialization (nats)", name, f"layer {layer}", value, a, b))
-        title, values = _per_language(result)
+        title, values = result.per_language_bars()
         rows += [(title, name, c, v, np.nan, np.nan) for c, v in zip(result.languages, values, strict=True)]
     return pd.DataFrame(rows, columns=["quantity", "checkpoint", "where", "value", "low", "high"])
 
@@ -69,7 +69,7 @@ def _bars(axes: Axes, results: Sequence[UnitResult], names: Sequence[str]) -> No
     height = 0.8 / len(results)
     for index, (result, name) in enumerate(zip(results, names, strict=True)):
         style = look(index)
-        title, values = _per_language(result)
+        title, values = result.per_language_bars()
         where = np.arange(len(languages)) + (index - (len(results) - 1) / 2) * height
         axes.barh(where, values, height, color=style.color, hatch=style.hatch, edgecolor="white", label=name)
     axes.set_yticks(
@@ -78,14 +78,3 @@ def _bars(axes: Axes, results: Sequence[UnitResult], names: Sequence[str]) -> No
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(title)
-
-
-def _per_language(result: UnitResult) -> tuple[str, np.ndarray]:
-    if isinstance(result, SpecializationResult):
-        return "neurons above 0.05 nats that tell most about it", result.specialized().sum(axis=(1, 2))
-    if isinstance(result, HeadsResult):
-        return (
-            f"overlap of its top {result.default_k} heads with other languages' (mean)",
-            result.mean_overlap(),
-        )
-    raise TypeError(f"no bars for {type(result).__name__}")

@@ -23,9 +23,8 @@ _LEGEND = (
 def print_ablation(names: Sequence[str], results: Sequence[AblationResult], console: Console) -> None:
     """Print, per checkpoint and kind of harm, the matrix of languages and whether its diagonal dominates."""
     for name, result in zip(names, results, strict=True):
-        found = result.to_frame()
         for kind in HARMS:
-            console.print(_matrix(f"{name}: {_SAID[kind]} lost", result, found[found.harm == kind]))
+            console.print(_matrix(f"{name}: {_SAID[kind]} lost", result, kind))
             console.print(_diagonal(result, kind))
     first = results[0]
     said = (
@@ -35,8 +34,9 @@ def print_ablation(names: Sequence[str], results: Sequence[AblationResult], cons
     console.print(Text(said + _LEGEND, style="dim"))
 
 
-def _matrix(title: str, result: AblationResult, found: pd.DataFrame) -> Table:
-    table, cells = Table(title=Text(title, style="italic")), found.set_index(["units_of", "language"])
+def _matrix(title: str, result: AblationResult, kind: str) -> Table:
+    table, found = Table(title=Text(title, style="italic")), result.to_frame()
+    cells = found[found.harm == kind].set_index(["units_of", "language"])
     table.add_column("units of")
     for code in result.languages:
         table.add_column(code, justify="right")
@@ -47,8 +47,7 @@ def _matrix(title: str, result: AblationResult, found: pd.DataFrame) -> Table:
         ]
         table.add_row(owner, *row)
     table.add_section()
-    random = found.groupby("language")["random"].mean()
-    table.add_row("random", *(f"{random[code]:+.3f}" for code in result.languages))
+    table.add_row("random", *(f"{value:+.3f}" for value in result.by_random(kind)))
     return table
 
 

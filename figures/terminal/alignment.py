@@ -12,7 +12,7 @@ from rich.text import Text
 
 from figures.terminal.probes import interval
 from probes.alignment_results import PIVOT, AlignmentResult
-from probes.results import layer_name
+from probes.layers import layer_name
 
 __all__ = ["print_alignment"]
 
@@ -60,10 +60,8 @@ def _mexa(names: Sequence[str], results: Sequence[AlignmentResult]) -> Table:
     table = Table(title=Text("MEXA with English, mean over layers", style="italic"))
     for header in ("", *names):
         table.add_column(header, justify="right" if header else "left")
-    first = results[0]
-    pivot = first.languages.index(PIVOT)
-    for i, code in enumerate(first.languages):
-        if i != pivot:
-            scores = [result.mexa()[:, pivot, i] for result in results]
-            table.add_row(code, *(f"{score.mean():.3f}, at most {score.max():.3f}" for score in scores))
+    scores = [result.mexa_with_pivot().set_index("language") for result in results]
+    for code in scores[0].index:
+        rows = [score.loc[code] for score in scores]
+        table.add_row(code, *(f"{row['mean']:.3f}, at most {row.highest:.3f}" for row in rows))
     return table

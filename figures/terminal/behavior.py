@@ -46,6 +46,7 @@ def print_behavior(
     for header in ("", *rules, *names):
         table.add_column(header, justify="right" if header else "left")
     found = [result.by_language(reading) for result in results]
+    means = [result.over_languages(reading) for result in results]
     first = results[0]
     for row, code in enumerate(first.languages):
         cells = [f"{t.accuracy[row]:.3f} [{t.low[row]:.3f}, {t.high[row]:.3f}]" for t in found]
@@ -58,7 +59,7 @@ def print_behavior(
             name: codes for name, codes in (classes or {}).items() if not set(first.languages) <= set(codes)
         }
         _add_means(table, [r.by_class({**every, **parts}, reading) for r in results], blank, "")
-        table.add_row("mean over relations", *blank, *(f"{t.relation_macro.mean():.3f}" for t in found))
+        table.add_row("mean over relations", *blank, *(f"{mean.relation_macro:.3f}" for mean in means))
         table.add_section()
         _add_means(table, [r.by_spelling(reading) for r in results], blank, " items")
         _add_means(table, [r.by_stratum(masks or {}, reading) for r in results], blank, " facts")
@@ -71,7 +72,7 @@ def print_behavior(
         for k in range(len(counts[0])):
             if any(each[k] for each in counts):
                 table.add_row(f"facts right in {k}", *blank, *(str(each[k]) for each in counts))
-    _add_shares(table, found, blank)
+    _add_shares(table, means, blank)
     console.print(table)
     console.print(Text(_footnote(first, found, rules), style="dim"))
 
@@ -82,13 +83,13 @@ def _add_means(table: Table, columns: Sequence[Mapping[str, Mean]], blank: Seque
             table.add_row(f"{name} ({mean.n}{unit})", *blank, *(f"{c[name].value:.3f}" for c in columns))
 
 
-def _add_shares(table: Table, found: Sequence[pd.DataFrame], blank: Sequence[str]) -> None:
+def _add_shares(table: Table, means: Sequence[pd.Series], blank: Sequence[str]) -> None:
     """What tells how generation fails."""
-    shown = [name for name in ("resolved", "empty", "ended", "tokens") if name in found[0]]
+    shown = [name for name in ("resolved", "empty", "ended", "tokens") if name in means[0]]
     if shown:
         table.add_section()
     for name in shown:
-        table.add_row(f"{name} (mean)", *blank, *(f"{t[name].mean():.3f}" for t in found))
+        table.add_row(f"{name} (mean)", *blank, *(f"{mean[name]:.3f}" for mean in means))
 
 
 def _footnote(first: AnswersResult, found: Sequence[pd.DataFrame], rules: Mapping[str, object]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
@@ -37,8 +38,8 @@ def _cells(name: str, result: PatchingResult, metric: str) -> Table:
     order = found.beyond.fillna(found.recovery).sort_values(ascending=False, kind="stable").index
     shown = found.loc[order[:_MOST_ROWS]].sort_index()
     more = f"{len(shown)} of {len(found)} cells, " if len(found) > len(shown) else ""
-    known = found.dropna(subset=["clean"])
-    means = f"clean {known.clean.mean():.2f}, corrupt {known.corrupt.mean():.2f}" if len(known) else "no pair"
+    clean, corrupt = result.means(metric)
+    means = "no pair" if np.isnan(clean) else f"clean {clean:.2f}, corrupt {corrupt:.2f}"
     where = f"{result.site}{' onward' * result.onward}, {result.mode}, {more}{metric}: {means}"
     table = Table(title=Text(f"{name}: {where}", style="italic"))
     several = len(result.units) > 1

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from probes.results import ProbeResult, layer_name
+from probes.layers import layer_name
+from probes.results import ProbeResult
 
 __all__ = ["interval", "print_probes"]
 
@@ -64,25 +65,11 @@ def _layers(title: str, result: ProbeResult, curves: Sequence[str]) -> Table:
 
 def _languages(name: str, result: ProbeResult) -> Table:
     """Per language, at the layer that is best within languages: read in it, from it, and into it."""
-    best = int(np.nanargmax([np.nanmean(row) for row in result.curves()["accuracy"]]))
-    matrix = {offset: result.matrix(offset)[best] for offset in result.offsets}
+    best = result.best_layer()
     title = f"{name}: layer {layer_name(result.layers[best])}, balanced accuracy by language"
-    table = Table(title=Text(title, style="italic"))
-    for header in (
-        "",
-        "within",
-        *(f"{way} ({offset})" for offset in result.offsets for way in ("from", "into")),
-    ):
+    table, found = Table(title=Text(title, style="italic")), result.by_language(best).set_index("language")
+    for header in ("", *found.columns):
         table.add_column(header, justify="right" if header else "left")
-    others = ~np.eye(len(result.languages), dtype=bool)
-    for i, code in enumerate(result.languages):
-        cells = [matrix["raw"][i, i]]
-        for offset in result.offsets:
-            cells += [_known(matrix[offset][i, others[i]]), _known(matrix[offset][others[:, i], i])]
-        table.add_row(code, *("-" if np.isnan(value) else f"{value:.3f}" for value in cells))
+    for code, row in found.iterrows():
+        table.add_row(str(code), *("-" if np.isnan(value) else f"{value:.3f}" for value in row))
     return table
-
-
-def _known(values: np.ndarray) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")

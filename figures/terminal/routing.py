@@ -57,21 +57,13 @@ def _layers(result: RoutingResult) -> Table:
 
 def _languages(result: RoutingResult) -> Table:
     """Per language, the mean overlap above chance of its pairs."""
-    table, found = (
-        Table(title=Text(f"{_EXCESS}: mean of a language's pairs", style="italic")),
-        result.by_language(),
-    )
+    table = Table(title=Text(f"{_EXCESS}: mean of a language's pairs", style="italic"))
     for header in ("", *result.languages):
         table.add_column(header, justify="right" if header else "left")
     for unit in result.units:
-        means = [_mean(found, unit, code) for code in result.languages]
+        means = result.with_others(unit)
         table.add_row(unit, *("-" if np.isnan(value) else f"{value:+.3f}" for value in means))
     return table
-
-
-def _mean(found: pd.DataFrame, unit: str, code: str) -> float:
-    chosen = (found.units == unit) & ((found.one == code) | (found.other == code))
-    return float(found[_EXCESS][chosen].mean())
 
 
 def _interval(row: pd.Series, name: str) -> str:

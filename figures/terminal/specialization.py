@@ -11,8 +11,7 @@ from rich.text import Text
 
 from analyses.comparison import Comparison
 from analyses.study import SpecializationStudy
-from interp.results import HeadsResult, SpecializationResult, UnitResult
-from interp.results.lape import lape_polyfact
+from interp.results import UnitResult
 
 _PER_TABLE = 2  # checkpoints side by side, so that a table fits 80 columns
 _LEGEND = {
@@ -83,7 +82,7 @@ def _languages(unit: str, results: Sequence[UnitResult], labels: Sequence[str]) 
     columns = [
         (f"{label}\n{title}", values)
         for result, label in zip(results, labels, strict=True)
-        for title, values in _columns(result)
+        for title, values in result.per_language_columns().items()
     ]
     for title, _ in columns:
         table.add_column(title, justify="right")
@@ -92,23 +91,6 @@ def _languages(unit: str, results: Sequence[UnitResult], labels: Sequence[str]) 
         counts = (f"{first.items[i].sum():,}", f"{first.tokens[i].sum():,}")
         table.add_row(code, *counts, *(values[i] for _, values in columns))
     return table
-
-
-def _columns(result: UnitResult) -> list[tuple[str, list[str]]]:
-    if isinstance(result, SpecializationResult):
-        own = result.specialized().sum(axis=(1, 2))
-        rates = result.rates
-        upstream, polyfact = result.selected().sum(axis=(1, 2)), lape_polyfact(rates).mask.sum(axis=(1, 2))
-        return [
-            ("> .05", [str(n) for n in own]),
-            ("LAPE", [str(n) for n in upstream]),
-            ("PolyFact", [str(n) for n in polyfact]),
-        ]
-    assert isinstance(result, HeadsResult)
-    mean = result.mean_overlap()
-    top = result.importance.reshape(len(mean), -1).argmax(axis=1)
-    best = [f"{t // result.magnitude.shape[3]}.{t % result.magnitude.shape[3]}" for t in top]
-    return [("top head", best), (f"top-{result.default_k} shared", [f"{m:.2f}" for m in mean])]
 
 
 def _layers(unit: str, results: Sequence[UnitResult], labels: Sequence[str]) -> Table:

@@ -143,6 +143,14 @@ class AnswersResult(FactResult):
         """Number of facts that are right in exactly k languages, for k from 0."""
         return consistency_histogram(self.right(reading))
 
+    def histogram_shares(self, reading: str = "") -> Float[np.ndarray, " count"]:
+        """Share of facts that are right in exactly k languages, for k from 0."""
+        return self.histogram(reading) / len(self.fact_ids)
+
+    def over_languages(self, reading: str = "") -> pd.Series:
+        """The mean over languages of every number in `by_language`."""
+        return self.by_language(reading).drop(columns="language").mean()
+
     def consistency(self, reading: str = "") -> dict[str, float]:
         """Return how alike the languages answer, 0 to 1.
 

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from interp.errors import ResultError
 from interp.results.units import UnitResult
-from interp.stats import entropy
+from interp.stats import entropy, shares_of_total
 
 __all__ = ["HeadsResult", "importance_information", "pairwise_overlap", "top_heads"]
 
@@ -75,9 +75,7 @@ class HeadsResult(UnitResult):
 
     def activity(self, blocks: Bool[np.ndarray, " block"]) -> Float[np.ndarray, "language layer unit"]:
         """Each head's share of all importance in the language (0 to 1, summing to 1 over heads)."""
-        importance = np.clip(self._importance(blocks), 0, None)
-        total = importance.sum(axis=(1, 2), keepdims=True)
-        return np.divide(importance, total, out=np.zeros_like(importance), where=total > 0)
+        return shares_of_total(np.clip(self._importance(blocks), 0, None), axis=(1, 2))
 
     @staticmethod
     def score(activity: Float[np.ndarray, "language layer unit"]) -> Float[np.ndarray, "layer unit"]:
@@ -118,6 +116,18 @@ class HeadsResult(UnitResult):
             raise ResultError(f"at_least={at_least}, but the result has {len(self.languages)} languages.")
         bars = np.quantile(self.importance, quantile, axis=(1, 2), keepdims=True)
         return (self.importance > bars).sum(axis=0) >= at_least
+
+    def per_language_bars(self) -> tuple[str, Float[np.ndarray, " language"]]:
+        """See `mean_overlap`."""
+        return f"overlap of its top {self.default_k} heads with other languages' (mean)", self.mean_overlap()
+
+    def per_language_columns(self) -> dict[str, list[str]]:
+        """The most important head, as layer.head, and `mean_overlap`."""
+        n_heads = self.magnitude.shape[3]
+        top = self.importance.reshape(len(self.languages), -1).argmax(axis=1)
+        best = [f"{t // n_heads}.{t % n_heads}" for t in top]
+        shared = [f"{overlap:.2f}" for overlap in self.mean_overlap()]
+        return {"top head": best, f"top-{self.default_k} shared": shared}
 
     def per_language(self) -> tuple[str, Float[np.ndarray, "language layer unit"]]:
         """Importance."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from interp.results.lape import lape_upstream
+from interp.results.lape import lape_polyfact, lape_upstream
 from interp.results.units import UnitResult
 from interp.stats import binary_entropy
 
@@ -93,6 +93,19 @@ class SpecializationResult(UnitResult):
         telling = np.where(rate > rate.mean(axis=0), language_information(rate), -np.inf)
         best = telling.argmax(axis=0)
         return (np.arange(len(self.languages))[:, None, None] == best) & (self.scores.value > threshold)
+
+    def per_language_bars(self) -> tuple[str, Int[np.ndarray, " language"]]:
+        """Number of neurons above 0.05 nats."""
+        return "neurons above 0.05 nats that tell most about it", self.specialized().sum(axis=(1, 2))
+
+    def per_language_columns(self) -> dict[str, list[str]]:
+        """Numbers of neurons above 0.05 nats, and of those that LAPE selects in both published ways."""
+        masks = {
+            "> .05": self.specialized(),
+            "LAPE": self.selected(),
+            "PolyFact": lape_polyfact(self.rates).mask,
+        }
+        return {name: [str(n) for n in mask.sum(axis=(1, 2))] for name, mask in masks.items()}
 
     def per_language(self) -> tuple[str, Float[np.ndarray, "language layer unit"]]:
         """Rates."""

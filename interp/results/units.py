@@ -120,6 +120,14 @@ class UnitResult(Result):
         return f"<pre>{escape(repr(self))}</pre><table>{head}{rows}</table>"
 
     @abstractmethod
+    def per_language_bars(self) -> tuple[str, Float[np.ndarray, " language"] | Int[np.ndarray, " language"]]:
+        """What a figure shows of each language, in words, and its values."""
+
+    @abstractmethod
+    def per_language_columns(self) -> dict[str, list[str]]:
+        """What a table shows of each language: heading to text."""
+
+    @abstractmethod
     def per_language(self) -> tuple[str, Float[np.ndarray, "language layer unit"]]:
         """Name and values of what `to_frame` shows for each language."""
 

@@ -21,8 +21,9 @@ from interp.measure.behavior.choice import measure_behavior
 from interp.measure.specialization.heads import measure_heads
 from interp.measure.specialization.neurons import measure_specialization
 from interp.model.loading import adopt_model
-from interp.results.ablation import diagonal_p, own_above_other
+from interp.results.ablation import own_above_other
 from interp.results.selection import top_units
+from interp.stats import diagonal_p
 from tests.planted_facts import LANGUAGES, LAYER, answering_model, letter_facts, planted_neurons
 from tests.tiny import PLANTED_FAMILIES, byte_tokenizer, tiny_model
 

@@ -15,8 +15,9 @@ from analyses.comparison import compare_results
 from interp.errors import ResultError
 from interp.results import load_result
 from interp.results.base import Provenance
+from probes.layers import layer_name
 from probes.linear import balanced_accuracy
-from probes.results import ProbeResult, layer_name
+from probes.results import ProbeResult
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 LANGUAGES = ("en", "sw", "ja")

@@ -12,7 +12,7 @@ from analyses.changes import compare_facts
 from interp.errors import ResultError
 from interp.results import load_result
 from interp.results.attribution import AttributionResult, mean_estimates
-from interp.results.correlation import correlate, resampled_means
+from interp.stats import correlate, resampled_means
 from tests.results.made import provenance
 
 CODES = ("en", "sw", "ja")

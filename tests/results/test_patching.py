@@ -10,7 +10,8 @@ from interp.errors import ResultError
 from interp.results import load_result
 from interp.results.base import Provenance
 from interp.results.patching import PatchingResult
-from interp.results.recovery import LEFT_OUT, ratio_of_means
+from interp.results.recovery import LEFT_OUT
+from interp.stats import ratio_of_means
 
 N = 40
 

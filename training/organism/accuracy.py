@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.stats import binomtest
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Qwen2ForCausalLM
 
 from interp.data.facts import FactSet
 from interp.data.prompts import prompts_from_facts
+from interp.stats import wilson
 from training.files import quiet_transformers
 from training.organism.batches import load_tokenizer
 from training.organism.exposure import Exposure
@@ -54,8 +54,7 @@ class Accuracy:
         """Wilson's 95 % interval, which takes the questions as independent; NaN when nothing was asked."""
         if not self.n:
             return float("nan"), float("nan")
-        found = binomtest(self.correct, self.n).proportion_ci(method="wilson")
-        return float(found.low), float(found.high)
+        return wilson(self.correct, self.n)
 
 
 def load_organism(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
