@@ -10,7 +10,8 @@ from interp.data.sources import EMBEDDED, open_prompts
 from interp.data.tasks import Task as Questions
 from interp.data.tasks import open_task
 from interp.errors import ConfigError, nearest
-from interp.results.lens import LensResult, LensSettings, LensView
+from interp.results.lens import LensResult
+from interp.results.lens_settings import LensSettings, LensView
 
 __all__ = ["MEASURE"]
 

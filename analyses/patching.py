@@ -13,7 +13,8 @@ from interp.data.prompts import context_of, prompts_from_facts
 from interp.errors import ConfigError
 from interp.model.checkpoints import Checkpoint, resolve_checkpoint
 from interp.results.attribution import AttributionResult
-from interp.results.patching import PatchingResult, PatchingSettings, PatchingView
+from interp.results.patching import PatchingResult
+from interp.results.patching_settings import PatchingSettings, PatchingView
 
 __all__ = ["MEASURE"]
 

@@ -6,7 +6,8 @@ from analyses.behavior import choice_part
 from analyses.plan import Measure, Part, Plan, Request, Task, asked, facts_of
 from interp.data.facts import FactSet
 from interp.data.prompts import prompts_from_facts
-from probes.results import ProbeResult, ProbeSettings
+from probes.results import ProbeResult
+from probes.settings import ProbeSettings
 from probes.tasks import Task as Labels
 from probes.tasks import answer_task, language_task, right_task
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from analyses.plan import Measure, Part, Plan, Request, Task, asked, facts_of, require_languages
 from interp.data.partners import pair_facts
 from interp.data.prompts import context_of, prompts_from_facts
-from interp.results.routing import RoutingResult, RoutingSettings
+from interp.results.routing import RoutingResult
+from interp.results.routing_settings import RoutingSettings
 
 __all__ = ["MEASURE"]
 

@@ -76,7 +76,7 @@ MEASURES = (
         "routing",
         {"routing": "interp.results.routing.RoutingResult"},
         {
-            "RoutingSettings": "interp.results.routing",
+            "RoutingSettings": "interp.results.routing_settings",
             "measure_routing": "interp.measure.routing.routing",
         },
     ),

@@ -18,7 +18,8 @@ from interp.measure.patching.runs import Runs
 from interp.measure.provenance import Measurement
 from interp.model.loading import LoadedModel
 from interp.model.sites import SITES_OF, Architecture
-from interp.results.patching import PatchingResult, PatchingSettings
+from interp.results.patching import PatchingResult
+from interp.results.patching_settings import PatchingSettings
 
 __all__ = ["measure_patching", "patching_context"]
 

@@ -27,7 +27,8 @@ from interp.measure.provenance import Measurement
 from interp.model.loading import LoadedModel
 from interp.model.sites import SITES_OF, Site
 from interp.model.tokens import length_sorted, make_batches
-from interp.results.routing import RoutingResult, RoutingSettings
+from interp.results.routing import RoutingResult
+from interp.results.routing_settings import RoutingSettings
 
 __all__ = ["measure_routing"]
 
