@@ -89,7 +89,10 @@ def test_the_order_of_options_changes_nothing():
 
 def test_what_cannot_be_asked_is_named():
     facts = cldr_facts().filter(languages=("en",), limit=2)
-    with pytest.raises(MeasurementError, match=r"'cldr:.+' in 'en': \d+ tokens, the model's context is 20"):
+    with pytest.raises(
+        MeasurementError,
+        match=r"'cldr:.+' in 'en': prompt and option have \d+ tokens, the model's context is 20",
+    ):
         make_contrasts(opened(max_position_embeddings=20), facts, "native")
     with pytest.raises(MeasurementError, match=r"'f1' in 'zh': no wrong option"):
         make_contrasts(opened(), asked("only"), "none")

@@ -86,7 +86,7 @@ def test_attention(checkpoints, attention):
     [
         (
             {"dtype": "float8"},
-            r"No dtype 'float8'\. Did you mean 'float16'\? Choose from: auto, float32, bfloat16, float16",
+            r"No dtype 'float8'\. Did you mean 'float32'\? Choose from: auto, float32, bfloat16, float16",
         ),
         ({"device": "gpu"}, "No device 'gpu'. Choose from: auto, cpu, cuda, cuda:<n>"),
         ({"device": "cuda:99"}, "No device 'cuda:99': torch sees"),
