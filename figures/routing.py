@@ -3,22 +3,82 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from figures.drawing import Drawing
 from figures.layers import show_curve, show_layers, show_legend
 from figures.matrices import show_languages
 from figures.style import new_figure
+from figures.table import Table, estimate, number
 from interp.results.routing import RoutingResult
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["plot_pairs", "plot_routing", "routing_data"]
+__all__ = ["drawings", "plot_pairs", "plot_routing", "routing_data", "tables"]
 
 _EXCESS = "overlap above chance"
+_LEGEND = (
+    "overlap: cosine of a fact's attributions in two languages, mean over all pairs of languages; chance: with another "
+    "fact of its relation; specific: cosine of what differs between the two facts. 95 % intervals over groups of facts."
+)
+
+
+def drawings(results: Sequence[RoutingResult], names: Sequence[str]) -> list[Drawing]:
+    """Overlap by layer, and a matrix of languages per checkpoint."""
+    by_layer = Drawing("", partial(plot_routing, results, names), routing_data(results, names))
+    return [
+        by_layer,
+        *(
+            Drawing(f"{name}.languages", partial(plot_pairs, result, name), result.by_language())
+            for result, name in zip(results, names, strict=True)
+        ),
+    ]
+
+
+def tables(results: Sequence[RoutingResult], names: Sequence[str]) -> list[Table]:
+    """Per checkpoint: all quantities, overlap by layer, and what each language shares with the others."""
+    first = results[0]
+    alone = first.provenance.run.get("without_partner", 0)
+    counted = f"{len(first.fact_ids)} facts in {len(set(first.groups))} groups"
+    counted += f", {alone} without a partner left out" if alone else ""
+    shown = [
+        table
+        for name, result in zip(names, results, strict=True)
+        for table in (_quantities(name, result), _layers(name, result), _languages(name, result))
+    ]
+    return [replace(shown[0], note=f"{counted}, {len(first.languages)} languages. {_LEGEND}"), *shown[1:]]
+
+
+def _quantities(name: str, result: RoutingResult) -> Table:
+    rows = tuple(
+        (row.quantity, f"{row.n:,}", estimate(row.mean, row.low, row.high, signed=True))
+        for row in result.summary().itertuples()
+    )
+    return Table(f"{name}: over all layers", ("quantity", "n", "mean [95 %]"), rows)
+
+
+def _layers(name: str, result: RoutingResult) -> Table:
+    shown, rows = ("overlap", "chance", "excess"), []
+    for row in result.by_layer().to_dict(orient="records"):
+        cells = [estimate(row[c], row[f"{c}_low"], row[f"{c}_high"], signed=True) for c in shown]
+        rows.append((row["units"], str(row["layer"]), *cells))
+    header = ("units", "layer", "overlap", "chance", _EXCESS)
+    return Table(f"{name}: by layer", header, tuple(rows), keys=2)
+
+
+def _languages(name: str, result: RoutingResult) -> Table:
+    frame = result.per_language()
+    rows = tuple(
+        (str(unit), *(number(value, signed=True) for value in values))
+        for unit, *values in frame.itertuples(name=None)
+    )
+    return Table(f"{name}: {_EXCESS}, mean over a language's pairs", ("units", *frame.columns), rows)
 
 
 def plot_routing(results: Sequence[RoutingResult], names: Sequence[str]) -> Figure:

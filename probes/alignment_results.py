@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from jaxtyping import Bool, Float
 
-from interp.results.base import Provenance
+from interp.config import option
+from interp.results.base import Note, Provenance
+from interp.results.settings import Settings
 from probes.results import LayerResult, layer_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["PIVOT", "AlignmentResult", "kinds_of_pairs"]
+__all__ = ["PIVOT", "AlignmentResult", "AlignmentSettings", "kinds_of_pairs"]
 
 PIVOT = "en"
 """The language whose pairs are told from the others."""
@@ -30,6 +32,22 @@ def kinds_of_pairs(languages: Sequence[str]) -> dict[str, Bool[np.ndarray, "lang
     with_pivot = upper & (pivot[:, None] | pivot[None])
     kinds = {"en-x": with_pivot, "x-y": upper & ~with_pivot}
     return {name: chosen for name, chosen in kinds.items() if chosen.any()}
+
+
+@dataclass(frozen=True)
+class AlignmentSettings(Settings):
+    """What `interp align` compares across languages, and how."""
+
+    positions: str = option(
+        "weighted", "A prompt's vector: mean weighted by position, or last token.", ("weighted", "last")
+    )
+    layers: str = option("all", "all, or numbers from 0 such as 0,3,7; 'embedding' is what enters layer 0.")
+
+    measure: ClassVar[str] = "alignment"
+
+    def stored(self) -> dict[str, Any]:
+        """As of `Settings`, and the site that is read."""
+        return {**super().stored(), "site": "resid_post"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -85,6 +103,21 @@ class AlignmentResult(LayerResult):
         }
         return found | {f"CKA {kind}": part for kind, part in zip(self.pairs, self.cka_parts, strict=True)}
 
+    def mexa_by_language(self, treatment: str = "raw") -> pd.DataFrame:
+        """MEXA of each language with English: ``mean`` over layers, and the ``best`` layer's; empty without English."""
+        import pandas as pd
+
+        columns = ["language", "mean", "best"]
+        if PIVOT not in self.languages:
+            return pd.DataFrame(columns=columns)
+        pivot, scores = self.languages.index(PIVOT), self.mexa(treatment)
+        rows = [
+            (code, float(scores[:, pivot, i].mean()), float(scores[:, pivot, i].max()))
+            for i, code in enumerate(self.languages)
+            if i != pivot
+        ]
+        return pd.DataFrame(rows, columns=columns)
+
     def shuffled(self, kind: str) -> Float[np.ndarray, " layer"]:
         """CKA of the pairs of a kind when the facts of one language are in another order: its bias."""
         return self.cka_shuffled[:, self.pairs[kind]].mean(axis=1)
@@ -117,11 +150,11 @@ class AlignmentResult(LayerResult):
         table = table[table.quantity.str.startswith("mutual")]
         if (table.low <= chance).all():
             diagnostics.append(
-                f"translations find each other at no layer more often than by chance ({chance:.4f}), at most in "
+                f"Translations find each other at no layer more often than by chance ({chance:.4f}), at most in "
                 f"{table['mean'].max():.4f}. Are these prompts translations of each other?"
             )
         if len(self.fact_ids) < _FEW_FACTS:
-            diagnostics.append(f"few prompts: {len(self.fact_ids)}; retrieval among few is easy.")
+            diagnostics.append(Note(f"Few prompts: {len(self.fact_ids)}; retrieval among few is easy."))
         return diagnostics
 
     def __repr__(self) -> str:

@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int8
 
-from interp.results.base import FactResult, Provenance
+from interp.config import option
+from interp.results.base import FactResult, Note, Provenance
+from interp.results.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LayerResult", "ProbeResult", "layer_name"]
+__all__ = ["LayerResult", "ProbeResult", "ProbeSettings", "layer_name"]
 
 _FEW_FACTS = 100
 _ROUNDING = 1e-6
 _CLEARLY = 1.5  # half intervals: they are somewhat narrow, and there is one per layer
-_SAID = {
+_TASKS = {
     "language": "the prompt's language",
     "answer": "the right answer among its relation's",
     "right": "whether the model will be right",
@@ -68,6 +70,41 @@ class LayerResult(FactResult):
         table = self.summary(every=True)
         parts = table.quantity.str.extract(r"^(?P<curve>.*) layer (?P<layer>\S+)$")
         return parts.join(table[["n", "mean", "low", "high"]]).dropna(subset="curve").reset_index(drop=True)
+
+
+@dataclass(frozen=True)
+class ProbeSettings(Settings):
+    """What `interp probe` reads from the layers, and how."""
+
+    task: str = option(
+        "language",
+        "What is to be read: the prompt's language, the right answer, or whether the model will be right.",
+        ("language", "answer", "right"),
+    )
+    positions: str = option(
+        "last",
+        "Which token: the prompt's last, the subject's last, or the mean over the prompt.",
+        ("last", "subject_last", "mean"),
+    )
+    site: str = option("resid_post", "Where in a layer.", ("resid_post", "attn_out", "mlp_out"))
+    layers: str = option("all", "all, or numbers from 0 such as 0,3,7; 'embedding' is what enters layer 0.")
+    folds: int = option(5, "Folds of the cross-validation; no group of facts is in two of them.", minimum=2)
+    l2: float = option(
+        0.1, "L2 penalty per example (0: chosen by inner grouped cross-validation; 13 times slower)."
+    )
+    seed: int = option(0, "Seed of the control labels.")
+    scoring: str = option(
+        "byte",
+        "For 'right': what a summed log-probability is divided by.",
+        ("sum", "token", "character", "byte"),
+    )
+
+    measure: ClassVar[str] = "probe"
+
+    def stored(self) -> dict[str, Any]:
+        """As of `Settings`; scoring decides the labels of ``right`` alone."""
+        stored = super().stored()
+        return stored if self.task == "right" else {k: v for k, v in stored.items() if k != "scoring"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -157,9 +194,9 @@ class ProbeResult(LayerResult):
         return _mean_known(chosen[:, other], axis=1)
 
     @property
-    def said(self) -> str:
+    def task_name(self) -> str:
         """What is to be read, in words."""
-        return _SAID[self.task]
+        return _TASKS[self.task]
 
     @property
     def joint(self) -> bool:
@@ -200,6 +237,25 @@ class ProbeResult(LayerResult):
         """Balanced accuracy of every pair of languages; NaN where not asked."""
         return _mean_known(self.earned[self.offsets.index(offset)], axis=-1)
 
+    def best_layer(self) -> int:
+        """Place of the layer with the highest accuracy within languages."""
+        return int(np.nanargmax(_mean_known(self.curves()["accuracy"], axis=1)))
+
+    def by_language(self) -> pd.DataFrame:
+        """One row per language, at the best layer: balanced accuracy ``within`` it, and per offset ``from`` it to and ``into``
+        it from the other languages.
+        """
+        import pandas as pd
+
+        best, others = self.best_layer(), ~np.eye(len(self.languages), dtype=bool)
+        matrix = {offset: self.matrix(offset)[best] for offset in self.offsets}
+        columns: dict[str, Any] = {"language": list(self.languages), "within": np.diagonal(matrix["raw"])}
+        for offset, values in matrix.items():
+            apart = np.where(others, values, np.nan)
+            columns[f"from ({offset})"] = _mean_known(apart, axis=1)
+            columns[f"into ({offset})"] = _mean_known(apart, axis=0)
+        return pd.DataFrame(columns)
+
     def to_frame(self) -> pd.DataFrame:
         """One row per layer, offset, language of training and of test: facts, balanced accuracy, control, chance."""
         import pandas as pd
@@ -227,18 +283,18 @@ class ProbeResult(LayerResult):
         diagnostics = []
         if not clear[layers].any():
             diagnostics.append(
-                f"nothing is read: balanced accuracy is not clearly above chance ({self.chance:.3f}) at any layer, at most "
+                f"Nothing is read: balanced accuracy is not clearly above chance ({self.chance:.3f}) at any layer, at most "
                 f"{table['mean'][layers].max():.3f}."
             )
         control = "control, mean over layers"
         if self.task != "right" and clear[control]:
             diagnostics.append(
-                f"the control labels, which mean nothing, are read at {table['mean'][control]:.3f} (chance {self.chance:.3f}): "
+                f"The control labels, which mean nothing, are read at {table['mean'][control]:.3f} (chance {self.chance:.3f}): "
                 "held-out facts are known from training. Do groups hold all facts that are alike?"
             )
         asked = int((self.folds >= 0).sum())
         if asked < _FEW_FACTS:
-            diagnostics.append(f"few facts: {asked}.")
+            diagnostics.append(Note(f"Few facts: {asked}."))
         if failed := self.provenance.run.get("unconverged_fits"):
             diagnostics.append(f"{failed} fits did not converge; raise --l2.")
         return diagnostics

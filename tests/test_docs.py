@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
-from interp.cli import app
+from tests.support.command import run, run_process
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -22,10 +17,6 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner(env={"COLUMNS": "400"}).invoke(app, list(arguments), catch_exceptions=False)
 
 
 def test_the_two_commands_stand_as_they_are_run():
@@ -42,7 +33,7 @@ def test_every_flag_of_every_command_shown_exists():
     for line in shown:
         words = shlex.split(line.partition("   ")[0])[1:]
         command = words[:2] if words[0] in ("train", "data") else words[:1]
-        help_text = run(*command, "--help").output
+        help_text = run(*command, "--help", columns=400).stdout
         for flag in (w for w in words if w.startswith("--")):
             assert flag in help_text, line
 
@@ -50,15 +41,8 @@ def test_every_flag_of_every_command_shown_exists():
 @pytest.mark.slow
 def test_the_demo_measures_compares_and_draws(tmp_path):
     """As a user runs it: its own process, nothing to download, no warning on the way."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "interp", "demo", "--out", str(tmp_path / "interp-demo")],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "150"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_process("-m", "interp", "demo", "--out", tmp_path / "interp-demo", cwd=tmp_path)
+    assert done.code == 0, done.stderr
     for said in ("organism-sft", "organism-grpo", "validation, unread, spelled otherwise", "noise floor"):
         assert said in done.stdout
     assert "What to try next" in done.stdout

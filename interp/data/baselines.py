@@ -21,13 +21,14 @@ class Baselines:
     """Accuracies from 0 to 1 on the validation and test facts; a tie between k options earns 1/k.
 
     Attributes:
-        n: Facts that were asked.
+        n: Facts that are scored.
         chance: Mean of 1 / number of options.
         most_frequent_gold: Picks the option that is most often right in the relation's train facts.
         least_frequent_gold: Picks the one that is least often right there.
         longest: Picks the longest option, by language.
         shortest: Picks the shortest option, by language.
-        char_overlap: Picks the option whose pairs of neighboring characters occur most in the subject, by language.
+        char_overlap: Picks the option whose pairs of neighboring characters occur most in the subject, by
+            language.
     """
 
     n: int
@@ -62,8 +63,8 @@ def model_free_baselines(facts: FactSet, languages: Collection[str] | None = Non
         DataError: There is no validation or test fact, or a fact lacks a language.
     """
     facts = facts.filter(languages=facts.languages if languages is None else languages)
-    asked = [fact for fact in facts if fact.split != "train"]
-    if not asked:
+    scored = [fact for fact in facts if fact.split != "train"]
+    if not scored:
         raise DataError(f"'{facts.name}' has no validation or test fact, so there is nothing to score.")
     frequency = Counter((fact.relation, fact.object_id) for fact in facts if fact.split == "train")
 
@@ -71,13 +72,13 @@ def model_free_baselines(facts: FactSet, languages: Collection[str] | None = Non
         return frequency[fact.relation, fact.option_ids[option]]
 
     return Baselines(
-        n=len(asked),
-        chance=sum(1 / len(fact.option_ids) for fact in asked) / len(asked),
-        most_frequent_gold=accuracy(asked, gold_count),
-        least_frequent_gold=accuracy(asked, lambda fact, option: -gold_count(fact, option)),
-        longest={code: accuracy(asked, _length(code)) for code in facts.languages},
-        shortest={code: accuracy(asked, _length(code, sign=-1)) for code in facts.languages},
-        char_overlap={code: accuracy(asked, _overlap(code)) for code in facts.languages},
+        n=len(scored),
+        chance=sum(1 / len(fact.option_ids) for fact in scored) / len(scored),
+        most_frequent_gold=accuracy(scored, gold_count),
+        least_frequent_gold=accuracy(scored, lambda fact, option: -gold_count(fact, option)),
+        longest={code: accuracy(scored, _length(code)) for code in facts.languages},
+        shortest={code: accuracy(scored, _length(code, sign=-1)) for code in facts.languages},
+        char_overlap={code: accuracy(scored, _overlap(code)) for code in facts.languages},
     )
 
 
@@ -104,41 +105,51 @@ def _overlap(code: str) -> Score:
     return share
 
 
-def rule_baselines(asked: FactSet, known: FactSet, *, offered: bool = True) -> dict[str, dict[str, float]]:
+def rule_baselines(facts: FactSet, known: FactSet, *, offered: bool = True) -> dict[str, dict[str, float]]:
     """Return what rules score on given facts, per language, to stand beside a model's accuracy.
 
-    ``prior``: the answer that is most often right in the relation's train facts (in all of ``known`` where it has none),
-    a fact itself never counted. ``longest``: the longest option; only where options are offered.
+    ``prior``: the answer that is most often right in the relation's train facts (in all of ``known`` where it
+    has none), a fact itself never counted. ``longest``: the longest option; only where options are offered.
 
     Args:
-        asked: What the model is asked.
+        facts: The model's questions.
         known: All facts of the source.
-        offered: Whether the answer is chosen among the fact's options, or named freely.
+        offered: Whether the answer is one of the fact's options, or named freely.
     """
-    train = [fact for fact in known if fact.split == "train"] or list(known)
-    counts = Counter((fact.relation, fact.object_id) for fact in train)
-    counted = {fact.fact_id for fact in train}
+    if offered:
+        prior = sum(prior_credit(facts, known)) / len(facts)
+        longest = {code: accuracy(facts.facts, _length(code)) for code in facts.languages}
+        return {"prior": dict.fromkeys(facts.languages, prior), "longest": longest}
+    counts, counted = _gold_counts(known)
     best: dict[str, Counter[str]] = {}
     for (relation, answer), count in counts.items():
         best.setdefault(relation, Counter())[answer] = count
+    hits = sum(_most_frequent(fact, best.get(fact.relation, Counter()), counted) for fact in facts)
+    return {"prior": dict.fromkeys(facts.languages, hits / len(facts))}
+
+
+def prior_credit(facts: FactSet, known: FactSet) -> list[float]:
+    """Return the credit of each fact, 0 to 1, by the ``prior`` of `rule_baselines` among offered options."""
+    counts, counted = _gold_counts(known)
 
     def count_of(fact: Fact, option: int) -> float:
         answer = fact.option_ids[option]
         return counts[fact.relation, answer] - (answer == fact.object_id and fact.fact_id in counted)
 
-    if offered:
-        prior = accuracy(asked.facts, count_of)
-        longest = {code: accuracy(asked.facts, _length(code)) for code in asked.languages}
-        return {"prior": dict.fromkeys(asked.languages, prior), "longest": longest}
-    hits = sum(_most_frequent(fact, best.get(fact.relation, Counter()), counted) for fact in asked)
-    return {"prior": dict.fromkeys(asked.languages, hits / len(asked))}
+    return [_credit(fact, count_of) for fact in facts]
+
+
+def _gold_counts(known: FactSet) -> tuple[Counter[tuple[str, str]], set[str]]:
+    """How often each answer is right in a relation's train facts (or all facts), and those facts' ids."""
+    train = [fact for fact in known if fact.split == "train"] or list(known)
+    return Counter((fact.relation, fact.object_id) for fact in train), {fact.fact_id for fact in train}
 
 
 def _most_frequent(fact: Fact, counts: Counter[str], counted: Collection[str]) -> float:
     """Credit for naming the relation's most frequent answer; shared where several are as frequent."""
-    left = counts - Counter([fact.object_id]) if fact.fact_id in counted else counts
-    if not left:
+    others = counts - Counter([fact.object_id]) if fact.fact_id in counted else counts
+    if not others:
         return 0.0
-    top = max(left.values())
-    ties = [answer for answer, count in left.items() if count == top]
+    top = max(others.values())
+    ties = [answer for answer, count in others.items() if count == top]
     return (fact.object_id in ties) / len(ties)

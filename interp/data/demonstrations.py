@@ -1,4 +1,4 @@
-"""Answered questions before a question: chosen per fact by the hash of ids, the same facts in every language."""
+"""Answered questions before a question: drawn by the hash of ids, the same in every language."""
 
 from __future__ import annotations
 
@@ -26,35 +26,37 @@ def demonstrations(fact: Fact, pool: FactSet, shots: int) -> list[Fact]:
     ]
     if len(others) < shots:
         raise DataError(
-            f"{shots} demonstrations were asked for, but relation '{visible(fact.relation)}' has {len(others)} other facts "
-            f"for '{visible(fact.fact_id)}'. Ask for fewer, or for more facts."
+            f"{shots} demonstrations for '{visible(fact.fact_id)}' need as many other facts of the relation "
+            f"'{visible(fact.relation)}'; there are {len(others)}. Take fewer, or more facts."
         )
     return sorted(others, key=lambda other: hash_key(f"{fact.fact_id}\n{other.fact_id}"))[:shots]
 
 
 def prompts_with_demonstrations(
-    facts: FactSet, *, pool: FactSet | None = None, shots: int = 0, prompt_format: str = "native"
+    facts: FactSet, *, pool: FactSet | None = None, shots: int = 0, prompt_format: str = "auto"
 ) -> PromptSet:
     """Render facts as prompts, each after ``shots`` answered questions.
 
     Questions with words around them are separated by a blank line, sentences by a line break.
 
     Args:
-        facts: What is asked.
-        pool: What demonstrations are drawn from; the facts themselves by default. A fact is never shown before itself.
+        facts: The questions.
+        pool: What demonstrations are drawn from; the facts themselves by default. A fact is never shown
+            before itself.
         shots: How many.
         prompt_format: See `interp.data.prompts.prompts_from_facts`.
 
     Raises:
         DataError: A relation has too few facts, or a fact lacks a language.
     """
+    prompt_format = facts.prompt_format if prompt_format == "auto" else prompt_format
     plain = prompts_from_facts(facts, prompt_format=prompt_format)
     if not shots:
         return plain
     pool = facts if pool is None else pool.filter(languages=facts.languages)
     shown = prompts_from_facts(pool, prompt_format=prompt_format)
     between = "\n" if prompt_format == "none" else "\n\n"
-    chosen = [[other.fact_id for other in demonstrations(fact, pool, shots)] for fact in facts]
+    shown_ids = [[other.fact_id for other in demonstrations(fact, pool, shots)] for fact in facts]
     prompts = {}
     for code in facts.languages:
         answered = {
@@ -63,7 +65,7 @@ def prompts_with_demonstrations(
         }
         prompts[code] = tuple(
             _after(prompt, between.join([*(answered[i] for i in ids), ""]))
-            for prompt, ids in zip(plain.prompts[code], chosen, strict=True)
+            for prompt, ids in zip(plain.prompts[code], shown_ids, strict=True)
         )
     return replace(plain, prompts=prompts, note=f"{plain.note}, {shots} demonstrations")
 

@@ -1,7 +1,8 @@
-"""Mismatched facts: each fact's partner, another fact of its relation with another subject and another answer.
+"""Mismatched facts: each fact's partner, another fact of its relation with another subject and another
+answer.
 
-What two languages share on a fact means nothing beside what they share on two different ones, so every fact needs one
-to be compared with. Facts are paired off, each with one partner, which is its partner in turn.
+What two languages share on a fact means nothing beside what they share on two different ones, so every fact
+needs one to be compared with. Facts are paired off, each with one partner, which is its partner in turn.
 """
 
 from __future__ import annotations
@@ -40,16 +41,16 @@ class Pairing:
 def pair_facts(facts: FactSet) -> Pairing:
     """Pair facts of one relation that differ in group and right answer, by the hash of their ids.
 
-    A partner is looked for in a cluster that the fact already belongs to, and clusters that hold 6 facts or more are not
-    joined: else a chain of partners would soon tie all facts together, and no interval could be had. A fact that finds
-    none is left out.
+    A partner is looked for in a cluster that the fact already belongs to, and clusters that hold 6 facts or
+    more are not joined: else a chain of partners would soon tie all facts together, and no interval could be
+    had. A fact that finds none is left out.
 
     Raises:
         DataError: No two facts can be paired.
     """
     cluster = {fact.group: fact.group for fact in facts}
     size: Counter[str] = Counter()
-    chosen: list[Fact] = []
+    members: list[Fact] = []
     waiting = sorted(facts, key=lambda fact: (fact.relation, hash_key("partner", fact.fact_id)))
     while waiting:
         fact = waiting.pop(0)
@@ -63,19 +64,19 @@ def pair_facts(facts: FactSet) -> Pairing:
         if not candidates:
             continue
         mate = waiting.pop(min(candidates)[2])
-        chosen += [fact, mate]
+        members += [fact, mate]
         one, other = cluster[fact.group], cluster[mate.group]
         size[one] += 2 + (size.pop(other, 0) if one != other else 0)
         cluster.update({group: one for group, label in cluster.items() if label == other})
-    if not chosen:
+    if not members:
         raise DataError(
-            f"No two of {len(facts)} facts share a relation and differ in subject and answer, so there is no level of "
-            "chance. Ask more facts of each relation."
+            f"No two of {len(facts)} facts share a relation and differ in subject and answer, so there is no "
+            "level of chance. Ask more facts of each relation."
         )
     paired = FactSet(
-        facts.name, tuple(chosen), facts.languages, facts.prompt_format, facts.aligned, facts.note
+        facts.name, tuple(members), facts.languages, facts.prompt_format, facts.aligned, facts.note
     )
-    return Pairing(paired, tuple(cluster[fact.group] for fact in chosen), len(facts) - len(chosen))
+    return Pairing(paired, tuple(cluster[fact.group] for fact in members), len(facts) - len(members))
 
 
 def _mismatched(one: Fact, other: Fact) -> bool:

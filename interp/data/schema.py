@@ -3,14 +3,14 @@
 One JSON object per line (JSON lines, UTF-8)::
 
     {"fact_id": "mine:1",                 unique in the file
-     "relation": "capital",               what is asked
-     "subject_id": "Q142",                what it is asked of
+     "relation": "capital",               between subject and answer
+     "subject_id": "Q142",                what the question is about
      "object_id": "Q90",                  the right answer, one of option_ids
      "option_ids": ["Q90", "Q64", ...],   at least two, all different
      "split": "test",                     train, validation or test
      "group": "FR",                       optional: facts that stay together; the subject when absent
-     "aligned": true,                     optional: false where only the right answer is known to be the same in all
-                                          languages; one such fact makes the whole set so
+     "aligned": true,                     optional: false where only the right answer is known to be the
+                                          same in all languages; one such fact makes the whole set so
      "wording": {                         per language code
        "en": {"question": "What is the capital of France?",
               "subject": "France",
@@ -19,8 +19,14 @@ One JSON object per line (JSON lines, UTF-8)::
               "aliases": ["City of Light"]},            optional: other names of the right answer
        "de": {...}}}
 
-A Parquet file has the same columns; ``option_ids`` is a list of strings and ``wording`` a string that holds the JSON
-object above.
+A Parquet file has the same columns; ``option_ids`` is a list of strings and ``wording`` a string that holds
+the JSON object above.
+
+Languages that the package does not know are described by the first line of the file, or in the metadata of a
+Parquet file's schema as JSON under the key ``languages``, with the keys of `interp.data.languages.Language`::
+
+    {"languages": [{"code": "am", "name": "Amharic", "endonym": "አማርኛ", "script": "Ethi", "resource": "low",
+                    "letters": ["ETHIOPIC"]}]}
 """
 
 from __future__ import annotations
@@ -30,6 +36,7 @@ from typing import Any
 
 from interp.data.characters import control_characters, visible
 from interp.data.languages import LANGUAGES
+from interp.data.languages.hints import hint
 from interp.errors import nearest
 
 SPLITS = ("train", "validation", "test")
@@ -50,14 +57,17 @@ def row_problems(row: Any) -> Iterator[str]:
         if row.get(key) is not None:
             yield from _text_problems(key, row[key])
     if isinstance(row.get("split"), str) and row["split"] not in SPLITS:
-        yield f"split is '{visible(row['split'], 40)}', expected {', '.join(SPLITS)}{nearest(row['split'], SPLITS)}"
+        yield (
+            f"split is '{visible(row['split'], 40)}', expected "
+            f"{', '.join(SPLITS)}{nearest(row['split'], SPLITS)}"
+        )
     if not isinstance(row.get("aligned"), (bool, type(None))):
         yield f"aligned: expected true or false, found {_kind(row['aligned'])}"
     yield from _option_id_problems(row)
     yield from _wording_problems(row)
 
 
-def _key_problems(row: dict) -> Iterator[str]:
+def _key_problems(row: dict[str, Any]) -> Iterator[str]:
     for key in REQUIRED:
         if row.get(key) is None:
             yield f"'{key}' is missing"
@@ -66,7 +76,7 @@ def _key_problems(row: dict) -> Iterator[str]:
             yield f"unknown key '{visible(key, 40)}'{nearest(key, REQUIRED + OPTIONAL)}"
 
 
-def _option_id_problems(row: dict) -> Iterator[str]:
+def _option_id_problems(row: dict[str, Any]) -> Iterator[str]:
     options = row.get("option_ids")
     if options is None:
         return
@@ -81,7 +91,7 @@ def _option_id_problems(row: dict) -> Iterator[str]:
         yield f"object_id '{visible(answer, 60)}' is not among option_ids"
 
 
-def _wording_problems(row: dict) -> Iterator[str]:
+def _wording_problems(row: dict[str, Any]) -> Iterator[str]:
     wording = row.get("wording")
     if wording is None:
         return
@@ -91,34 +101,36 @@ def _wording_problems(row: dict) -> Iterator[str]:
     if not wording:
         yield "wording has no language"
     ids = row.get("option_ids")
-    for code, said in wording.items():
+    for code, words in wording.items():
         if code not in LANGUAGES:
-            yield f"unknown language '{visible(code, 40)}'{nearest(code, LANGUAGES)}"
-        if isinstance(said, dict):
-            yield from _language_problems(code, said, len(ids) if isinstance(ids, list) else None)
+            yield (
+                f"unknown language '{visible(code, 40)}'.{hint(code, LANGUAGES)} Or describe it in the file."
+            )
+        if isinstance(words, dict):
+            yield from _language_problems(code, words, len(ids) if isinstance(ids, list) else None)
         else:
-            yield f"wording.{visible(code, 40)}: expected an object, found {_kind(said)}"
+            yield f"wording.{visible(code, 40)}: expected an object, found {_kind(words)}"
 
 
-def _language_problems(code: str, said: dict, n_options: int | None) -> Iterator[str]:
+def _language_problems(code: str, words: dict[str, Any], n_options: int | None) -> Iterator[str]:
     where = f"wording.{visible(code, 40)}"
     for key in ("question", "subject", "options"):
-        if said.get(key) is None:
+        if words.get(key) is None:
             yield f"{where}: '{key}' is missing"
-    for key in said:
+    for key in words:
         if key not in ("question", "subject", "options", "suffix", "aliases"):
             yield f"{where}: unknown key '{visible(key, 40)}'"
     for key in ("question", "subject"):
-        if said.get(key) is not None:
-            yield from _text_problems(f"{where}.{key}", said[key])
-    if said.get("suffix") not in (None, ""):
-        yield from _text_problems(f"{where}.suffix", said["suffix"])
-    if said.get("aliases") is not None:
-        if isinstance(said["aliases"], list):
-            yield from _list_problems(f"{where}.aliases", said["aliases"])
+        if words.get(key) is not None:
+            yield from _text_problems(f"{where}.{key}", words[key])
+    if words.get("suffix") not in (None, ""):
+        yield from _text_problems(f"{where}.suffix", words["suffix"])
+    if words.get("aliases") is not None:
+        if isinstance(words["aliases"], list):
+            yield from _list_problems(f"{where}.aliases", words["aliases"])
         else:
-            yield f"{where}.aliases: expected a list, found {_kind(said['aliases'])}"
-    options = said.get("options")
+            yield f"{where}.aliases: expected a list, found {_kind(words['aliases'])}"
+    options = words.get("options")
     if options is None:
         return
     if not isinstance(options, list):
@@ -129,7 +141,7 @@ def _language_problems(code: str, said: dict, n_options: int | None) -> Iterator
     yield from _list_problems(f"{where}.options", options)
 
 
-def _list_problems(where: str, values: list) -> Iterator[str]:
+def _list_problems(where: str, values: list[Any]) -> Iterator[str]:
     for position, value in enumerate(values):
         yield from _text_problems(f"{where}[{position}]", value)
     texts = [value for value in values if isinstance(value, str)]

@@ -29,8 +29,10 @@ def score_questions(
     resume: Path | None,
     key: dict[str, Any],
     progress: Progress | None,
-) -> Float[np.ndarray, "fact language option"]:
+) -> tuple[Float[np.ndarray, "fact language option"], int]:
     """Score all questions; summed over an option's tokens, in nats, and NaN where a fact has fewer options.
+
+    The second value is the number of questions in the largest batch that fitted.
 
     Args:
         loaded: The model.
@@ -57,7 +59,7 @@ def score_questions(
                 )
             scores.values[question.fact, question.language, : len(values)] = values
 
-    run_batches(
+    largest = run_batches(
         loaded,
         question_batches(questions, batch_tokens),
         add,
@@ -67,7 +69,7 @@ def score_questions(
         key=key,
         progress=progress,
     )
-    return scores.values
+    return scores.values, largest
 
 
 def require_options(facts: FactSet) -> None:

@@ -11,7 +11,7 @@ import json
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -24,6 +24,9 @@ __all__ = ["Checkpoint", "resolve_checkpoint"]
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?$")
 _SHIPPED = "organism:"
+_SAYS_LITTLE = re.compile(
+    r"(final|best|last|latest|main|model|weights|merged|adapter|(checkpoint|step|epoch|seed)?[-_]?\d+)"
+)
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "merges.txt")
 _TOKENIZER_EXTRAS = ("special_tokens_map.json", "added_tokens.json")
@@ -40,19 +43,26 @@ class Checkpoint:
         path: Folder with config.json and *.safetensors.
         revision: Hub commit or branch, if it came from a hub.
         adapter: Folder of a LoRA adapter to put on top, if any.
+        label: The name that the user gave it, if any.
     """
 
     spec: str
     path: Path
     revision: str | None = None
     adapter: Path | None = None
+    label: str = ""
 
     @property
     def name(self) -> str:
-        """A short, file-system safe name: the last two parts of what the user wrote."""
+        """What it is called in every table, file and figure: the user's name, or the last part of what the user wrote.
+
+        The part before is added where the last one says little, such as ``final`` or ``checkpoint-600``.
+        """
+        if self.label or self.spec.startswith(_SHIPPED):
+            return self.label or _slug(self.spec)
         parts = [p for p in re.split(r"[/\\:]", self.spec.rstrip("/\\")) if p not in ("", ".", "..")]
-        slug = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts[-2:])).strip("-.")
-        return slug[:80] or "checkpoint"
+        said = parts[-2:] if parts and _SAYS_LITTLE.fullmatch(parts[-1]) else parts[-1:]
+        return _slug("-".join(said)) or "checkpoint"
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -87,16 +97,35 @@ def resolve_checkpoint(spec: str) -> Checkpoint:
 
     Args:
         spec: A local folder (with weights, or a LoRA adapter), a hub id such as ``Qwen/Qwen2.5-7B@main``, or a checkpoint
-            that comes with the package (``organism:final``, ``organism:early``).
+            that comes with the package (``organism:final``, ``organism:early``). ``NAME=`` before it names it.
 
     Raises:
         CheckpointError: Nothing is there, files are missing, truncated, or only pickles.
     """
+    label, spec = _label_of(spec)
     folder, revision = _find(spec)
     if (folder / "adapter_config.json").is_file():
-        return _resolve_adapter(spec, folder)
+        return replace(_resolve_adapter(spec, folder), label=label)
     _check_folder(folder)
-    return Checkpoint(spec, folder, revision)
+    return Checkpoint(spec, folder, revision, label=label)
+
+
+def _label_of(spec: str) -> tuple[str, str]:
+    """The name that a user gives a checkpoint as NAME=..., and the rest."""
+    label, equals, rest = spec.partition("=")
+    if not equals or os.path.exists(os.path.expanduser(spec)) or re.search(r"[/\\:]", label):
+        return "", spec
+    if not label or _slug(label) != label:
+        raise CheckpointError(
+            f"'{visible(label)}' cannot name a checkpoint; letters, digits, '.', '_' and '-' are expected, such as "
+            f"{_slug(label) or 'base'}={visible(rest)}."
+        )
+    return label, rest
+
+
+def _slug(text: str) -> str:
+    """A text as part of a file name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:80]
 
 
 def _find(spec: str) -> tuple[Path, str | None]:

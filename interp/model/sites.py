@@ -33,7 +33,17 @@ from transformers import PreTrainedModel
 
 from interp.errors import CapabilityError, nearest
 
-__all__ = ["SITES", "SITES_OF", "Architecture", "Site", "SiteName", "locate"]
+__all__ = [
+    "SITES",
+    "SITES_OF",
+    "Architecture",
+    "Site",
+    "SiteName",
+    "Widths",
+    "linear_layers",
+    "locate",
+    "model_widths",
+]
 
 SiteName = Literal[
     "resid_pre", "resid_mid", "resid_post", "head", "attn_out", "mlp_gate", "mlp_neuron", "mlp_out"
@@ -186,6 +196,48 @@ def locate(model: PreTrainedModel) -> Architecture:
     return Architecture(
         family, body, layers, model.get_output_embeddings(), config, n_heads, d_head, neurons, missing
     )
+
+
+def linear_layers(model: PreTrainedModel, *, attention_only: bool = False) -> dict[str, nn.Linear]:
+    """Return the linear layers of a model by name, the unembedding left out: those that a LoRA adapter can be put on.
+
+    Raises:
+        CapabilityError: There is none, or none in attention.
+    """
+    unembedding = model.get_output_embeddings()
+    layers = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear)
+        and module is not unembedding
+        and (not attention_only or ".self_attn." in name)
+    }
+    if not layers:
+        where = "in modules named self_attn" if attention_only else "beside its unembedding"
+        raise CapabilityError(f"'{model.config.model_type}' has no linear layers {where}.")
+    return layers
+
+
+@dataclass(frozen=True)
+class Widths:
+    """What the memory of a decoder depends on.
+
+    Attributes:
+        layers: Number of layers.
+        residual: Width of the residual stream.
+        keys: Width of a token's keys in a layer, all heads together; its values are as wide.
+    """
+
+    layers: int
+    residual: int
+    keys: int
+
+
+def model_widths(config: Any) -> Widths:
+    """Return the widths in a model's configuration."""
+    text = config.get_text_config()
+    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    return Widths(text.num_hidden_layers, text.hidden_size, text.num_key_value_heads * head)
 
 
 def _below(layer: nn.Module, paths: str) -> nn.Module | None:

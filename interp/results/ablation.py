@@ -5,20 +5,22 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from interp.config import option
 from interp.errors import ResultError, nearest
-from interp.results.base import FactResult, Provenance
+from interp.results.base import FactResult, Note, Provenance
 from interp.results.consistency import credit
+from interp.results.settings import Settings
 from interp.stats import paired_bootstrap
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["HARMS", "AblationResult", "Dominance", "diagonal_p", "own_above_other"]
+__all__ = ["HARMS", "AblationResult", "AblationSettings", "Dominance", "diagonal_p", "own_above_other"]
 
 HARMS = ("loss", "accuracy")
 """What is lost: nats per token of question and answer, or the share of facts answered rightly."""
@@ -46,6 +48,38 @@ class Dominance:
     high: float
     p: float
     least_p: float
+
+
+@dataclass(frozen=True)
+class AblationSettings(Settings):
+    """What `interp ablate` removes, and what it is set to."""
+
+    units: str = option("neurons", "What is removed.", ("neurons", "heads"))
+    count: int = option(0, "Units removed per language (0: 1 % of the neurons, 2 % of the heads).")
+    rule: str = option(
+        "specialized",
+        "Which units are a language's own: more specialized in it than on average, or (heads) by LAHIS importance alone.",
+        ("specialized", "important"),
+    )
+    mode: str = option(
+        "zero", "What a removed unit is set to: 0, or its mean over languages.", ("zero", "mean")
+    )
+    draws: int = option(
+        3, "Random sets of as many units, per language, that the harm is compared with.", minimum=1
+    )
+    seed: int = option(0, "Seed of the random sets.")
+    read: int = option(0, "At most this many facts select the units (0: all of the split).")
+    min_tokens: int = option(1000, "Fewest tokens per language to select neurons.")
+
+    measure: ClassVar[str] = "ablation"
+
+    def stored(self) -> dict[str, Any]:
+        """As of `Settings`; a count of 0 is what `interp.results.selection.default_count` makes it.
+
+        The facts that select are in the question by their digest.
+        """
+        stored = {**super().stored(), "count": self.count or "default"}
+        return {name: value for name, value in stored.items() if name not in ("read", "min_tokens")}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -109,7 +143,7 @@ class AblationResult(FactResult):
             ResultError: The kind is unknown.
         """
         if kind not in HARMS:
-            raise ResultError(f"No harm '{kind}'.{nearest(kind, HARMS)} There is: {', '.join(HARMS)}.")
+            raise ResultError(f"No harm '{kind}'.{nearest(kind, HARMS)} Choose from: {', '.join(HARMS)}.")
         if kind == "loss":
             return self.loss - self.intact_loss
         variants, owners = self.loss.shape[:2]
@@ -188,12 +222,25 @@ class AblationResult(FactResult):
                     )
         return pd.DataFrame(rows)
 
+    def dominances(self) -> pd.DataFrame:
+        """One row per harm: how far a language's own units harm it more than others', see `dominance`."""
+        import pandas as pd
+
+        return pd.DataFrame([{"harm": kind, **vars(self.dominance(kind))} for kind in HARMS])
+
+    def random_harm(self, kind: str = "loss") -> Float[np.ndarray, " language"]:
+        """Mean harm of random units, per language."""
+        harm: np.ndarray = self.harms(kind)[1:].mean(axis=(0, 1, 2))
+        return harm
+
     def diagnostics(self) -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
         found, groups = [], len(set(self.groups))
         if groups < _FEW:
             found.append(
-                f"{len(self.fact_ids)} facts in {groups} groups; intervals over fewer than {_FEW} groups are not to be relied on."
+                Note(
+                    f"{len(self.fact_ids)} facts in {groups} groups; intervals over fewer than {_FEW} groups are not to be relied on."
+                )
             )
         shared = self.shared_units()
         if shared > _MUCH:

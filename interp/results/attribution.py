@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from interp.errors import ResultError
-from interp.results.base import Provenance
+from interp.results.base import Note, Provenance
 from interp.results.correlation import Means, correlations, resampled_means
 from interp.results.recovery import LEFT_OUT, RunsResult, over_languages
 from interp.stats import Jackknife
@@ -25,6 +25,7 @@ HIGH_ENOUGH = (0.8, 0.5)
 relied on."""
 
 _FEW = 30  # facts below which an interval over facts is not to be relied on
+_STRONGEST = 10  # rows
 _NAMED = 5  # cells that the repr lists
 
 
@@ -200,6 +201,22 @@ class AttributionResult(RunsResult):
                     found[f"{said} of the {name} {self.unit}"] = _known_mean(each.reshape(len(each), -1))
         return found
 
+    def strongest(self) -> pd.DataFrame:
+        """The rows of `to_frame` with the largest absolute estimates, and the true ``effect`` of those that were patched."""
+        effects = self.verified()[["layer", "unit", "position", "effect", "low", "high"]]
+        effects = effects.rename(columns={"low": "effect_low", "high": "effect_high"})
+        effects = effects.drop_duplicates(["layer", "unit", "position"])
+        return self.largest(_STRONGEST).merge(effects, how="left", on=["layer", "unit", "position"])
+
+    def by_layer(self) -> pd.DataFrame:
+        """Per layer and position: sum over units of the absolute mean estimate, and of the unrelated fact's, in logits."""
+        table = self.to_frame()[["layer", "position", "n", "estimate", "floor"]]
+        table = table.assign(estimate=table.estimate.abs(), floor=table.floor.abs())
+        summed = table.groupby(["position", "layer"], sort=False)
+        return summed.agg(
+            n=("n", "first"), estimate=("estimate", "sum"), floor=("floor", "sum")
+        ).reset_index()
+
     def name_of(self, layer: int, unit: int, position: str) -> str:
         """What to call a cell."""
         return f"{self.unit.removesuffix('s')} {layer}.{unit} {position}"
@@ -211,7 +228,9 @@ class AttributionResult(RunsResult):
         found = [self.low_correlation()] if self.low_correlation() else []
         if used < _FEW:
             found.append(
-                f"{used} facts are left of {len(gap)}; intervals over fewer than {_FEW} are not to be relied on."
+                Note(
+                    f"{used} facts are left of {len(gap)}; intervals over fewer than {_FEW} are not to be relied on."
+                )
             )
         if not np.nanmean(gap) > 0:
             found.append(

@@ -4,28 +4,102 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from interp.errors import MeasurementError, nearest
-from interp.results.base import FactResult, Provenance
+from interp.config import option
+from interp.errors import ConfigError, MeasurementError, nearest
+from interp.results.base import FactResult, Note, Provenance
+from interp.results.settings import Settings
 from interp.stats import paired_bootstrap
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LensResult", "require_separable"]
+__all__ = ["LensResult", "LensSettings", "LensView", "require_separable"]
 
+QUANTITIES = ("takeover layer", "pivot area", "pivot lead", "answer at output", "pivot mass")
+"""What is compared between checkpoints, see `LensResult.quantities`."""
+
+_FEW = 30  # facts below which a curve of a language is not worth looking at
+_UNSPOKEN = 0.01
 _DRAWS = 2000  # of the bootstrap of a point on a curve
+
+
+@dataclass(frozen=True)
+class LensSettings(Settings):
+    """What `interp lens` reads, and how."""
+
+    task: str = option(
+        "facts",
+        "What is asked for: the answers of --data, or of the embedded lexicon a translation, a repetition or a cloze.",
+        ("facts", "translation", "repetition", "cloze"),
+    )
+    shots: int | None = option(None, "Answered prompts that stand first (default: 0 for facts, else 4).")
+    source: str = option(
+        "", "Language to translate from (default: the first that is neither the target nor the pivot)."
+    )
+    positions: str = option(
+        "last",
+        "Token that is read: the last of the prompt, or of what it asks about.",
+        ("last", "subject_last"),
+    )
+    tokens: str = option(
+        "prefix", "Tokens of a word: all that begin it, or the tokenizer's first.", ("prefix", "first")
+    )
+    tuned: bool = option(False, "Also fit a tuned lens, as a control, and read with it.")
+    tuned_text: str = option(
+        "",
+        "What the tuned lens is fitted on: cldr, a facts file or a folder of text (default: the prompts, with their answers).",
+    )
+    tuned_positions: int = option(8192, "Tokens that the tuned lens is fitted and tried on.", minimum=1)
+    tuned_steps: int = option(160, "Steps of the fit.", minimum=1)
+
+    measure: ClassVar[str] = "lens"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.source and self.task != "translation":
+            raise ConfigError(
+                f"'source' is '{self.source}', but only a translation has one; the task is '{self.task}'."
+            )
+        if self.tuned_text and not self.tuned:
+            raise ConfigError(
+                f"'tuned_text' is '{self.tuned_text}', but no tuned lens is asked for; add --tuned."
+            )
+
+    def stored(self) -> dict[str, Any]:
+        """What decides the numbers of a plain lens; task, shots and source are in the prompts."""
+        return {
+            "measure": "lens",
+            "lens": "logit",
+            "positions": self.positions,
+            "tokens": self.tokens,
+        }
+
+    def stored_tuned(self, tuned_on: str) -> dict[str, Any]:
+        """What decides the numbers of a tuned lens, fitted on prompts of a digest."""
+        fit = {"tuned_positions": self.tuned_positions, "tuned_steps": self.tuned_steps}
+        return {**self.stored(), "lens": "tuned", "tuned_on": tuned_on, **fit}
+
+
+@dataclass(frozen=True)
+class LensView:
+    """How a lens is read; another choice needs no model."""
+
+    pivot: str = option(
+        "en", "Language that the others are compared with; changing it needs no model but for translation."
+    )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LensResult(FactResult):
     """The answer's tokens in each language at each layer, read at one position of prompts in each language.
 
-    Layer 0 is what enters the first layer, layer l leaves the l-th, the last is the model's own output. An item counts for a
+    The first place of the layer axes is what enters layer 0 (the embedding, number -1), the next what leaves layer 0, and so on;
+    the last is the model's own output. An item counts for a
     prompt language only where its answers there and in the pivot begin with different tokens; the others are left out of
     everything but ``mass``, and counted by `left_out`.
 
@@ -72,6 +146,11 @@ class LensResult(FactResult):
         """Points of a curve: the model's layers, and what enters the first."""
         return self.probability.shape[2]
 
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Number of each place of the layer axes; -1 for what enters layer 0."""
+        return tuple(range(-1, self.n_layers - 1))
+
     def with_pivot(self, pivot: str) -> LensResult:
         """The same measurement compared with another language; no model is needed.
 
@@ -107,12 +186,12 @@ class LensResult(FactResult):
     def takeover(self, language: str) -> Float[np.ndarray, " fact"]:
         """Return the first layer from which on the prompt's language is above the pivot, up to the output.
 
-        0 to the number of layers, and one more where it is not above at the output either; NaN for a fact that does not
-        count.
+        -1 where it is so from what enters layer 0 on; the number of layers where it is not above at the output either; NaN
+        for a fact that does not count.
         """
         ahead = self.curve(language, language) > self.curve(language, self.pivot)
         run = np.logical_and.accumulate(ahead[:, ::-1], axis=1).sum(axis=1)
-        return _spread(self.kept(language), self.n_layers - run)
+        return _spread(self.kept(language), self.n_layers - 1 - run)
 
     def quantities(self) -> dict[str, Float[np.ndarray, " fact"]]:
         """What checkpoints are compared by; over all other languages than the pivot, then for each of them.
@@ -174,11 +253,11 @@ class LensResult(FactResult):
                     continue
                 groups = [group for group, kept in zip(self.groups, here, strict=True) if kept]
                 ranks = self.rank[here, self._index(code), :, self._index(answer)]
-                for layer, values in enumerate(curve.T.astype(float)):
+                for place, values in enumerate(curve.T.astype(float)):
                     found = paired_bootstrap(values, np.zeros_like(values), draws=_DRAWS, groups=groups)
                     mean = {"value": found.difference, "low": found.low, "high": found.high}
-                    where = {"prompt": code, "answer": answer, "layer": layer, "n": len(values)}
-                    rank = float(np.median(ranks[:, layer])) if of == "probability" else float("nan")
+                    where = {"prompt": code, "answer": answer, "layer": place - 1, "n": len(values)}
+                    rank = float(np.median(ranks[:, place])) if of == "probability" else float("nan")
                     rows.append({**where, **mean, "rank": rank})
         numbers = {"layer": int, "n": int} | dict.fromkeys(("value", "low", "high", "rank"), float)
         return pd.DataFrame(rows, columns=["prompt", "answer", *numbers]).astype(numbers)
@@ -198,11 +277,53 @@ class LensResult(FactResult):
             energy = self.energy[here, own].mean(axis=0)
             means = {f"answer_{a}": _mean(self.curve(code, a), self.n_layers) for a in self.languages}
             means |= {f"mass_{a}": _mean(self.mass_curve(code, a), self.n_layers) for a in self.languages}
-            for layer in range(self.n_layers):
+            for place, layer in enumerate(self.layers):
                 row = {"prompt": code, "layer": layer, "n": int(here.sum())}
-                row |= {"entropy": float(spread[layer]), "energy": float(energy[layer])}
-                rows.append(row | {name: float(curve[layer]) for name, curve in means.items()})
+                row |= {"entropy": float(spread[place]), "energy": float(energy[place])}
+                rows.append(row | {name: float(curve[place]) for name, curve in means.items()})
         return pd.DataFrame(rows)
+
+    def by_language(self) -> pd.DataFrame:
+        """One row per language of the prompt but the pivot, and last ``all``: quantities with their intervals.
+
+        ``n`` facts that count and ``left_out``; then each name of `QUANTITIES` with ``<name> low`` and ``<name> high``.
+        """
+        import pandas as pd
+
+        table, left = self.summary().set_index("quantity"), self.left_out()
+        others = [code for code in self.languages if code != self.pivot]
+        rows = []
+        for code in [*others, *(["all"] if len(others) > 1 else [])]:
+            suffix = f" {code}" if len(others) > 1 and code != "all" else ""
+            n = int(table.n[QUANTITIES[0]]) if code == "all" else len(self.fact_ids) - left[code]
+            row = {"language": code, "n": n, "left_out": np.nan if code == "all" else left[code]}
+            for name in QUANTITIES:
+                found = table.loc[f"{name}{suffix}"]
+                row |= {name: found["mean"], f"{name} low": found.low, f"{name} high": found.high}
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def mean_entropy(self) -> Float[np.ndarray, "language layer"]:
+        """Mean over the facts that count, in nats."""
+        return np.stack(
+            [self.entropy[self.kept(code), i].mean(axis=0) for i, code in enumerate(self.languages)]
+        )
+
+    def diagnostics(self) -> list[str]:
+        """Languages with few facts that count, and whether the model says the answer in any language."""
+        notes: list[str] = []
+        few = [f"{code} {self.kept(code).sum()}" for code in self.languages if self.kept(code).sum() < _FEW]
+        if few:
+            notes.append(
+                Note(f"Fewer than {_FEW} facts tell these languages from the pivot: {', '.join(few)}.")
+            )
+        spoken = max(float(self.curve(code, code)[:, -1].mean()) for code in self.languages)
+        if spoken < _UNSPOKEN:
+            notes.append(
+                f"At the output the answer has a probability below {_UNSPOKEN} in every language, at most {spoken:.4f}. Are "
+                "these prompts that the model can continue?"
+            )
+        return notes
 
     def _index(self, language: str) -> int:
         if language not in self.languages:

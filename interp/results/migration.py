@@ -11,7 +11,7 @@ SCHEMA = 2
 """2: American spelling, and the words of the field (`prompt_format`)."""
 
 _KINDS = {"behaviour": "behavior"}
-_SETTINGS = {"scaffold": "prompt_format"}
+_SETTINGS = {"scaffold": "prompt_format", "position": "positions", "span": "positions"}
 _VALUES = {"rule": {"specialised": "specialized"}}
 _FIELDS = {"ablation": {"rule": {"specialised": "specialized"}}}
 

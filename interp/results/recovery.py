@@ -120,6 +120,14 @@ class RunsResult(FactResult):
         counts = [np.bincount(column, minlength=len(LEFT_OUT)) for column in self.left_out.T]
         return pd.DataFrame(counts, columns=list(LEFT_OUT), index=list(self.languages))
 
+    def counted(self) -> str:
+        """How many pairs of a fact and a language were used, and why the others were left out, in words."""
+        counts = self.reasons().sum()
+        left = ", ".join(f"{counts[reason]} {reason}" for reason in LEFT_OUT[1:] if counts[reason])
+        return f"{counts['used']} of {counts.sum()} fact-language pairs" + (
+            f" (left out: {left})" if left else ""
+        )
+
     def of_metric(
         self, values: Float[np.ndarray, "fact language metric *cell"], metric: str, language: str = ""
     ) -> Float[np.ndarray, "fact asked *cell"]:

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from jaxtyping import Float, Int
 
+from interp.config import option
 from interp.errors import ResultError, nearest
-from interp.results.base import FactResult, Provenance
+from interp.results.base import FactResult, Note, Provenance
+from interp.results.settings import Settings
 from interp.stats import paired_bootstrap
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["KINDS", "RoutingResult"]
+__all__ = ["KINDS", "RoutingResult", "RoutingSettings"]
 
 KINDS = ("cosine", "top")
 """How two attributions are compared: the cosine of all units, or the Jaccard index of the units that carry most."""
@@ -23,6 +25,30 @@ KINDS = ("cosine", "top")
 _FEW = 30  # groups of facts
 _ROUNDING = 1e-5  # of float32 inner products of a thousand units
 _ACROSS = ("overlap above chance", "specific to the fact")  # quantities that are given across scripts as well
+
+
+@dataclass(frozen=True)
+class RoutingSettings(Settings):
+    """What `interp routing` attributes, and how."""
+
+    units: str = option("all", "Which units carry an answer.", ("heads", "neurons", "all"))
+    top: float = option(
+        0.01,
+        "Share of the units of a layer, and of all layers, that counts as carrying most of an answer.",
+        maximum=1,
+        exclusive=True,
+    )
+
+    measure: ClassVar[str] = "routing"
+
+    @property
+    def unit_kinds(self) -> tuple[str, ...]:
+        """Kinds of units, in the order of the result's unit axis."""
+        return ("heads", "neurons") if self.units == "all" else (self.units,)
+
+    def stored(self) -> dict[str, Any]:
+        """As of `Settings`, with the kinds of units listed."""
+        return {**super().stored(), "units": list(self.unit_kinds)}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -153,6 +179,19 @@ class RoutingResult(FactResult):
                 rows.append(row | {"low": found["_low"], "high": found["_high"]})
         return pd.DataFrame(rows)
 
+    def per_language(self) -> pd.DataFrame:
+        """Overlap above chance over all layers, mean over the pairs of each language: units down, languages across."""
+        import pandas as pd
+
+        table = self.by_language()
+        columns = {
+            code: table[(table.one == code) | (table.other == code)]
+            .groupby("units", sort=False)[_ACROSS[0]]
+            .mean()
+            for code in self.languages
+        }
+        return pd.DataFrame(columns).reindex(list(self.units))
+
     def by_layer(self, kind: str = "cosine") -> pd.DataFrame:
         """One row per kind of unit and layer: overlap, chance and excess with 95 % intervals over groups of facts.
 
@@ -194,8 +233,10 @@ class RoutingResult(FactResult):
         found, groups = [], len(set(self.groups))
         if groups < _FEW:
             found.append(
-                f"{len(self.fact_ids)} facts in {groups} groups; intervals over fewer than {_FEW} groups are not to be relied "
-                "on. A fact needs a partner: another subject and answer of its relation."
+                Note(
+                    f"{len(self.fact_ids)} facts in {groups} groups; intervals over fewer than {_FEW} groups are not to be relied "
+                    "on. A fact needs a partner: another subject and answer of its relation."
+                )
             )
         gap = self.summary().iloc[0]
         if not gap.low > 0:

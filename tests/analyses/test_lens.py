@@ -8,25 +8,26 @@ import numpy as np
 import pytest
 
 import interp.model.loading
-from analyses.changes import compare_facts
-from analyses.lens import LensStudy, run_lens
-from interp.config.lens import LensConfig
+from analyses.comparison import compare
+from analyses.lens import LensStudy
+from analyses.runner import run as measured
 from interp.data.tasks import open_task
 from interp.errors import ConfigError, DataError, ResultError
 from interp.results.lens import LensResult
+from tests.analyses.runs import comparisons, only
 from tests.results.test_lens import lens_result, random_result
-from tests.tiny import save_checkpoint
+from tests.support.tiny import save_checkpoint
 
 
 @pytest.fixture
 def config(checkpoints, tmp_path):
-    return LensConfig(
-        ckpt=(str(checkpoints["llama"]), str(checkpoints["other"])),
-        languages="en,ru,ja",
-        limit=6,
-        dtype="float32",
-        out=tmp_path / "out",
-    )
+    return {
+        "ckpt": (str(checkpoints["llama"]), str(checkpoints["other"])),
+        "languages": "en,ru,ja",
+        "limit": 6,
+        "dtype": "float32",
+        "out": tmp_path / "out",
+    }
 
 
 @pytest.fixture
@@ -42,27 +43,27 @@ def opened(monkeypatch):
 
 def test_each_later_checkpoint_is_compared_with_the_first(config, opened, tmp_path):
     third = str(save_checkpoint(tmp_path / "third", seed=2))
-    study = run_lens(config)
-    assert opened == list(config.ckpt)
-    more = run_lens(replace(config, ckpt=(*config.ckpt, third)))
-    assert opened == [*config.ckpt, third]  # the others were there
-    assert [len(more.results["logit"]), len(more.comparisons["logit"])] == [3, 2]
+    study = measured("lens", **config)
+    assert opened == list(config["ckpt"])
+    more = measured("lens", **{**config, "ckpt": (*config["ckpt"], third)})
+    assert opened == [*config["ckpt"], third]  # the others were there
+    assert [len(more.results["logit"]), len(comparisons(more)["logit"])] == [3, 2]
     first, _, last = more.results["logit"]
-    expected = compare_facts(first, last).table
-    assert more.comparisons["logit"][1].table.equals(expected)
-    assert more.comparisons["logit"][1].names == (more.names[0], more.names[2])
+    expected = compare(first, last).table
+    assert comparisons(more)["logit"][1].table.equals(expected)
+    assert comparisons(more)["logit"][1].names == (more.names[0], more.names[2])
     assert np.array_equal(study.results["logit"][1].probability, more.results["logit"][1].probability)
-    assert not list(config.out.glob("*.partial"))
+    assert not list(config["out"].glob("*.partial"))
 
 
 def test_a_tuned_lens_joins_a_finished_plain_one(config, opened):
-    one = replace(config, ckpt=config.ckpt[:1])
-    run_lens(one)
-    kept = {file: file.read_bytes() for file in config.out.iterdir()}
-    study = run_lens(replace(one, tuned=True, tuned_positions=300, tuned_steps=2))
-    assert opened == [config.ckpt[0]] * 2
+    one = {**config, "ckpt": config["ckpt"][:1]}
+    measured("lens", **one)
+    kept = {file: file.read_bytes() for file in config["out"].iterdir()}
+    study = measured("lens", **{**one, "tuned": True, "tuned_positions": 300, "tuned_steps": 2})
+    assert opened == [config["ckpt"][0]] * 2
     assert all(file.read_bytes() == content for file, content in kept.items())
-    assert list(study.results) == ["logit", "tuned"]
+    assert list(only(study)) == ["logit", "tuned"]
     tuned = study.results["tuned"][0].provenance
     assert tuned.settings["tuned_on"] == study.task.prompts.digest
     assert tuned.run["tuned_positions_used"].keys() == {"fit", "choose", "report"}
@@ -75,11 +76,11 @@ def test_the_text_of_the_tuned_lens_is_the_users(config, tmp_path):
         lines = [f"{code} {i} {'abc' * (i % 5)}" for i in range(12)]
         (folder / f"{code}.txt").write_text("\n".join(lines))
     options = {"tuned": True, "tuned_positions": 300, "tuned_steps": 1}
-    chosen = replace(config, ckpt=config.ckpt[:1], tuned_text=str(folder), **options)
-    study = run_lens(chosen)
+    chosen = {**config, **dict(ckpt=config["ckpt"][:1], tuned_text=str(folder), **options)}
+    study = measured("lens", **chosen)
     assert study.results["tuned"][0].provenance.settings["tuned_on"] != study.task.prompts.digest
     with pytest.raises(ResultError, match="tuned_on: "):
-        run_lens(replace(chosen, tuned_text=""))
+        measured("lens", **{**chosen, "tuned_text": ""})
 
 
 @pytest.mark.parametrize(
@@ -99,10 +100,10 @@ def test_the_text_of_the_tuned_lens_is_the_users(config, tmp_path):
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
 def test_everything_cheap_is_checked_before_a_checkpoint_is_looked_for(config, changes, error, text):
-    wanted = replace(config, **{"ckpt": ("nowhere/at-all",), **changes})
+    wanted = {**config, **dict(**{"ckpt": ("nowhere/at-all",), **changes})}
     with pytest.raises(error, match=text):
-        run_lens(wanted)
-    assert not config.out.exists()
+        measured("lens", **wanted)
+    assert not config["out"].exists()
 
 
 def _study(*results: LensResult) -> LensStudy:

@@ -3,7 +3,7 @@ import pytest
 from interp.data.baselines import accuracy, model_free_baselines
 from interp.data.facts import FactSet, Wording
 from interp.errors import DataError
-from tests.data.made import make_fact
+from tests.support.facts import make_fact
 
 
 def test_cldr_gives_nothing_away(cldr):

@@ -4,8 +4,8 @@ import json
 import pytest
 
 from interp.data.check import check_facts
-from interp.data.facts import load_facts
 from interp.data.files import write_rows
+from interp.data.sources import load_facts
 from interp.errors import DataError
 
 

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 from interp.errors import CheckpointError
 from interp.model.checkpoints import Checkpoint, resolve_checkpoint
 from interp.model.loading import open_checkpoint
-from tests.tiny import save_checkpoint, tiny_model
+from tests.support.tiny import save_checkpoint, tiny_model
 
 # peft asks transformers for what is about to be renamed
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")

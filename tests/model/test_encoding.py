@@ -12,7 +12,7 @@ from interp.data.prompts import Prompt
 from interp.errors import MeasurementError
 from interp.model.generation import Sampler, complete
 from interp.model.tokens import TokenizedPrompt, make_batches, pad_rows, token_positions, tokenize
-from tests.tiny import byte_tokenizer, tiny_model
+from tests.support.tiny import byte_tokenizer, tiny_model
 
 BOS, EOS = 257, 258
 

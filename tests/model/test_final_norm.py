@@ -10,7 +10,7 @@ from interp.errors import CapabilityError
 from interp.model.final_norm import layer_readout
 from interp.model.loading import LoadedModel
 from interp.model.sites import locate
-from tests.tiny import FAMILIES, byte_tokenizer, tiny_model
+from tests.support.tiny import FAMILIES, byte_tokenizer, tiny_model
 
 
 def _loaded(model):

@@ -13,16 +13,12 @@ from interp.model.hooks import editing, reading
 from interp.model.loading import adopt_model
 from interp.model.selfcheck import check_sites
 from interp.model.sites import SITES, Site, locate
-from tests.tiny import FAMILIES, byte_tokenizer, tiny_model
+from tests.support.tiny import FAMILIES, byte_tokenizer, opened, tiny_model
 
 MORE = ("gemma2", "gemma3_text", "olmo3", "granite", "cohere", "mixtral")
 GATED = tuple(family for family in (*FAMILIES, *MORE) if family != "mixtral")
 IDS = torch.arange(60, 84).reshape(2, 12)
 WIDTHS = {"head": (4, 8), "mlp_gate": (48,), "mlp_neuron": (48,)}
-
-
-def opened(family, **changes):
-    return adopt_model(tiny_model(family, **changes), byte_tokenizer())
 
 
 def read_all(loaded, names=SITES):
@@ -111,7 +107,7 @@ def test_a_layer_that_adds_attention_otherwise_loses_that_site_alone():
 
 @pytest.mark.parametrize("family", [*FAMILIES, *MORE])
 def test_bfloat16_passes_the_self_check(family):
-    adopt_model(tiny_model(family).bfloat16(), byte_tokenizer())
+    opened(family, dtype=torch.bfloat16)
 
 
 @pytest.mark.parametrize(

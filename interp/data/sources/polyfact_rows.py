@@ -1,4 +1,4 @@
-"""The three schemas of PolyFact, told apart by their columns, as one: a question with four options in one language."""
+"""The three schemas of PolyFact, by their columns, as one: a question with four options in one language."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import Any
 from interp.data.characters import visible
 from interp.data.languages import LANGUAGES
 from interp.data.schema import SPLITS
-from interp.data.sources.folders import split_named
-from interp.data.sources.rows import Row, text, text_fault, text_problems
+from interp.data.sources.rows import Row, split_named, text, text_fault, text_problems
 
-__all__ = ["N_OPTIONS", "Entry", "Said", "row_entries", "stated_languages"]
+__all__ = ["N_OPTIONS", "Entries", "Entry", "row_entries", "stated_languages"]
 
 N_OPTIONS = 4
 _OPTIONS = tuple(f"option_{letter}" for letter in "abcd")
@@ -27,11 +26,11 @@ class Entry:
         fact_id: Of the fact.
         language: Language code.
         split: ``train``, ``validation`` or ``test``; empty where nothing says.
-        relation: What is asked.
+        relation: Between subject and answer.
         subject_id: Id of the subject, or its name where it has none.
         object_id: Id of the answer, or empty.
         subject: Name of the subject.
-        question: What is asked, in words.
+        question: In words.
         options: Names of the four answers.
         gold: Place of the right one, from 0.
         option_ids: Their ids; None where the schema has none.
@@ -52,12 +51,13 @@ class Entry:
     where: str
 
 
-Said = dict[str, Entry]
+Entries = dict[str, Entry]
 """One fact: language to entry, in the order of `LANGUAGES`."""
 
 
 def row_entries(row: Row, languages: Collection[str]) -> Iterator[Entry | str]:
-    """Yield the entries of a row: one of a flat row, one per language of ``translations`` or ``langs``; or what is wrong.
+    """Yield the entries of a row: one of a flat row, one per language of ``translations`` or ``langs``; or
+    what is wrong.
 
     Only the given languages are looked at; one whose block is empty is left out.
     """
@@ -87,7 +87,7 @@ def stated_languages(row: Row) -> set[str]:
     """Return the languages that a row says it is in, known or not."""
     block = _block(row)
     if isinstance(block, dict):
-        return {str(code) for code, said in block.items() if said}
+        return {str(code) for code, values in block.items() if values}
     return {code} if (code := text(row.values, "language") or row.config) else set()
 
 
@@ -108,23 +108,23 @@ def _flat(row: Row, languages: Collection[str]) -> Iterator[Entry | str]:
         yield from _entry(row, code, row.values)
 
 
-def _entry(row: Row, code: str, said: Any) -> Iterator[Entry | str]:
-    if not isinstance(said, dict):
+def _entry(row: Row, code: str, block: Any) -> Iterator[Entry | str]:
+    if not isinstance(block, dict):
         yield f"{code}: expected an object"
         return
-    options = _options(said)
-    ids = _sequence(said.get("option_ids"))
-    problems = [*text_problems(said, ("question",)), *_option_problems(options), *_id_problems(ids)]
-    gold, found = _gold(said, options)
-    problems += found
+    options = _options(block)
+    ids = _sequence(block.get("option_ids"))
+    problems = [*text_problems(block, ("question",)), *_option_problems(options), *_id_problems(ids)]
+    gold, problems_of_gold = _gold(block, options)
+    problems += problems_of_gold
     if problems:
-        prefix = "" if said is row.values else f"{code}: "
+        prefix = "" if block is row.values else f"{code}: "
         yield from (f"{prefix}{problem}" for problem in problems)
         return
     values = row.values
     parts = text(values, "fact_id").split("|")
     parts = parts if len(parts) == 3 else ["", "", ""]
-    subject = text(said, "subject") or text(values, "subject")
+    subject = text(block, "subject") or text(values, "subject")
     yield Entry(
         fact_id=text(values, "fact_id"),
         language=code,
@@ -133,7 +133,7 @@ def _entry(row: Row, code: str, said: Any) -> Iterator[Entry | str]:
         subject_id=text(values, "subject_id") or parts[0] or subject or text(values, "fact_id"),
         object_id=text(values, "object_id") or parts[2],
         subject=subject,
-        question=text(said, "question"),
+        question=text(block, "question"),
         options=options,
         gold=gold,
         option_ids=tuple(ids) if ids is not None else None,
@@ -145,12 +145,12 @@ def _split(row: Row) -> str:
     return split_named(text(row.values, "split")) or row.split
 
 
-def _options(said: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the options without white space around them; columns ``option_a`` to ``option_d``, or the list ``options``."""
-    columns = [key for key in _OPTIONS if key in said]
-    listed = _sequence(said.get("options")) or []
-    found = [said[key] for key in columns] if columns else listed
-    return tuple(option.strip() if isinstance(option, str) else "" for option in found)
+def _options(block: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the options, stripped: columns ``option_a`` to ``option_d``, or the list ``options``."""
+    columns = [key for key in _OPTIONS if key in block]
+    listed = _sequence(block.get("options")) or []
+    texts = [block[key] for key in columns] if columns else listed
+    return tuple(option.strip() if isinstance(option, str) else "" for option in texts)
 
 
 def _sequence(value: Any) -> list[Any] | None:
@@ -180,9 +180,9 @@ def _id_problems(ids: list[Any] | None) -> Iterator[str]:
         yield f"option_ids is {visible(ids, 80)}, expected {N_OPTIONS} different ids"
 
 
-def _gold(said: Mapping[str, Any], options: tuple[str, ...]) -> tuple[int, list[str]]:
+def _gold(block: Mapping[str, Any], options: tuple[str, ...]) -> tuple[int, list[str]]:
     """Return the place of the right option, and what is wrong with how the row says it."""
-    index, answer = said.get("answer_index"), text(said, "answer_text")
+    index, answer = block.get("answer_index"), text(block, "answer_text")
     number = int(index) if isinstance(index, str) and index.strip().isdecimal() else index
     problems = []
     if number is not None and (type(number) is not int or not 0 <= number < N_OPTIONS):
@@ -193,7 +193,8 @@ def _gold(said: Mapping[str, Any], options: tuple[str, ...]) -> tuple[int, list[
         problems.append("neither answer_index nor answer_text")
     elif number is not None and answer and number < len(options) and options[number] != answer:
         problems.append(
-            f"answer_index {number} is '{visible(options[number], 60)}', and answer_text is '{visible(answer, 60)}'"
+            f"answer_index {number} is '{visible(options[number], 60)}', and answer_text is "
+            f"'{visible(answer, 60)}'"
         )
     if problems:
         return 0, problems

@@ -8,28 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from interp.data.characters import visible
 from interp.data.facts import FactSet
-from interp.data.prompts import PromptSet, prompts_from_facts
-from interp.errors import MeasurementError, nearest
+from interp.data.prompts import PromptSet, context_of, prompts_from_facts
+from interp.errors import MeasurementError
 from interp.measure.ablation.plan import AblationItem, blocks_of, halves_of, plan_passes, plan_units
 from interp.measure.ablation.removal import removed_units, unit_means
 from interp.measure.passes import Progress, run_batches
-from interp.measure.provenance import make_provenance, resume_key
+from interp.measure.provenance import Measurement
 from interp.measure.questions import Question, encode_questions, make_questions, score_options, text_losses
 from interp.model.loading import LoadedModel
 from interp.model.sites import SITES_OF
-from interp.results.ablation import AblationResult
+from interp.results.ablation import AblationResult, AblationSettings
 from interp.results.selection import default_count
 from interp.results.units import UnitResult
 
-__all__ = ["MODES", "ablation_settings", "measure_ablation"]
-
-MODES = ("zero", "mean")
+__all__ = ["measure_ablation"]
 
 
 def measure_ablation(
@@ -37,13 +34,8 @@ def measure_ablation(
     facts: FactSet,
     selection: UnitResult,
     read: PromptSet,
+    settings: AblationSettings | None = None,
     *,
-    count: int = 0,
-    rule: str = "specialized",
-    mode: str = "zero",
-    draws: int = 3,
-    seed: int = 0,
-    prompt_format: str = "native",
     batch_tokens: int = 4096,
     resume: Path | None = None,
     progress: Progress | None = None,
@@ -58,13 +50,9 @@ def measure_ablation(
         selection: Scores of this checkpoint's neurons or heads, see `interp.results.selection.top_units`.
         read: The prompts that ``selection`` was measured on, whose blocks make the two halves. A fact of a group that
             is not among them belongs to either half, by the hash of its group.
-        count: Units removed per language; 0 for 1 % of the neurons or 2 % of the heads.
-        rule: ``specialized`` units, or ``important`` heads; see `interp.results.selection.top_units`.
-        mode: ``zero``: a removed unit is 0 on every token. ``mean``: what it is on average over the tokens of ``read``
-            that count, all languages weighing equally, on the half that it was selected on.
-        draws: Random sets per language and half, with as many units in every layer, none of them the language's own.
-        seed: Of the random sets.
-        prompt_format: ``native`` words around the question, ``english`` ones, or ``none``.
+        settings: What is removed. ``mode`` ``zero``: a removed unit is 0 on every token; ``mean``: what it is on average
+            over the tokens of ``read`` that count, all languages weighing equally, on the half that it was selected on.
+            ``draws``: random sets per language and half, with as many units in every layer, none of them the language's own.
         batch_tokens: Padded tokens per pass; halved where memory runs out.
         resume: File for the state of an interrupted run.
         progress: Called with batches done and batches in all.
@@ -75,30 +63,21 @@ def measure_ablation(
         ResultError: A language or a layer has fewer units than asked for, or there is no such rule.
         CapabilityError: The architecture lacks such units.
     """
-    _check(loaded, facts, selection, read, mode, draws)
-    unit, blocks = f"{selection.unit}s", selection.n_blocks
+    settings = settings or AblationSettings(units=f"{selection.unit}s")
+    _check(loaded, facts, selection, read, settings)
+    unit, blocks, draws = settings.units, selection.n_blocks, settings.draws
     half = halves_of(facts, read, blocks)
-    removed = plan_units(selection, count or default_count(selection), draws, seed, rule)
+    count = settings.count or default_count(selection)
+    removed = plan_units(selection, count, draws, settings.seed, settings.rule)
     means = {
         h: unit_means(loaded, read, unit, blocks, blocks_of(blocks, 1 - h))
-        for h in ((0, 1) if mode == "mean" else ())
+        for h in ((0, 1) if settings.mode == "mean" else ())
     }
-    prompts = prompts_from_facts(facts, prompt_format=prompt_format)
+    prompts = prompts_from_facts(facts)
     questions = make_questions(loaded, facts, prompts)
     kept = _Scores(facts, questions, draws)
-    settings = ablation_settings(
-        facts,
-        read,
-        units=unit,
-        blocks=blocks,
-        count=count,
-        rule=rule,
-        mode=mode,
-        draws=draws,
-        seed=seed,
-        prompt_format=prompt_format,
-    )
-    provenance = make_provenance(loaded, prompts, settings)
+    context = {"selected_on": read.digest, "blocks": blocks, **context_of(facts)}
+    measurement = Measurement.of(loaded, prompts, settings, **context)
 
     def describe(item: AblationItem) -> str:
         return item.question.describe()
@@ -118,7 +97,6 @@ def measure_ablation(
             losses = text_losses(loaded, asked, encoded, answers)
         kept.add(batch, losses, scores)
 
-    options = {"batch_tokens": batch_tokens}
     largest = run_batches(
         loaded,
         plan_passes(questions, half, draws, len(facts.languages), batch_tokens),
@@ -126,16 +104,16 @@ def measure_ablation(
         kept,
         describe,
         resume=resume,
-        key=resume_key(provenance, options),
+        key=measurement.key(batch_tokens=batch_tokens),
         progress=progress,
     )
-    provenance.run.update(options, largest_batch=largest, seed=seed)
+    provenance = measurement.provenance(batch_tokens=batch_tokens, largest_batch=largest, seed=settings.seed)
     return AblationResult(
         languages=facts.languages,
         fact_ids=tuple(fact.fact_id for fact in facts),
         groups=tuple(fact.group for fact in facts),
         unit=unit,
-        mode=mode,
+        mode=settings.mode,
         half=half,
         removed=removed,
         bytes=kept.bytes,
@@ -143,35 +121,6 @@ def measure_ablation(
         provenance=provenance,
         **kept.state(),
     )
-
-
-def ablation_settings(
-    facts: FactSet,
-    read: PromptSet,
-    *,
-    units: str,
-    blocks: int,
-    count: int,
-    rule: str,
-    mode: str,
-    draws: int,
-    seed: int,
-    prompt_format: str,
-) -> dict[str, Any]:
-    """The settings that decide the numbers, beside prompts and numerics; a count of 0 is what `default_count` makes it."""
-    return {
-        "measure": "ablation",
-        "units": units,
-        "count": count or "default",
-        "rule": rule,
-        "mode": mode,
-        "draws": draws,
-        "seed": seed,
-        "prompt_format": prompt_format,
-        "facts_digest": facts.digest,
-        "selected_on": read.digest,
-        "blocks": blocks,
-    }
 
 
 class _Scores:
@@ -217,11 +166,11 @@ class _Scores:
 
 
 def _check(
-    loaded: LoadedModel, facts: FactSet, selection: UnitResult, read: PromptSet, mode: str, draws: int
+    loaded: LoadedModel, facts: FactSet, selection: UnitResult, read: PromptSet, settings: AblationSettings
 ) -> None:
     loaded.architecture.require(SITES_OF[f"{selection.unit}s"])
-    selected_on = selection.provenance
-    fingerprint = loaded.checkpoint.fingerprint if loaded.checkpoint else ""
+    origin = selection.provenance
+    own = loaded.checkpoint.fingerprint if loaded.checkpoint else ""
     problem = ""
     if len(facts.languages) < 2:
         problem = f"One language ('{facts.languages[0]}'); at least 2 are needed to tell its own units from another's."
@@ -230,13 +179,13 @@ def _check(
             f"The units were selected for {' '.join(selection.languages)}, the facts are asked in "
             f"{' '.join(facts.languages)}; the same languages in the same order are expected."
         )
-    elif selected_on.prompts_digest != read.digest:
+    elif origin.prompts_digest != read.digest:
         problem = f"The units were not selected on '{visible(read.name)}', so its halves are not theirs."
-    elif fingerprint != selected_on.fingerprint:
-        problem = f"The units were selected in another checkpoint ({selected_on.checkpoint}); select them in this one."
-    elif mode not in MODES:
-        problem = f"No mode '{mode}'.{nearest(mode, MODES)} Choose from: {', '.join(MODES)}."
-    elif draws < 1:
-        problem = "No random draw; without random units no harm can be called a language's own."
+    elif own != origin.fingerprint:
+        problem = (
+            f"The units were selected in another checkpoint ({origin.checkpoint}); select them in this one."
+        )
+    elif settings.units != f"{selection.unit}s":
+        problem = f"The settings remove {settings.units}, but the selection is of {selection.unit}s."
     if problem:
         raise MeasurementError(problem)

@@ -4,68 +4,61 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
 from interp.data.facts import FactSet
-from interp.data.prompts import prompts_from_facts
+from interp.data.prompts import context_of, prompts_from_facts
 from interp.measure.passes import Progress
-from interp.measure.provenance import make_provenance, resume_key
+from interp.measure.provenance import Measurement
 from interp.measure.questions import Question, make_questions
 from interp.measure.scoring import require_options, score_questions
 from interp.model.loading import LoadedModel
 from interp.results.behavior import BehaviorResult
+from interp.results.evaluation import EvaluationSettings
 
-__all__ = ["behavior_settings", "measure_behavior"]
-
-
-def behavior_settings(facts: FactSet, prompt_format: str) -> dict[str, Any]:
-    """What of a multiple-choice measurement decides its result, beside the prompts and the numerics."""
-    return {"mode": "mcq", "prompt_format": prompt_format, "facts_digest": facts.digest}
+__all__ = ["measure_behavior"]
 
 
 def measure_behavior(
     loaded: LoadedModel,
     facts: FactSet,
     *,
-    prompt_format: str = "native",
     batch_tokens: int = 4096,
     resume: Path | None = None,
     progress: Progress | None = None,
 ) -> BehaviorResult:
     """Score every option of every fact in every language of the set.
 
-    The log-probability of an option is the sum over its tokens of log p(token | prompt, tokens before), from a log-softmax
-    in float32. Prompt and option are tokenized together, and the prompt alone must be a prefix of that, token by token.
-    Nothing is truncated. What follows the answer in a cloze sentence is not scored.
+    The log-probability of an option is the sum over its tokens of log p(token | prompt, tokens before), from
+    a log-softmax in float32. Prompt and option are tokenized together, and the prompt alone must be a prefix
+    of that, token by token. Nothing is truncated. What follows the answer in a cloze sentence is not scored.
 
     Args:
         loaded: The model.
-        facts: What is asked, in which languages.
-        prompt_format: ``native`` words around the question, ``english`` ones, or ``none``.
+        facts: What is asked, in which languages and words.
         batch_tokens: Padded tokens per pass; halved where memory runs out.
         resume: File in which an interrupted run keeps what is done; remove it once the result is saved.
         progress: Called with batches done and batches in all.
 
     Raises:
         DataError: A fact lacks a language.
-        MeasurementError: A fact has one option only, a prompt is no prefix of prompt and option, an item is longer than the
-            context, a score is not finite, or one question alone does not fit into memory.
+        MeasurementError: A fact has one option only, a prompt is no prefix of prompt and option, an item is
+            longer than the context, a score is not finite, or one question alone does not fit into memory.
         Interrupted: Ctrl-C or SIGTERM; what is done is kept in ``resume``.
     """
     require_options(facts)
-    prompts = prompts_from_facts(facts, prompt_format=prompt_format)
+    prompts = prompts_from_facts(facts)
     questions = make_questions(loaded, facts, prompts)
-    provenance = make_provenance(loaded, prompts, behavior_settings(facts, prompt_format))
-    log_probability = score_questions(
+    measurement = Measurement.of(loaded, prompts, EvaluationSettings(), **context_of(facts))
+    log_probability, largest = score_questions(
         loaded,
         facts,
         questions,
         batch_tokens=batch_tokens,
         resume=resume,
-        key=resume_key(provenance, {"batch_tokens": batch_tokens}),
+        key=measurement.key(batch_tokens=batch_tokens),
         progress=progress,
     )
     return BehaviorResult(
@@ -79,7 +72,7 @@ def measure_behavior(
         aligned=facts.aligned,
         gold=np.array([fact.answer_index for fact in facts]),
         log_probability=log_probability,
-        provenance=provenance,
+        provenance=measurement.provenance(batch_tokens=batch_tokens, largest_batch=largest),
         **_lengths(facts, questions, log_probability.shape),
     )
 

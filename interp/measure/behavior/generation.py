@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +12,20 @@ import numpy as np
 
 from interp.data.facts import Fact, FactSet
 from interp.data.klar import klar_match
-from interp.data.matching import names, resolve
+from interp.data.matching import mentions, resolve
 from interp.data.normalization import normalize
 from interp.data.prompts import Prompt, PromptSet
 from interp.errors import MeasurementError
 from interp.measure.passes import Progress, run_batches
-from interp.measure.provenance import make_provenance, resume_key
+from interp.measure.provenance import Measurement
 from interp.model.generation import Sampler, complete, newline_ids
 from interp.model.loading import LoadedModel
 from interp.model.tokens import make_batches, tokenize
 from interp.results.base import Provenance
+from interp.results.evaluation import EvaluationSettings
 from interp.results.generation import MATCHES, GenerationResult
 
-__all__ = ["generation_settings", "judge_texts", "measure_generation"]
-
-
-def generation_settings(facts: FactSet, *, new_tokens: int, stop: str, protocol: str = "") -> dict[str, Any]:
-    """What of a generation decides its result, beside the prompts and the numerics."""
-    chosen = {"mode": "generate", "new_tokens": new_tokens, "stop": stop, "facts_digest": facts.digest}
-    return {**chosen, **({"protocol": protocol} if protocol else {})}
+__all__ = ["judge_texts", "measure_generation"]
 
 
 @dataclass
@@ -50,27 +45,23 @@ def measure_generation(
     loaded: LoadedModel,
     facts: FactSet,
     prompts: PromptSet,
+    settings: EvaluationSettings | None = None,
     *,
-    new_tokens: int = 16,
-    stop: str = "line",
-    protocol: str = "",
     batch_tokens: int = 4096,
     resume: Path | None = None,
     progress: Progress | None = None,
 ) -> GenerationResult:
     """Let the model continue every prompt, greedily, and match what it writes.
 
-    A text ends at the tokenizer's and the model's end tokens, after ``new_tokens``, and with ``stop`` = ``line`` at the
-    first token with a line break in it. The text up to its first line break is matched, see `MATCHES`; ``anywhere``
-    looks at all of it.
+    A text ends at the tokenizer's and the model's end tokens, after ``new_tokens``, and with ``stop`` =
+    ``line`` at the first token with a line break in it. The text up to its first line break is matched, see
+    `interp.results.generation.MATCHES`; ``anywhere`` looks at all of it.
 
     Args:
         loaded: The model.
         facts: What is asked, in which languages.
         prompts: One per fact and language, in the order of the facts; see `interp.data.demonstrations`.
-        new_tokens: Longest text.
-        stop: ``line`` or ``end``: only where the model ends.
-        protocol: Name of a published way of asking, for provenance.
+        settings: How long a text may be, and where it ends; ``mode`` and what made the prompts do not count.
         batch_tokens: Tokens at once, answers included; halved where memory runs out.
         resume: File in which an interrupted run keeps what is done.
         progress: Called with batches done and batches in all.
@@ -79,11 +70,14 @@ def measure_generation(
         MeasurementError: A prompt leaves no room in the context, or does not fit into memory.
         Interrupted: Ctrl-C or SIGTERM; what is done is kept in ``resume``.
     """
+    settings = replace(settings or EvaluationSettings(), mode="generate").resolved()
+    assert settings.new_tokens is not None  # resolved
     flat = [prompt for code in facts.languages for prompt in prompts.prompts[code]]
     lengths = [len(text.without_end()) for text in tokenize(loaded.tokenizer, [p.text for p in flat])]
+    new_tokens = settings.new_tokens
     _require_room(loaded, flat, lengths, new_tokens)
     batches = make_batches(range(len(flat)), batch_tokens, lambda i: lengths[i] + new_tokens)
-    sampler = Sampler(new_tokens=new_tokens, stop_ids=_stop_ids(loaded, stop), batch=len(flat))
+    sampler = Sampler(new_tokens=new_tokens, stop_ids=_stop_ids(loaded, settings.stop), batch=len(flat))
     written = _Written()
 
     def add(numbers: Sequence[int]) -> None:
@@ -91,22 +85,19 @@ def measure_generation(
         for i, completion in zip(numbers, completions, strict=True):
             written.rows[str(i)] = [completion.text, completion.n_tokens, completion.ended]
 
-    provenance = make_provenance(
-        loaded,
-        prompts,
-        generation_settings(facts, new_tokens=new_tokens, stop=stop, protocol=protocol),
-    )
-    run_batches(
+    measurement = Measurement.of(loaded, prompts, settings, facts_digest=facts.digest)
+    largest = run_batches(
         loaded,
         batches,
         add,
         written,
         lambda i: f"Item '{flat[i].item_id}' in '{flat[i].language}' ({lengths[i]} tokens)",
         resume=resume,
-        key=resume_key(provenance, {"batch_tokens": batch_tokens}),
+        key=measurement.key(batch_tokens=batch_tokens),
         progress=progress,
     )
-    return judge_texts(facts, [written.rows[str(i)] for i in range(len(flat))], provenance)
+    rows = [written.rows[str(i)] for i in range(len(flat))]
+    return judge_texts(facts, rows, measurement.provenance(batch_tokens=batch_tokens, largest_batch=largest))
 
 
 def judge_texts(facts: FactSet, completions: list[list[Any]], provenance: Provenance) -> GenerationResult:
@@ -154,7 +145,7 @@ def _matches(text: str, fact: Fact, code: str) -> list[bool]:
     gold, aliases = fact.answer(code), fact.wording[code].aliases
     line = text.partition("\n")[0]
     ours = {
-        mode: names(text, gold, code, mode=mode, aliases=aliases)
+        mode: mentions(text, gold, code, mode=mode, aliases=aliases)
         for mode in ("strict", "boundary", "anywhere")
     }
     prefix = line.strip().startswith(gold) and bool(normalize(gold))

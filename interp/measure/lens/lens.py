@@ -16,15 +16,16 @@ from interp.data.prompts import PromptSet
 from interp.errors import MeasurementError
 from interp.measure.lens.positions import encode_positions
 from interp.measure.lens.streams import read_streams
-from interp.measure.lens.token_sets import Vocabulary, overlaps, require_rule, unshared
+from interp.measure.lens.token_sets import Vocabulary, overlaps, unshared
+from interp.measure.lens.tuned import TunedLens
 from interp.measure.passes import Progress, run_pass
-from interp.measure.provenance import make_provenance, resume_key
+from interp.measure.provenance import Measurement
 from interp.model.final_norm import LayerReadout, layer_readout
 from interp.model.loading import LoadedModel
 from interp.model.tokens import Batch, EncodedPrompts, length_sorted, pad_rows
 from interp.results.lens import LensResult, require_separable
 
-__all__ = ["LensReader", "Translate", "lens_settings", "measure_lens"]
+__all__ = ["LensReader", "Translate", "measure_lens", "subjects_context"]
 
 Translate = Callable[[torch.Tensor], torch.Tensor]
 """What a tuned lens does to ``[depth, row, model]`` before the norm."""
@@ -36,13 +37,11 @@ _ROWS = 2**15  # of the unembedding, copied to float32 at a time
 def measure_lens(
     loaded: LoadedModel,
     prompts: PromptSet,
+    settings: LensSettings | None = None,
     *,
-    pivot: str,
-    position: str = "last",
+    pivot: str = "en",
     subjects: Mapping[str, Mapping[str, str]] | None = None,
-    tokens: str = "prefix",
-    translate: Translate | None = None,
-    settings: Mapping[str, Any] | None = None,
+    tuned: TunedLens | None = None,
     batch_tokens: int = 4096,
     resume: Path | None = None,
     progress: Progress | None = None,
@@ -52,12 +51,10 @@ def measure_lens(
     Args:
         loaded: The opened checkpoint.
         prompts: A parallel set with answers; an item's answers in all languages are what is looked for.
+        settings: Which token is read, and which tokens are a word's.
         pivot: The language that others are compared with.
-        position: ``last`` or ``subject_last``, see `interp.measure.lens.positions`.
-        subjects: Language to item to what the prompt is about; for ``subject_last``.
-        tokens: ``prefix`` or ``first``, see `interp.measure.lens.token_sets`.
-        translate: A tuned lens; the plain logit lens without it.
-        settings: More that decides the numbers, for provenance.
+        subjects: Language to item to what the prompt is about; for the position ``subject_last``.
+        tuned: A tuned lens; the plain logit lens without it.
         batch_tokens: Padded tokens per forward pass; halved where memory runs out.
         resume: File for the state of an interrupted pass.
         progress: Called with batches done and batches in all.
@@ -68,7 +65,8 @@ def measure_lens(
             language, or activations are not finite.
         CapabilityError: The tokenizer's bytes or the model's final norm cannot be found.
     """
-    require_rule(tokens)
+    settings = settings or LensSettings()
+    position, tokens = settings.positions, settings.tokens
     if not prompts.parallel or not all(p.answer for code in prompts.languages for p in prompts.prompts[code]):
         raise MeasurementError(
             f"'{prompts.name}' is not parallel or lacks answers; a lens looks for one answer in all languages."
@@ -87,20 +85,26 @@ def measure_lens(
     )
     read = encode_positions(loaded, prompts, vocabulary, position, subjects)
     require_separable(overlap, read.clean, prompts.languages, pivot)
-    own = {**lens_settings(position, tokens, subjects), "pivot": pivot, **(settings or {})}
-    provenance = make_provenance(loaded, prompts, own)
+    stored = settings.stored_tuned(tuned.fitted_on) if tuned else settings.stored()
+    context = {"pivot": pivot, **subjects_context(settings, subjects)}
+    measurement = Measurement.of(loaded, prompts, stored, **context)
+    translate = tuned.translators if tuned else None
     reader = LensReader(loaded, read.encoded, sets, lexicon, translate)
-    options = {"batch_tokens": batch_tokens}
     largest = run_pass(
         loaded,
         read.encoded,
         length_sorted(read.encoded.items, batch_tokens),
         reader,
         resume=resume,
-        key=resume_key(provenance, options),
+        key=measurement.key(batch_tokens=batch_tokens),
         progress=progress,
     )
-    provenance.run.update(options, largest_batch=largest, read_after_space=read.after_space)
+    provenance = measurement.provenance(
+        batch_tokens=batch_tokens,
+        largest_batch=largest,
+        read_after_space=read.after_space,
+        **(tuned.describe() if tuned else {}),
+    )
     items = prompts.prompts[prompts.languages[0]]
     return LensResult(
         languages=prompts.languages,
@@ -114,13 +118,13 @@ def measure_lens(
     )
 
 
-def lens_settings(
-    position: str, tokens: str, subjects: Mapping[str, Mapping[str, str]] | None
+def subjects_context(
+    settings: LensSettings, subjects: Mapping[str, Mapping[str, str]] | None
 ) -> dict[str, Any]:
-    """The settings that decide the numbers of a plain lens; a tuned one overrides ``lens`` and adds its own."""
-    about = digest_of({code: dict(each) for code, each in (subjects or {}).items()})
-    read = {"position": position, **({"subjects": about} if position == "subject_last" else {})}
-    return {"measure": "lens", "lens": "logit", **read, "tokens": tokens}
+    """What the prompts are about, where that decides which token is read."""
+    if settings.positions != "subject_last":
+        return {}
+    return {"subjects": digest_of({code: dict(each) for code, each in (subjects or {}).items()})}
 
 
 class LensReader:

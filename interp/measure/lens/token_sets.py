@@ -17,10 +17,9 @@ import numpy as np
 from jaxtyping import Bool
 from transformers import PreTrainedTokenizerBase
 
-from interp.errors import CapabilityError, ConfigError, nearest
-from interp.model.tokens import tokenize
+from interp.errors import CapabilityError
 
-__all__ = ["RULES", "Vocabulary", "overlaps", "require_rule", "unshared"]
+__all__ = ["RULES", "Vocabulary", "overlaps", "unshared"]
 
 RULES = ("prefix", "first")
 """``prefix``: all tokens that begin the word. ``first``: only those that the tokenizer begins it with."""
@@ -103,18 +102,6 @@ def unshared(sets: Sequence[frozenset[int]]) -> tuple[tuple[int, ...], ...]:
     """Return the tokens of each set that are in no other, in ascending order."""
     count = Counter(token for tokens in sets for token in tokens)
     return tuple(tuple(sorted(token for token in tokens if count[token] == 1)) for tokens in sets)
-
-
-def require_rule(rule: str) -> None:
-    """Refuse a rule that does not exist.
-
-    Raises:
-        ConfigError: Names the nearest.
-    """
-    if rule not in RULES:
-        raise ConfigError(
-            f"No rule '{rule}' for tokens.{nearest(rule, RULES)} Choose from: {', '.join(RULES)}."
-        )
 
 
 def _decoder(tokenizer: PreTrainedTokenizerBase) -> Any:

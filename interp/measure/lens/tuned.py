@@ -27,7 +27,7 @@ from interp.model.final_norm import LayerReadout, layer_readout
 from interp.model.loading import LoadedModel
 from interp.model.tokens import EncodedItem, EncodedPrompts, length_sorted
 
-__all__ = ["Translators", "TunedLens", "fit_tuned_lens", "tuned_settings"]
+__all__ = ["Translators", "TunedLens", "fit_tuned_lens"]
 
 _PARTS = ("fit", "choose", "report")
 _HELD_OUT = 0.1  # of the groups, to choose by, and as many to report; by the hash of their names
@@ -72,6 +72,7 @@ class TunedLens:
         steps: Steps after which each layer's translator was taken; 0 where none was better than the plain
             lens.
         positions: Positions that were fitted on, that chose the steps, and that are reported.
+        fitted_on: Digest of the prompts.
     """
 
     translators: Translators
@@ -79,6 +80,7 @@ class TunedLens:
     tuned: Float[np.ndarray, " depth"]
     steps: tuple[int, ...]
     positions: dict[str, int]
+    fitted_on: str
 
     def describe(self) -> dict[str, Any]:
         """Plain values, for provenance."""
@@ -88,11 +90,6 @@ class TunedLens:
             "tuned_steps_chosen": list(self.steps),
             "tuned_positions_used": self.positions,
         }
-
-
-def tuned_settings(texts: PromptSet, positions: int, steps: int) -> dict[str, Any]:
-    """The settings that decide a tuned lens."""
-    return {"lens": "tuned", "tuned_on": texts.digest, "tuned_positions": positions, "tuned_steps": steps}
 
 
 def fit_tuned_lens(
@@ -138,6 +135,7 @@ def fit_tuned_lens(
         np.minimum(tuned, plain),
         tuple(np.where(worse, 0, best_steps).tolist()),
         {part: stream.shape[1] for part, stream in streams.items()},
+        texts.digest,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -13,20 +12,22 @@ from jaxtyping import Int
 from interp.data.facts import FactSet
 from interp.data.hashing import digest_of
 from interp.data.prompts import prompts_from_facts
-from interp.errors import ConfigError, nearest
+from interp.errors import ConfigError
 from interp.measure.passes import Progress, run_batches
 from interp.measure.patching.estimates import Estimates
 from interp.measure.patching.pairs import Pair
+from interp.measure.patching.patching import patching_context
 from interp.measure.patching.positions import ScoredPrompt
 from interp.measure.patching.protocol import PatchingPairs, Protocol, find_pairs
 from interp.measure.patching.verification import SEED, Verified, cells_to_verify
-from interp.measure.provenance import make_provenance, resume_key
+from interp.measure.provenance import Measurement
 from interp.model.loading import LoadedModel
 from interp.model.sites import SITES_OF, Site
 from interp.model.tokens import make_batches
 from interp.results.attribution import AttributionResult, mean_estimates
+from interp.results.patching import UNIT_OF_SITE, PatchingSettings
 
-__all__ = ["attribution_settings", "measure_attribution"]
+__all__ = ["measure_attribution"]
 
 _BLOCKS = 8
 
@@ -34,10 +35,8 @@ _BLOCKS = 8
 def measure_attribution(
     loaded: LoadedModel,
     facts: FactSet,
-    protocol: Protocol,
+    settings: PatchingSettings | None = None,
     *,
-    unit: str = "heads",
-    verify: int = 20,
     source: LoadedModel | None = None,
     batch_tokens: int = 4096,
     resume: Path | None = None,
@@ -51,37 +50,32 @@ def measure_attribution(
     Args:
         loaded: The model that would be patched.
         facts: In the languages asked and the source languages.
-        protocol: How facts are paired, and which spans are patched.
-        unit: ``heads`` or ``neurons``.
-        verify: How many cells with the largest absolute estimates, and how many others drawn at random, are patched for
-            real; 0 for none.
+        settings: How facts are paired, which units are estimated, and how many cells with the largest absolute estimates,
+            and how many others drawn at random, are patched to verify.
         source: The checkpoint that gives activations (mode ``checkpoints``).
         batch_tokens: Padded tokens of targets per pass; halved by itself when memory runs out.
         resume: File for the state of an interrupted run, see `interp.measure.patching.protocol.partial_files`.
         progress: Called with batches done and batches in all.
 
     Raises:
-        ConfigError: There are no such units, or ``verify`` is negative.
+        ConfigError: The settings are not of attribution.
         MeasurementError: No pair is left, a subject is not found, or values are not finite.
         CapabilityError: The architecture lacks such units, or the two checkpoints have different shapes.
         Interrupted: Ctrl-C or SIGTERM; what is done is kept in ``resume``.
     """
-    if unit not in SITES_OF:
-        raise ConfigError(f"No unit '{unit}'.{nearest(unit, SITES_OF)} Choose from: {', '.join(SITES_OF)}.")
-    if verify < 0:
-        raise ConfigError(f"verify is {verify}; a number of cells is expected, or 0 to patch none for real.")
-    loaded.architecture.require(SITES_OF[unit])
-    prompts = prompts_from_facts(facts, prompt_format=protocol.prompt_format)
-    fingerprint = source.checkpoint.fingerprint if source is not None and source.checkpoint else ""
-    own = attribution_settings(facts, protocol, unit, verify, fingerprint)
-    provenance = make_provenance(loaded, prompts, own)
-    options = {"batch_tokens": batch_tokens}
+    settings = settings or PatchingSettings(site="head", attribution=True)
+    if not settings.attribution:
+        raise ConfigError("The settings are of patching; attribution needs attribution=True.")
+    protocol, unit = Protocol.of(settings, facts), UNIT_OF_SITE[settings.site]
+    loaded.architecture.require(settings.site)
+    prompts = prompts_from_facts(facts)
+    measurement = Measurement.of(loaded, prompts, settings, **patching_context(facts, source))
     found = find_pairs(loaded, facts, protocol, source, batch_tokens, resume, progress)
     found = replace(found, pairs=[_without_answers(pair) for pair in found.pairs])
     dealt = prompts.group_blocks(min(_BLOCKS, len({fact.group for fact in facts})))
     blocks = np.array([dealt[fact.group] for fact in facts], dtype=np.int64)
     kept = _Sums(loaded, source, found, unit, blocks)
-    key = resume_key(provenance, {**options, "pairs": found.digest})
+    key = measurement.key(batch_tokens=batch_tokens, pairs=found.digest)
     largest = run_batches(
         loaded,
         kept.batches(batch_tokens),
@@ -92,7 +86,7 @@ def measure_attribution(
         key=key,
         progress=progress,
     )
-    top, others = cells_to_verify(mean_estimates(kept.sums[0], kept.counts[0]), verify)
+    top, others = cells_to_verify(mean_estimates(kept.sums[0], kept.counts[0]), settings.cells_verified)
     cells = np.concatenate([top, others])
     verified = Verified(loaded, source, found, unit, cells)
     if len(cells):
@@ -106,7 +100,6 @@ def measure_attribution(
             key={**key, "cells": digest_of(cells.tolist())},
             progress=progress,
         )
-    provenance.run.update(options, largest_batch=largest, seed=SEED)
     return AttributionResult(
         languages=found.targets,
         fact_ids=tuple(fact.fact_id for fact in facts),
@@ -125,22 +118,8 @@ def measure_attribution(
         top=len(top),
         estimated=found.spread(verified.estimated),
         effects=found.spread(verified.effects()),
-        provenance=provenance,
+        provenance=measurement.provenance(batch_tokens=batch_tokens, largest_batch=largest, seed=SEED),
     )
-
-
-def attribution_settings(
-    facts: FactSet, protocol: Protocol, unit: str, verify: int, source_fingerprint: str
-) -> dict[str, Any]:
-    """What decides the result of attribution, beside the prompts and the numerics."""
-    return {
-        "measure": "attribution",
-        **protocol.settings(),
-        "unit": unit,
-        "verify": verify,
-        "source_checkpoint": source_fingerprint,
-        "facts_digest": facts.digest,
-    }
 
 
 class _Sums:

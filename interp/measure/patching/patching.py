@@ -9,28 +9,25 @@ from typing import Any
 import numpy as np
 
 from interp.data.facts import FactSet
-from interp.data.prompts import prompts_from_facts
+from interp.data.prompts import context_of, prompts_from_facts
 from interp.errors import CapabilityError, ConfigError
 from interp.measure.passes import Progress, run_batches
 from interp.measure.patching.branching import Cell
 from interp.measure.patching.protocol import Protocol, find_pairs
 from interp.measure.patching.runs import Runs
-from interp.measure.provenance import make_provenance, resume_key
+from interp.measure.provenance import Measurement
 from interp.model.loading import LoadedModel
 from interp.model.sites import SITES_OF, Architecture
-from interp.results.patching import PatchingResult
+from interp.results.patching import PatchingResult, PatchingSettings
 
-__all__ = ["measure_patching", "patching_settings"]
+__all__ = ["measure_patching", "patching_context"]
 
 
 def measure_patching(
     loaded: LoadedModel,
     facts: FactSet,
-    protocol: Protocol,
+    settings: PatchingSettings | None = None,
     *,
-    site: str = "resid_pre",
-    units: Sequence[tuple[int, ...]] = (),
-    onward: bool = False,
     source: LoadedModel | None = None,
     batch_tokens: int = 4096,
     resume: Path | None = None,
@@ -41,12 +38,9 @@ def measure_patching(
     Args:
         loaded: The model that is patched.
         facts: In the languages asked and the source languages.
-        protocol: How facts are paired, and which spans are patched.
-        site: resid_pre, resid_mid, resid_post, attn_out, mlp_out, head or mlp_neuron; see `interp.model.sites`.
-        units: Sets of heads or neurons, each patched together in every layer; by default each head alone, and all neurons.
-        onward: Whether each patch goes from its layer to the last.
+        settings: How facts are paired, and what is patched; by default each head alone, and all neurons together.
         source: The checkpoint that gives activations (mode ``checkpoints``).
-        batch_tokens: Padded tokens per forward pass; halved by itself when memory runs out.
+        batch_tokens: Padded tokens per forward pass; halved automatically on out-of-memory.
         resume: File for the state of an interrupted run; remove it once the result is saved.
         progress: Called with batches done and batches in all.
 
@@ -55,18 +49,19 @@ def measure_patching(
         CapabilityError: The architecture lacks the site or a unit, or the two checkpoints have different shapes.
         Interrupted: Ctrl-C or SIGTERM; what is done is kept in ``resume``.
     """
+    settings = settings or PatchingSettings()
+    protocol, site = Protocol.of(settings, facts), settings.site
     loaded.architecture.require(site)
-    sets = _unit_sets(loaded.architecture, site, units)
-    prompts = prompts_from_facts(facts, prompt_format=protocol.prompt_format)
-    fingerprint = source.checkpoint.fingerprint if source is not None and source.checkpoint else ""
-    own = patching_settings(facts, protocol, site, units, onward, fingerprint)
-    provenance = make_provenance(loaded, prompts, own)
-    options = {"batch_tokens": batch_tokens}
+    sets = _unit_sets(loaded.architecture, site, settings.unit_sets)
+    measurement = Measurement.of(
+        loaded, prompts_from_facts(facts), settings, **patching_context(facts, source)
+    )
     found = find_pairs(loaded, facts, protocol, source, batch_tokens, resume, progress)
     spans = found.spans
     shape = (loaded.architecture.n_layers, len(sets), len(spans))
     cells = [
-        Cell(site, layer, spans[position], sets[unit], onward) for layer, unit, position in np.ndindex(*shape)
+        Cell(site, layer, spans[position], sets[unit], settings.onward)
+        for layer, unit, position in np.ndindex(*shape)
     ]
     runs = Runs(loaded, found.pairs, cells, source=source)
     largest = run_batches(
@@ -76,10 +71,9 @@ def measure_patching(
         runs,
         runs.describe,
         resume=resume,
-        key=resume_key(provenance, {**options, "pairs": found.digest}),
+        key=measurement.key(batch_tokens=batch_tokens, pairs=found.digest),
         progress=progress,
     )
-    provenance.run.update(options, largest_batch=largest)
     clean, corrupt = (found.spread(values) for values in (runs.clean, runs.corrupt))
     patched, control = (
         found.spread(np.moveaxis(runs.patched[:, i], 1, 2)).reshape(*clean.shape, *shape) for i in (0, 1)
@@ -93,35 +87,21 @@ def measure_patching(
         site=site,
         units=tuple(",".join(map(str, chosen)) or "all" for chosen in sets),
         positions=tuple(map(str, spans)),
-        onward=onward,
+        onward=settings.onward,
         metrics=found.metrics,
         left_out=found.left_out,
         clean=clean,
         corrupt=corrupt,
         patched=patched,
         control=control,
-        provenance=provenance,
+        provenance=measurement.provenance(batch_tokens=batch_tokens, largest_batch=largest),
     )
 
 
-def patching_settings(
-    facts: FactSet,
-    protocol: Protocol,
-    site: str,
-    units: Sequence[tuple[int, ...]],
-    onward: bool,
-    source_fingerprint: str,
-) -> dict[str, Any]:
-    """What decides the result of patching, beside the prompts and the numerics."""
-    return {
-        "measure": "patching",
-        **protocol.settings(),
-        "site": site,
-        "units": [list(chosen) for chosen in units],
-        "onward": onward,
-        "source_checkpoint": source_fingerprint,
-        "facts_digest": facts.digest,
-    }
+def patching_context(facts: FactSet, source: LoadedModel | None) -> dict[str, Any]:
+    """What of the data, and of the checkpoint that gives activations, decides the numbers."""
+    fingerprint = source.checkpoint.fingerprint if source is not None and source.checkpoint else ""
+    return {"source_checkpoint": fingerprint, **context_of(facts)}
 
 
 def _unit_sets(

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -14,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from interp.data.facts import FactSet
 from interp.data.hashing import digest_of
 from interp.data.prompts import prompts_from_facts
-from interp.errors import CapabilityError, ConfigError, MeasurementError, nearest
+from interp.errors import CapabilityError, ConfigError, MeasurementError
 from interp.measure.passes import Progress
 from interp.measure.patching.pairs import FactTokenizer, Pair, make_pairs
 from interp.measure.patching.positions import Span
@@ -22,82 +21,59 @@ from interp.measure.questions import make_questions
 from interp.measure.scoring import require_options, score_questions
 from interp.model.loading import LoadedModel
 from interp.results.consistency import credit
+from interp.results.patching import BETWEEN_LANGUAGES, PatchingSettings
 from interp.results.recovery import LEFT_OUT, METRICS
 
-__all__ = [
-    "MODES",
-    "SPANS",
-    "PatchingPairs",
-    "Protocol",
-    "find_pairs",
-    "partial_files",
-    "require_same_shapes",
-]
-
-MODES = ("within", "across", "concepts", "checkpoints")
-_BETWEEN_LANGUAGES = ("across", "concepts")
-SPANS = ("subject_last", "subject_mean", "last", "all", "each")
+__all__ = ["PatchingPairs", "Protocol", "find_pairs", "partial_files", "require_same_shapes"]
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How facts are paired, and where they are patched.
+    """How facts are paired, and where they are patched: `PatchingSettings` for the languages of some facts.
+
+    Modes: ``within`` a language: from the fact into another fact of its relation. ``across`` languages: from the source
+    languages, in which the model is right, into one in which it is wrong. ``concepts``: from the fact in the source languages
+    into another fact of its relation in a target language, after Dumas et al. (2025), who patch translation prompts where we
+    patch questions. ``checkpoints``: from a checkpoint that is right into one that is wrong.
 
     Attributes:
-        mode: ``within`` a language: from the fact into another fact of its relation. ``across`` languages:
-            from the source languages, in which the model is right, into one in which it is wrong.
-            ``concepts``: from the fact in the source languages into another fact of its relation in a target
-            language, after Dumas et al. (2025), who patch translation prompts where we patch questions.
-            ``checkpoints``: from a checkpoint that is right into one that is wrong.
-        targets: Languages that are asked.
+        mode: See above.
+        targets: Languages asked.
         sources: Source languages (across, concepts); activations of several are averaged.
-        positions: Spans: ``subject_last``, ``subject_mean``, ``last``, ``all`` positions at once, or ``each``
-            alone.
-        prompt_format: Words around the question.
+        positions: ``subject_last``, ``subject_mean``, ``last``, ``all`` positions at once, or ``each`` alone.
     """
 
     mode: str
     targets: tuple[str, ...]
     sources: tuple[str, ...] = ()
     positions: tuple[str, ...] = ("subject_last", "last")
-    prompt_format: str = "native"
 
-    def __post_init__(self):
-        for name, value, known in (("mode", self.mode, MODES), *(("span", p, SPANS) for p in self.positions)):
-            if value not in known:
-                raise ConfigError(
-                    f"No {name} '{value}'.{nearest(value, known)} Choose from: {', '.join(known)}."
-                )
-        if not self.positions or len(set(self.positions)) < len(self.positions):
+    @classmethod
+    def of(cls, settings: PatchingSettings, facts: FactSet) -> Protocol:
+        """The protocol for the languages of facts: those that give no activations are patched.
+
+        Raises:
+            ConfigError: Source languages have no meaning in this mode, are missing, or leave nothing to patch.
+        """
+        sources = settings.source_languages
+        targets = tuple(code for code in facts.languages if code not in sources)
+        if settings.mode not in BETWEEN_LANGUAGES and sources:
             raise ConfigError(
-                f"Spans are '{','.join(self.positions)}'; each of one or more is expected once."
+                f"Source languages ({','.join(sources)}) have no meaning in mode '{settings.mode}'; leave them out, or patch "
+                "across languages or concepts."
             )
-        if self.mode not in _BETWEEN_LANGUAGES and self.sources:
+        missing = [code for code in sources if code not in facts.languages]
+        if missing or not targets:
             raise ConfigError(
-                f"Source languages ({','.join(self.sources)}) have no meaning in mode '{self.mode}'; leave "
-                "them out, or patch across languages or concepts."
+                f"From languages '{','.join(sources)}' into '{','.join(targets)}': facts in at least one of each are needed"
+                f"{'; there are none in ' + ','.join(missing) if missing else ''}."
             )
-        if self.mode in _BETWEEN_LANGUAGES and (
-            not self.targets or not self.sources or set(self.targets) & set(self.sources)
-        ):
-            raise ConfigError(
-                f"From languages '{','.join(self.sources)}' into '{','.join(self.targets)}': at least one of "
-                "each is needed, and no language can be both."
-            )
+        return cls(settings.mode, targets, sources, settings.position_names)
 
     @property
     def languages(self) -> tuple[str, ...]:
         """All languages that facts must have."""
         return (*self.sources, *self.targets)
-
-    def settings(self) -> dict[str, Any]:
-        """What of it decides the numbers."""
-        return {
-            "mode": self.mode,
-            "sources": list(self.sources),
-            "positions": list(self.positions),
-            "prompt_format": self.prompt_format,
-        }
 
 
 @dataclass(frozen=True)
@@ -166,12 +142,12 @@ def find_pairs(
         require_same_shapes(source, loaded)
     facts = facts.filter(languages=protocol.languages)
     require_options(facts)
-    prompts = prompts_from_facts(facts, prompt_format=protocol.prompt_format)
+    prompts = prompts_from_facts(facts)
 
     def answers(
         model: LoadedModel, name: str
     ) -> tuple[Bool[np.ndarray, "fact language"], Int[np.ndarray, "fact language"]]:
-        scores = score_questions(
+        scores, _ = score_questions(
             model,
             facts,
             make_questions(model, facts, prompts),

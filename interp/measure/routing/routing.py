@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,18 +18,18 @@ from interp.data.characters import visible
 from interp.data.facts import FactSet
 from interp.data.languages import LANGUAGES
 from interp.data.partners import Pairing, pair_facts
-from interp.data.prompts import prompts_from_facts
+from interp.data.prompts import context_of, prompts_from_facts
 from interp.errors import MeasurementError
 from interp.measure.attributions import attributions
 from interp.measure.contrasts import Contrast, make_contrasts
 from interp.measure.passes import Progress, run_batches
-from interp.measure.provenance import make_provenance, resume_key
+from interp.measure.provenance import Measurement
 from interp.model.loading import LoadedModel
 from interp.model.sites import SITES_OF, Site
 from interp.model.tokens import length_sorted, make_batches
-from interp.results.routing import RoutingResult
+from interp.results.routing import RoutingResult, RoutingSettings
 
-__all__ = ["measure_routing", "routing_settings"]
+__all__ = ["measure_routing"]
 
 _MEASURED = ("contrast", "dots", "cross", "shared", "shared_cross")
 
@@ -38,10 +37,8 @@ _MEASURED = ("contrast", "dots", "cross", "shared", "shared_cross")
 def measure_routing(
     loaded: LoadedModel,
     facts: FactSet,
+    settings: RoutingSettings | None = None,
     *,
-    units: Sequence[str] = ("heads", "neurons"),
-    top: float = 0.01,
-    prompt_format: str = "native",
     batch_tokens: int = 4096,
     resume: Path | None = None,
     progress: Progress | None = None,
@@ -50,11 +47,8 @@ def measure_routing(
 
     Args:
         loaded: The opened checkpoint.
-        facts: What is asked, in which languages (at least 2).
-        units: ``heads``, ``neurons`` or both.
-        top: Share of the units of a layer, and of all layers, that count as carrying most: those that add most to the
-            contrast; at least one.
-        prompt_format: ``native`` words around the question, ``english`` ones, or ``none``.
+        facts: What is asked, in which languages (at least 2) and words.
+        settings: Which units, and how many count as carrying most: those that add most to the contrast, at least one.
         batch_tokens: Padded tokens per backward pass; changes nothing but speed.
         resume: File for the state of an interrupted pass.
         progress: Called with batches done and batches in all.
@@ -69,19 +63,17 @@ def measure_routing(
         raise MeasurementError(
             f"One language ('{facts.languages[0]}'); an overlap is between at least 2. Add languages."
         )
-    if not 0 < top < 1:
-        raise MeasurementError(f"top is {top}; a share of the units above 0 and below 1 is expected.")
+    settings = settings or RoutingSettings()
+    units = settings.unit_kinds
     loaded.architecture.require(*(SITES_OF[unit] for unit in units))
     pairing = pair_facts(facts)
-    contrasts = make_contrasts(loaded, pairing.facts, prompt_format)
-    kept = _Overlaps(loaded, pairing, contrasts, tuple(units), top, batch_tokens)
-    prompts = prompts_from_facts(facts, prompt_format=prompt_format)
-    provenance = make_provenance(loaded, prompts, routing_settings(facts, tuple(units), top, prompt_format))
+    contrasts = make_contrasts(loaded, pairing.facts, facts.prompt_format)
+    kept = _Overlaps(loaded, pairing, contrasts, units, settings.top, batch_tokens)
+    measurement = Measurement.of(loaded, prompts_from_facts(facts), settings, **context_of(facts))
 
     def describe(pair: int) -> str:
         return f"The fact '{visible(pairing.facts.facts[2 * pair].fact_id)}' with its partner"
 
-    options = {"batch_tokens": batch_tokens}
     largest = run_batches(
         loaded,
         kept.batches(),
@@ -89,34 +81,22 @@ def measure_routing(
         kept,
         describe,
         resume=resume,
-        key=resume_key(provenance, options),
+        key=measurement.key(batch_tokens=batch_tokens),
         progress=progress,
     )
-    provenance.run.update(options, largest_batch=largest, without_partner=pairing.left_out)
     return RoutingResult(
         languages=facts.languages,
         scripts=tuple(LANGUAGES[code].script for code in facts.languages),
         fact_ids=tuple(fact.fact_id for fact in pairing.facts),
         relations=tuple(fact.relation for fact in pairing.facts),
         groups=pairing.clusters,
-        units=tuple(units),
+        units=units,
         top=kept.top,
-        provenance=provenance,
+        provenance=measurement.provenance(
+            batch_tokens=batch_tokens, largest_batch=largest, without_partner=pairing.left_out
+        ),
         **kept.state(),
     )
-
-
-def routing_settings(
-    facts: FactSet, units: tuple[str, ...], top: float, prompt_format: str
-) -> dict[str, Any]:
-    """The settings that decide the numbers, beside prompts and numerics."""
-    return {
-        "measure": "routing",
-        "units": list(units),
-        "top": top,
-        "prompt_format": prompt_format,
-        "facts_digest": facts.digest,
-    }
 
 
 class _Overlaps:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from interp.data.prompts import PromptSet
 from interp.errors import MeasurementError
 from interp.measure.passes import Progress, run_pass
-from interp.measure.provenance import make_provenance, resume_key
+from interp.measure.provenance import Measurement
 from interp.measure.specialization.activations import NeuronCounter
 from interp.model.loading import LoadedModel
 from interp.model.tokens import EncodedPrompts, length_sorted
-from interp.results.specialization import SpecializationResult
+from interp.results.specialization import SpecializationResult, SpecializationSettings
 
 __all__ = [
     "measure_specialization",
-    "neuron_settings",
     "require_blocks",
     "require_full_blocks",
     "require_tokens",
@@ -26,9 +24,8 @@ __all__ = [
 def measure_specialization(
     loaded: LoadedModel,
     prompts: PromptSet,
+    settings: SpecializationSettings | None = None,
     *,
-    n_blocks: int = 8,
-    min_tokens: int = 1000,
     batch_tokens: int = 4096,
     padding: str = "right",
     resume: Path | None = None,
@@ -39,8 +36,7 @@ def measure_specialization(
     Args:
         loaded: The opened checkpoint.
         prompts: What is read; every language weighs equally.
-        n_blocks: Groups of facts that carry the uncertainty (at least 2).
-        min_tokens: Fewest counted tokens per language.
+        settings: Blocks of facts, and the fewest tokens per language.
         batch_tokens: Padded tokens per forward pass.
         padding: 'right' or 'left'; changes nothing but speed.
         resume: File for the state of an interrupted pass.
@@ -50,11 +46,12 @@ def measure_specialization(
         MeasurementError: Too few tokens, an item longer than the context, or activations that are not finite.
         CapabilityError: The architecture has no activated gate.
     """
+    settings = settings or SpecializationSettings()
     loaded.architecture.require("mlp_gate")
-    encoded = loaded.encode(prompts, n_blocks)
-    require_tokens(encoded, min_tokens)
+    encoded = loaded.encode(prompts, settings.blocks)
+    require_tokens(encoded, settings.min_tokens)
     require_full_blocks(encoded)
-    provenance = make_provenance(loaded, prompts, neuron_settings(n_blocks))
+    measurement = Measurement.of(loaded, prompts, settings)
     counter = NeuronCounter(loaded, encoded)
     options = {"batch_tokens": batch_tokens, "padding": padding}
     largest = run_pass(
@@ -64,18 +61,13 @@ def measure_specialization(
         counter,
         padding=padding,
         resume=resume,
-        key=resume_key(provenance, options),
+        key=measurement.key(**options),
         progress=progress,
     )
-    provenance.run.update(options, largest_batch=largest)
+    provenance = measurement.provenance(**options, largest_batch=largest)
     return SpecializationResult(
         prompts.languages, encoded.tokens(), encoded.n_items(), provenance, counts=counter.counts()
     )
-
-
-def neuron_settings(n_blocks: int) -> dict[str, Any]:
-    """The settings that decide the numbers."""
-    return {"measure": "specialization", "blocks": n_blocks, "site": "mlp_gate"}
 
 
 def require_tokens(encoded: EncodedPrompts, min_tokens: int) -> None:
