@@ -158,7 +158,10 @@ def test_other_settings_are_refused_until_fresh(patch):
         ("--source-ckpt and --mode checkpoints belong together", {"mode": "checkpoints"}),
         ("--source-ckpt and --mode checkpoints belong together", {"mode": "within", "source_ckpt": "x"}),
         ("is patched into itself", {"mode": "checkpoints", "source_ckpt": "{whole}"}),
-        ("No span 'subject'; one of subject_last, ", {"mode": "within", "spans": "subject"}),
+        (
+            "No span 'subject'. Did you mean 'subject_mean'? Choose from: subject_last, ",
+            {"mode": "within", "spans": "subject"},
+        ),
         ("Source languages (ja) have no meaning in mode 'within'", {"mode": "within", "sources": "ja"}),
         ("at least one of each is needed", {"mode": "across", "sources": "ja,zh"}),
         ("Units 'a' are not numbers; write 0,3", {"mode": "within", "site": "head", "units": "a"}),
