@@ -42,10 +42,10 @@ class TrainConfig(FactOptions):
     )
     dtype: str = option(
         "auto",
-        "Type of the weights during training; auto: float32, but bfloat16 under an adapter on a GPU.",
+        "Type of the weights during training; auto is float32, or bfloat16 under an adapter on a GPU.",
         ("auto", "float32", "bfloat16"),
     )
-    device: str = option("auto", "Where training runs; auto: on a GPU if there is one.", ("auto", "cpu"))
+    device: str = option("auto", "Where training runs; auto takes a GPU if there is one.", ("auto", "cpu"))
     checkpointing: bool = option(
         False, "Recompute activations in the backward pass: less memory, about 20 % slower."
     )

@@ -298,9 +298,9 @@ def test_the_commands(tmp_path):
 
 def test_what_the_commands_refuse(samples, tmp_path):
     out = tmp_path / "r.npz"
-    command = ("import-lm-eval", *samples.values(), "--out", out, "--normalization")
+    command = ("import-lm-eval", *samples.values(), "--out", out, "--scoring")
     assert "lengths in tokens are not known" in refused(*command, "token")
-    assert "Unknown reading 'bytes'" in refused(*command, "bytes")
+    assert "has no scoring 'bytes'. Did you mean 'byte'?" in refused(*command, "bytes")
     assert not out.exists()
     export = ("export-lm-eval", "--out", tmp_path / "t")
     assert "'prompt_format' is 'nativ'" in refused(*export, "--prompt-format", "nativ")

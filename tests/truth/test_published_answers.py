@@ -67,8 +67,10 @@ def test_our_credit_differs_from_theirs_only_where_theirs_is_wrong(source):
     assert result.by_language("token").set_index("language").ties["bn"] == 48 / 400
 
 
-def test_the_published_bootstrap_by_our_comparison():
-    comparison = compare(read(BASE), read(SFT), scoring="token", cluster="fact")
+@SOURCES
+def test_the_published_bootstrap_by_our_comparison(source):
+    before, after = (read(name, source) for name in (BASE, SFT))
+    comparison = compare(before, after, scoring="token", cluster="fact")
     row = comparison.to_frame().set_index("quantity").loc["RankC"]
     assert [round(100 * row[key], 2) for key in ("change", "low", "high")] == [2.86, 1.22, 4.44]
     assert row.p == pytest.approx(0.0004 + 2e-4, abs=1e-5)
