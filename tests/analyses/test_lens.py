@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import interp.model.loading
 from analyses.comparison import compare
 from analyses.lens import LensStudy
 from analyses.runner import run as measured
 from interp.data.tasks import open_task
 from interp.errors import ConfigError, DataError, ResultError
 from interp.results.lens import LensResult
-from tests.analyses.runs import comparisons, only
-from tests.results.test_lens import lens_result, random_result
+from tests.support.command import models_opened
+from tests.support.results.lens import lens_result, random_lens_result
+from tests.support.runs import comparisons, only
 from tests.support.tiny import save_checkpoint
 
 
@@ -31,14 +31,10 @@ def config(checkpoints, tmp_path):
 
 
 @pytest.fixture
-def opened(monkeypatch):
+def opened():
     """What is opened from now on."""
-    specs: list[str] = []
-    real = interp.model.loading.open_checkpoint
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda c, **o: specs.append(c.spec) or real(c, **o)
-    )
-    return specs
+    with models_opened() as specs:
+        yield specs
 
 
 def test_each_later_checkpoint_is_compared_with_the_first(config, opened, tmp_path):
@@ -112,7 +108,7 @@ def _study(*results: LensResult) -> LensStudy:
 
 
 def test_what_is_doubtful():
-    sound = random_result(40)
+    sound = random_lens_result(40)
     assert _study(sound, sound).diagnostics() == []
     overlap = sound.overlap.copy()
     overlap[:11, [0, 1], [1, 0]] = True

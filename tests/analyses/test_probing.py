@@ -23,8 +23,8 @@ from interp.results.base import Provenance
 from probes.collect import collect
 from probes.sweep import measure_probes
 from probes.tasks import UNASKED, language_task
-from tests.analyses.runs import comparisons, only
 from tests.support.results.probes import probe_result, random_probe_result
+from tests.support.runs import comparisons, only
 
 
 @pytest.fixture(scope="module")
