@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int8
 
-from interp.config import option
 from interp.results.base import FactResult, Note, Provenance
-from interp.results.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
+from probes.settings import ProbeSettings
 
 __all__ = ["LayerResult", "ProbeResult", "ProbeSettings", "layer_name"]
 
@@ -70,41 +69,6 @@ class LayerResult(FactResult):
         table = self.summary(every=True)
         parts = table.quantity.str.extract(r"^(?P<curve>.*) layer (?P<layer>\S+)$")
         return parts.join(table[["n", "mean", "low", "high"]]).dropna(subset="curve").reset_index(drop=True)
-
-
-@dataclass(frozen=True)
-class ProbeSettings(Settings):
-    """What `interp probe` reads from the layers, and how."""
-
-    task: str = option(
-        "language",
-        "What is to be read: the prompt's language, the right answer, or whether the model will be right.",
-        ("language", "answer", "right"),
-    )
-    positions: str = option(
-        "last",
-        "Which token: the prompt's last, the subject's last, or the mean over the prompt.",
-        ("last", "subject_last", "mean"),
-    )
-    site: str = option("resid_post", "Where in a layer.", ("resid_post", "attn_out", "mlp_out"))
-    layers: str = option("all", "all, or numbers from 0 such as 0,3,7; 'embedding' is what enters layer 0.")
-    folds: int = option(5, "Folds of the cross-validation; no group of facts is in two of them.", minimum=2)
-    l2: float = option(
-        0.1, "L2 penalty per example (0: chosen by inner grouped cross-validation; 13 times slower)."
-    )
-    seed: int = option(0, "Seed of the control labels.")
-    scoring: str = option(
-        "byte",
-        "For 'right': what a summed log-probability is divided by.",
-        ("sum", "token", "character", "byte"),
-    )
-
-    measure: ClassVar[str] = "probe"
-
-    def stored(self) -> dict[str, Any]:
-        """As of `Settings`; scoring decides the labels of ``right`` alone."""
-        stored = super().stored()
-        return stored if self.task == "right" else {k: v for k, v in stored.items() if k != "scoring"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)

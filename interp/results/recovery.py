@@ -14,12 +14,10 @@ from interp.results.base import FactResult
 
 if TYPE_CHECKING:
     import pandas as pd
+from interp.results.settings.patching import METRICS
 
 __all__ = ["LEFT_OUT", "METRICS", "Ratio", "RunsResult", "over_languages", "ratio_of_means"]
 
-METRICS = ("logit_diff", "answer_logprob", "probability", "rescued")
-"""What a run is judged by: logit of the answer's first token minus that of a wrong one; log-probability of the whole answer
-(nats); probability of its first token; and whether the first of these is above zero."""
 
 LEFT_OUT = (
     "used",

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from jaxtyping import Float, Int
 
-from interp.config import option
 from interp.errors import ResultError, nearest
 from interp.results.base import FactResult, Note, Provenance
-from interp.results.settings import Settings
 from interp.stats import paired_bootstrap
 
 if TYPE_CHECKING:
     import pandas as pd
+from interp.results.settings.routing import RoutingSettings
 
 __all__ = ["KINDS", "RoutingResult", "RoutingSettings"]
 
@@ -25,30 +24,6 @@ KINDS = ("cosine", "top")
 _FEW = 30  # groups of facts
 _ROUNDING = 1e-5  # of float32 inner products of a thousand units
 _ACROSS = ("overlap above chance", "specific to the fact")  # quantities that are given across scripts as well
-
-
-@dataclass(frozen=True)
-class RoutingSettings(Settings):
-    """What `interp routing` attributes, and how."""
-
-    units: str = option("all", "Which units carry an answer.", ("heads", "neurons", "all"))
-    top: float = option(
-        0.01,
-        "Share of the units of a layer, and of all layers, that counts as carrying most of an answer.",
-        maximum=1,
-        exclusive=True,
-    )
-
-    measure: ClassVar[str] = "routing"
-
-    @property
-    def unit_kinds(self) -> tuple[str, ...]:
-        """Kinds of units, in the order of the result's unit axis."""
-        return ("heads", "neurons") if self.units == "all" else (self.units,)
-
-    def stored(self) -> dict[str, Any]:
-        """As of `Settings`, with the kinds of units listed."""
-        return {**super().stored(), "units": list(self.unit_kinds)}
 
 
 @dataclass(frozen=True, eq=False, repr=False)

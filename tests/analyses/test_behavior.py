@@ -25,7 +25,7 @@ from interp.errors import ConfigError, DataError, ResultError
 from interp.results import load_result
 from interp.results.base import Note, Provenance
 from interp.results.behavior import BehaviorResult
-from interp.results.evaluation import EvaluationSettings, EvaluationView
+from interp.results.settings.evaluation import EvaluationSettings, EvaluationView
 from interp.stats import paired_bootstrap
 
 LANGUAGES = ("en", "sw", "zh")

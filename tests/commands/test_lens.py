@@ -248,9 +248,15 @@ def test_strict_ends_with_1_when_a_check_fails(measured, checkpoints, no_model):
     [
         (("--pivot", "de"), "The pivot 'de' is not one of the languages en ru ja."),
         (("--pivot", "jaa"), "The pivot 'jaa' is not one of the languages en ru ja. Did you mean 'ja'?"),
-        (("--languages", "en"), "One language (en); a lens compares the pivot with at least one other language, so it needs at least 2."),
+        (
+            ("--languages", "en"),
+            "One language (en); a lens compares the pivot with at least one other language, so it needs at least 2.",
+        ),
         (("--languages", "en,xx"), "Unknown language 'xx'"),
-        (("--task", "translatio"), "'task' is 'translatio'. Did you mean 'translation'? Choose from: facts, translation, "),
+        (
+            ("--task", "translatio"),
+            "'task' is 'translatio'. Did you mean 'translation'? Choose from: facts, translation, ",
+        ),
         (("--task", "translation", "--languages", "en,ru"), "needs a language to translate from, beside"),
         (("--source", "ja"), "'source' is 'ja', but only a translation has one; the task is 'facts'."),
         (("--task", "translation", "--source", "xx"), "Unknown language 'xx'"),
@@ -258,11 +264,20 @@ def test_strict_ends_with_1_when_a_check_fails(measured, checkpoints, no_model):
         (("--limit", "-1"), "'limit' is -1"),
         (("--positions", "subject"), "'positions' is 'subject'. Choose from: last, subject_last."),
         (("--tokens", "all"), "'tokens' is 'all'. Choose from: prefix, first."),
-        (("--split", "tests"), "'split' is 'tests'. Did you mean 'test'? Choose from: all, train, validation, test."),
+        (
+            ("--split", "tests"),
+            "'split' is 'tests'. Did you mean 'test'? Choose from: all, train, validation, test.",
+        ),
         (("--tuned-text", "cldr"), "'tuned_text' is 'cldr', but no tuned lens is asked for; add --tuned."),
         (("--tuned", "--tuned-steps", "0"), "'tuned_steps' is 0; a number of at least 1 is expected."),
-        (("--tuned", "--tuned-positions", "0"), "'tuned_positions' is 0; a number of at least 1 is expected."),
-        (("--task", "cloze", "--data", "klar:x"), "--task cloze asks of the embedded names; leave out --data"),
+        (
+            ("--tuned", "--tuned-positions", "0"),
+            "'tuned_positions' is 0; a number of at least 1 is expected.",
+        ),
+        (
+            ("--task", "cloze", "--data", "klar:x"),
+            "--task cloze asks of the embedded names; leave out --data",
+        ),
         (("--tuned", "--tuned-text", "nowhere"), "'nowhere'"),
         (("--device", "gpu"), "No device 'gpu'"),
     ],

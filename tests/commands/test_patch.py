@@ -113,7 +113,9 @@ def test_two_checkpoints_are_compared_and_a_rerun_opens_no_model(patch, tmp_path
         again = run(*patch("whole", "deaf", mode="within", languages="ja", positions="last"))
     assert again[:2] == (0, out)
     assert contents(tmp_path / "out") == before
-    code, out, _ = run(*patch("whole", "deaf", mode="within", languages="ja", positions="last", metric="rescued"))
+    code, out, _ = run(
+        *patch("whole", "deaf", mode="within", languages="ja", positions="last", metric="rescued")
+    )
     assert "rescued: clean 1.00, corrupt 0.00" in out
 
 
@@ -159,7 +161,10 @@ def test_other_settings_are_refused_until_fresh(patch):
         ("--source-ckpt and --mode checkpoints belong together", {"mode": "checkpoints"}),
         ("--source-ckpt and --mode checkpoints belong together", {"mode": "within", "source_ckpt": "x"}),
         ("is patched into itself", {"mode": "checkpoints", "source_ckpt": "{whole}"}),
-        ("No position 'subject'. Did you mean 'subject_last'? Choose from: subject_last, ", {"mode": "within", "positions": "subject"}),
+        (
+            "No position 'subject'. Did you mean 'subject_last'? Choose from: subject_last, ",
+            {"mode": "within", "positions": "subject"},
+        ),
         ("Source languages (ja) have no meaning in mode 'within'", {"mode": "within", "sources": "ja"}),
         ("at least one of each is needed", {"mode": "across", "sources": "ja,zh"}),
         ("Units 'a' are not numbers; write 0,3", {"mode": "within", "site": "head", "units": "a"}),

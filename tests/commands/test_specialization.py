@@ -87,7 +87,12 @@ def test_two_checkpoints_write_results_comparison_and_figures(measured):
 def test_the_table_is_readable_and_stderr_is_quiet(measured):
     out, done = measured
     text = done.stdout
-    for said in ("MLP neurons per language", "attention heads per language", "per layer (neurons, nats)", "LAPE"):
+    for said in (
+        "MLP neurons per language",
+        "attention heads per language",
+        "per layer (neurons, nats)",
+        "LAPE",
+    ):
         assert said in text
     for code in ("en", "sw", "ja"):
         assert f"│ {code} " in text
