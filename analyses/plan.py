@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from interp.model.loading import LoadedModel
     from interp.results.base import Provenance, Result
 
+    Kind = TypeVar("Kind", bound=Result)
+else:
+    Kind = TypeVar("Kind")  # results, and numpy with them, are imported when one is measured
+
 __all__ = [
     "Cell",
     "Measure",
@@ -39,7 +43,6 @@ __all__ = [
     "source_of",
 ]
 
-Kind = TypeVar("Kind", bound="Result")
 Progress = Callable[[str, int, int], None]
 SHARED = (CheckpointOptions, DataOptions, NumericOptions, OutputOptions)
 """Options of every measure, beside its own."""

@@ -12,10 +12,10 @@ from jaxtyping import Bool, Float
 
 from interp.results.base import Note, Provenance
 from probes.results import LayerResult, layer_name
+from probes.settings import AlignmentSettings
 
 if TYPE_CHECKING:
     import pandas as pd
-from probes.settings import AlignmentSettings
 
 __all__ = ["PIVOT", "AlignmentResult", "AlignmentSettings", "kinds_of_pairs"]
 

@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int8
 
 from interp.results.base import FactResult, Note, Provenance
+from probes.settings import ProbeSettings
 
 if TYPE_CHECKING:
     import pandas as pd
-from probes.settings import ProbeSettings
 
 __all__ = ["LayerResult", "ProbeResult", "ProbeSettings", "layer_name"]
 

@@ -13,11 +13,11 @@ from jaxtyping import Float, Int
 from interp.errors import ResultError, nearest
 from interp.results.base import FactResult, Note, Provenance
 from interp.results.consistency import credit
+from interp.results.settings.ablation import AblationSettings
 from interp.stats import paired_bootstrap
 
 if TYPE_CHECKING:
     import pandas as pd
-from interp.results.settings.ablation import AblationSettings
 
 __all__ = ["HARMS", "AblationResult", "AblationSettings", "Dominance", "diagonal_p", "own_above_other"]
 

@@ -24,10 +24,10 @@ from interp.results.consistency import (
     top_slot,
 )
 from interp.results.rankc import rankc, rankc_bounds, rescale
+from interp.results.settings.scorings import DEFAULT_SCORING, SCORINGS
 
 if TYPE_CHECKING:
     import pandas as pd
-from interp.results.settings.scorings import DEFAULT_SCORING, SCORINGS
 
 __all__ = ["DEFAULT_SCORING", "SCORINGS", "BehaviorResult"]
 

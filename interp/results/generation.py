@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float, Int
 
 from interp.results.answers import AnswersResult
 from interp.results.base import Provenance
+from interp.results.settings.scorings import MATCHES, default_match
 
 if TYPE_CHECKING:
     import pandas as pd
-from interp.results.settings.scorings import MATCHES, default_match
 
 __all__ = ["MATCHES", "GenerationResult", "default_match"]
 

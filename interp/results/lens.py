@@ -11,11 +11,11 @@ from jaxtyping import Bool, Float, Int
 
 from interp.errors import MeasurementError, nearest
 from interp.results.base import FactResult, Note, Provenance
+from interp.results.settings.lens import LensSettings, LensView
 from interp.stats import paired_bootstrap
 
 if TYPE_CHECKING:
     import pandas as pd
-from interp.results.settings.lens import LensSettings, LensView
 
 __all__ = ["LensResult", "LensSettings", "LensView", "require_separable"]
 

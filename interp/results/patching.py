@@ -10,13 +10,12 @@ from jaxtyping import Float, Int
 
 from interp.results.base import Note, Provenance
 from interp.results.recovery import LEFT_OUT, RunsResult, over_languages, ratio_of_means
+from interp.results.settings.patching import MODES, POSITIONS, UNIT_OF_SITE, PatchingSettings, PatchingView
 
 if TYPE_CHECKING:
     import pandas as pd
-from interp.results.settings.patching import MODES, POSITIONS, UNIT_OF_SITE, PatchingSettings, PatchingView
 
 __all__ = ["MODES", "POSITIONS", "UNIT_OF_SITE", "PatchingResult", "PatchingSettings", "PatchingView"]
-
 
 _FEW = 30  # facts below which an interval over facts is not to be relied on
 

@@ -11,13 +11,12 @@ from jaxtyping import Float, Int
 
 from interp.errors import ResultError, nearest
 from interp.results.base import FactResult
+from interp.results.settings.patching import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
-from interp.results.settings.patching import METRICS
 
 __all__ = ["LEFT_OUT", "METRICS", "Ratio", "RunsResult", "over_languages", "ratio_of_means"]
-
 
 LEFT_OUT = (
     "used",

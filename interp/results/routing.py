@@ -10,11 +10,11 @@ from jaxtyping import Float, Int
 
 from interp.errors import ResultError, nearest
 from interp.results.base import FactResult, Note, Provenance
+from interp.results.settings.routing import RoutingSettings
 from interp.stats import paired_bootstrap
 
 if TYPE_CHECKING:
     import pandas as pd
-from interp.results.settings.routing import RoutingSettings
 
 __all__ = ["KINDS", "RoutingResult", "RoutingSettings"]
 

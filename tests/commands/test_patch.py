@@ -180,7 +180,10 @@ def test_other_settings_are_refused_until_fresh(patch):
             {"mode": "within", "site": "head", "attribution": True, "onward": True},
         ),
         ("'site' is 'resid_mi'", {"mode": "within", "site": "resid_mi"}),
-        ("lack", {"mode": "across"}),  # the facts are not asked in English
+        (
+            "'facts' has no facts in English (en). Choose from: ja, zh.",
+            {"mode": "across"},
+        ),  # the facts are not asked in English
     ],
 )
 def test_what_makes_no_sense_is_refused(patch, planted, said, options):

@@ -26,15 +26,11 @@ METRICS = ("logit_diff", "answer_logprob", "probability", "rescued")
 
 MODES = ("across", "within", "concepts", "checkpoints")
 
-
 BETWEEN_LANGUAGES = ("across", "concepts")
-
 
 POSITIONS = ("subject_last", "subject_mean", "last", "all", "each")
 
-
 SITES = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "head", "mlp_neuron")
-
 
 UNIT_OF_SITE = {"head": "heads", "mlp_neuron": "neurons"}
 """Sites whose units attribution estimates, to what those are called."""
