@@ -202,7 +202,8 @@ class AblationResult(FactResult):
 
     def diagnostics(self) -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
-        found, groups = [], len(set(self.groups))
+        found: list[str] = []
+        groups = len(set(self.groups))
         if groups < _FEW:
             found.append(
                 Note(

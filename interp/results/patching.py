@@ -214,7 +214,7 @@ class PatchingResult(RunsResult):
         """What makes the result doubtful, in words; empty if nothing does."""
         gap = over_languages(self.gap(metric))
         used = int((~np.isnan(gap)).sum())
-        found = []
+        found: list[str] = []
         if used < _FEW:
             found.append(
                 Note(
