@@ -11,13 +11,12 @@ from jaxtyping import Bool, Float, Int
 
 from interp.errors import MeasurementError, nearest
 from interp.results.base import FactResult, Note, Provenance
-from interp.results.settings.lens import LensSettings, LensView
-from interp.stats import paired_bootstrap
+from interp.stats import known_mean, paired_bootstrap
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LensResult", "LensSettings", "LensView", "require_separable"]
+__all__ = ["LensResult", "require_separable"]
 
 QUANTITIES = ("takeover layer", "pivot area", "pivot lead", "answer at output", "pivot mass")
 """What is compared between checkpoints, see `LensResult.quantities`."""
@@ -139,8 +138,7 @@ class LensResult(FactResult):
         found = {}
         for name in each[others[0]]:
             columns = np.stack([each[code][name] for code in others])
-            known = (~np.isnan(columns)).sum(axis=0)
-            found[name] = np.where(known > 0, np.nansum(columns, axis=0) / np.maximum(known, 1), np.nan)
+            found[name] = known_mean(columns, axis=0)
         if len(others) > 1:
             for code in others:
                 found |= {f"{name} {code}": values for name, values in each[code].items()}
@@ -203,10 +201,10 @@ class LensResult(FactResult):
         """
         import pandas as pd
 
-        rows = []
+        rows, entropy = [], self.mean_entropy()
         for code in self.languages:
             here, own = self.kept(code), self._index(code)
-            spread = self.entropy[here, own].mean(axis=0) / (np.log(2) if bits else 1)
+            spread = entropy[own] / (np.log(2) if bits else 1)
             energy = self.energy[here, own].mean(axis=0)
             means = {f"answer_{a}": _mean(self.curve(code, a), self.n_layers) for a in self.languages}
             means |= {f"mass_{a}": _mean(self.mass_curve(code, a), self.n_layers) for a in self.languages}

@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from interp.results.base import Note, Provenance
-from interp.results.recovery import LEFT_OUT, RunsResult, over_languages, ratio_of_means
-from interp.results.settings.patching import MODES, POSITIONS, UNIT_OF_SITE, PatchingSettings, PatchingView
+from interp.results.recovery import LEFT_OUT, RunsResult
+from interp.stats import known_mean, ratio_of_means
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MODES", "POSITIONS", "UNIT_OF_SITE", "PatchingResult", "PatchingSettings", "PatchingView"]
+__all__ = ["PatchingResult"]
 
 _FEW = 30  # facts below which an interval over facts is not to be relied on
 
@@ -101,10 +101,10 @@ class PatchingResult(RunsResult):
             "unit": np.array(self.units)[unit.ravel()],
             "position": np.array(self.positions)[position.ravel()],
             "n": (~np.isnan(patched)).sum(axis=0).ravel(),
-            "clean": _mean(clean).ravel(),
-            "corrupt": _mean(corrupt).ravel(),
-            "patched": _mean(patched).ravel(),
-            "control": _mean(control).ravel(),
+            "clean": known_mean(clean, axis=0).ravel(),
+            "corrupt": known_mean(corrupt, axis=0).ravel(),
+            "patched": known_mean(patched, axis=0).ravel(),
+            "control": known_mean(control, axis=0).ravel(),
         }
         for name, ratio in found.items():
             prefix = "" if name == "recovery" else f"{name}_"
@@ -141,6 +141,11 @@ class PatchingResult(RunsResult):
         layer, unit, position = np.unravel_index(int(beyond.argmax()), self.patched.shape[3:])
         return int(layer), int(unit), int(position)
 
+    def means(self, metric: str = "logit_diff") -> tuple[float, float]:
+        """Mean over cells of the clean and of the corrupt metric; NaN without any pair."""
+        table = self.recovery(metric)
+        return float(table.clean.mean()), float(table.corrupt.mean())
+
     def at(
         self, layer: int, unit: int, position: int, metric: str = "logit_diff", language: str = ""
     ) -> pd.Series:
@@ -165,11 +170,11 @@ class PatchingResult(RunsResult):
         """
         parts = self._parts(metric)
         found = {
-            f"{name} {metric}": over_languages(self.of_metric(getattr(self, name), metric))
+            f"{name} {metric}": known_mean(self.of_metric(getattr(self, name), metric), axis=1)
             for name in ("clean", "corrupt")
         }
         for name, above, below in (("recovery", "recovered", "gap"), ("beyond", "beyond", "control_gap")):
-            usual = _mean(parts[below])
+            usual = known_mean(parts[below], axis=0)
             values = parts[above] / np.where(usual > 0, usual, np.nan)
             for cell in np.ndindex(usual.shape):
                 found[f"{name} {self.name_of(*cell)}"] = values[:, *cell]
@@ -202,7 +207,7 @@ class PatchingResult(RunsResult):
             "by_control": control - corrupt,
             "beyond": patched - control,
         }
-        return {name: over_languages(values) for name, values in found.items()}
+        return {name: known_mean(values, axis=1) for name, values in found.items()}
 
     def name_of(self, layer: int, unit: int, position: int) -> str:
         """What to call a cell."""
@@ -212,7 +217,7 @@ class PatchingResult(RunsResult):
 
     def diagnostics(self, metric: str = "logit_diff") -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
-        gap = over_languages(self.gap(metric))
+        gap = known_mean(self.gap(metric), axis=1)
         used = int((~np.isnan(gap)).sum())
         found: list[str] = []
         if used < _FEW:
@@ -221,10 +226,10 @@ class PatchingResult(RunsResult):
                     f"{used} facts are left of {len(gap)}; intervals over fewer than {_FEW} are not to be relied on."
                 )
             )
-        if not _mean(gap) > 0:
+        if not known_mean(gap) > 0:
             found.append(
-                f"Clean runs are not better than corrupt ones by {metric} (mean difference {_mean(gap):.3g}), so there is "
-                "nothing to recover."
+                f"Clean runs are not better than corrupt ones by {metric} (mean difference "
+                f"{known_mean(gap):.3g}), so there is nothing to recover."
             )
         if not (~np.isnan(self.control)).any():
             found.append("No unrelated fact could serve as a control, so there is no noise floor.")
@@ -246,10 +251,3 @@ class PatchingResult(RunsResult):
                 f"fact {best.floor:.3f}"
             )
         return "\n".join(said)
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean over facts that have a value; NaN where none has."""
-    known = ~np.isnan(values)
-    total, n = np.where(known, values, 0).sum(axis=0), known.sum(axis=0)
-    return np.asarray(total / np.where(n > 0, n, np.nan))

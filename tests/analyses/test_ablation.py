@@ -16,13 +16,12 @@ from interp.data.sources import open_prompts
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import ConfigError, Interrupted, MeasurementError, ResultError
 from interp.measure.ablation import ablation
-from interp.measure.ablation.ablation import measure_ablation
-from interp.measure.specialization.neurons import measure_specialization
 from interp.model.checkpoints import resolve_checkpoint
 from interp.model.loading import open_checkpoint
 from interp.results.specialization import SpecializationResult
-from tests.analyses.runs import comparisons, only
 from tests.support.command import no_model, run
+from tests.support.measuring import measure_ablation, measure_specialization
+from tests.support.runs import comparisons, only
 
 LANGUAGES = ("en", "sw", "ja")
 
@@ -61,8 +60,8 @@ def test_units_are_selected_in_each_checkpoint_on_the_facts_that_are_read(config
 
 def test_a_rerun_needs_no_model_and_other_settings_are_refused(config, series, no_model):
     again = measured("ablate", **config)
-    pd.testing.assert_frame_equal(comparisons(again)[0].table, comparisons(series)[0].table)
-    table = comparisons(series)[0].table.set_index("quantity")
+    pd.testing.assert_frame_equal(comparisons(again)[0].to_frame(), comparisons(series)[0].to_frame())
+    table = comparisons(series)[0].to_frame().set_index("quantity")
     before, after = (result.quantities()["nats lost: own above other"] for result in only(series))
     assert table.change["nats lost: own above other"] == pytest.approx((after - before).mean())
     for change, said in (
@@ -81,7 +80,7 @@ def test_every_option_reaches_the_measure(config, tmp_path):
     """A rerun would refuse a result that was measured otherwise."""
     options = {"mode": "mean", "count": 2, "draws": 2, "seed": 3, "prompt_format": "none", "split": "train"}
     other = {**config, "ckpt": ("organism:final",), "languages": "en,de", "limit": 3, "out": tmp_path}
-    other = {**other, **dict(read=150, min_tokens=10, batch_tokens=512, **options)}
+    other = {**other, "read": 150, "min_tokens": 10, "batch_tokens": 512, **options}
     found = only(measured("ablate", **other))[0]
     assert found.removed.shape == (2, 3, 2, 2)
     assert found.provenance.run["batch_tokens"] == 512
@@ -94,7 +93,7 @@ def test_units_that_were_measured_before_are_reused(config, series, tmp_path, mo
     one = {**config, "ckpt": ("organism:final",), "out": tmp_path}
     measured(
         "specialization",
-        ckpt=one.ckpt,
+        ckpt=one["ckpt"],
         languages=config["languages"],
         units="neurons",
         limit=80,
@@ -110,10 +109,10 @@ def test_units_that_were_measured_before_are_reused(config, series, tmp_path, mo
     assert np.array_equal(found.loss, only(series)[0].loss)
     for file in tmp_path.glob("*.ablation.npz"):
         file.unlink()
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
-    )
-    with pytest.raises(ResultError, match=r"neurons.npz answers another question \(prompts: .*80 facts"):
+    with (
+        no_model(),
+        pytest.raises(ResultError, match=r"neurons.npz answers another question \(prompts: .*80 facts"),
+    ):
         measured("ablate", **{**one, "read": 81})
 
 
@@ -151,7 +150,7 @@ def test_an_interrupted_run_goes_on(config, series, tmp_path, monkeypatch):
 def test_what_cannot_be_asked_is_refused_before_a_model_is_opened(config, no_model, tmp_path):
     def refused(kind, match, **changes):
         with pytest.raises(kind, match=match):
-            measured("ablate", **{**config, **dict(out=tmp_path / "new", **changes)})
+            measured("ablate", **{**config, "out": tmp_path / "new", **changes})
 
     refused(ConfigError, r"One language \(en\); its own units", languages="en")
     refused(ConfigError, "'draws' is 0; without random units", draws=0)

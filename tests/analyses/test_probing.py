@@ -21,10 +21,10 @@ from interp.errors import ConfigError, DataError, MeasurementError, ResultError
 from interp.model.checkpoints import resolve_checkpoint
 from interp.results.base import Provenance
 from probes.collect import collect
-from probes.sweep import measure_probes
 from probes.tasks import UNASKED, language_task
-from tests.analyses.runs import comparisons, only
+from tests.support.measuring import measure_probes
 from tests.support.results.probes import probe_result, random_probe_result
+from tests.support.runs import comparisons, only
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def on_disk(monkeypatch):
 def test_a_study_is_a_collection_and_a_sweep(config, series):
     facts = cldr_facts().filter(languages=("en", "sw"), limit=30)
     loaded = interp.model.loading.open_checkpoint(resolve_checkpoint(config["ckpt"][1]), dtype="float32")
-    found = collect(loaded, prompts_from_facts(facts, prompt_format="native", answer=False), layers=(-1, 2))
+    found = collect(loaded, prompts_from_facts(facts, answer=False), layers=(-1, 2))
     expected = measure_probes(found, facts, language_task(facts), folds=3)
     result = only(series)[1]
     assert np.array_equal(result.correct, expected.correct)
@@ -62,7 +62,7 @@ def test_a_study_is_a_collection_and_a_sweep(config, series):
     assert result.fact_ids == expected.fact_ids
     assert result.layers == (-1, 2)
     assert [p.name.split(".", 1)[1] for p in series.files] == ["language.probe.npz"] * 2
-    table = comparisons(series)[0].table.set_index("quantity")
+    table = comparisons(series)[0].to_frame().set_index("quantity")
     assert table.change["accuracy layer 2"] == pytest.approx(
         (result.curves()["accuracy"] - only(series)[0].curves()["accuracy"])[1].mean()
     )
@@ -70,9 +70,9 @@ def test_a_study_is_a_collection_and_a_sweep(config, series):
 
 def test_a_rerun_opens_no_model_and_says_the_same(config, series, no_model):
     again = measured("probe", **config)
-    pd.testing.assert_frame_equal(comparisons(again)[0].table, comparisons(series)[0].table)
+    pd.testing.assert_frame_equal(comparisons(again)[0].to_frame(), comparisons(series)[0].to_frame())
     for changed, said in [
-        ({"span": "mean"}, "span: last there, mean asked"),
+        ({"positions": "mean"}, "positions: last there, mean asked"),
         ({"site": "mlp_out", "layers": "2"}, "site: resid_post there, mlp_out asked"),
         ({"layers": "2"}, "layers: embedding,2 there, 2 asked"),
         ({"folds": 4}, "folds: 3 there, 4 asked"),
@@ -111,7 +111,7 @@ def test_the_probed_prompt_is_the_one_that_the_model_answers(config):
         assert [p.text for p in probed.prompts[code]] == [p.text for p in asked.prompts[code]]
 
 
-def test_large_activations_are_shared_by_tasks_of_a_span(config, tmp_path, on_disk, monkeypatch):
+def test_large_activations_are_shared_by_tasks_of_the_same_positions(config, tmp_path, on_disk, monkeypatch):
     asked = {**config, "ckpt": config["ckpt"][:1], "out": tmp_path, "limit": 100, "languages": "en,de"}
     first = only(measured("probe", **asked))[0]
     kept = {p.name.split(".", 1)[1] for p in tmp_path.iterdir()}
@@ -130,16 +130,18 @@ def test_large_activations_are_shared_by_tasks_of_a_span(config, tmp_path, on_di
     assert not np.array_equal(fresh.correct, first.correct)
 
 
-def test_every_span_and_site_reads_something_else(config, tmp_path):
+def test_every_position_and_site_reads_something_else(config, tmp_path):
     found = []
-    for index, (span, site) in enumerate(
+    for index, (positions, site) in enumerate(
         [("last", "resid_post"), ("subject_last", "resid_post"), ("mean", "resid_post"), ("last", "mlp_out")]
     ):
-        asked = replace(
-            config, ckpt=config["ckpt"][:1], layers="1", span=span, site=site, out=tmp_path / str(index)
-        )
+        read = {"layers": "1", "positions": positions, "site": site, "out": tmp_path / str(index)}
+        asked = {**config, "ckpt": config["ckpt"][:1], **read}
         result = only(measured("probe", **asked))[0]
-        assert (result.provenance.settings["span"], result.provenance.settings["site"]) == (span, site)
+        assert (result.provenance.settings["positions"], result.provenance.settings["site"]) == (
+            positions,
+            site,
+        )
         found.append(result.correct.tobytes())
     assert len(set(found)) == 4
 
@@ -156,7 +158,7 @@ def test_the_hopeless_is_refused_before_a_model_is_opened(config, no_model, tmp_
         ({"l2": -0.1}, ConfigError, "'l2' is -0.1; a number of at least 0 is expected"),
         ({"l2": float("nan")}, ConfigError, "'l2' is nan"),
         ({"l2": float("inf")}, ConfigError, "'l2' is inf"),
-        ({"facts": "cldrr"}, DataError, "No data named 'cldrr'"),
+        ({"data": "cldrr"}, DataError, "No data named 'cldrr'"),
         ({"ckpt": ()}, ConfigError, "No checkpoint: give --ckpt"),
     ]:
         with pytest.raises(kind, match=said):

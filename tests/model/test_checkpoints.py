@@ -90,7 +90,7 @@ def test_a_hub_id_without_network_is_one_line():
 
 
 def test_an_unknown_shipped_checkpoint():
-    assert refusal("organism:unknown").startswith("No shipped checkpoint 'organism:unknown'; there are: ")
+    assert refusal("organism:unknown").startswith("No shipped checkpoint 'organism:unknown'. Choose from: ")
     assert refusal("organism:../../etc").startswith("No shipped checkpoint")
 
 

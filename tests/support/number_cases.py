@@ -24,7 +24,7 @@ WORDS: tuple[tuple[str, str], ...] = (
 )
 """Words of earlier file names, columns, keys and labels, as patterns, and today's."""
 
-VOLATILE = re.compile(r"seconds|hours|per_second|runtime|memory|versions|device|commit|date\b|\bout\b|wall")
+VOLATILE = re.compile(r"seconds|hours|per_second|runtime|memory|versions|device|commit|\bdate\b|\bout\b|wall")
 """Keys and columns that differ between two runs of one checkout."""
 
 DECIDED: dict[tuple[str, str], str] = {}
