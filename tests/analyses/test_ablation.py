@@ -152,7 +152,9 @@ def test_what_cannot_be_asked_is_refused_before_a_model_is_opened(config, no_mod
         with pytest.raises(kind, match=match):
             measured("ablate", **{**config, "out": tmp_path / "new", **changes})
 
-    refused(ConfigError, r"One language \(en\); a language's own units are told from another's", languages="en")
+    refused(
+        ConfigError, r"One language \(en\); a language's own units are told from another's", languages="en"
+    )
     refused(ConfigError, "'draws' is 0; a number of at least 1 is expected", draws=0)
     refused(ConfigError, "No checkpoint: give --ckpt", ckpt=())
     refused(ConfigError, "the same weights, byte for byte", ckpt=("organism:final", "organism:final"))

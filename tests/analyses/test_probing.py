@@ -138,7 +138,10 @@ def test_every_position_and_site_reads_something_else(config, tmp_path):
         read = {"layers": "1", "positions": positions, "site": site, "out": tmp_path / str(index)}
         asked = {**config, "ckpt": config["ckpt"][:1], **read}
         result = only(measured("probe", **asked))[0]
-        assert (result.provenance.settings["positions"], result.provenance.settings["site"]) == (positions, site)
+        assert (result.provenance.settings["positions"], result.provenance.settings["site"]) == (
+            positions,
+            site,
+        )
         found.append(result.correct.tobytes())
     assert len(set(found)) == 4
 
