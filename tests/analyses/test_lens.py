@@ -8,11 +8,8 @@ import numpy as np
 import pytest
 
 from analyses.comparison import compare
-from analyses.lens import LensStudy
 from analyses.runner import run as measured
-from interp.data.tasks import open_task
 from interp.errors import ConfigError, DataError, ResultError
-from interp.results.lens import LensResult
 from tests.support.command import models_opened
 from tests.support.results.lens import lens_result, random_lens_result
 from tests.support.runs import comparisons, only
@@ -102,24 +99,19 @@ def test_everything_cheap_is_checked_before_a_checkpoint_is_looked_for(config, c
     assert not config["out"].exists()
 
 
-def _study(*results: LensResult) -> LensStudy:
-    task = open_task("facts", ("en", "sw", "ja"), pivot="en", limit=1)
-    return LensStudy(("a", "b")[: len(results)], task, {"logit": list(results)})
-
-
 def test_what_is_doubtful():
     sound = random_lens_result(40)
-    assert _study(sound, sound).diagnostics() == []
+    assert sound.diagnostics() == []
     overlap = sound.overlap.copy()
     overlap[:11, [0, 1], [1, 0]] = True
-    assert _study(replace(sound, overlap=overlap)).diagnostics() == [
+    assert replace(sound, overlap=overlap).diagnostics() == [
         "Fewer than 30 facts tell these languages from the pivot: sw 29."
     ]
     partly = sound.probability.copy()
     partly[:, 1:, -1] = 0.001
-    assert _study(replace(sound, probability=partly)).diagnostics() == []  # one language is enough
+    assert replace(sound, probability=partly).diagnostics() == []  # one language is enough
     silent = lens_result(np.full((40, 3, 4, 3), 0.004))
-    (diagnostic,) = _study(sound, silent).diagnostics()
+    (diagnostic,) = silent.diagnostics()
     assert diagnostic.startswith(
-        "b: at the output the answer has a probability below 0.01 in every language, at most 0.0040."
+        "At the output the answer has a probability below 0.01 in every language, at most 0.0040."
     )

@@ -13,10 +13,10 @@ import pytest
 import interp.measure.specialization.heads
 import interp.measure.specialization.neurons
 import interp.model.loading
-from interp.config import SpecializationConfig
 from interp.measure.specialization.activations import NeuronCounter
 from interp.measure.specialization.heads import FrozenHeads, TrainedHeads
 from interp.results import load_result
+from interp.results.specialization import SpecializationSettings
 from tests.support.command import contents, models_opened, refused, run, run_process, stopping
 from tests.support.tiny import save_checkpoint
 
@@ -462,9 +462,9 @@ def test_help_shows_every_field_with_its_default():
     code, out, _ = run("specialization", "--help")
     shown = " ".join(out.split())
     assert code == 0
-    for field in fields(SpecializationConfig):
+    for field in fields(SpecializationSettings):
         assert f"--{field.name.replace('_', '-')} " in shown, field.name
-        for choice in field.metadata["choices"]:
+        for choice in field.metadata["choices"] or ():
             assert choice in shown
     assert "(default: 4096)" in shown
     assert "--config" in shown
