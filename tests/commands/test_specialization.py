@@ -18,6 +18,7 @@ from figures.table import estimate
 from interp.measure.specialization.activations import NeuronCounter
 from interp.measure.specialization.heads import FrozenHeads, TrainedHeads
 from interp.results import load_result
+from interp.results.specialization import SpecializationSettings
 from tests.support.command import contents, models_opened, refused, run, run_process, stopping
 from tests.support.tiny import save_checkpoint
 
@@ -470,7 +471,7 @@ def test_help_shows_every_field_with_its_default():
     assert code == 0
     for field in (f for kind in MEASURE.options for f in fields(kind)):
         assert f"--{field.name.replace('_', '-')} " in shown, field.name
-        for choice in field.metadata["choices"]:
+        for choice in field.metadata["choices"] or ():
             assert choice in shown
     assert "(default: 4096)" in shown
     assert "--config" in shown
