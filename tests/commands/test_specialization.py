@@ -18,7 +18,6 @@ from figures.table import estimate
 from interp.measure.specialization.activations import NeuronCounter
 from interp.measure.specialization.heads import FrozenHeads, TrainedHeads
 from interp.results import load_result
-from interp.results.specialization import SpecializationSettings
 from tests.support.command import contents, models_opened, refused, run, run_process, stopping
 from tests.support.tiny import save_checkpoint
 
