@@ -54,7 +54,7 @@ def test_units_are_selected_in_each_checkpoint_on_the_facts_that_are_read(config
     assert np.array_equal(found.loss, alone.loss)
     assert found.provenance.settings == alone.provenance.settings
     assert not np.array_equal(found.removed, only(series)[0].removed)
-    saved = SpecializationResult.load(next(config["out"].glob("organism-grpo-*.neurons.npz")))
+    saved = SpecializationResult.load(next(config["out"].glob("organism-grpo*.neurons.npz")))
     assert np.array_equal(saved.counts, selection.counts)
 
 
@@ -152,8 +152,10 @@ def test_what_cannot_be_asked_is_refused_before_a_model_is_opened(config, no_mod
         with pytest.raises(kind, match=match):
             measured("ablate", **{**config, "out": tmp_path / "new", **changes})
 
-    refused(ConfigError, r"One language \(en\); its own units", languages="en")
-    refused(ConfigError, "'draws' is 0; without random units", draws=0)
+    refused(
+        ConfigError, r"One language \(en\); a language's own units are told from another's", languages="en"
+    )
+    refused(ConfigError, "'draws' is 0; a number of at least 1 is expected", draws=0)
     refused(ConfigError, "No checkpoint: give --ckpt", ckpt=())
     refused(ConfigError, "the same weights, byte for byte", ckpt=("organism:final", "organism:final"))
     refused(ConfigError, "--rule important is of heads", rule="important")

@@ -114,12 +114,12 @@ def test_the_hopeless_is_refused_before_a_model_is_opened(config, no_model, tmp_
 def test_translations_that_do_not_meet_and_few_prompts_are_doubtful():
     assert alignment_result(translations(100)).diagnostics() == []
     assert alignment_result(translations(99)).diagnostics() == [
-        "few prompts: 99; retrieval among few is easy."
+        "Few prompts: 99; retrieval among few is easy."
     ]
     values = translations(120, noise=0)
     values[:, :, 1] = values[:, ::-1, 1]
     values[:, :, 2] = np.roll(values[:, :, 2], 40, axis=1)
     assert alignment_result(values).diagnostics() == [
-        "translations find each other at no layer more often than by chance (0.0083), at most in 0.0000. Are these prompts "
+        "Translations find each other at no layer more often than by chance (0.0083), at most in 0.0000. Are these prompts "
         "translations of each other?"
     ]

@@ -12,7 +12,6 @@ from analyses.plan import Plan
 from analyses.runner import Run
 from analyses.runner import run as measured
 from interp.errors import ConfigError, DataError, ResultError
-from interp.results.lens import LensResult
 from tests.support.command import models_opened
 from tests.support.results.lens import lens_result, random_lens_result
 from tests.support.runs import comparisons, only
@@ -88,10 +87,14 @@ def test_the_text_of_the_tuned_lens_is_the_users(config, tmp_path):
         ({"shots": -1}, ConfigError, "'shots' is -1"),
         ({"source": "ja"}, ConfigError, "only a translation has one"),
         ({"tuned_text": "x"}, ConfigError, "no tuned lens is asked for"),
-        ({"tuned": True, "tuned_positions": 0}, ConfigError, "must be 1 or more"),
+        (
+            {"tuned": True, "tuned_positions": 0},
+            ConfigError,
+            "'tuned_positions' is 0; a number of at least 1 is expected",
+        ),
         ({"tuned": True, "tuned_text": "nowhere"}, DataError, "'nowhere'"),
         ({"data": "nothing"}, DataError, "'nothing'"),
-        ({"split": "tset"}, DataError, "'tset'"),
+        ({"split": "tset"}, ConfigError, "'split' is 'tset'. Did you mean 'test'"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )

@@ -150,7 +150,7 @@ def test_the_hopeless_is_refused_before_a_model_is_opened(config, no_model, tmp_
     asked = {**config, "out": tmp_path / "out"}
     for changed, kind, said in [
         ({"folds": 31}, MeasurementError, "30 facts in 25 groups for 31 folds"),
-        ({"folds": 1}, ConfigError, "'folds' is 1; at least 2 are needed"),
+        ({"folds": 1}, ConfigError, "'folds' is 1; a number of at least 2 is expected"),
         ({"languages": "en"}, ConfigError, r"One language \(en\); a probe for the language needs at least 2"),
         ({"task": "answer"}, MeasurementError, "No relation has two answers that facts of 3 groups share"),
         ({"task": "right", "folds": 31}, MeasurementError, "for 31 folds"),
@@ -170,11 +170,11 @@ def test_nothing_read_and_few_facts_are_doubtful():
     labels = np.tile([[0], [1]], (60, 3))
     chance = probe_result(np.broadcast_to(labels.T == 1, (2, 3, 3, 3, 120)), labels)
     assert chance.diagnostics() == [
-        "nothing is read: balanced accuracy is not clearly above chance (0.500) at any layer, at most 0.500."
+        "Nothing is read: balanced accuracy is not clearly above chance (0.500) at any layer, at most 0.500."
     ]
     right = probe_result(np.ones((2, 3, 3, 3, 120)), labels)
     assert right.diagnostics() == []
-    assert probe_result(np.ones((2, 3, 3, 3, 98)), labels[:98]).diagnostics() == ["few facts: 98."]
+    assert probe_result(np.ones((2, 3, 3, 3, 98)), labels[:98]).diagnostics() == ["Few facts: 98."]
     failed = replace(right, provenance=Provenance(run={"unconverged_fits": 3}))
     assert failed.diagnostics() == ["3 fits did not converge; raise --l2."]
 
@@ -184,11 +184,11 @@ def test_a_control_that_is_read_is_doubtful_but_for_being_right():
     right = probe_result(np.ones((2, 3, 3, 3, 120)), labels, task="answer")
     leak = replace(right, control=right.correct)
     assert leak.diagnostics()[0].startswith(
-        "the control labels, which mean nothing, are read at 1.000 (chance 0.500): held-out facts are known"
+        "The control labels, which mean nothing, are read at 1.000 (chance 0.500): held-out facts are known"
     )
     assert replace(leak, task="right").diagnostics() == []
     noise = [random_probe_result(seed, n=120, task="answer").diagnostics() for seed in range(10)]
     assert (
-        sum(len(diagnostics) == 1 and diagnostics[0].startswith("nothing is read") for diagnostics in noise)
+        sum(len(diagnostics) == 1 and diagnostics[0].startswith("Nothing is read") for diagnostics in noise)
         >= 9
     )

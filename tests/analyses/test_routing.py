@@ -86,7 +86,7 @@ def test_what_cannot_be_asked_is_refused_before_a_model_is_opened(config, no_mod
             measured("routing", **{**config, "out": tmp_path / "new", **changes})
 
     refused(ConfigError, r"One language \(en\); an overlap is between at least 2", languages="en")
-    refused(ConfigError, "'top' is 1.0; a share of the units above 0 and below 1", top=1.0)
+    refused(ConfigError, "'top' is 1.0; a number above 0 and below 1 is expected", top=1.0)
     refused(ConfigError, "No checkpoint: give --ckpt", ckpt=())
     refused(ConfigError, "the same weights, byte for byte", ckpt=("organism:final", "organism:final"))
     refused(DataError, "No two of 1 facts share a relation", limit=1)

@@ -63,7 +63,7 @@ def test_the_head_that_carries_the_fact_is_found_drawn_and_printed(patch, tmp_pa
         assert value == pytest.approx(float(cell == (HEAD[0], str(HEAD[1]), LAST)), abs=1e-3)
     assert "whole: head, within, logit_diff" in out
     assert "whole: by language, at layer 1 head 1 last" in out
-    assert "32 of 32 facts and languages used" in out
+    assert "32 of 32 fact-language pairs" in out
     names = {path.name for path in (tmp_path / "out").iterdir()}
     for stem in ("within.head.patching", "whole.languages.within.head.patching"):
         assert {f"{stem}.png", f"{stem}.pdf", f"{stem}.csv"} <= names
@@ -80,7 +80,7 @@ def test_english_activations_rescue_only_the_checkpoint_that_needs_it(patch, tmp
     result = load_result(file)
     assert result.languages == ("zh",)
     assert result.at(1, 0, 1, "rescued").patched == 1
-    assert "12 of 16 facts and languages used; 4 target right" in out
+    assert "12 of 16 fact-language pairs (left out: 4 target right)" in out
     code, _, err = run(*patch("whole", **asked))
     assert (code, err.count("\n")) == (2, 1)
     assert "No pair is left of 16 facts and languages (16 target right)" in err
@@ -116,7 +116,9 @@ def test_two_checkpoints_are_compared_and_a_rerun_opens_no_model(patch, tmp_path
     code, out, _ = run(
         *patch("whole", "deaf", mode="within", languages="ja", positions="last", metric="rescued")
     )
-    assert "rescued: clean 1.00, corrupt 0.00" in out
+    assert "whole: resid_post, within, rescued" in out
+    row = next(line for line in out.splitlines() if line.startswith("│ ") and "│ last" in line)
+    assert [cell.strip() for cell in row.split("│")[4:6]] == ["1.00", "0.00"]  # clean, corrupt
 
 
 def test_estimates_are_verified_and_drawn(patch, tmp_path):
@@ -162,11 +164,14 @@ def test_other_settings_are_refused_until_fresh(patch):
         ("--source-ckpt and --mode checkpoints belong together", {"mode": "within", "source_ckpt": "x"}),
         ("is patched into itself", {"mode": "checkpoints", "source_ckpt": "{whole}"}),
         (
-            "No position 'subject'. Did you mean 'subject_last'? Choose from: subject_last, ",
+            "No position 'subject'. Did you mean 'subject_mean'? Choose from: subject_last, ",
             {"mode": "within", "positions": "subject"},
         ),
         ("Source languages (ja) have no meaning in mode 'within'", {"mode": "within", "sources": "ja"}),
-        ("at least one of each is needed", {"mode": "across", "sources": "ja,zh"}),
+        (
+            "From languages 'ja,zh' into '': facts in at least one of each are needed.",
+            {"mode": "across", "sources": "ja,zh"},
+        ),
         ("Units 'a' are not numbers; write 0,3", {"mode": "within", "site": "head", "units": "a"}),
         ("Units '1,1' name a unit or a set twice", {"mode": "within", "site": "head", "units": "1,1"}),
         ("No head 4: a layer of this 'llama' has 0 to 3", {"mode": "within", "site": "head", "units": "4"}),

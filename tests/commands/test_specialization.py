@@ -470,7 +470,7 @@ def test_help_shows_every_field_with_its_default():
     assert code == 0
     for field in (f for kind in MEASURE.options for f in fields(kind)):
         assert f"--{field.name.replace('_', '-')} " in shown, field.name
-        for choice in field.metadata["choices"]:
+        for choice in field.metadata["choices"] or ():
             assert choice in shown
     assert "(default: 4096)" in shown
     assert "--config" in shown
