@@ -23,8 +23,8 @@ class Ratio(NamedTuple):
 
 
 def ratio_of_means(
-    above: Float[np.ndarray, fact * cell],
-    below: Float[np.ndarray, fact * below],
+    above: Float[np.ndarray, " fact *cell"],
+    below: Float[np.ndarray, " fact *below"],
     groups: Sequence[str],
     *,
     draws: int = 2000,

@@ -25,6 +25,7 @@ from interp.model.loading import LoadedModel
 from interp.model.tokens import Batch, EncodedPrompts, length_sorted, pad_rows
 from interp.results.lens import LensResult
 from interp.results.separable import require_separable
+from interp.results.settings.lens import LensSettings
 
 __all__ = ["LensReader", "Translate", "measure_lens", "subjects_context"]
 

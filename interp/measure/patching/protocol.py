@@ -105,7 +105,7 @@ class PatchingPairs:
         ]
         return digest_of({"pairs": each})
 
-    def spread(self, values: Float[np.ndarray, pair * rest]) -> Float[np.ndarray, "fact language *rest"]:
+    def spread(self, values: Float[np.ndarray, " pair *rest"]) -> Float[np.ndarray, "fact language *rest"]:
         """Values of pairs in their places, NaN elsewhere."""
         table = np.full((*self.left_out.shape, *values.shape[1:]), np.nan, dtype=values.dtype)
         for pair, value in zip(self.pairs, values, strict=True):
