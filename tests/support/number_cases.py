@@ -29,6 +29,13 @@ VOLATILE = re.compile(r"seconds|hours|per_second|runtime|memory|versions|device|
 """Keys and columns that differ between two runs of one checkout."""
 
 DECIDED: dict[tuple[str, str], str] = {
+    **{
+        (
+            "evaluate-*",
+            f"{stem}.*.csv:*",
+        ): "a figure's data is the numbers on the axes of all its panels, tidy"
+        for stem in ("behaviour", "generation")
+    },
     ("lens-*", "*.csv:layer"): "layers are numbered from 0 = the first; what enters it is -1, the embedding",
 }
 """Differences that are meant: (pattern of commands, pattern of names) to the reason, which is printed."""
