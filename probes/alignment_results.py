@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from jaxtyping import Bool, Float
 
-from interp.config import option
 from interp.results.base import Note, Provenance
-from interp.results.settings import Settings
 from probes.layers import LayerResult, layer_name
+from probes.settings import AlignmentSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,22 +31,6 @@ def kinds_of_pairs(languages: Sequence[str]) -> dict[str, Bool[np.ndarray, "lang
     with_pivot = upper & (pivot[:, None] | pivot[None])
     kinds = {"en-x": with_pivot, "x-y": upper & ~with_pivot}
     return {name: chosen for name, chosen in kinds.items() if chosen.any()}
-
-
-@dataclass(frozen=True)
-class AlignmentSettings(Settings):
-    """What `interp align` compares across languages, and how."""
-
-    positions: str = option(
-        "weighted", "A prompt's vector: mean weighted by position, or last token.", ("weighted", "last")
-    )
-    layers: str = option("all", "all, or numbers from 0 such as 0,3,7; 'embedding' is what enters layer 0.")
-
-    measure: ClassVar[str] = "alignment"
-
-    def stored(self) -> dict[str, Any]:
-        """As of `Settings`, and the site that is read."""
-        return {**super().stored(), "site": "resid_post"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)

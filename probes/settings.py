@@ -1,4 +1,4 @@
-"""What probing can be told: tasks, positions, layers, folds, penalty."""
+"""What `interp probe` and `interp align` read from the layers, and how."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from interp.config import option
 from interp.results.settings import Settings
 
-__all__ = ["ProbeSettings"]
+__all__ = ["AlignmentSettings", "ProbeSettings"]
 
 
 @dataclass(frozen=True)
@@ -44,3 +44,19 @@ class ProbeSettings(Settings):
         """As of `Settings`; scoring decides the labels of ``right`` alone."""
         stored = super().stored()
         return stored if self.task == "right" else {k: v for k, v in stored.items() if k != "scoring"}
+
+
+@dataclass(frozen=True)
+class AlignmentSettings(Settings):
+    """What `interp align` compares across languages, and how."""
+
+    positions: str = option(
+        "weighted", "A prompt's vector: mean weighted by position, or last token.", ("weighted", "last")
+    )
+    layers: str = option("all", "all, or numbers from 0 such as 0,3,7; 'embedding' is what enters layer 0.")
+
+    measure: ClassVar[str] = "alignment"
+
+    def stored(self) -> dict[str, Any]:
+        """As of `Settings`, and the site that is read."""
+        return {**super().stored(), "site": "resid_post"}

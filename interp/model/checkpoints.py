@@ -19,14 +19,11 @@ from typing import Any
 
 from interp.data.characters import visible
 from interp.errors import CheckpointError
+from interp.model.checkpoint_names import SHIPPED, label_of, name_of
 
 __all__ = ["Checkpoint", "resolve_checkpoint"]
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?$")
-_SHIPPED = "organism:"
-_SAYS_LITTLE = re.compile(
-    r"(final|best|last|latest|main|model|weights|merged|adapter|(checkpoint|step|epoch|seed)?[-_]?\d+)"
-)
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "merges.txt")
 _TOKENIZER_EXTRAS = ("special_tokens_map.json", "added_tokens.json")
@@ -58,11 +55,7 @@ class Checkpoint:
 
         The part before is added where the last one says little, such as ``final`` or ``checkpoint-600``.
         """
-        if self.label or self.spec.startswith(_SHIPPED):
-            return self.label or _slug(self.spec)
-        parts = [p for p in re.split(r"[/\\:]", self.spec.rstrip("/\\")) if p not in ("", ".", "..")]
-        named_by = parts[-2:] if parts and _SAYS_LITTLE.fullmatch(parts[-1]) else parts[-1:]
-        return _slug("-".join(named_by)) or "checkpoint"
+        return self.label or name_of(self.spec)
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -103,7 +96,7 @@ def resolve_checkpoint(spec: str) -> Checkpoint:
     Raises:
         CheckpointError: Nothing is there, files are missing, truncated, or only pickles.
     """
-    label, spec = _label_of(spec)
+    label, spec = label_of(spec)
     folder, revision = _find(spec)
     if (folder / "adapter_config.json").is_file():
         return replace(_resolve_adapter(spec, folder), label=label)
@@ -111,26 +104,8 @@ def resolve_checkpoint(spec: str) -> Checkpoint:
     return Checkpoint(spec, folder, revision, label=label)
 
 
-def _label_of(spec: str) -> tuple[str, str]:
-    """The name that a user gives a checkpoint as NAME=..., and the rest."""
-    label, equals, rest = spec.partition("=")
-    if not equals or os.path.exists(os.path.expanduser(spec)) or re.search(r"[/\\:]", label):
-        return "", spec
-    if not label or _slug(label) != label:
-        raise CheckpointError(
-            f"'{visible(label)}' cannot name a checkpoint; letters, digits, '.', '_' and '-' are expected, "
-            f"such as {_slug(label) or 'base'}={visible(rest)}."
-        )
-    return label, rest
-
-
-def _slug(text: str) -> str:
-    """A text as part of a file name."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:80]
-
-
 def _find(spec: str) -> tuple[Path, str | None]:
-    if spec.startswith(_SHIPPED):
+    if spec.startswith(SHIPPED):
         return _shipped(spec), None
     folder = Path(os.path.expanduser(spec))
     if os.path.isdir(folder):  # unlike Path.is_dir, it does not raise on names that are too long
@@ -151,11 +126,11 @@ def _shipped(spec: str) -> Path:
     """A checkpoint that comes with the package."""
     folder = Path(str(files("training"))) / "checkpoints"
     names = sorted(p.name for p in folder.glob("*") if p.is_dir())
-    name = spec.removeprefix(_SHIPPED)
+    name = spec.removeprefix(SHIPPED)
     if name not in names:
         raise CheckpointError(
             f"No shipped checkpoint '{visible(spec)}'. Choose from: "
-            f"{', '.join(_SHIPPED + n for n in names) or 'none'}."
+            f"{', '.join(SHIPPED + n for n in names) or 'none'}."
         )
     return folder / name
 

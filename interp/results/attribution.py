@@ -11,13 +11,14 @@ from jaxtyping import Float, Int
 
 from interp.errors import ResultError
 from interp.results.base import Note, Provenance
+from interp.results.estimates import mean_estimates
 from interp.results.recovery import LEFT_OUT, RunsResult
-from interp.stats import Jackknife, Means, correlate, known_mean, ratio, resampled_means, slope
+from interp.stats import Jackknife, Means, correlate, known_mean, resampled_means, slope
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["HIGH_ENOUGH", "AttributionResult", "mean_estimates"]
+__all__ = ["HIGH_ENOUGH", "AttributionResult"]
 
 HIGH_ENOUGH = (0.8, 0.5)
 """Pearson's correlation over the verified cells, and the lower end of its interval, below which estimates are not to be
@@ -296,15 +297,3 @@ class AttributionResult(RunsResult):
             )
         at = self.languages.index(language) if language else 0
         return slice(at, at + 1) if language else slice(None)
-
-
-def mean_estimates(
-    sums: Float[np.ndarray, "language block layer unit position"],
-    counts: Int[np.ndarray, "language block position"],
-) -> Float[np.ndarray, "layer unit position"]:
-    """Mean over languages of the mean over pairs; a language without pairs has no part in it. NaN where none has any."""
-    n = counts.sum(axis=1)
-    weights = ratio(np.ones(n.shape), n * (n > 0).sum(axis=0))
-    total = sums.sum(axis=1, dtype=np.float64)
-    found: np.ndarray = np.einsum("alup,ap->lup", total, np.nan_to_num(weights))
-    return np.where((n > 0).any(axis=0), found, np.nan)

@@ -24,18 +24,13 @@ from interp.results.consistency import (
     top_slot,
 )
 from interp.results.rankc import rankc, rankc_bounds, rescale
+from interp.results.settings.scorings import DEFAULT_SCORING, SCORINGS
 from interp.stats import known_mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["DEFAULT_SCORING", "SCORINGS", "BehaviorResult"]
-
-SCORINGS = ("sum", "token", "character", "byte")
-"""What a summed log-probability is divided by: nothing, or the option's length without its leading space."""
-
-DEFAULT_SCORING = "byte"
-"""The default of the field's harness."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

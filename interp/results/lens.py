@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from interp.errors import MeasurementError, nearest
+from interp.errors import MeasurementError
 from interp.results.base import FactResult, Note, Provenance
+from interp.results.separable import require_separable
 from interp.stats import known_mean, paired_bootstrap
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LensResult", "require_separable"]
+__all__ = ["LensResult"]
 
 QUANTITIES = ("takeover layer", "pivot area", "pivot lead", "answer at output", "pivot mass")
 """What is compared between checkpoints, see `LensResult.quantities`."""
@@ -287,35 +288,3 @@ def _spread(here: Bool[np.ndarray, " fact"], values: np.ndarray) -> Float[np.nda
 
 def _mean(curve: Float[np.ndarray, "row layer"], n_layers: int) -> Float[np.ndarray, " layer"]:
     return curve.mean(axis=0) if len(curve) else np.full(n_layers, np.nan)
-
-
-def require_separable(
-    overlap: Bool[np.ndarray, "fact language language"],
-    clean: Bool[np.ndarray, "fact language"],
-    languages: Sequence[str],
-    pivot: str,
-) -> None:
-    """Refuse a pivot that is not there, or a language of which no fact is told apart from it.
-
-    Raises:
-        MeasurementError: Names the languages.
-    """
-    if pivot not in languages:
-        raise MeasurementError(
-            f"The pivot '{pivot}' is not one of the languages {' '.join(languages)}.{nearest(pivot, languages)}"
-        )
-    if len(languages) < 2:
-        raise MeasurementError(f"One language ({pivot}); a lens compares at least one other with the pivot.")
-    at = list(languages).index(pivot)
-    for own, code in enumerate(languages):
-        apart = clean[:, own] & ~overlap[:, own, own] & ((own == at) | ~overlap[:, own, at])
-        if not apart.any():
-            reason = (
-                f"the answers in '{code}' and '{pivot}' begin with the same tokens, or one contains the other"
-            )
-            if not clean[:, own].any():
-                reason = "the tokenizer joins the end of the prompt with its answer"
-            raise MeasurementError(
-                f"No token set separates '{code}' from '{pivot}' in any of {len(overlap)} items: {reason}. Leave out the language, or "
-                "take other prompts or a narrower rule for tokens ('first')."
-            )

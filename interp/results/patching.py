@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PatchingResult"]
 
-"""Sites whose units attribution estimates, to what those are called."""
-
 _FEW = 30  # facts below which an interval over facts is not to be relied on
 
 

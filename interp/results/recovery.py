@@ -10,15 +10,12 @@ from jaxtyping import Float, Int
 
 from interp.errors import ResultError, nearest
 from interp.results.base import FactResult
+from interp.results.settings.patching import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["LEFT_OUT", "METRICS", "RunsResult"]
-
-METRICS = ("logit_diff", "answer_logprob", "probability", "rescued")
-"""What a run is judged by: logit of the answer's first token minus that of a wrong one; log-probability of the whole answer
-(nats); probability of its first token; and whether the first of these is above zero."""
 
 LEFT_OUT = (
     "used",

@@ -14,9 +14,9 @@ from interp.measure.patching import attribution, patching, protocol
 from interp.measure.routing import routing
 from interp.measure.specialization import heads, neurons
 from interp.results.ablation import AblationSettings
-from interp.results.lens_settings import LensSettings
-from interp.results.patching_settings import UNIT_OF_SITE, PatchingSettings
-from interp.results.routing_settings import RoutingSettings
+from interp.results.settings.lens import LensSettings
+from interp.results.settings.patching import UNIT_OF_SITE, PatchingSettings
+from interp.results.settings.routing import RoutingSettings
 from interp.results.specialization import SpecializationSettings
 from probes import sweep
 from probes.settings import ProbeSettings

@@ -24,8 +24,9 @@ from interp.measure.provenance import Measurement
 from interp.model.loading import LoadedModel
 from interp.model.sites import SITES_OF, Site
 from interp.model.tokens import make_batches
-from interp.results.attribution import AttributionResult, mean_estimates
-from interp.results.patching_settings import UNIT_OF_SITE, PatchingSettings
+from interp.results.attribution import AttributionResult
+from interp.results.estimates import mean_estimates
+from interp.results.settings.patching import UNIT_OF_SITE, PatchingSettings
 
 __all__ = ["measure_attribution"]
 

@@ -19,7 +19,7 @@ from interp.measure.provenance import Measurement
 from interp.model.loading import LoadedModel
 from interp.model.sites import SITES_OF, Architecture
 from interp.results.patching import PatchingResult
-from interp.results.patching_settings import PatchingSettings
+from interp.results.settings.patching import PatchingSettings
 
 __all__ = ["measure_patching", "patching_context"]
 

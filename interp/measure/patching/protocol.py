@@ -21,8 +21,8 @@ from interp.measure.questions import make_questions
 from interp.measure.scoring import require_options, score_questions
 from interp.model.loading import LoadedModel
 from interp.results.consistency import credit
-from interp.results.patching_settings import BETWEEN_LANGUAGES, PatchingSettings
 from interp.results.recovery import LEFT_OUT, METRICS
+from interp.results.settings.patching import BETWEEN_LANGUAGES, PatchingSettings
 
 __all__ = ["PatchingPairs", "Protocol", "find_pairs", "partial_files", "require_same_shapes"]
 

@@ -28,7 +28,7 @@ from interp.model.loading import LoadedModel
 from interp.model.sites import SITES_OF, Site
 from interp.model.tokens import length_sorted, make_batches
 from interp.results.routing import RoutingResult
-from interp.results.routing_settings import RoutingSettings
+from interp.results.settings.routing import RoutingSettings
 
 __all__ = ["measure_routing"]
 

@@ -1,4 +1,4 @@
-"""What activation patching and attribution can be told: pairs of prompts, sites, units, positions."""
+"""What `interp patch` replaces where, and how."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 from interp.config import option
 from interp.errors import ConfigError, nearest
-from interp.results.recovery import METRICS
 from interp.results.settings import Settings
 
 __all__ = [
     "BETWEEN_LANGUAGES",
+    "METRICS",
     "MODES",
     "POSITIONS",
     "SITES",
@@ -19,6 +19,10 @@ __all__ = [
     "PatchingSettings",
     "PatchingView",
 ]
+
+METRICS = ("logit_diff", "answer_logprob", "probability", "rescued")
+"""What a run is judged by: logit of the answer's first token minus that of a wrong one; log-probability of the whole answer
+(nats); probability of its first token; and whether the first of these is above zero."""
 
 MODES = ("across", "within", "concepts", "checkpoints")
 
@@ -29,6 +33,7 @@ POSITIONS = ("subject_last", "subject_mean", "last", "all", "each")
 SITES = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "head", "mlp_neuron")
 
 UNIT_OF_SITE = {"head": "heads", "mlp_neuron": "neurons"}
+"""Sites whose units attribution estimates, to what those are called."""
 
 
 @dataclass(frozen=True)

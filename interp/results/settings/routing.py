@@ -1,4 +1,4 @@
-"""What routing can be told: kinds of units, and how many count as carrying most."""
+"""What `interp routing` attributes, and how."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a lens can be told: tasks, positions, tokens, and how the tuned lens is fitted."""
+"""What `interp lens` reads, and how."""
 
 from __future__ import annotations
 
