@@ -24,8 +24,8 @@ from interp.model.final_norm import LayerReadout, layer_readout
 from interp.model.loading import LoadedModel
 from interp.model.tokens import Batch, EncodedPrompts, length_sorted, pad_rows
 from interp.results.lens import LensResult
-from interp.results.lens_settings import LensSettings
 from interp.results.separable import require_separable
+from interp.results.settings.lens import LensSettings
 
 __all__ = ["LensReader", "Translate", "measure_lens", "subjects_context"]
 
