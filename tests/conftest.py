@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from tests.support import shapes
 
+gc.disable()  # until everything is imported
 os.environ["HF_HUB_OFFLINE"] = "1"
 # one thread here and in every process that a test starts: on tiny arrays threads only wait for each other
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -29,6 +31,12 @@ install_import_hook(
 from interp.data.languages import LANGUAGES, registry  # noqa: E402  (after the hook, or it would not be checked)
 from tests.support.command import no_model  # noqa: E402
 from tests.support.tiny import save_checkpoint  # noqa: E402
+
+
+def pytest_collection_finish() -> None:
+    """Leave all that is imported out of later searches for garbage: trainers collect it, and a search took a second."""
+    gc.enable()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
