@@ -1,4 +1,4 @@
-"""What a user meets first: one version number, typed packages, help under both flags, completion in the shell."""
+"""What a user meets first: one version number, typed packages, help under both flags, shell completion."""
 
 from __future__ import annotations
 

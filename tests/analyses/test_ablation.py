@@ -16,12 +16,11 @@ from interp.data.sources import open_prompts
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import ConfigError, Interrupted, MeasurementError, ResultError
 from interp.measure.ablation import ablation
-from interp.measure.ablation.ablation import measure_ablation
-from interp.measure.specialization.neurons import measure_specialization
 from interp.model.checkpoints import resolve_checkpoint
 from interp.model.loading import open_checkpoint
 from interp.results.specialization import SpecializationResult
 from tests.support.command import no_model, run
+from tests.support.measuring import measure_ablation, measure_specialization
 from tests.support.runs import comparisons, only
 
 LANGUAGES = ("en", "sw", "ja")
@@ -55,14 +54,14 @@ def test_units_are_selected_in_each_checkpoint_on_the_facts_that_are_read(config
     assert np.array_equal(found.loss, alone.loss)
     assert found.provenance.settings == alone.provenance.settings
     assert not np.array_equal(found.removed, only(series)[0].removed)
-    saved = SpecializationResult.load(next(config["out"].glob("organism-grpo-*.neurons.npz")))
+    saved = SpecializationResult.load(next(config["out"].glob("organism-grpo*.neurons.npz")))
     assert np.array_equal(saved.counts, selection.counts)
 
 
 def test_a_rerun_needs_no_model_and_other_settings_are_refused(config, series, no_model):
     again = measured("ablate", **config)
-    pd.testing.assert_frame_equal(comparisons(again)[0].table, comparisons(series)[0].table)
-    table = comparisons(series)[0].table.set_index("quantity")
+    pd.testing.assert_frame_equal(comparisons(again)[0].to_frame(), comparisons(series)[0].to_frame())
+    table = comparisons(series)[0].to_frame().set_index("quantity")
     before, after = (result.quantities()["nats lost: own above other"] for result in only(series))
     assert table.change["nats lost: own above other"] == pytest.approx((after - before).mean())
     for change, said in (
@@ -81,7 +80,7 @@ def test_every_option_reaches_the_measure(config, tmp_path):
     """A rerun would refuse a result that was measured otherwise."""
     options = {"mode": "mean", "count": 2, "draws": 2, "seed": 3, "prompt_format": "none", "split": "train"}
     other = {**config, "ckpt": ("organism:final",), "languages": "en,de", "limit": 3, "out": tmp_path}
-    other = {**other, **dict(read=150, min_tokens=10, batch_tokens=512, **options)}
+    other = {**other, "read": 150, "min_tokens": 10, "batch_tokens": 512, **options}
     found = only(measured("ablate", **other))[0]
     assert found.removed.shape == (2, 3, 2, 2)
     assert found.provenance.run["batch_tokens"] == 512
@@ -151,10 +150,12 @@ def test_an_interrupted_run_goes_on(config, series, tmp_path, monkeypatch):
 def test_what_cannot_be_asked_is_refused_before_a_model_is_opened(config, no_model, tmp_path):
     def refused(kind, match, **changes):
         with pytest.raises(kind, match=match):
-            measured("ablate", **{**config, **dict(out=tmp_path / "new", **changes)})
+            measured("ablate", **{**config, "out": tmp_path / "new", **changes})
 
-    refused(ConfigError, r"One language \(en\); its own units", languages="en")
-    refused(ConfigError, "'draws' is 0; without random units", draws=0)
+    refused(
+        ConfigError, r"One language \(en\); a language's own units are told from another's", languages="en"
+    )
+    refused(ConfigError, "'draws' is 0; a number of at least 1 is expected", draws=0)
     refused(ConfigError, "No checkpoint: give --ckpt", ckpt=())
     refused(ConfigError, "the same weights, byte for byte", ckpt=("organism:final", "organism:final"))
     refused(ConfigError, "--rule important is of heads", rule="important")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -42,14 +41,14 @@ def test_a_study_is_a_collection_and_a_comparison(config, series):
     """Of questions without their answers."""
     facts = cldr_facts().filter(languages=("en", "sw", "de"), limit=24)
     loaded = interp.model.loading.open_checkpoint(resolve_checkpoint(config["ckpt"][1]), dtype="float32")
-    prompts = prompts_from_facts(facts, prompt_format="native", answer=False)
-    expected = measure_alignment(collect(loaded, prompts, span="weighted"))
+    prompts = prompts_from_facts(facts, answer=False)
+    expected = measure_alignment(collect(loaded, prompts, positions="weighted"))
     result = only(series)[1]
     assert np.array_equal(result.retrieved, expected.retrieved)
     assert np.array_equal(result.cka, expected.cka)
     assert result.layers == (-1, 0, 1, 2)
     assert result.fact_ids == tuple(f.fact_id for f in facts)
-    table = comparisons(series)[0].table.set_index("quantity")
+    table = comparisons(series)[0].to_frame().set_index("quantity")
     assert table.change["mutual raw en-x layer 1"] == pytest.approx(
         (result.mexa() - only(series)[0].mexa())[2, 0, 1:].mean()
     )
@@ -57,9 +56,9 @@ def test_a_study_is_a_collection_and_a_comparison(config, series):
 
 def test_a_rerun_opens_no_model_and_says_the_same(config, series, no_model):
     again = measured("align", **config)
-    pd.testing.assert_frame_equal(comparisons(again)[0].table, comparisons(series)[0].table)
+    pd.testing.assert_frame_equal(comparisons(again)[0].to_frame(), comparisons(series)[0].to_frame())
     for changed, said in [
-        ({"embedding": "last"}, "span: weighted there, last asked"),
+        ({"positions": "last"}, "positions: weighted there, last asked"),
         ({"layers": "2"}, "layers: all there, 2 asked"),
         ({"dtype": "auto"}, "dtype: float32 there, auto asked"),
         ({"limit": 25}, "24 items there, 25 facts"),
@@ -75,9 +74,8 @@ def test_parallel_text_is_aligned_line_by_line(config, tmp_path):
     lines = [f"{word} {i * i}" for i, word in enumerate(["sun", "moon", "rain", "wind"] * 5)]
     (folder / "en.txt").write_text("\n".join(lines) + "\n")
     (folder / "de.txt").write_text("\n".join(line.upper() for line in lines) + "\n")
-    asked = replace(
-        config, ckpt=config["ckpt"][:1], prompts=str(folder), languages="en,de", limit=0, out=tmp_path / "out"
-    )
+    text = {"data": str(folder), "languages": "en,de", "limit": 0, "out": tmp_path / "out"}
+    asked = {**config, "ckpt": config["ckpt"][:1], **text}
     result = only(measured("align", **asked))[0]
     assert len(result.fact_ids) == 20
     assert list(result.pairs) == ["en-x"]
@@ -105,7 +103,7 @@ def test_the_hopeless_is_refused_before_a_model_is_opened(config, no_model, tmp_
         ({"languages": "sw"}, ConfigError, r"One language \(sw\); alignment compares at least 2"),
         ({"limit": 1}, DataError, "One prompt in each language"),
         ({"layers": "1,1"}, ConfigError, "names a layer more than once"),
-        ({"prompts": "nowhere"}, DataError, "No data named 'nowhere'"),
+        ({"data": "nowhere"}, DataError, "No data named 'nowhere'"),
         ({"ckpt": ()}, ConfigError, "No checkpoint: give --ckpt"),
     ]:
         with pytest.raises(kind, match=said):
@@ -116,12 +114,12 @@ def test_the_hopeless_is_refused_before_a_model_is_opened(config, no_model, tmp_
 def test_translations_that_do_not_meet_and_few_prompts_are_doubtful():
     assert alignment_result(translations(100)).diagnostics() == []
     assert alignment_result(translations(99)).diagnostics() == [
-        "few prompts: 99; retrieval among few is easy."
+        "Few prompts: 99; retrieval among few is easy."
     ]
     values = translations(120, noise=0)
     values[:, :, 1] = values[:, ::-1, 1]
     values[:, :, 2] = np.roll(values[:, :, 2], 40, axis=1)
     assert alignment_result(values).diagnostics() == [
-        "translations find each other at no layer more often than by chance (0.0083), at most in 0.0000. Are these prompts "
+        "Translations find each other at no layer more often than by chance (0.0083), at most in 0.0000. Are these prompts "
         "translations of each other?"
     ]

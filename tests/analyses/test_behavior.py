@@ -21,7 +21,7 @@ from interp.data.sources.cldr import cldr_facts
 from interp.errors import ConfigError, DataError, ResultError
 from interp.results.base import Note, Provenance
 from interp.results.behavior import BehaviorResult
-from interp.results.evaluation import EvaluationSettings, EvaluationView
+from interp.results.settings.evaluation import EvaluationSettings, EvaluationView
 from interp.stats import paired_bootstrap
 from tests.support.command import refused, run
 from tests.support.golden import FOLDER, golden

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from analyses.comparison import compare
+from analyses.plan import Plan
+from analyses.runner import Run
 from analyses.runner import run as measured
 from interp.errors import ConfigError, DataError, ResultError
 from tests.support.command import models_opened
@@ -40,12 +42,12 @@ def test_each_later_checkpoint_is_compared_with_the_first(config, opened, tmp_pa
     assert opened == list(config["ckpt"])
     more = measured("lens", **{**config, "ckpt": (*config["ckpt"], third)})
     assert opened == [*config["ckpt"], third]  # the others were there
-    assert [len(more.results["logit"]), len(comparisons(more)["logit"])] == [3, 2]
-    first, _, last = more.results["logit"]
-    expected = compare(first, last).table
-    assert comparisons(more)["logit"][1].table.equals(expected)
-    assert comparisons(more)["logit"][1].names == (more.names[0], more.names[2])
-    assert np.array_equal(study.results["logit"][1].probability, more.results["logit"][1].probability)
+    assert [len(only(more)), len(comparisons(more))] == [3, 2]
+    first, _, last = only(more)
+    expected = compare(first, last).to_frame()
+    assert comparisons(more)[1].to_frame().equals(expected)
+    assert comparisons(more)[1].names == (more.names[0], more.names[2])
+    assert np.array_equal(only(study)[1].probability, only(more)[1].probability)
     assert not list(config["out"].glob("*.partial"))
 
 
@@ -56,9 +58,9 @@ def test_a_tuned_lens_joins_a_finished_plain_one(config, opened):
     study = measured("lens", **{**one, "tuned": True, "tuned_positions": 300, "tuned_steps": 2})
     assert opened == [config["ckpt"][0]] * 2
     assert all(file.read_bytes() == content for file, content in kept.items())
-    assert list(only(study)) == ["logit", "tuned"]
-    tuned = study.results["tuned"][0].provenance
-    assert tuned.settings["tuned_on"] == study.task.prompts.digest
+    assert list(study.results) == ["lens", "tuned-lens"]
+    tuned = study.results["tuned-lens"][0].provenance
+    assert tuned.settings["tuned_on"] == tuned.prompts_digest
     assert tuned.run["tuned_positions_used"].keys() == {"fit", "choose", "report"}
 
 
@@ -69,9 +71,9 @@ def test_the_text_of_the_tuned_lens_is_the_users(config, tmp_path):
         lines = [f"{code} {i} {'abc' * (i % 5)}" for i in range(12)]
         (folder / f"{code}.txt").write_text("\n".join(lines))
     options = {"tuned": True, "tuned_positions": 300, "tuned_steps": 1}
-    chosen = {**config, **dict(ckpt=config["ckpt"][:1], tuned_text=str(folder), **options)}
-    study = measured("lens", **chosen)
-    assert study.results["tuned"][0].provenance.settings["tuned_on"] != study.task.prompts.digest
+    chosen = {**config, "ckpt": config["ckpt"][:1], "tuned_text": str(folder), **options}
+    tuned = measured("lens", **chosen).results["tuned-lens"][0].provenance
+    assert tuned.settings["tuned_on"] != tuned.prompts_digest
     with pytest.raises(ResultError, match="tuned_on: "):
         measured("lens", **{**chosen, "tuned_text": ""})
 
@@ -85,33 +87,41 @@ def test_the_text_of_the_tuned_lens_is_the_users(config, tmp_path):
         ({"shots": -1}, ConfigError, "'shots' is -1"),
         ({"source": "ja"}, ConfigError, "only a translation has one"),
         ({"tuned_text": "x"}, ConfigError, "no tuned lens is asked for"),
-        ({"tuned": True, "tuned_positions": 0}, ConfigError, "must be 1 or more"),
+        (
+            {"tuned": True, "tuned_positions": 0},
+            ConfigError,
+            "'tuned_positions' is 0; a number of at least 1 is expected",
+        ),
         ({"tuned": True, "tuned_text": "nowhere"}, DataError, "'nowhere'"),
-        ({"prompts": "nothing"}, DataError, "'nothing'"),
-        ({"split": "tset"}, DataError, "'tset'"),
+        ({"data": "nothing"}, DataError, "'nothing'"),
+        ({"split": "tset"}, ConfigError, "'split' is 'tset'. Did you mean 'test'"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
 def test_everything_cheap_is_checked_before_a_checkpoint_is_looked_for(config, changes, error, text):
-    wanted = {**config, **dict(**{"ckpt": ("nowhere/at-all",), **changes})}
+    wanted = {**config, "ckpt": ("nowhere/at-all",), **changes}
     with pytest.raises(error, match=text):
         measured("lens", **wanted)
     assert not config["out"].exists()
 
 
+def _run(*results: LensResult) -> Run:
+    return Run(("a", "b")[: len(results)], Plan(()), {"lens": list(results)})
+
+
 def test_what_is_doubtful():
     sound = random_lens_result(40)
-    assert sound.diagnostics() == []
+    assert _run(sound, sound).diagnostics() == []
     overlap = sound.overlap.copy()
     overlap[:11, [0, 1], [1, 0]] = True
-    assert replace(sound, overlap=overlap).diagnostics() == [
-        "Fewer than 30 facts tell these languages from the pivot: sw 29."
+    assert _run(replace(sound, overlap=overlap)).diagnostics() == [
+        "a: Fewer than 30 facts tell these languages from the pivot: sw 29."
     ]
     partly = sound.probability.copy()
     partly[:, 1:, -1] = 0.001
-    assert replace(sound, probability=partly).diagnostics() == []  # one language is enough
+    assert _run(replace(sound, probability=partly)).diagnostics() == []  # one language is enough
     silent = lens_result(np.full((40, 3, 4, 3), 0.004))
-    (diagnostic,) = silent.diagnostics()
+    (diagnostic,) = _run(sound, silent).diagnostics()
     assert diagnostic.startswith(
-        "At the output the answer has a probability below 0.01 in every language, at most 0.0040."
+        "b: At the output the answer has a probability below 0.01 in every language, at most 0.0040."
     )

@@ -21,8 +21,8 @@ from interp.errors import ConfigError, DataError, MeasurementError, ResultError
 from interp.model.checkpoints import resolve_checkpoint
 from interp.results.base import Provenance
 from probes.collect import collect
-from probes.sweep import measure_probes
 from probes.tasks import UNASKED, language_task
+from tests.support.measuring import measure_probes
 from tests.support.results.probes import probe_result, random_probe_result
 from tests.support.runs import comparisons, only
 
@@ -54,7 +54,7 @@ def on_disk(monkeypatch):
 def test_a_study_is_a_collection_and_a_sweep(config, series):
     facts = cldr_facts().filter(languages=("en", "sw"), limit=30)
     loaded = interp.model.loading.open_checkpoint(resolve_checkpoint(config["ckpt"][1]), dtype="float32")
-    found = collect(loaded, prompts_from_facts(facts, prompt_format="native", answer=False), layers=(-1, 2))
+    found = collect(loaded, prompts_from_facts(facts, answer=False), layers=(-1, 2))
     expected = measure_probes(found, facts, language_task(facts), folds=3)
     result = only(series)[1]
     assert np.array_equal(result.correct, expected.correct)
@@ -62,7 +62,7 @@ def test_a_study_is_a_collection_and_a_sweep(config, series):
     assert result.fact_ids == expected.fact_ids
     assert result.layers == (-1, 2)
     assert [p.name.split(".", 1)[1] for p in series.files] == ["language.probe.npz"] * 2
-    table = comparisons(series)[0].table.set_index("quantity")
+    table = comparisons(series)[0].to_frame().set_index("quantity")
     assert table.change["accuracy layer 2"] == pytest.approx(
         (result.curves()["accuracy"] - only(series)[0].curves()["accuracy"])[1].mean()
     )
@@ -70,9 +70,9 @@ def test_a_study_is_a_collection_and_a_sweep(config, series):
 
 def test_a_rerun_opens_no_model_and_says_the_same(config, series, no_model):
     again = measured("probe", **config)
-    pd.testing.assert_frame_equal(comparisons(again)[0].table, comparisons(series)[0].table)
+    pd.testing.assert_frame_equal(comparisons(again)[0].to_frame(), comparisons(series)[0].to_frame())
     for changed, said in [
-        ({"span": "mean"}, "span: last there, mean asked"),
+        ({"positions": "mean"}, "positions: last there, mean asked"),
         ({"site": "mlp_out", "layers": "2"}, "site: resid_post there, mlp_out asked"),
         ({"layers": "2"}, "layers: embedding,2 there, 2 asked"),
         ({"folds": 4}, "folds: 3 there, 4 asked"),
@@ -111,7 +111,7 @@ def test_the_probed_prompt_is_the_one_that_the_model_answers(config):
         assert [p.text for p in probed.prompts[code]] == [p.text for p in asked.prompts[code]]
 
 
-def test_large_activations_are_shared_by_tasks_of_a_span(config, tmp_path, on_disk, monkeypatch):
+def test_large_activations_are_shared_by_tasks_of_the_same_positions(config, tmp_path, on_disk, monkeypatch):
     asked = {**config, "ckpt": config["ckpt"][:1], "out": tmp_path, "limit": 100, "languages": "en,de"}
     first = only(measured("probe", **asked))[0]
     kept = {p.name.split(".", 1)[1] for p in tmp_path.iterdir()}
@@ -130,16 +130,18 @@ def test_large_activations_are_shared_by_tasks_of_a_span(config, tmp_path, on_di
     assert not np.array_equal(fresh.correct, first.correct)
 
 
-def test_every_span_and_site_reads_something_else(config, tmp_path):
+def test_every_position_and_site_reads_something_else(config, tmp_path):
     found = []
-    for index, (span, site) in enumerate(
+    for index, (positions, site) in enumerate(
         [("last", "resid_post"), ("subject_last", "resid_post"), ("mean", "resid_post"), ("last", "mlp_out")]
     ):
-        asked = replace(
-            config, ckpt=config["ckpt"][:1], layers="1", span=span, site=site, out=tmp_path / str(index)
-        )
+        read = {"layers": "1", "positions": positions, "site": site, "out": tmp_path / str(index)}
+        asked = {**config, "ckpt": config["ckpt"][:1], **read}
         result = only(measured("probe", **asked))[0]
-        assert (result.provenance.settings["span"], result.provenance.settings["site"]) == (span, site)
+        assert (result.provenance.settings["positions"], result.provenance.settings["site"]) == (
+            positions,
+            site,
+        )
         found.append(result.correct.tobytes())
     assert len(set(found)) == 4
 
@@ -148,7 +150,7 @@ def test_the_hopeless_is_refused_before_a_model_is_opened(config, no_model, tmp_
     asked = {**config, "out": tmp_path / "out"}
     for changed, kind, said in [
         ({"folds": 31}, MeasurementError, "30 facts in 25 groups for 31 folds"),
-        ({"folds": 1}, ConfigError, "'folds' is 1; at least 2 are needed"),
+        ({"folds": 1}, ConfigError, "'folds' is 1; a number of at least 2 is expected"),
         ({"languages": "en"}, ConfigError, r"One language \(en\); a probe for the language needs at least 2"),
         ({"task": "answer"}, MeasurementError, "No relation has two answers that facts of 3 groups share"),
         ({"task": "right", "folds": 31}, MeasurementError, "for 31 folds"),
@@ -156,7 +158,7 @@ def test_the_hopeless_is_refused_before_a_model_is_opened(config, no_model, tmp_
         ({"l2": -0.1}, ConfigError, "'l2' is -0.1; a number of at least 0 is expected"),
         ({"l2": float("nan")}, ConfigError, "'l2' is nan"),
         ({"l2": float("inf")}, ConfigError, "'l2' is inf"),
-        ({"facts": "cldrr"}, DataError, "No data named 'cldrr'"),
+        ({"data": "cldrr"}, DataError, "No data named 'cldrr'"),
         ({"ckpt": ()}, ConfigError, "No checkpoint: give --ckpt"),
     ]:
         with pytest.raises(kind, match=said):
@@ -168,11 +170,11 @@ def test_nothing_read_and_few_facts_are_doubtful():
     labels = np.tile([[0], [1]], (60, 3))
     chance = probe_result(np.broadcast_to(labels.T == 1, (2, 3, 3, 3, 120)), labels)
     assert chance.diagnostics() == [
-        "nothing is read: balanced accuracy is not clearly above chance (0.500) at any layer, at most 0.500."
+        "Nothing is read: balanced accuracy is not clearly above chance (0.500) at any layer, at most 0.500."
     ]
     right = probe_result(np.ones((2, 3, 3, 3, 120)), labels)
     assert right.diagnostics() == []
-    assert probe_result(np.ones((2, 3, 3, 3, 98)), labels[:98]).diagnostics() == ["few facts: 98."]
+    assert probe_result(np.ones((2, 3, 3, 3, 98)), labels[:98]).diagnostics() == ["Few facts: 98."]
     failed = replace(right, provenance=Provenance(run={"unconverged_fits": 3}))
     assert failed.diagnostics() == ["3 fits did not converge; raise --l2."]
 
@@ -182,11 +184,11 @@ def test_a_control_that_is_read_is_doubtful_but_for_being_right():
     right = probe_result(np.ones((2, 3, 3, 3, 120)), labels, task="answer")
     leak = replace(right, control=right.correct)
     assert leak.diagnostics()[0].startswith(
-        "the control labels, which mean nothing, are read at 1.000 (chance 0.500): held-out facts are known"
+        "The control labels, which mean nothing, are read at 1.000 (chance 0.500): held-out facts are known"
     )
     assert replace(leak, task="right").diagnostics() == []
     noise = [random_probe_result(seed, n=120, task="answer").diagnostics() for seed in range(10)]
     assert (
-        sum(len(diagnostics) == 1 and diagnostics[0].startswith("nothing is read") for diagnostics in noise)
+        sum(len(diagnostics) == 1 and diagnostics[0].startswith("Nothing is read") for diagnostics in noise)
         >= 9
     )

@@ -49,7 +49,7 @@ def test_the_result_is_that_of_the_measure(config, series):
 
 def test_checkpoints_are_compared_with_the_first_fact_by_fact(series):
     before, after = (result.quantities() for result in only(series))
-    table = comparisons(series)[0].table.set_index("quantity")
+    table = comparisons(series)[0].to_frame().set_index("quantity")
     for name in ("contrast, logits", "heads: overlap above chance", "neurons: specific to the fact"):
         assert table.change[name] == pytest.approx((after[name] - before[name]).mean())
         assert table.low[name] < table.change[name] < table.high[name]
@@ -57,7 +57,7 @@ def test_checkpoints_are_compared_with_the_first_fact_by_fact(series):
 
 def test_a_rerun_needs_no_model_and_other_settings_are_refused(config, series, no_model):
     again = measured("routing", **config)
-    pd.testing.assert_frame_equal(comparisons(again)[0].table, comparisons(series)[0].table)
+    pd.testing.assert_frame_equal(comparisons(again)[0].to_frame(), comparisons(series)[0].to_frame())
     with pytest.raises(ResultError, match=r"top: 0.01 there, 0.1 asked.* Use --fresh"):
         measured("routing", **{**config, "top": 0.1})
     with pytest.raises(ResultError, match=r"units: .*heads.* there"):
@@ -70,7 +70,7 @@ def test_every_option_reaches_the_measure_and_fresh_replaces(config, series, tmp
     """A rerun would refuse a result that was measured otherwise."""
     shutil.copytree(config["out"], tmp_path / "copy")
     options = {"units": "neurons", "top": 0.5, "prompt_format": "none", "limit": 20, "batch_tokens": 512}
-    other = {**config, **dict(ckpt=("organism:final",), out=tmp_path / "copy", **options)}
+    other = {**config, "ckpt": ("organism:final",), "out": tmp_path / "copy", **options}
     with pytest.raises(ResultError, match="Use --fresh"):
         measured("routing", **other)
     found = only(measured("routing", **{**other, "fresh": True}))[0]
@@ -83,10 +83,10 @@ def test_every_option_reaches_the_measure_and_fresh_replaces(config, series, tmp
 def test_what_cannot_be_asked_is_refused_before_a_model_is_opened(config, no_model, tmp_path):
     def refused(kind, match, **changes):
         with pytest.raises(kind, match=match):
-            measured("routing", **{**config, **dict(out=tmp_path / "new", **changes)})
+            measured("routing", **{**config, "out": tmp_path / "new", **changes})
 
     refused(ConfigError, r"One language \(en\); an overlap is between at least 2", languages="en")
-    refused(ConfigError, "'top' is 1.0; a share of the units above 0 and below 1", top=1.0)
+    refused(ConfigError, "'top' is 1.0; a number above 0 and below 1 is expected", top=1.0)
     refused(ConfigError, "No checkpoint: give --ckpt", ckpt=())
     refused(ConfigError, "the same weights, byte for byte", ckpt=("organism:final", "organism:final"))
     refused(DataError, "No two of 1 facts share a relation", limit=1)
