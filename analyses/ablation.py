@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from analyses.plan import Measure, Part, Plan, Request, Task, asked, facts_of, prompts_of, require_languages
 from analyses.specialization import units_part
 from interp.data.prompts import context_of, prompts_from_facts
 from interp.errors import ConfigError
-from interp.results.ablation import AblationResult, AblationSettings
-from interp.results.specialization import SpecializationSettings
+from interp.results.settings.ablation import AblationSettings
+from interp.results.settings.specialization import SpecializationSettings
+
+if TYPE_CHECKING:
+    from interp.results.ablation import AblationResult
 
 __all__ = ["MEASURE"]
 
@@ -22,6 +26,8 @@ def plan(request: Request) -> Plan:
 
     Example: `interp ablate --ckpt organism:final --units neurons --languages en,sw,ja --figure`
     """
+    from interp.results.ablation import AblationResult
+
     settings: AblationSettings = request.settings
     if settings.rule == "important" and settings.units != "heads":
         raise ConfigError("--rule important is of heads; the importance of neurons is not measured.")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from analyses.plan import Measure, Part, Plan, Request, Task, asked, prompts_of, require_languages
 from interp.data.prompts import PromptSet
 from interp.errors import DataError
-from probes.alignment_results import AlignmentResult, AlignmentSettings
+from probes.settings import AlignmentSettings
+
+if TYPE_CHECKING:
+    from probes.alignment_results import AlignmentResult
 
 __all__ = ["MEASURE"]
 
@@ -18,6 +22,7 @@ def plan(request: Request) -> Plan:
     Example: `interp align --ckpt organism:final --ckpt organism:grpo --languages en,sw,ja --positions last --figure`
     """
     from probes.alignment import measure_alignment
+    from probes.alignment_results import AlignmentResult
     from probes.collect import collect, parse_layers
 
     settings: AlignmentSettings = request.settings

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from analyses.plan import Measure, Part, Plan, Request, Task, asked, facts_of, source_of
-from analyses.strata import strata_of
 from interp.config import DataOptions
 from interp.data.baselines import rule_baselines
 from interp.data.demonstrations import prompts_with_demonstrations
@@ -11,9 +12,11 @@ from interp.data.facts import FactSet
 from interp.data.klar import protocol_prompts
 from interp.data.prompts import PromptSet, context_of, prompts_from_facts
 from interp.errors import ConfigError
-from interp.results.behavior import BehaviorResult
-from interp.results.evaluation import EvaluationSettings, EvaluationView
-from interp.results.generation import GenerationResult
+from interp.results.settings.evaluation import EvaluationSettings, EvaluationView
+
+if TYPE_CHECKING:
+    from interp.results.behavior import BehaviorResult
+    from interp.results.generation import GenerationResult
 
 __all__ = ["MEASURE", "choice_part"]
 
@@ -26,6 +29,8 @@ def plan(request: Request) -> Plan:
 
     Example: `interp evaluate --ckpt organism:final --ckpt organism:grpo --split validation --figure`
     """
+    from analyses.strata import strata_of
+
     settings, view = _settings(request), request.view
     source = source_of(request.data, template=settings.template, alignment=settings.alignment)
     facts = facts_of(request.data, source)
@@ -48,6 +53,7 @@ def plan(request: Request) -> Plan:
 
 def choice_part(request: Request, facts: FactSet) -> Part[BehaviorResult]:
     """Answers by multiple choice, of the same files for every measure that needs them."""
+    from interp.results.behavior import BehaviorResult
 
     def measure(task: Task) -> BehaviorResult:
         from interp.measure.behavior.choice import measure_behavior
@@ -61,6 +67,8 @@ def choice_part(request: Request, facts: FactSet) -> Part[BehaviorResult]:
 def _generation_part(
     request: Request, settings: EvaluationSettings, facts: FactSet, known: FactSet
 ) -> Part[GenerationResult]:
+    from interp.results.generation import GenerationResult
+
     prompts = _generation_prompts(request.data.data, settings, facts, known)
 
     def measure(task: Task) -> GenerationResult:

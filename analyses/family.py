@@ -97,7 +97,8 @@ def family_curves(out: Path, runs: Sequence[tuple[str, int]], family_facts: Fami
     """Return the accuracy of every run's greedy answers while it trained.
 
     Returns:
-        One row per member, seed, step and stratum (of `strata`): ``accuracy`` and ``n``. The base is step 0.
+        One row per member, seed, step and stratum (of `strata`): ``accuracy``, its ``mean`` over seeds, and
+        ``n``. The base is step 0.
     """
     facts, masks = family_facts.facts, strata(family_facts)
     row_of = {fact.fact_id: row for row, fact in enumerate(facts)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analyses.plan import Measure, Part, Plan, Request, Task, asked, languages_of, require_languages
 from interp.data.prompts import PromptSet
@@ -10,7 +10,10 @@ from interp.data.sources import EMBEDDED, open_prompts
 from interp.data.tasks import Task as Questions
 from interp.data.tasks import open_task
 from interp.errors import ConfigError, nearest
-from interp.results.lens import LensResult, LensSettings, LensView
+from interp.results.settings.lens import LensSettings, LensView
+
+if TYPE_CHECKING:
+    from interp.results.lens import LensResult
 
 __all__ = ["MEASURE"]
 
@@ -38,6 +41,7 @@ def _part(
 ) -> Part[LensResult]:
     from interp.measure.lens.lens import measure_lens, subjects_context
     from interp.measure.lens.tuned import fit_tuned_lens
+    from interp.results.lens import LensResult
 
     settings: LensSettings = request.settings
     pivot: str = request.view.pivot

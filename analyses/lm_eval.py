@@ -18,8 +18,8 @@ from interp.data.prompts import Prompt, PromptSet, context_of
 from interp.errors import ResultError
 from interp.results.base import Provenance
 from interp.results.behavior import BehaviorResult
-from interp.results.evaluation import EvaluationSettings
 from interp.results.settings import question
+from interp.results.settings.evaluation import EvaluationSettings
 
 __all__ = ["import_samples"]
 

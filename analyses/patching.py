@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analyses.plan import Measure, Part, Plan, Request, Task, asked, facts_of, languages_of
 from interp.data.facts import FactSet
 from interp.data.prompts import context_of, prompts_from_facts
 from interp.errors import ConfigError
 from interp.model.checkpoints import Checkpoint, resolve_checkpoint
-from interp.results.attribution import AttributionResult
-from interp.results.patching import PatchingResult, PatchingSettings, PatchingView
+from interp.results.settings.patching import PatchingSettings, PatchingView
+
+if TYPE_CHECKING:
+    from interp.results.attribution import AttributionResult
+    from interp.results.patching import PatchingResult
 
 __all__ = ["MEASURE"]
 
@@ -26,6 +29,9 @@ def plan(request: Request) -> Plan:
 
     Example: `interp patch --ckpt organism:final --mode across --languages sw,ja,ru --limit 200 --figure`
     """
+    from interp.results.attribution import AttributionResult
+    from interp.results.patching import PatchingResult
+
     settings: PatchingSettings = request.settings
     giver = _giver(settings)
     facts = _facts(request, settings)

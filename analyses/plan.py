@@ -18,11 +18,15 @@ from interp.data.languages import register_language_file, resolve_languages
 from interp.data.prompts import PromptSet
 from interp.data.sources import EMBEDDED, open_facts, open_prompts
 from interp.errors import ConfigError
-from interp.results.base import Provenance, Result
 from interp.results.settings import Settings, question
 
 if TYPE_CHECKING:
     from interp.model.loading import LoadedModel
+    from interp.results.base import Provenance, Result
+
+    Kind = TypeVar("Kind", bound=Result)
+else:
+    Kind = TypeVar("Kind")  # results, and numpy with them, are imported when one is measured
 
 __all__ = [
     "Cell",
@@ -39,7 +43,6 @@ __all__ = [
     "source_of",
 ]
 
-Kind = TypeVar("Kind", bound=Result)
 Progress = Callable[[str, int, int], None]
 SHARED = (CheckpointOptions, DataOptions, NumericOptions, OutputOptions)
 """Options of every measure, beside its own."""
@@ -180,6 +183,10 @@ class Measure:
     view: type[Any] | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
+    def defaults_of(self, command: str) -> dict[str, Any]:
+        """What replaces the defaults of the shared options of a command of this name."""
+        return {"out": Path(f"interp-{command}"), **self.defaults}
+
     @property
     def options(self) -> tuple[type[Any], ...]:
         """All options of the command."""
@@ -199,6 +206,8 @@ def asked(
         settings: In place of the request's.
         context: What comes from data, as `interp.measure.provenance.Measurement.of` is given it.
     """
+    from interp.results.base import Provenance
+
     chosen = request.settings if settings is None else settings
     stored = chosen.stored() if isinstance(chosen, Settings) else chosen
     numerics = {"dtype": request.numerics.dtype, "attention": request.numerics.attention}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from analyses.behavior import choice_part
 from analyses.plan import Measure, Part, Plan, Request, Task, asked, facts_of
 from interp.data.facts import FactSet
 from interp.data.prompts import prompts_from_facts
-from probes.results import ProbeResult, ProbeSettings
-from probes.tasks import Task as Labels
-from probes.tasks import answer_task, language_task, right_task
+from probes.settings import ProbeSettings
+
+if TYPE_CHECKING:
+    from probes.results import ProbeResult
+    from probes.tasks import Task as Labels
 
 __all__ = ["MEASURE"]
 
@@ -22,6 +26,7 @@ def plan(request: Request) -> Plan:
     Example: `interp probe --ckpt organism:final --ckpt organism:grpo --task answer --languages en,sw,ja --figure`
     """
     from probes.collect import collect, parse_layers
+    from probes.results import ProbeResult
     from probes.sweep import measure_probes
 
     settings: ProbeSettings = request.settings
@@ -62,6 +67,7 @@ def _refuse_hopeless(facts: FactSet, settings: ProbeSettings) -> None:
     """Find out without a model whether the facts will do."""
     from probes.linear import grouped_folds
     from probes.sweep import task_folds
+    from probes.tasks import answer_task, language_task
 
     groups = tuple(fact.group for fact in facts)
     if settings.task == "right":  # its labels need the model's answers
@@ -73,6 +79,8 @@ def _refuse_hopeless(facts: FactSet, settings: ProbeSettings) -> None:
 
 
 def _labels(facts: FactSet, settings: ProbeSettings, task: Task) -> Labels:
+    from probes.tasks import answer_task, language_task, right_task
+
     if settings.task == "language":
         return language_task(facts)
     if settings.task == "answer":

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from analyses.plan import Measure, Part, Plan, Request, Task, asked, facts_of, require_languages
 from interp.data.partners import pair_facts
 from interp.data.prompts import context_of, prompts_from_facts
-from interp.results.routing import RoutingResult, RoutingSettings
+from interp.results.settings.routing import RoutingSettings
+
+if TYPE_CHECKING:
+    from interp.results.routing import RoutingResult
 
 __all__ = ["MEASURE"]
 
@@ -17,6 +22,8 @@ def plan(request: Request) -> Plan:
 
     Example: `interp routing --ckpt organism:final --ckpt organism:grpo --languages en,sw,ja --figure`
     """
+    from interp.results.routing import RoutingResult
+
     facts = facts_of(request.data)
     require_languages(facts.languages, "an overlap is between")
     pair_facts(facts)  # refused before a model is opened

@@ -16,11 +16,10 @@ from analyses.plan import Cell, Measure, Part, Plan, Progress, Request, Task
 from analyses.reuse import partial_file, result_file, reusable
 from interp.config import CheckpointOptions, DataOptions, NumericOptions, OutputOptions, load_options
 from interp.model.checkpoints import Checkpoint
-from interp.registry import Measure as Registered
 from interp.registry import registered_command
 from interp.results.base import Result
 
-__all__ = ["Run", "default_options", "run", "run_cells", "run_measure"]
+__all__ = ["Run", "run", "run_cells", "run_measure"]
 
 
 @dataclass(frozen=True)
@@ -64,13 +63,9 @@ def run(command: str, progress: Progress | None = None, **options: Any) -> Run:
     """
     registered = registered_command(command)
     measure: Measure = importlib.import_module(f"analyses.{registered.name}").MEASURE
-    defaults = default_options(registered, measure)
-    return run_measure(measure, load_options(measure.options, None, options, defaults), progress)
-
-
-def default_options(registered: Registered, measure: Measure) -> dict[str, Any]:
-    """What replaces the defaults of the shared options of a command."""
-    return {"out": Path(f"interp-{registered.command}"), **measure.defaults}
+    return run_measure(
+        measure, load_options(measure.options, None, options, measure.defaults_of(command)), progress
+    )
 
 
 def run_measure(measure: Measure, options: Sequence[Any], progress: Progress | None = None) -> Run:

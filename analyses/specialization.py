@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analyses.plan import Measure, Part, Plan, Request, Task, asked, prompts_of, require_languages
 from interp.data.prompts import PromptSet
 from interp.errors import ConfigError
-from interp.results.heads import HeadsResult
-from interp.results.specialization import SpecializationResult, SpecializationSettings
+from interp.results.settings.specialization import SpecializationSettings
+
+if TYPE_CHECKING:
+    from interp.results.specialization import SpecializationResult
 
 __all__ = ["MEASURE", "units_part"]
 
@@ -43,6 +45,8 @@ def units_part(
     """
     from interp.measure.specialization.heads import measure_heads, require_items
     from interp.measure.specialization.neurons import measure_specialization
+    from interp.results.heads import HeadsResult
+    from interp.results.specialization import SpecializationResult
 
     if unit == "heads" and settings.head_items:
         prompts = prompts.sample(settings.head_items)

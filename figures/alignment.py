@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from figures.drawing import Drawing
@@ -16,7 +15,7 @@ from figures.probing import layer_table
 from figures.style import new_figure
 from figures.table import Table, number
 from probes.alignment_results import AlignmentResult
-from probes.results import layer_name
+from probes.layers import layer_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,12 +103,8 @@ def plot_alignment(results: Sequence[AlignmentResult], names: Sequence[str]) -> 
 
 def plot_pairs(result: AlignmentResult, name: str) -> Figure:
     """Share of facts whose query language finds its own translation, of every pair, per layer, raw and centered."""
-    own = np.eye(len(result.languages), dtype=bool)
     return plot_matrices(
-        {
-            treatment: np.where(own, np.nan, share.mean(axis=1))
-            for treatment, share in zip(result.treatments, result.retrieved, strict=True)
-        },
+        {treatment: result.found(treatment) for treatment in result.treatments},
         result.layers,
         result.languages,
         low=0.0,

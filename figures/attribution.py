@@ -91,7 +91,7 @@ def plot_attribution(results: Sequence[AttributionResult], names: Sequence[str])
     left = len(spans) if heads else 2
     with new_figure(2.6 * left + 3.4, 0.7 + 2.9 * len(results)) as figure:
         grid = figure.subplots(len(results), left + 1, squeeze=False)
-        largest = max(_largest(result) for result in results)
+        largest = max(float(result.peaks().max()) for result in results)
         for row, (result, name) in enumerate(zip(results, names, strict=True)):
             if heads:
                 _maps(figure, grid[row, :left], result, spans, largest)
@@ -199,9 +199,5 @@ def _scatter(axes: Axes, result: AttributionResult) -> None:
 def _shown(results: Sequence[AttributionResult]) -> list[int]:
     """The spans that all results share a figure with: of many, those with the largest estimates."""
     shared = range(min(len(result.positions) for result in results))
-    peaks = [max(_largest(result, span) for result in results) for span in shared]
-    return sorted(sorted(shared, key=lambda span: -peaks[span])[:_MOST_SPANS])
-
-
-def _largest(result: AttributionResult, span: int | slice = slice(None)) -> float:
-    return float(np.nanmax(np.abs(result.estimates().plug_in[:, :, span]), initial=0.0))
+    peaks = [result.peaks() for result in results]
+    return sorted(sorted(shared, key=lambda span: -max(each[span] for each in peaks))[:_MOST_SPANS])

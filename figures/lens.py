@@ -19,7 +19,7 @@ from figures.style import Look, look, new_figure
 from figures.table import Table, estimate, number
 from interp.data.languages import LANGUAGES
 from interp.results.lens import QUANTITIES, LensResult
-from probes.results import layer_name
+from probes.layers import layer_name
 
 if TYPE_CHECKING:
     import pandas as pd

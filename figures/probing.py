@@ -14,7 +14,8 @@ from figures.drawing import Drawing
 from figures.layers import plot_matrices, show_curve, show_layers, show_legend
 from figures.style import new_figure
 from figures.table import Table, estimate, rows_of
-from probes.results import LayerResult, ProbeResult, layer_name
+from probes.layers import LayerResult, layer_name
+from probes.results import ProbeResult
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +47,7 @@ def tables(results: Sequence[ProbeResult], names: Sequence[str]) -> list[Table]:
         shown.append(layer_table(f"{name}: {result.task_name}", result, list(result.curves())))
         if not result.joint and len(result.languages) > 1:
             best = layer_name(result.layers[result.best_layer()])
-            frame = result.by_language()
+            frame = result.by_language(result.best_layer())
             title = f"{name}: balanced accuracy by language at layer {best}"
             shown.append(Table(title, tuple(frame.columns), rows_of(frame)))
     first = results[0]

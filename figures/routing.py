@@ -73,12 +73,10 @@ def _layers(name: str, result: RoutingResult) -> Table:
 
 
 def _languages(name: str, result: RoutingResult) -> Table:
-    frame = result.per_language()
     rows = tuple(
-        (str(unit), *(number(value, signed=True) for value in values))
-        for unit, *values in frame.itertuples(name=None)
+        (unit, *(number(value, signed=True) for value in result.with_others(unit))) for unit in result.units
     )
-    return Table(f"{name}: {_EXCESS}, mean over a language's pairs", ("units", *frame.columns), rows)
+    return Table(f"{name}: {_EXCESS}, mean over a language's pairs", ("units", *result.languages), rows)
 
 
 def plot_routing(results: Sequence[RoutingResult], names: Sequence[str]) -> Figure:
@@ -113,18 +111,12 @@ def plot_pairs(result: RoutingResult, name: str) -> Figure:
 
     The intervals are each pair's own: of 66 pairs without a shared route, 3 get a dot.
     """
-    table = result.by_language()
-    place = {code: i for i, code in enumerate(result.languages)}
-    n, most = len(place), float(np.nanmax(np.abs(table[_EXCESS]), initial=0))
-    side = max(2.2, 0.8 + 0.2 * n)
+    shown = {unit: result.matrix(unit) for unit in result.units}
+    most = max(float(np.nanmax(np.abs(values), initial=0)) for values, _ in shown.values())
+    side = max(2.2, 0.8 + 0.2 * len(result.languages))
     with new_figure(1.2 + side * len(result.units), 0.7 + side) as figure:
         grid = figure.subplots(1, len(result.units), squeeze=False)[0]
-        for axes, unit in zip(grid, result.units, strict=True):
-            part = table[table.units == unit]
-            a, b = (part[side].map(place).to_numpy() for side in ("one", "other"))
-            values, clear = np.full((n, n), np.nan), np.zeros((n, n), dtype=bool)
-            values[a, b] = values[b, a] = part[_EXCESS]
-            clear[a, b] = clear[b, a] = (part.low > 0) | (part.high < 0)
+        for axes, (unit, (values, clear)) in zip(grid, shown.items(), strict=True):
             image = show_languages(axes, values, clear, result.languages, most)
             axes.set_title(unit, loc="left", fontsize=9)
         figure.colorbar(image, ax=grid, label=_EXCESS, fraction=0.05)

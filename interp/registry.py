@@ -41,7 +41,7 @@ MEASURES = (
             "heads": "interp.results.heads.HeadsResult",
         },
         {
-            "SpecializationSettings": "interp.results.specialization",
+            "SpecializationSettings": "interp.results.settings.specialization",
             "measure_specialization": "interp.measure.specialization.neurons",
             "measure_heads": "interp.measure.specialization.heads",
         },
@@ -54,7 +54,7 @@ MEASURES = (
             "generation": "interp.results.generation.GenerationResult",
         },
         {
-            "EvaluationSettings": "interp.results.evaluation",
+            "EvaluationSettings": "interp.results.settings.evaluation",
             "measure_behavior": "interp.measure.behavior.choice",
             "measure_generation": "interp.measure.behavior.generation",
         },
@@ -76,7 +76,7 @@ MEASURES = (
         "routing",
         {"routing": "interp.results.routing.RoutingResult"},
         {
-            "RoutingSettings": "interp.results.routing",
+            "RoutingSettings": "interp.results.settings.routing",
             "measure_routing": "interp.measure.routing.routing",
         },
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -59,8 +60,10 @@ def measure_alignment(
         if progress:
             progress(index + 1, len(activations.layers))
     provenance = activations.provenance
-    read = {name: provenance.settings[name] for name in ("positions", "site") if name in provenance.settings}
-    decided = {**provenance.settings, **(settings or AlignmentSettings()).stored(), **read}
+    read: dict[str, Any] = {
+        name: provenance.settings[name] for name in ("positions", "site") if name in provenance.settings
+    }
+    decided: dict[str, Any] = {**provenance.settings, **(settings or AlignmentSettings()).stored(), **read}
     return AlignmentResult(
         languages=prompts.languages,
         fact_ids=tuple(p.item_id for p in first),

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from jaxtyping import Bool, Float
 
-from interp.config import option
 from interp.results.base import Note, Provenance
-from interp.results.settings import Settings
-from probes.results import LayerResult, layer_name
+from probes.layers import LayerResult, layer_name
+from probes.settings import AlignmentSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,22 +31,6 @@ def kinds_of_pairs(languages: Sequence[str]) -> dict[str, Bool[np.ndarray, "lang
     with_pivot = upper & (pivot[:, None] | pivot[None])
     kinds = {"en-x": with_pivot, "x-y": upper & ~with_pivot}
     return {name: chosen for name, chosen in kinds.items() if chosen.any()}
-
-
-@dataclass(frozen=True)
-class AlignmentSettings(Settings):
-    """What `interp align` compares across languages, and how."""
-
-    positions: str = option(
-        "weighted", "A prompt's vector: mean weighted by position, or last token.", ("weighted", "last")
-    )
-    layers: str = option("all", "all, or numbers from 0 such as 0,3,7; 'embedding' is what enters layer 0.")
-
-    measure: ClassVar[str] = "alignment"
-
-    def stored(self) -> dict[str, Any]:
-        """As of `Settings`, and the site that is read."""
-        return {**super().stored(), "site": "resid_post"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -90,9 +73,24 @@ class AlignmentResult(LayerResult):
         """See `kinds_of_pairs`."""
         return kinds_of_pairs(self.languages)
 
+    def found(self, treatment: str = "raw") -> Float[np.ndarray, "layer query target"]:
+        """Share of facts whose query language finds its own translation; NaN of a language with itself."""
+        share = self.retrieved[self.treatments.index(treatment)].mean(axis=1)
+        return np.where(np.eye(len(self.languages), dtype=bool), np.nan, share)
+
     def mexa(self, treatment: str = "raw") -> Float[np.ndarray, "layer language language"]:
         """Share of facts that find each other, of every pair; MEXA is the row of the pivot language, raw."""
         return self.mutual[self.treatments.index(treatment)].mean(axis=1)
+
+    def mexa_with_pivot(self) -> pd.DataFrame:
+        """One row per other language: MEXA with English, its ``mean`` over layers and ``highest``."""
+        import pandas as pd
+
+        pivot = self.languages.index(PIVOT)
+        others = [i for i in range(len(self.languages)) if i != pivot]
+        scores = self.mexa()[:, pivot, others]
+        codes = [self.languages[i] for i in others]
+        return pd.DataFrame({"language": codes, "mean": scores.mean(axis=0), "highest": scores.max(axis=0)})
 
     def curves(self) -> dict[str, Float[np.ndarray, "layer fact"]]:
         """Mutual retrieval, raw and centered, and CKA: the mean over pairs of English with others, and of others."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,14 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int8
 
-from interp.config import option
-from interp.results.base import FactResult, Note, Provenance
-from interp.results.settings import Settings
+from interp.results.base import Note, Provenance
+from interp.stats import known_mean
+from probes.layers import LayerResult, layer_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LayerResult", "ProbeResult", "ProbeSettings", "layer_name"]
+__all__ = ["ProbeResult"]
 
 _FEW_FACTS = 100
 _ROUNDING = 1e-6
@@ -28,83 +27,6 @@ _TASKS = {
     "answer": "the right answer among its relation's",
     "right": "whether the model will be right",
 }
-
-
-def layer_name(layer: int) -> str:
-    """What a layer is called: its number, or ``emb.`` for what enters layer 0 (-1)."""
-    return "emb." if layer < 0 else str(layer)
-
-
-class LayerResult(FactResult):
-    """A result with values per fact at every layer.
-
-    Attributes:
-        layers: Number of each layer; -1 for what enters layer 0.
-    """
-
-    layers: tuple[int, ...]
-    uncompared: ClassVar[tuple[str, ...]] = ()
-    pooled: ClassVar[tuple[str, ...]] = ()
-
-    @abstractmethod
-    def curves(self) -> dict[str, Float[np.ndarray, "layer fact"]]:
-        """Name to a value per layer and fact, NaN where a fact has none."""
-
-    def quantities(self, *, every: bool = False) -> dict[str, Float[np.ndarray, " fact"]]:
-        """Each curve's mean over the layers where it has a value, and its value at each layer.
-
-        Checkpoints are compared neither by what is ``uncompared`` nor layer by layer by what is ``pooled``; ``every`` gives
-        these as well.
-        """
-        found = {}
-        for name, values in self.curves().items():
-            if every or name not in self.uncompared:
-                found[f"{name}, mean over layers"] = _mean_known(values, axis=0)
-            if every or name not in self.uncompared + self.pooled:
-                for layer, row in zip(self.layers, values, strict=True):
-                    found[f"{name} layer {layer_name(layer)}"] = row
-        return found
-
-    def by_layer(self) -> pd.DataFrame:
-        """One row per curve and layer: ``n`` facts, ``mean``, and its 95 % interval over groups of facts."""
-        table = self.summary(every=True)
-        parts = table.quantity.str.extract(r"^(?P<curve>.*) layer (?P<layer>\S+)$")
-        return parts.join(table[["n", "mean", "low", "high"]]).dropna(subset="curve").reset_index(drop=True)
-
-
-@dataclass(frozen=True)
-class ProbeSettings(Settings):
-    """What `interp probe` reads from the layers, and how."""
-
-    task: str = option(
-        "language",
-        "What is to be read: the prompt's language, the right answer, or whether the model will be right.",
-        ("language", "answer", "right"),
-    )
-    positions: str = option(
-        "last",
-        "Which token: the prompt's last, the subject's last, or the mean over the prompt.",
-        ("last", "subject_last", "mean"),
-    )
-    site: str = option("resid_post", "Where in a layer.", ("resid_post", "attn_out", "mlp_out"))
-    layers: str = option("all", "all, or numbers from 0 such as 0,3,7; 'embedding' is what enters layer 0.")
-    folds: int = option(5, "Folds of the cross-validation; no group of facts is in two of them.", minimum=2)
-    l2: float = option(
-        0.1, "L2 penalty per example (0: chosen by inner grouped cross-validation; 13 times slower)."
-    )
-    seed: int = option(0, "Seed of the control labels.")
-    scoring: str = option(
-        "byte",
-        "For 'right': what a summed log-probability is divided by.",
-        ("sum", "token", "character", "byte"),
-    )
-
-    measure: ClassVar[str] = "probe"
-
-    def stored(self) -> dict[str, Any]:
-        """As of `Settings`; scoring decides the labels of ``right`` alone."""
-        stored = super().stored()
-        return stored if self.task == "right" else {k: v for k, v in stored.items() if k != "scoring"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -183,7 +105,7 @@ class ProbeResult(LayerResult):
     ) -> Float[np.ndarray, "layer fact"]:
         """Each fact's mean over languages, in the language that the probe was trained on."""
         own = earned[0, :, 0] if self.joint else np.einsum("laaf->laf", earned[0])
-        return _mean_known(own, axis=1)
+        return known_mean(own, axis=1)
 
     def across(
         self, earned: Float[np.ndarray, "offset layer train test fact"], offset: str
@@ -191,7 +113,7 @@ class ProbeResult(LayerResult):
         """Each fact's mean over pairs of different languages: trained on one, tested on the other."""
         chosen = earned[self.offsets.index(offset)]
         other = ~np.eye(len(self.languages), dtype=bool)
-        return _mean_known(chosen[:, other], axis=1)
+        return known_mean(chosen[:, other], axis=1)
 
     @property
     def task_name(self) -> str:
@@ -235,26 +157,28 @@ class ProbeResult(LayerResult):
 
     def matrix(self, offset: str = "raw") -> Float[np.ndarray, "layer train test"]:
         """Balanced accuracy of every pair of languages; NaN where not asked."""
-        return _mean_known(self.earned[self.offsets.index(offset)], axis=-1)
+        return known_mean(self.earned[self.offsets.index(offset)], axis=-1)
 
     def best_layer(self) -> int:
-        """Place of the layer with the highest accuracy within languages."""
-        return int(np.nanargmax(_mean_known(self.curves()["accuracy"], axis=1)))
+        """Place of the layer that is read best within a language."""
+        return int(np.nanargmax(known_mean(self.within(self.earned), axis=-1)))
 
-    def by_language(self) -> pd.DataFrame:
-        """One row per language, at the best layer: balanced accuracy ``within`` it, and per offset ``from`` it to and ``into``
-        it from the other languages.
+    def by_language(self, layer: int) -> pd.DataFrame:
+        """One row per language, at a place among the layers: balanced accuracy within it, and with others.
+
+        Per offset, the means over other languages ``from`` it (trained on it) and ``into`` it (tested in it).
+        NaN where not asked.
         """
         import pandas as pd
 
-        best, others = self.best_layer(), ~np.eye(len(self.languages), dtype=bool)
-        matrix = {offset: self.matrix(offset)[best] for offset in self.offsets}
-        columns: dict[str, Any] = {"language": list(self.languages), "within": np.diagonal(matrix["raw"])}
+        matrix = {offset: self.matrix(offset)[layer] for offset in self.offsets}
+        table = {"language": self.languages, "within": np.diagonal(matrix["raw"])}
+        own = np.eye(len(self.languages), dtype=bool)
         for offset, values in matrix.items():
-            apart = np.where(others, values, np.nan)
-            columns[f"from ({offset})"] = _mean_known(apart, axis=1)
-            columns[f"into ({offset})"] = _mean_known(apart, axis=0)
-        return pd.DataFrame(columns)
+            others = np.where(own, np.nan, values)
+            table[f"from ({offset})"] = known_mean(others, axis=1)
+            table[f"into ({offset})"] = known_mean(others, axis=0)
+        return pd.DataFrame(table)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per layer, offset, language of training and of test: facts, balanced accuracy, control, chance."""
@@ -269,8 +193,8 @@ class ProbeResult(LayerResult):
                 "trained_on": np.array(self.trained_on)[train],
                 "tested_on": np.array(self.languages)[test],
                 "n": (self.correct >= 0).sum(axis=-1).ravel(),
-                "balanced_accuracy": _mean_known(self.earned, axis=-1).ravel(),
-                "control": _mean_known(self.earned_by_control, axis=-1).ravel(),
+                "balanced_accuracy": known_mean(self.earned, axis=-1).ravel(),
+                "control": known_mean(self.earned_by_control, axis=-1).ravel(),
                 "chance": self.chance,
             }
         )
@@ -327,8 +251,8 @@ class ProbeResult(LayerResult):
         return values
 
     def __repr__(self) -> str:
-        own, control = (_mean_known(self.within(e), axis=-1) for e in (self.earned, self.earned_by_control))
-        best = int(np.nanargmax(own))
+        own, control = (known_mean(self.within(e), axis=-1) for e in (self.earned, self.earned_by_control))
+        best = self.best_layer()
         table = self.summary().set_index("quantity")
         low, high = table.loc[f"accuracy layer {layer_name(self.layers[best])}", ["low", "high"]]
         asked = int((self.folds >= 0).sum())
@@ -339,11 +263,3 @@ class ProbeResult(LayerResult):
             f"control {control[best]:.3f}, chance {self.chance:.3f}",
         ]
         return "\n".join(lines + [f"  left out: {text}" for text in self.left_out])
-
-
-def _mean_known(values: np.ndarray, axis: int | None) -> np.ndarray:
-    """The mean of what is not NaN, in float64; NaN where nothing is left."""
-    known = ~np.isnan(values)
-    n = np.asarray(known.sum(axis=axis), dtype=np.float64)
-    total = np.where(known, values, 0).sum(axis=axis, dtype=np.float64)
-    return np.divide(total, n, out=np.full(n.shape, np.nan), where=n > 0)

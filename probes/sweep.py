@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,7 +13,8 @@ from interp.data.facts import FactSet
 from interp.errors import DataError
 from probes.collect import Activations
 from probes.linear import LinearProbe, choose_l2, fit_probe, grouped_folds
-from probes.results import ProbeResult, ProbeSettings
+from probes.results import ProbeResult
+from probes.settings import ProbeSettings
 from probes.tasks import UNASKED, Task
 
 __all__ = ["held_out_guesses", "measure_probes", "task_folds"]
@@ -64,8 +66,15 @@ def measure_probes(
         if progress:
             progress(index + 1, len(activations.layers))
     provenance = activations.provenance
-    read = {name: provenance.settings[name] for name in ("positions", "site") if name in provenance.settings}
-    decided = {**provenance.settings, **settings.stored(), **read, "facts_digest": facts.digest}
+    read: dict[str, Any] = {
+        name: provenance.settings[name] for name in ("positions", "site") if name in provenance.settings
+    }
+    decided: dict[str, Any] = {
+        **provenance.settings,
+        **settings.stored(),
+        **read,
+        "facts_digest": facts.digest,
+    }
     run = {**provenance.run, "seed": settings.seed, "unconverged_fits": unconverged}
     return ProbeResult(
         languages=facts.languages,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from interp.data.check import check_facts
 from tests.support.command import run, run_process
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,9 +54,24 @@ def test_the_demo_measures_compares_and_draws(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_notebook_example_runs():
+def test_the_notebook_example_runs(tmp_path, monkeypatch):
     (code,) = blocks("python")
+    monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), namespace)
     comparison = namespace["comparison"]
     assert np.isfinite(comparison.change.value)
+    assert np.shape(namespace["rates"]) == (512,)
+    assert len(namespace["table"])
+
+
+def test_the_row_of_a_facts_file_shown_is_right(tmp_path):
+    (row,) = blocks("json")
+    (tmp_path / "facts.jsonl").write_text(row.replace("\n", " "), encoding="utf-8")
+    assert check_facts(tmp_path / "facts.jsonl").violations == ()
+
+
+def test_the_configuration_shown_is_read():
+    (text,) = blocks("toml")
+    options = {option.replace("_", "-") for option in tomllib.loads(text)}
+    assert all(f"--{option}" in run("specialization", "--help", columns=400).stdout for option in options)

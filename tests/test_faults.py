@@ -371,12 +371,12 @@ def test_a_language_without_a_file_or_a_label(checkpoints, tmp_path):
     folder = tmp_path / "text"
     folder.mkdir()
     (folder / "en.txt").write_text("some text\n" * 30)
-    line = refused(*command(checkpoints, tmp_path / "out", "--prompts", folder))
+    line = refused(*command(checkpoints, tmp_path / "out", "--data", folder))
     assert ("No text for sw in" in line, "which holds: en.txt" in line) == (True, True)
     rows = '{"fact_id": "f%d", "relation": "r", "subject_id": "s%d", "object_id": "a", "option_ids": ["a", "b"], "split": "test", "wording": %s}'
     wording = '{"en": {"question": "Q?", "subject": "S", "options": ["A", "B"]}}'
     (tmp_path / "facts.jsonl").write_text("\n".join(rows % (i, i, wording) for i in range(20)) + "\n")
-    line = refused(*command(checkpoints, tmp_path / "out", "--prompts", tmp_path / "facts.jsonl"))
+    line = refused(*command(checkpoints, tmp_path / "out", "--data", tmp_path / "facts.jsonl"))
     assert "sw" in line
     assert not (tmp_path / "out").exists()
 

@@ -1,4 +1,4 @@
-"""What a user meets first: one version number, typed packages, help under both flags, completion in the shell."""
+"""What a user meets first: one version number, typed packages, help under both flags, shell completion."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 import interp
 from interp import cli
+from tests.support.command import run
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -28,7 +29,7 @@ def test_the_version_stands_once_and_is_printed():
     assert "version" in PROJECT["project"]["dynamic"]
     assert PROJECT["tool"]["hatch"]["version"]["path"] == "interp/__init__.py"
     assert version("interp") == interp.__version__
-    assert CliRunner().invoke(cli.app, ["--version"]).output == f"interp {interp.__version__}\n"
+    assert run("--version").stdout == f"interp {interp.__version__}\n"
 
 
 @pytest.mark.parametrize("package", PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
@@ -38,10 +39,10 @@ def test_every_package_says_that_it_is_typed(package):
 
 @pytest.mark.parametrize("command", [[], ["patch"], ["train"], ["train", "sft"]], ids=" ".join)
 def test_both_flags_of_help(command):
-    short, long = (CliRunner().invoke(cli.app, [*command, flag]) for flag in ("-h", "--help"))
-    assert short.exit_code == 0
-    assert "Usage:" in short.output
-    assert short.output == long.output
+    short, long = (run(*command, flag) for flag in ("-h", "--help"))
+    assert short.code == 0
+    assert "Usage:" in short.stdout
+    assert short.stdout == long.stdout
 
 
 def test_the_module_is_called_as_the_command_is(monkeypatch, capsys):

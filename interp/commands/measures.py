@@ -14,7 +14,6 @@ from interp.console import console, interruptible, say_files
 from interp.flags import command_of
 from interp.registry import MEASURES
 from interp.registry import Measure as Registered
-from interp.results.base import Note
 
 if TYPE_CHECKING:
     from analyses.comparison import Comparison
@@ -26,14 +25,7 @@ __all__ = ["measure_commands", "run_command"]
 
 def measure_commands() -> list[tuple[str, Callable[..., None]]]:
     """Name and command of every registered measure."""
-    return [(registered.command, _command(registered)) for registered in MEASURES if _converted(registered)]
-
-
-def _converted(registered: Registered) -> bool:  # TRANSITION: removed when all measures are converted
-    try:
-        return hasattr(importlib.import_module(f"analyses.{registered.name}"), "MEASURE")
-    except ImportError:
-        return False
+    return [(registered.command, _command(registered)) for registered in MEASURES]
 
 
 def run_command(name: str, *options: Any) -> Run:
@@ -43,6 +35,7 @@ def run_command(name: str, *options: Any) -> Run:
         Exit: With 1, when a check of the result failed and ``--strict`` is given.
     """
     from analyses.runner import run_measure
+    from interp.results.base import Note
 
     output: OutputOptions = next(each for each in options if isinstance(each, OutputOptions))
     with interruptible() as progress:
@@ -61,6 +54,8 @@ def print_diagnostics(diagnostics: list[str]) -> None:
     from rich.panel import Panel
     from rich.text import Text
 
+    from interp.results.base import Note
+
     shown = console()
     if failed := [each for each in diagnostics if not isinstance(each, Note)]:
         shown.print(Panel.fit(Text("\n".join(failed)), title="SANITY CHECK FAILED", border_style="bold red"))
@@ -70,10 +65,8 @@ def print_diagnostics(diagnostics: list[str]) -> None:
 
 
 def _command(registered: Registered) -> Callable[..., None]:
-    from analyses.runner import default_options
-
     measure = _measure(registered.name)
-    defaults = default_options(registered, measure)
+    defaults = measure.defaults_of(registered.command)
 
     def command(*options: Any) -> None:
         run_command(registered.name, *options)

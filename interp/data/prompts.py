@@ -194,7 +194,7 @@ def prompts_from_facts(
 
 
 def context_of(facts: FactSet) -> dict[str, Any]:
-    """What of facts decides the result of asking them, beside the prompts: the options, and the words around questions."""
+    """What decides a result on facts beside the prompts: the options and the words around questions."""
     return {"prompt_format": facts.prompt_format, "facts_digest": facts.digest}
 
 

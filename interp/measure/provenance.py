@@ -28,7 +28,8 @@ class Measurement:
     Attributes:
         loaded: The opened checkpoint.
         prompts: What is read.
-        settings: Everything beside the prompts that decides the numbers, see `interp.results.settings.question`.
+        settings: Everything beside the prompts that decides the numbers, see
+            `interp.results.settings.question`.
     """
 
     loaded: LoadedModel

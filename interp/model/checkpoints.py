@@ -1,7 +1,7 @@
-"""Which weights: a folder, a hub id with a revision, or a LoRA adapter; found, checked and fingerprinted without torch.
+"""Which weights: a folder, a hub id or a LoRA adapter; found, checked and fingerprinted without torch.
 
-Only safetensors are read. A pickle can run code when it is opened, and a truncated safetensors file is detected
-from its header before anything is loaded.
+Only safetensors are read. A pickle can run code when it is opened, and a truncated safetensors file is
+detected from its header before anything is loaded.
 """
 
 from __future__ import annotations
@@ -19,14 +19,11 @@ from typing import Any
 
 from interp.data.characters import visible
 from interp.errors import CheckpointError
+from interp.model.checkpoint_names import SHIPPED, label_of, name_of
 
 __all__ = ["Checkpoint", "resolve_checkpoint"]
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?$")
-_SHIPPED = "organism:"
-_SAYS_LITTLE = re.compile(
-    r"(final|best|last|latest|main|model|weights|merged|adapter|(checkpoint|step|epoch|seed)?[-_]?\d+)"
-)
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "merges.txt")
 _TOKENIZER_EXTRAS = ("special_tokens_map.json", "added_tokens.json")
@@ -54,15 +51,11 @@ class Checkpoint:
 
     @property
     def name(self) -> str:
-        """What it is called in every table, file and figure: the user's name, or the last part of what the user wrote.
+        """Its name in every table, file and figure: the user's, or the last part of what the user wrote.
 
         The part before is added where the last one says little, such as ``final`` or ``checkpoint-600``.
         """
-        if self.label or self.spec.startswith(_SHIPPED):
-            return self.label or _slug(self.spec)
-        parts = [p for p in re.split(r"[/\\:]", self.spec.rstrip("/\\")) if p not in ("", ".", "..")]
-        said = parts[-2:] if parts and _SAYS_LITTLE.fullmatch(parts[-1]) else parts[-1:]
-        return _slug("-".join(said)) or "checkpoint"
+        return self.label or name_of(self.spec)
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -96,13 +89,14 @@ def resolve_checkpoint(spec: str) -> Checkpoint:
     """Find a checkpoint and check that its files are whole.
 
     Args:
-        spec: A local folder (with weights, or a LoRA adapter), a hub id such as ``Qwen/Qwen2.5-7B@main``, or a checkpoint
-            that comes with the package (``organism:final``, ``organism:early``). ``NAME=`` before it names it.
+        spec: A local folder (with weights, or a LoRA adapter), a hub id such as ``Qwen/Qwen2.5-7B@main``, or
+            a checkpoint that comes with the package (``organism:final``, ``organism:early``). ``NAME=``
+            before it names it.
 
     Raises:
         CheckpointError: Nothing is there, files are missing, truncated, or only pickles.
     """
-    label, spec = _label_of(spec)
+    label, spec = label_of(spec)
     folder, revision = _find(spec)
     if (folder / "adapter_config.json").is_file():
         return replace(_resolve_adapter(spec, folder), label=label)
@@ -110,26 +104,8 @@ def resolve_checkpoint(spec: str) -> Checkpoint:
     return Checkpoint(spec, folder, revision, label=label)
 
 
-def _label_of(spec: str) -> tuple[str, str]:
-    """The name that a user gives a checkpoint as NAME=..., and the rest."""
-    label, equals, rest = spec.partition("=")
-    if not equals or os.path.exists(os.path.expanduser(spec)) or re.search(r"[/\\:]", label):
-        return "", spec
-    if not label or _slug(label) != label:
-        raise CheckpointError(
-            f"'{visible(label)}' cannot name a checkpoint; letters, digits, '.', '_' and '-' are expected, such as "
-            f"{_slug(label) or 'base'}={visible(rest)}."
-        )
-    return label, rest
-
-
-def _slug(text: str) -> str:
-    """A text as part of a file name."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:80]
-
-
 def _find(spec: str) -> tuple[Path, str | None]:
-    if spec.startswith(_SHIPPED):
+    if spec.startswith(SHIPPED):
         return _shipped(spec), None
     folder = Path(os.path.expanduser(spec))
     if os.path.isdir(folder):  # unlike Path.is_dir, it does not raise on names that are too long
@@ -141,8 +117,8 @@ def _find(spec: str) -> tuple[Path, str | None]:
     if _HUB_ID.match(spec):
         return _download(spec, folder)
     raise CheckpointError(
-        f"No checkpoint '{visible(spec)}': looked for a folder at {visible(folder.absolute())}, and it is not a hub id "
-        "(org/name[@revision])."
+        f"No checkpoint '{visible(spec)}': looked for a folder at {visible(folder.absolute())}, and it is "
+        "not a hub id (org/name[@revision])."
     )
 
 
@@ -150,10 +126,11 @@ def _shipped(spec: str) -> Path:
     """A checkpoint that comes with the package."""
     folder = Path(str(files("training"))) / "checkpoints"
     names = sorted(p.name for p in folder.glob("*") if p.is_dir())
-    name = spec.removeprefix(_SHIPPED)
+    name = spec.removeprefix(SHIPPED)
     if name not in names:
         raise CheckpointError(
-            f"No shipped checkpoint '{visible(spec)}'; there are: {', '.join(_SHIPPED + n for n in names) or 'none'}."
+            f"No shipped checkpoint '{visible(spec)}'. Choose from: "
+            f"{', '.join(SHIPPED + n for n in names) or 'none'}."
         )
     return folder / name
 
@@ -168,7 +145,8 @@ def _download(spec: str, looked_at: Path) -> tuple[Path, str | None]:
         path = Path(snapshot_download(repository, revision=revision or None, allow_patterns=_HUB_FILES))
     except GatedRepoError:
         raise CheckpointError(
-            f"'{repository}' is gated: accept its license at https://huggingface.co/{repository}, then 'hf auth login'."
+            f"'{repository}' is gated: accept its license at https://huggingface.co/{repository}, then 'hf "
+            "auth login'."
         ) from None
     except RepositoryNotFoundError:
         raise CheckpointError(
@@ -189,17 +167,19 @@ def _resolve_adapter(spec: str, folder: Path) -> Checkpoint:
         )
     if kind != "LORA":
         raise CheckpointError(
-            f"{folder} is an adapter of type {kind}; only LORA is supported, since it leaves the model's sites in place."
+            f"{folder} is an adapter of type {kind}; only LORA is supported, since it leaves the model's "
+            "sites in place."
         )
     _check_weights(folder, _ADAPTER)
     local = folder / base
     if (local / "adapter_config.json").is_file():
         raise CheckpointError(
-            f"{folder} is a LoRA adapter whose base '{base}' is an adapter too; merge that one into its own base first."
+            f"{folder} is a LoRA adapter whose base '{base}' is an adapter too; merge that one into its own "
+            "base first."
         )
     revision = adapter.get("revision")
     try:
-        found = resolve_checkpoint(
+        parent = resolve_checkpoint(
             str(local)
             if local.is_dir()
             else f"{base}@{revision}"
@@ -210,14 +190,15 @@ def _resolve_adapter(spec: str, folder: Path) -> Checkpoint:
         raise CheckpointError(
             f"{folder} is a LoRA adapter whose base '{base}' cannot be used: {error}"
         ) from None
-    return Checkpoint(spec, found.path, found.revision, folder)
+    return Checkpoint(spec, parent.path, parent.revision, folder)
 
 
 def _check_folder(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         held = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
         raise CheckpointError(
-            f"No config.json in {folder.absolute()} (it holds: {held}); a folder written by save_pretrained is expected."
+            f"No config.json in {folder.absolute()} (it holds: {held}); a folder written by save_pretrained "
+            "is expected."
         )
     if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         raise CheckpointError(
@@ -232,8 +213,9 @@ def _check_weights(folder: Path, pattern: str) -> None:
         pickles = sorted(p.name for glob in _PICKLES for p in folder.glob(glob))
         if pickles:
             raise CheckpointError(
-                f"{folder.absolute()} holds only pickle weights ({', '.join(pickles[:3])}), which can run code when opened; "
-                "convert them: AutoModelForCausalLM.from_pretrained(...).save_pretrained(folder)."
+                f"{folder.absolute()} holds only pickle weights ({', '.join(pickles[:3])}), which can run "
+                "code when opened; convert them: "
+                "AutoModelForCausalLM.from_pretrained(...).save_pretrained(folder)."
             )
         raise CheckpointError(f"No {pattern} in {folder.absolute()}.")
     for file in weights:
@@ -248,8 +230,8 @@ def _weight_files(folder: Path, pattern: str = "*.safetensors") -> list[Path]:
         missing = [s for s in shards if not (folder / s).is_file()]
         if missing:
             raise CheckpointError(
-                f"{folder.absolute()} lacks {len(missing)} of {len(shards)} weight files ({', '.join(missing[:3])}); "
-                "copy or download them again."
+                f"{folder.absolute()} lacks {len(missing)} of {len(shards)} weight files "
+                f"({', '.join(missing[:3])}); copy or download them again."
             )
         return [folder / s for s in shards]
     return sorted(folder.glob(pattern))

@@ -80,7 +80,7 @@ class LoadedModel:
     def pad_rows(
         self, rows: Sequence[Sequence[int]], side: str = "right"
     ) -> tuple[Int[torch.Tensor, "row token"], Int[torch.Tensor, "row token"]]:
-        """Lay rows of token ids out as a rectangle on the model's device: ids, and 1 on tokens, 0 on padding."""
+        """Lay rows of token ids out as a rectangle on the model's device, with the mask of what is real."""
         return pad_rows(rows, fill=self.pad_id, side=side, device=self.device)
 
     def describe(self) -> dict[str, Any]:

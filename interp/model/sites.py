@@ -4,16 +4,16 @@ A site is a named place in the forward pass. For the families that share Llama's
 Qwen3, Mistral, Gemma, OLMo, OLMo2, Phi3 and others) the modules are found by structure and then verified at
 load (`interp.model.selfcheck`), so a fine-tune of any of them works without being listed.
 
-| site          | what                                       | axes                     | TransformerLens        |
-|---------------|--------------------------------------------|--------------------------|------------------------|
-| `resid_pre`   | residual stream entering the layer         | prompt token model       | `hook_resid_pre`       |
-| `resid_mid`   | residual stream between attention and MLP  | prompt token model       | `hook_resid_mid`       |
-| `resid_post`  | residual stream leaving the layer          | prompt token model       | `hook_resid_post`      |
-| `head`        | head outputs before the output projection  | prompt token head d_head | `attn.hook_z`          |
-| `attn_out`    | attention output projection                | prompt token model       | `attn.hook_out`        |
-| `mlp_gate`    | activated gate, act(gate): LAPE's site     | prompt token neuron      | act of `mlp.hook_pre`  |
-| `mlp_neuron`  | the neuron, act(gate) * up                 | prompt token neuron      | `mlp.hook_post`        |
-| `mlp_out`     | MLP output projection                      | prompt token model       | `mlp.hook_out`         |
+| site         | what                                   | axes                     | TransformerLens       |
+|--------------|----------------------------------------|--------------------------|-----------------------|
+| `resid_pre`  | residual stream entering the layer     | prompt token model       | `hook_resid_pre`      |
+| `resid_mid`  | stream between attention and MLP       | prompt token model       | `hook_resid_mid`      |
+| `resid_post` | residual stream leaving the layer      | prompt token model       | `hook_resid_post`     |
+| `head`       | head outputs before the projection     | prompt token head d_head | `attn.hook_z`         |
+| `attn_out`   | attention output projection            | prompt token model       | `attn.hook_out`       |
+| `mlp_gate`   | activated gate, act(gate): LAPE's site | prompt token neuron      | act of `mlp.hook_pre` |
+| `mlp_neuron` | the neuron, act(gate) * up             | prompt token neuron      | `mlp.hook_post`       |
+| `mlp_out`    | MLP output projection                  | prompt token model       | `mlp.hook_out`        |
 
 `attn_out` and `mlp_out` stand before the extra norm of post-norm architectures such as OLMo2: the projection,
 not the residual write. Families whose attention and MLP run side by side have no `resid_mid`. Where there is
@@ -199,7 +199,7 @@ def locate(model: PreTrainedModel) -> Architecture:
 
 
 def linear_layers(model: PreTrainedModel, *, attention_only: bool = False) -> dict[str, nn.Linear]:
-    """Return the linear layers of a model by name, the unembedding left out: those that a LoRA adapter can be put on.
+    """Return by name the linear layers that a LoRA adapter can be put on: all but the unembedding.
 
     Raises:
         CapabilityError: There is none, or none in attention.

@@ -1,19 +1,37 @@
-"""What is kept and how it is defined: frozen results, pure functions of counts (numpy only)."""
+"""What is kept and how it is defined: settings, frozen results, pure functions of counts (numpy only).
+
+The names here are imported on first use, since the settings in `interp.results.settings` are read before anything is measured.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from interp.errors import ResultError
 from interp.registry import MEASURES, load, measure_of_kind
-from interp.results.base import FactResult, Result
-from interp.results.heads import HeadsResult
-from interp.results.migration import current
-from interp.results.specialization import SpecializationResult
-from interp.results.storage import read_archive
-from interp.results.units import UnitResult
+
+if TYPE_CHECKING:
+    from interp.results.base import FactResult, Result
+    from interp.results.heads import HeadsResult
+    from interp.results.specialization import SpecializationResult
+    from interp.results.units import UnitResult
 
 __all__ = ["FactResult", "HeadsResult", "Result", "SpecializationResult", "UnitResult", "load_result"]
+
+_MODULES = {
+    "FactResult": "base",
+    "HeadsResult": "heads",
+    "Result": "base",
+    "SpecializationResult": "specialization",
+    "UnitResult": "units",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'interp.results' has no attribute '{name}'")
+    return load(f"interp.results.{_MODULES[name]}.{name}")
 
 
 def load_result(path: Path | str) -> Result:
@@ -22,6 +40,9 @@ def load_result(path: Path | str) -> Result:
     Raises:
         ResultError: Not a result, of an unknown kind, or from a newer version.
     """
+    from interp.results.migration import current
+    from interp.results.storage import read_archive
+
     meta, arrays = read_archive(Path(path))
     meta = current(meta)
     measure = measure_of_kind(meta.get("kind", ""))

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from interp.config import option
 from interp.errors import ResultError, nearest
 from interp.results.base import FactResult, Note, Provenance
 from interp.results.consistency import credit
-from interp.results.settings import Settings
-from interp.stats import paired_bootstrap
+from interp.results.settings.ablation import AblationSettings
+from interp.stats import diagonal_p, paired_bootstrap
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["HARMS", "AblationResult", "AblationSettings", "Dominance", "diagonal_p", "own_above_other"]
+__all__ = ["HARMS", "AblationResult", "AblationSettings", "Dominance", "own_above_other"]
 
 HARMS = ("loss", "accuracy")
 """What is lost: nats per token of question and answer, or the share of facts answered rightly."""
 
 _FEW = 30  # groups of facts
 _MUCH = 0.5  # of a language's units
-_MOST_ORDERS = 5040  # 7 languages: all orders; more: as many at random
-_LESS = 1e-12
 
 
 @dataclass(frozen=True)
@@ -39,7 +34,7 @@ class Dominance:
         value: Mean of the diagonal minus mean of the rest, of the harm beyond random units.
         low: Lower end of its 95 % interval over groups of facts.
         high: Upper end.
-        p: Of the languages' labels being exchangeable, one-sided: see `diagonal_p`.
+        p: Of the languages' labels being exchangeable, one-sided: see `interp.stats.diagonal_p`.
         least_p: The least p that so many languages can give.
     """
 
@@ -48,38 +43,6 @@ class Dominance:
     high: float
     p: float
     least_p: float
-
-
-@dataclass(frozen=True)
-class AblationSettings(Settings):
-    """What `interp ablate` removes, and what it is set to."""
-
-    units: str = option("neurons", "What is removed.", ("neurons", "heads"))
-    count: int = option(0, "Units removed per language (0: 1 % of the neurons, 2 % of the heads).")
-    rule: str = option(
-        "specialized",
-        "Which units are a language's own: more specialized in it than on average, or (heads) by LAHIS importance alone.",
-        ("specialized", "important"),
-    )
-    mode: str = option(
-        "zero", "What a removed unit is set to: 0, or its mean over languages.", ("zero", "mean")
-    )
-    draws: int = option(
-        3, "Random sets of as many units, per language, that the harm is compared with.", minimum=1
-    )
-    seed: int = option(0, "Seed of the random sets.")
-    read: int = option(0, "At most this many facts select the units (0: all of the split).")
-    min_tokens: int = option(1000, "Fewest tokens per language to select neurons.")
-
-    measure: ClassVar[str] = "ablation"
-
-    def stored(self) -> dict[str, Any]:
-        """As of `Settings`; a count of 0 is what `interp.results.selection.default_count` makes it.
-
-        The facts that select are in the question by their digest.
-        """
-        stored = {**super().stored(), "count": self.count or "default"}
-        return {name: value for name, value in stored.items() if name not in ("read", "min_tokens")}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -235,7 +198,8 @@ class AblationResult(FactResult):
 
     def diagnostics(self) -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
-        found, groups = [], len(set(self.groups))
+        found: list[str] = []
+        groups = len(set(self.groups))
         if groups < _FEW:
             found.append(
                 Note(
@@ -286,25 +250,3 @@ def own_above_other(values: Float[np.ndarray, "owner fact language"]) -> Float[n
     every = values.sum(axis=(0, 2))
     difference: np.ndarray = own / n - (every - own) / (n * (n - 1))
     return difference
-
-
-def diagonal_p(matrix: Float[np.ndarray, "owner language"], *, seed: int = 0) -> tuple[float, float]:
-    """Permutation test of a square matrix: is its diagonal larger than if the owners' labels meant nothing?
-
-    The sum of the diagonal is compared with that of every other order of the rows (of more than 7 languages, of 5,040
-    orders at random); p is the share of orders, the given one among them, that reach it. So p <= a happens in at most a
-    share a of matrices whose rows are exchangeable. With n languages p is at least 1 / n!: of 3, a sixth.
-
-    Returns:
-        p, and the least p that there can be.
-    """
-    n = len(matrix)
-    columns = np.arange(n)
-    if math.factorial(n) <= _MOST_ORDERS:
-        orders = np.array(list(itertools.permutations(range(n))))
-    else:
-        rng = np.random.default_rng(seed)
-        orders = np.stack([columns, *(rng.permutation(n) for _ in range(_MOST_ORDERS - 1))])
-    sums = matrix[orders, columns].sum(axis=1)
-    reached = sums >= sums[0] - _LESS * np.abs(matrix).max()
-    return float(reached.mean()), 1 / len(orders)

@@ -24,17 +24,13 @@ from interp.results.consistency import (
     top_slot,
 )
 from interp.results.rankc import rankc, rankc_bounds, rescale
+from interp.results.settings.scorings import DEFAULT_SCORING, SCORINGS
+from interp.stats import known_mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["DEFAULT_SCORING", "SCORINGS", "BehaviorResult"]
-
-SCORINGS = ("sum", "token", "character", "byte")
-"""What a summed log-probability is divided by: nothing, or the option's length without its leading space."""
-
-DEFAULT_SCORING = "byte"
-"""The default of the field's harness."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -132,7 +128,8 @@ class BehaviorResult(AnswersResult):
         ranks = rankc(scores)
         floor, chance = rankc_bounds(pool_sizes(scores))
         mean = float(pair_mean(mean_over_facts(ranks)))
-        wrong = _over_pairs(mean_over_facts(ranks, both_wrong(self.right(scoring))))
+        both = mean_over_facts(ranks, both_wrong(self.right(scoring)))
+        wrong = known_mean(both[np.triu_indices(len(both), k=1)])
         found |= {"rankc": mean, "rankc_floor": floor, "rankc_chance": chance}
         return found | {"rankc_rescaled": rescale(mean, floor), "rankc_both_wrong": wrong}
 
@@ -150,10 +147,3 @@ class BehaviorResult(AnswersResult):
             "gold_option": np.repeat(self.gold, n_languages),
             "option": top_slot(self.scores(scoring)).ravel(),
         }
-
-
-def _over_pairs(matrix: Float[np.ndarray, "language language"]) -> float:
-    """Mean over the pairs of different languages that have a value."""
-    values = matrix[np.triu_indices(len(matrix), k=1)]
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")

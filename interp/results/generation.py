@@ -10,22 +10,12 @@ from jaxtyping import Bool, Float, Int
 
 from interp.results.answers import AnswersResult
 from interp.results.base import Provenance
+from interp.results.settings.scorings import MATCHES, default_match
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["MATCHES", "GenerationResult", "default_match"]
-
-MATCHES = ("strict", "boundary", "anywhere", "prefix", "published")
-"""When a text names the right answer: see `interp.data.matching.names`; ``prefix``: it begins with the name,
-as in KLAR-CLC's own evaluation; ``published``: `interp.data.klar.klar_match`, as in PolyFact's."""
-
-_MATCH_OF = {"upstream": "prefix", "published": "published"}
-
-
-def default_match(protocol: str) -> str:
-    """``boundary``; of a published protocol, the match of its authors."""
-    return _MATCH_OF.get(protocol, "boundary")
 
 
 @dataclass(frozen=True, eq=False, repr=False)

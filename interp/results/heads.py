@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from interp.errors import ResultError
 from interp.results.units import UnitResult
-from interp.stats import entropy
+from interp.stats import entropy, shares_of_total
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,9 +78,7 @@ class HeadsResult(UnitResult):
 
     def activity(self, blocks: Bool[np.ndarray, " block"]) -> Float[np.ndarray, "language layer unit"]:
         """Each head's share of all importance in the language (0 to 1, summing to 1 over heads)."""
-        importance = np.clip(self._importance(blocks), 0, None)
-        total = importance.sum(axis=(1, 2), keepdims=True)
-        return np.divide(importance, total, out=np.zeros_like(importance), where=total > 0)
+        return shares_of_total(np.clip(self._importance(blocks), 0, None), axis=(1, 2))
 
     @staticmethod
     def score(activity: Float[np.ndarray, "language layer unit"]) -> Float[np.ndarray, "layer unit"]:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from interp.config import option
-from interp.errors import ConfigError, MeasurementError, nearest
+from interp.errors import MeasurementError
 from interp.results.base import FactResult, Note, Provenance
-from interp.results.settings import Settings
-from interp.stats import paired_bootstrap
+from interp.results.separable import require_separable
+from interp.stats import known_mean, paired_bootstrap
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LensResult", "LensSettings", "LensView", "require_separable"]
+__all__ = ["LensResult"]
 
 QUANTITIES = ("takeover layer", "pivot area", "pivot lead", "answer at output", "pivot mass")
 """What is compared between checkpoints, see `LensResult.quantities`."""
@@ -26,72 +25,6 @@ QUANTITIES = ("takeover layer", "pivot area", "pivot lead", "answer at output", 
 _FEW = 30  # facts below which a curve of a language is not worth looking at
 _UNSPOKEN = 0.01
 _DRAWS = 2000  # of the bootstrap of a point on a curve
-
-
-@dataclass(frozen=True)
-class LensSettings(Settings):
-    """What `interp lens` reads, and how."""
-
-    task: str = option(
-        "facts",
-        "What is asked for: the answers of --data, or of the embedded lexicon a translation, a repetition or a cloze.",
-        ("facts", "translation", "repetition", "cloze"),
-    )
-    shots: int | None = option(None, "Answered prompts that stand first (default: 0 for facts, else 4).")
-    source: str = option(
-        "", "Language to translate from (default: the first that is neither the target nor the pivot)."
-    )
-    positions: str = option(
-        "last",
-        "Token that is read: the last of the prompt, or of what it asks about.",
-        ("last", "subject_last"),
-    )
-    tokens: str = option(
-        "prefix", "Tokens of a word: all that begin it, or the tokenizer's first.", ("prefix", "first")
-    )
-    tuned: bool = option(False, "Also fit a tuned lens, as a control, and read with it.")
-    tuned_text: str = option(
-        "",
-        "What the tuned lens is fitted on: cldr, a facts file or a folder of text (default: the prompts, with their answers).",
-    )
-    tuned_positions: int = option(8192, "Tokens that the tuned lens is fitted and tried on.", minimum=1)
-    tuned_steps: int = option(160, "Steps of the fit.", minimum=1)
-
-    measure: ClassVar[str] = "lens"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.source and self.task != "translation":
-            raise ConfigError(
-                f"'source' is '{self.source}', but only a translation has one; the task is '{self.task}'."
-            )
-        if self.tuned_text and not self.tuned:
-            raise ConfigError(
-                f"'tuned_text' is '{self.tuned_text}', but no tuned lens is asked for; add --tuned."
-            )
-
-    def stored(self) -> dict[str, Any]:
-        """What decides the numbers of a plain lens; task, shots and source are in the prompts."""
-        return {
-            "measure": "lens",
-            "lens": "logit",
-            "positions": self.positions,
-            "tokens": self.tokens,
-        }
-
-    def stored_tuned(self, tuned_on: str) -> dict[str, Any]:
-        """What decides the numbers of a tuned lens, fitted on prompts of a digest."""
-        fit = {"tuned_positions": self.tuned_positions, "tuned_steps": self.tuned_steps}
-        return {**self.stored(), "lens": "tuned", "tuned_on": tuned_on, **fit}
-
-
-@dataclass(frozen=True)
-class LensView:
-    """How a lens is read; another choice needs no model."""
-
-    pivot: str = option(
-        "en", "Language that the others are compared with; changing it needs no model but for translation."
-    )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -206,8 +139,7 @@ class LensResult(FactResult):
         found = {}
         for name in each[others[0]]:
             columns = np.stack([each[code][name] for code in others])
-            known = (~np.isnan(columns)).sum(axis=0)
-            found[name] = np.where(known > 0, np.nansum(columns, axis=0) / np.maximum(known, 1), np.nan)
+            found[name] = known_mean(columns, axis=0)
         if len(others) > 1:
             for code in others:
                 found |= {f"{name} {code}": values for name, values in each[code].items()}
@@ -270,10 +202,10 @@ class LensResult(FactResult):
         """
         import pandas as pd
 
-        rows = []
+        rows, entropy = [], self.mean_entropy()
         for code in self.languages:
             here, own = self.kept(code), self._index(code)
-            spread = self.entropy[here, own].mean(axis=0) / (np.log(2) if bits else 1)
+            spread = entropy[own] / (np.log(2) if bits else 1)
             energy = self.energy[here, own].mean(axis=0)
             means = {f"answer_{a}": _mean(self.curve(code, a), self.n_layers) for a in self.languages}
             means |= {f"mass_{a}": _mean(self.mass_curve(code, a), self.n_layers) for a in self.languages}
@@ -356,35 +288,3 @@ def _spread(here: Bool[np.ndarray, " fact"], values: np.ndarray) -> Float[np.nda
 
 def _mean(curve: Float[np.ndarray, "row layer"], n_layers: int) -> Float[np.ndarray, " layer"]:
     return curve.mean(axis=0) if len(curve) else np.full(n_layers, np.nan)
-
-
-def require_separable(
-    overlap: Bool[np.ndarray, "fact language language"],
-    clean: Bool[np.ndarray, "fact language"],
-    languages: Sequence[str],
-    pivot: str,
-) -> None:
-    """Refuse a pivot that is not there, or a language of which no fact is told apart from it.
-
-    Raises:
-        MeasurementError: Names the languages.
-    """
-    if pivot not in languages:
-        raise MeasurementError(
-            f"The pivot '{pivot}' is not one of the languages {' '.join(languages)}.{nearest(pivot, languages)}"
-        )
-    if len(languages) < 2:
-        raise MeasurementError(f"One language ({pivot}); a lens compares at least one other with the pivot.")
-    at = list(languages).index(pivot)
-    for own, code in enumerate(languages):
-        apart = clean[:, own] & ~overlap[:, own, own] & ((own == at) | ~overlap[:, own, at])
-        if not apart.any():
-            reason = (
-                f"the answers in '{code}' and '{pivot}' begin with the same tokens, or one contains the other"
-            )
-            if not clean[:, own].any():
-                reason = "the tokenizer joins the end of the prompt with its answer"
-            raise MeasurementError(
-                f"No token set separates '{code}' from '{pivot}' in any of {len(overlap)} items: {reason}. Leave out the language, or "
-                "take other prompts or a narrower rule for tokens ('first')."
-            )

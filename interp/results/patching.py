@@ -3,146 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from interp.config import option
-from interp.errors import ConfigError, nearest
 from interp.results.base import Note, Provenance
-from interp.results.recovery import LEFT_OUT, METRICS, RunsResult, over_languages, ratio_of_means
-from interp.results.settings import Settings
+from interp.results.recovery import LEFT_OUT, RunsResult
+from interp.stats import known_mean, ratio_of_means
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MODES", "POSITIONS", "UNIT_OF_SITE", "PatchingResult", "PatchingSettings", "PatchingView"]
-
-MODES = ("across", "within", "concepts", "checkpoints")
-BETWEEN_LANGUAGES = ("across", "concepts")
-POSITIONS = ("subject_last", "subject_mean", "last", "all", "each")
-SITES = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "head", "mlp_neuron")
-UNIT_OF_SITE = {"head": "heads", "mlp_neuron": "neurons"}
-"""Sites whose units attribution estimates, to what those are called."""
+__all__ = ["PatchingResult"]
 
 _FEW = 30  # facts below which an interval over facts is not to be relied on
-
-
-@dataclass(frozen=True)
-class PatchingSettings(Settings):
-    """What `interp patch` replaces where, and how."""
-
-    mode: str = option(
-        "across",
-        "Activations come from: the fact in other languages, where the model is right, into one where it is wrong (across); "
-        "another fact of the relation, in the same language (within) or another (concepts); another checkpoint (checkpoints).",
-        MODES,
-    )
-    sources: str = option(
-        "", "Languages that give activations, averaged, such as en,fr (default with across and concepts: en)."
-    )
-    source_ckpt: str = option("", "Checkpoint that gives activations, with --mode checkpoints.")
-    site: str = option("resid_post", "What is replaced in each layer.", SITES)
-    units: str = option(
-        "",
-        "Heads or neurons that are patched together, such as 0,3 or 0;1,2 (default: each head alone, all neurons).",
-    )
-    positions: str = option(
-        "subject_last,last",
-        f"Tokens that are patched, one or more of {', '.join(POSITIONS)}: all of them at once, each of them alone.",
-    )
-    onward: bool = option(False, "Patch from each layer to the last one, not in one layer alone.")
-    attribution: bool = option(
-        False, "Estimate every head (--site head) or neuron (--site mlp_neuron) by gradients instead."
-    )
-    verify: int | None = option(
-        None, "With --attribution: verify by patching the N largest and N random cells (default: 20)."
-    )
-
-    measure: ClassVar[str] = "patching"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_positions()
-        unit_sets = self.unit_sets
-        if self.attribution and self.site not in UNIT_OF_SITE:
-            raise ConfigError(
-                f"--attribution is for --site head or mlp_neuron, not '{self.site}': other sites have few cells, so patch them."
-            )
-        if self.attribution and (unit_sets or self.onward):
-            raise ConfigError(
-                "--attribution takes every unit alone, in one layer; leave out --units and --onward."
-            )
-        if self.verify is not None and not self.attribution:
-            raise ConfigError("--verify is of --attribution; without it every cell is patched.")
-
-    @property
-    def source_languages(self) -> tuple[str, ...]:
-        """Languages that give activations."""
-        if not self.sources:
-            return ("en",) if self.mode in BETWEEN_LANGUAGES else ()
-        return tuple(part.strip() for part in self.sources.split(",") if part.strip())
-
-    @property
-    def position_names(self) -> tuple[str, ...]:
-        """Names of the positions, in the order given."""
-        return tuple(part.strip() for part in self.positions.split(",") if part.strip())
-
-    @property
-    def unit_sets(self) -> tuple[tuple[int, ...], ...]:
-        """Sets of units that are patched together: ``0,3`` is one set, ``0;1,2`` are two; none for the default.
-
-        Raises:
-            ConfigError: Something is no number, or is named twice.
-        """
-        if not self.units.strip():
-            return ()
-        try:
-            sets = tuple(tuple(int(part) for part in units.split(",")) for units in self.units.split(";"))
-        except ValueError:
-            raise ConfigError(
-                f"Units '{self.units}' are not numbers; write 0,3 for two that are patched together, 0;3 for one after the "
-                "other."
-            ) from None
-        if any(len(set(units)) < len(units) for units in sets) or len(set(sets)) < len(sets):
-            raise ConfigError(f"Units '{self.units}' name a unit or a set twice.")
-        return sets
-
-    @property
-    def cells_verified(self) -> int:
-        """How many of the largest cells, and as many random ones, attribution patches."""
-        return 20 if self.verify is None else self.verify
-
-    def stored(self) -> dict[str, Any]:
-        """What decides the numbers; the source checkpoint is in the question by its fingerprint."""
-        pairs = {
-            "mode": self.mode,
-            "sources": list(self.source_languages),
-            "positions": list(self.position_names),
-        }
-        if self.attribution:
-            unit = UNIT_OF_SITE[self.site]
-            return {"measure": "attribution", **pairs, "unit": unit, "verify": self.cells_verified}
-        units = [list(units) for units in self.unit_sets]
-        return {"measure": "patching", **pairs, "site": self.site, "units": units, "onward": self.onward}
-
-    def _check_positions(self) -> None:
-        names = self.position_names
-        for name in names:
-            if name not in POSITIONS:
-                raise ConfigError(
-                    f"No position '{name}'.{nearest(name, POSITIONS)} Choose from: {', '.join(POSITIONS)}."
-                )
-        if not names or len(set(names)) < len(names):
-            raise ConfigError(f"Positions are '{self.positions}'; each of one or more is expected once.")
-
-
-@dataclass(frozen=True)
-class PatchingView:
-    """How patched runs are read; another choice needs no model."""
-
-    metric: str = option("logit_diff", "What tables and figures show; changing it needs no model.", METRICS)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -226,10 +101,10 @@ class PatchingResult(RunsResult):
             "unit": np.array(self.units)[unit.ravel()],
             "position": np.array(self.positions)[position.ravel()],
             "n": (~np.isnan(patched)).sum(axis=0).ravel(),
-            "clean": _mean(clean).ravel(),
-            "corrupt": _mean(corrupt).ravel(),
-            "patched": _mean(patched).ravel(),
-            "control": _mean(control).ravel(),
+            "clean": known_mean(clean, axis=0).ravel(),
+            "corrupt": known_mean(corrupt, axis=0).ravel(),
+            "patched": known_mean(patched, axis=0).ravel(),
+            "control": known_mean(control, axis=0).ravel(),
         }
         for name, ratio in found.items():
             prefix = "" if name == "recovery" else f"{name}_"
@@ -266,6 +141,11 @@ class PatchingResult(RunsResult):
         layer, unit, position = np.unravel_index(int(beyond.argmax()), self.patched.shape[3:])
         return int(layer), int(unit), int(position)
 
+    def means(self, metric: str = "logit_diff") -> tuple[float, float]:
+        """Mean over cells of the clean and of the corrupt metric; NaN without any pair."""
+        table = self.recovery(metric)
+        return float(table.clean.mean()), float(table.corrupt.mean())
+
     def at(
         self, layer: int, unit: int, position: int, metric: str = "logit_diff", language: str = ""
     ) -> pd.Series:
@@ -290,11 +170,11 @@ class PatchingResult(RunsResult):
         """
         parts = self._parts(metric)
         found = {
-            f"{name} {metric}": over_languages(self.of_metric(getattr(self, name), metric))
+            f"{name} {metric}": known_mean(self.of_metric(getattr(self, name), metric), axis=1)
             for name in ("clean", "corrupt")
         }
         for name, above, below in (("recovery", "recovered", "gap"), ("beyond", "beyond", "control_gap")):
-            usual = _mean(parts[below])
+            usual = known_mean(parts[below], axis=0)
             values = parts[above] / np.where(usual > 0, usual, np.nan)
             for cell in np.ndindex(usual.shape):
                 found[f"{name} {self.name_of(*cell)}"] = values[:, *cell]
@@ -327,7 +207,7 @@ class PatchingResult(RunsResult):
             "by_control": control - corrupt,
             "beyond": patched - control,
         }
-        return {name: over_languages(values) for name, values in found.items()}
+        return {name: known_mean(values, axis=1) for name, values in found.items()}
 
     def name_of(self, layer: int, unit: int, position: int) -> str:
         """What to call a cell."""
@@ -337,19 +217,19 @@ class PatchingResult(RunsResult):
 
     def diagnostics(self, metric: str = "logit_diff") -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
-        gap = over_languages(self.gap(metric))
+        gap = known_mean(self.gap(metric), axis=1)
         used = int((~np.isnan(gap)).sum())
-        found = []
+        found: list[str] = []
         if used < _FEW:
             found.append(
                 Note(
                     f"{used} facts are left of {len(gap)}; intervals over fewer than {_FEW} are not to be relied on."
                 )
             )
-        if not _mean(gap) > 0:
+        if not known_mean(gap) > 0:
             found.append(
-                f"Clean runs are not better than corrupt ones by {metric} (mean difference {_mean(gap):.3g}), so there is "
-                "nothing to recover."
+                f"Clean runs are not better than corrupt ones by {metric} (mean difference "
+                f"{known_mean(gap):.3g}), so there is nothing to recover."
             )
         if not (~np.isnan(self.control)).any():
             found.append("No unrelated fact could serve as a control, so there is no noise floor.")
@@ -371,10 +251,3 @@ class PatchingResult(RunsResult):
                 f"fact {best.floor:.3f}"
             )
         return "\n".join(said)
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean over facts that have a value; NaN where none has."""
-    known = ~np.isnan(values)
-    total, n = np.where(known, values, 0).sum(axis=0), known.sum(axis=0)
-    return np.asarray(total / np.where(n > 0, n, np.nan))

@@ -19,9 +19,9 @@ from interp.measure.ablation import ablation
 from interp.model.checkpoints import resolve_checkpoint
 from interp.model.loading import open_checkpoint
 from interp.results.specialization import SpecializationResult
-from tests.analyses.runs import comparisons, only
 from tests.support.command import no_model, run
 from tests.support.measuring import measure_ablation, measure_specialization
+from tests.support.runs import comparisons, only
 
 LANGUAGES = ("en", "sw", "ja")
 
@@ -109,10 +109,10 @@ def test_units_that_were_measured_before_are_reused(config, series, tmp_path, mo
     assert np.array_equal(found.loss, only(series)[0].loss)
     for file in tmp_path.glob("*.ablation.npz"):
         file.unlink()
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
-    )
-    with pytest.raises(ResultError, match=r"neurons.npz answers another question \(prompts: .*80 facts"):
+    with (
+        no_model(),
+        pytest.raises(ResultError, match=r"neurons.npz answers another question \(prompts: .*80 facts"),
+    ):
         measured("ablate", **{**one, "read": 81})
 
 

@@ -17,8 +17,8 @@ from interp.errors import ConfigError, DataError, ResultError
 from interp.model.checkpoints import resolve_checkpoint
 from probes.alignment import measure_alignment
 from probes.collect import collect
-from tests.analyses.runs import comparisons, only
 from tests.support.results.alignment import alignment_result, translations
+from tests.support.runs import comparisons, only
 
 
 @pytest.fixture(scope="module")

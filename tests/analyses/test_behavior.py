@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,19 +15,18 @@ from analyses.comparison import compare
 from analyses.plan import Plan, Request
 from analyses.runner import Run
 from analyses.runner import run as run_command
-from interp import cli
 from interp.config import DataOptions, NumericOptions
 from interp.data.baselines import rule_baselines
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import ConfigError, DataError, ResultError
-from interp.results import load_result
 from interp.results.base import Note, Provenance
 from interp.results.behavior import BehaviorResult
-from interp.results.evaluation import EvaluationSettings, EvaluationView
+from interp.results.settings.evaluation import EvaluationSettings, EvaluationView
 from interp.stats import paired_bootstrap
+from tests.support.command import refused, run
+from tests.support.golden import FOLDER, golden
 
 LANGUAGES = ("en", "sw", "zh")
-GOLDEN = Path(__file__).parent.parent / "golden"
 
 
 def made(right: np.ndarray, seed: int = 0) -> BehaviorResult:
@@ -150,10 +147,7 @@ def study(config):
     return evaluated(config)
 
 
-def test_a_rerun_and_another_scoring_need_no_model(config, study, monkeypatch):
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
-    )
+def test_a_rerun_and_another_scoring_need_no_model(config, study, no_model):
     again = evaluated(config)
     pd.testing.assert_frame_equal(changes_of(again), changes_of(study))
     summed = evaluated(config, scoring="sum")
@@ -175,7 +169,7 @@ def test_a_result_of_schema_1_answers_the_question_of_today(kind):
         settings = EvaluationSettings(mode="generate", shots=1, new_tokens=8)
     data = DataOptions(languages="en,sw,ja", limit=40, split="train")
     (part,) = planned(data, settings).parts
-    saved = load_result(GOLDEN / f"{kind}-schema-1.npz")
+    saved = golden(kind)[0]
     assert part.kind is type(saved)
     words = ("prompts", "facts_digest")  # of the embedded facts, which may be mended
     assert saved.provenance.differences(part.question, ignore=words) == {}
@@ -194,7 +188,7 @@ def test_no_checkpoint_and_twice_the_same(config):
         evaluated(config, ckpt=("organism:final", "organism:final"))
 
 
-def test_a_model_that_knows_nothing_is_a_loud_failure_when_strict(checkpoints, tmp_path, monkeypatch, capsys):
+def test_a_model_that_knows_nothing_is_a_loud_failure_when_strict(checkpoints, tmp_path):
     """A random model has no business above chance."""
     asked = (
         "--languages",
@@ -206,30 +200,18 @@ def test_a_model_that_knows_nothing_is_a_loud_failure_when_strict(checkpoints, t
         "--ckpt",
         str(checkpoints["qwen2"]),
     )
-    codes = {}
-    for flag in ((), ("--strict",)):
-        monkeypatch.setattr(sys, "argv", ["interp", "evaluate", *asked, *flag])
-        try:
-            cli.main()
-            codes[flag] = 0
-        except SystemExit as stop:
-            codes[flag] = stop.code or 0
-    out = capsys.readouterr().out
-    assert codes == {(): 0, ("--strict",): 1}
+    code, out, _ = run("evaluate", *asked)
+    assert (code, run("evaluate", *asked, "--strict").code) == (0, 1)
     assert "SANITY CHECK FAILED" in out
     assert "Accuracy is not above chance (0.250) in any language" in " ".join(out.replace("│", " ").split())
 
 
-def test_the_command_writes_results_and_changes(config, study, monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "200")
+def test_the_command_writes_results_and_changes(config, study):
     out = config["out"]
     flags = ["--languages", config["languages"], "--limit", "12", "--split", "train", "--out", str(out)]
-    monkeypatch.setattr(
-        sys, "argv", ["interp", "evaluate", *(f for c in config["ckpt"] for f in ("--ckpt", c)), *flags]
-    )
-    with pytest.raises(SystemExit, match="0"):
-        cli.main()
-    shown, (one, other) = capsys.readouterr().out, study.names
+    code, shown, _ = run("evaluate", *(f for c in config["ckpt"] for f in ("--ckpt", c)), *flags)
+    assert code == 0
+    one, other = study.names
     for text in (
         "log-probability per byte",
         f"{one} -> {other}",
@@ -246,14 +228,6 @@ def test_the_command_writes_results_and_changes(config, study, monkeypatch, caps
     accuracy = data[(data.checkpoint == other) & (data.quantity == "accuracy")].value
     np.testing.assert_allclose(accuracy, study.results["behavior"][1].by_language().accuracy)
     assert not (out / "behavior.png").exists()
-
-
-def run(monkeypatch, *flags: object) -> int:
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(sys, "argv", ["interp", *map(str, flags)])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    return int(stop.value.code or 0)
 
 
 def test_means_over_languages_classes_spellings_and_strata():
@@ -277,34 +251,30 @@ def test_means_over_languages_classes_spellings_and_strata():
     assert result.histogram().tolist() == [0, 20, 10, 10]
 
 
-def test_rescore_and_compare_need_no_model(config, study, monkeypatch, capsys, tmp_path):
+def test_rescore_and_compare_need_no_model(config, study, no_model, tmp_path):
     files = [file for file in study.files if file.suffix == ".npz"]
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
-    )
     summed = study.results["behavior"][0].by_language("sum")
-    assert run(monkeypatch, "rescore", *files, "--scoring", "sum", "--out", tmp_path / "answers") == 0
-    out = capsys.readouterr().out
+    code, out, _ = run("rescore", *files, "--scoring", "sum", "--out", tmp_path / "answers")
+    assert code == 0
     assert "log-probability summed" in out
     assert all(f"{value:.3f}" in out for value in summed.accuracy)
     written = pd.read_csv(tmp_path / f"answers-{study.names[0]}.sum.csv")
     assert written.groupby("language", sort=False).credit.mean().to_list() == pytest.approx(
         summed.accuracy.to_list()
     )
-    assert run(monkeypatch, "compare", *files, "--out", tmp_path / "both") == 0
-    assert "RankC" in capsys.readouterr().out
+    code, out, _ = run("compare", *files, "--out", tmp_path / "both")
+    assert code == 0
+    assert "RankC" in out
     assert {file.suffix for file in tmp_path.glob("both*")} == {".json", ".png", ".pdf", ".csv"}
     for flags, text in (
         (("--scoring", "bite"), "A 'behavior' result has no scoring 'bite'. Did you mean 'byte'?"),
         (("--scoring", "boundary"), "Choose from: sum, token, character, byte."),
         (("--cluster", "facts"), "has no cluster 'facts'. Did you mean 'fact'?"),
     ):
-        assert run(monkeypatch, "rescore", files[0], *flags) == 2
-        assert text in capsys.readouterr().err
-    assert run(monkeypatch, "rescore", *files, "--cluster", "answer") == 0
-    assert "paired over facts of one answer" in capsys.readouterr().out
-    assert run(monkeypatch, "rescore", GOLDEN / "routing-schema-1.npz") == 2
-    assert "is a 'routing' result; one of evaluate is expected" in capsys.readouterr().err
+        assert text in refused("rescore", files[0], *flags)
+    assert "paired over facts of one answer" in run("rescore", *files, "--cluster", "answer").stdout
+    text = refused("rescore", FOLDER / "routing-schema-1.npz")
+    assert "is a 'routing' result; one of evaluate is expected" in text
 
 
 def test_compare_reads_answers_as_asked(study):
@@ -344,7 +314,7 @@ def test_what_is_not_above_chance_is_doubtful_and_what_a_run_left_open_is_a_note
     assert note == "Cut on the left."
 
 
-def test_generation_from_the_command(monkeypatch, capsys, tmp_path):
+def test_generation_from_the_command(tmp_path):
     asked = (
         "evaluate",
         "--ckpt",
@@ -357,16 +327,14 @@ def test_generation_from_the_command(monkeypatch, capsys, tmp_path):
         "train",
     )
     where = ("--mode", "generate", "--out", tmp_path / "out")
-    assert run(monkeypatch, *asked, *where, "--figure") == 0
-    out = capsys.readouterr().out
+    code, out, _ = run(*asked, *where, "--figure")
+    assert code == 0
     assert "generated text has the answer at word boundaries" in out
     assert "prior" in out
     assert "longest" not in out
     assert {file.suffix for file in (tmp_path / "out").iterdir()} == {".npz", ".png", ".pdf", ".csv"}
-    assert run(monkeypatch, *asked, *where, "--scoring", "strict") == 0
-    assert "generated text is the answer" in capsys.readouterr().out
-    assert run(monkeypatch, *asked, *where, "--shots", 2) == 2
-    assert "answers another question" in capsys.readouterr().err
+    assert "generated text is the answer" in run(*asked, *where, "--scoring", "strict").stdout
+    assert "answers another question" in refused(*asked, *where, "--shots", 2)
 
 
 @pytest.mark.parametrize(
@@ -403,12 +371,11 @@ def test_generation_from_the_command(monkeypatch, capsys, tmp_path):
         (("--cluster", "facts"), "Choose from: group, fact, answer."),
     ],
 )
-def test_flags_that_do_not_go_together(flags, said, monkeypatch, capsys, tmp_path):
-    assert run(monkeypatch, "evaluate", "--ckpt", "organism:final", "--out", tmp_path, *flags) == 2
-    assert said in capsys.readouterr().err
+def test_flags_that_do_not_go_together(flags, said, tmp_path):
+    assert said in refused("evaluate", "--ckpt", "organism:final", "--out", tmp_path, *flags)
 
 
-def test_contaminated_facts_are_told_apart(monkeypatch, capsys, tmp_path, study, config):
+def test_contaminated_facts_are_told_apart(tmp_path, study, config):
     result = study.results["behavior"][0]
     (tmp_path / "seen.json").write_text(json.dumps([*result.fact_ids[:5], "of another benchmark"]))
     apart = evaluated(config, contaminated=tmp_path / "seen.json")
@@ -417,8 +384,9 @@ def test_contaminated_facts_are_told_apart(monkeypatch, capsys, tmp_path, study,
     assert result.by_stratum(strata)["not contaminated"].n == 7
     flags = [f for c in config["ckpt"] for f in ("--ckpt", c)]
     flags += ["--languages", config["languages"], "--limit", 12, "--split", "train", "--out", config["out"]]
-    assert run(monkeypatch, "evaluate", *flags, "--contaminated", tmp_path / "seen.json") == 0
-    assert "not contaminated (7 facts)" in capsys.readouterr().out
+    code, out, _ = run("evaluate", *flags, "--contaminated", tmp_path / "seen.json")
+    assert code == 0
+    assert "not contaminated (7 facts)" in out
     (tmp_path / "none.json").write_text('["x"]')
     with pytest.raises(DataError, match="names 1 facts, but none of the 12 that are asked"):
         evaluated(config, contaminated=tmp_path / "none.json")

@@ -9,6 +9,7 @@ from analyses.family import evaluate_member, family_curves, load_family_facts
 from analyses.family_table import FamilyFacts, family_table, strata
 from figures.family import plot_family
 from interp.data.sources.cldr import cldr_facts
+from tests.support.extras import needed
 from training.family import BASE
 from training.organism.exposure import exposure
 from training.organism.recipe import OrganismConfig
@@ -116,8 +117,8 @@ def test_a_saved_result_is_reused_for_its_checkpoint_and_facts_only(tmp_path, mo
 
 def test_curves_count_right_answers_by_stratum_and_step(tmp_path, asked):
     """Answers made by hand: at step 20 everything but one stratum is right."""
-    pq = pytest.importorskip("pyarrow.parquet")
-    pa = pytest.importorskip("pyarrow")
+    pq = needed("pyarrow.parquet")
+    pa = needed("pyarrow")
     wrong = strata(asked)["validation, unread, spelled otherwise"]
     for step in (0, 20):
         rows = [

@@ -12,10 +12,9 @@ from analyses.plan import Plan
 from analyses.runner import Run
 from analyses.runner import run as measured
 from interp.errors import ConfigError, DataError, ResultError
-from interp.results.lens import LensResult
-from tests.analyses.runs import comparisons, only
 from tests.support.command import models_opened
 from tests.support.results.lens import lens_result, random_lens_result
+from tests.support.runs import comparisons, only
 from tests.support.tiny import save_checkpoint
 
 

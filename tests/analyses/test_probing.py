@@ -22,9 +22,9 @@ from interp.model.checkpoints import resolve_checkpoint
 from interp.results.base import Provenance
 from probes.collect import collect
 from probes.tasks import UNASKED, language_task
-from tests.analyses.runs import comparisons, only
 from tests.support.measuring import measure_probes
 from tests.support.results.probes import probe_result, random_probe_result
+from tests.support.runs import comparisons, only
 
 
 @pytest.fixture(scope="module")

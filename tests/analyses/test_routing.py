@@ -17,8 +17,8 @@ from interp.measure.routing.routing import measure_routing
 from interp.model.checkpoints import resolve_checkpoint
 from interp.model.loading import open_checkpoint
 from interp.results.routing import RoutingResult
-from tests.analyses.runs import comparisons, only
 from tests.support.command import no_model, run
+from tests.support.runs import comparisons, only
 
 LANGUAGES = ("en", "sw", "ja")
 

@@ -44,20 +44,28 @@ def copied(measured, tmp_path):
 def test_two_checkpoints_write_results_and_comparisons(measured):
     out, text = measured
     one, other = sorted(p.name.removesuffix(".lens.npz") for p in out.glob("*.lens.npz"))
-    pair = "-to-".join(name.rpartition("-")[0] for name in (one, other))
+    assert (one, other) == ("llama", "other")
+    pair = f"{one}-to-{other}"
     expected = {f"{stem}.{lens}.npz" for stem in (one, other) for lens in ("lens", "tuned-lens")}
-    assert set(contents(out)) == expected | {f"{pair}.lens.json", f"{pair}.tuned-lens.json"}
+    assert set(contents(out)) == expected | {
+        f"{name}.{lens}.{kind}"
+        for name, kinds in ((pair, ("json", "csv")), ("", ()))
+        for lens in ("lens", "tuned-lens")
+        for kind in kinds
+    }
+    expected |= {"lens.csv", "mass.lens.csv", "tuned-lens.csv", "mass.tuned-lens.csv"}
     for said in (
         "Prompts: facts (12 facts, prompt_format native)",
-        ": logit lens, pivot en",
-        ": tuned lens, pivot en",
-        "KL(output || lens) on held-out text, nats",
-        "takeover layer",
-        "3 layers; layer 0 is what enters the first.",
-        f"{pair.replace('-to-', ' -> ')}: change, 95 % over groups of facts",
+        "llama: logit lens, pivot en, 3 layers",
+        "other: tuned lens, pivot en, 3 layers",
+        "llama: KL(output || lens) on held-out text by layer (nats)",
+        "takeover layer: first layer from which on",
+        "(-1: the embedding)",
+        f"{one} -> {other}: change\n",
+        "95 % interval, paired over groups of facts",
         f"{out / pair}.lens.json",
-        "Fewer than 30 facts tell these languages from the pivot: en 12, ru 12, ja 12.",
-        "at the output the answer has a probability below 0.01 in every language",
+        "Note: llama: Fewer than 30 facts tell these languages from the pivot: en 12, ru 12, ja 12.",
+        "At the output the answer has a probability below 0.01 in every language",
     ):
         assert said in text, said
 
@@ -66,15 +74,13 @@ def test_figures_need_no_model(copied, checkpoints, no_model):
     before = set(contents(copied))
     code, out, _ = run(*lens(checkpoints, copied, "--figure"))
     assert code == 0
-    (pair,) = (p.name.removesuffix(".lens.json") for p in copied.glob("*.lens.json"))
-    drawn = {
-        f"{stem}.{kind}" for stem in ("lens", "lens-mass", f"{pair}.lens") for kind in ("png", "pdf", "csv")
-    }
-    assert set(contents(copied)) - before == drawn
-    assert f"{copied}/lens-mass.png .pdf .csv" in out
+    stems = ("lens", "mass.lens", "llama-to-other.lens")
+    assert set(contents(copied)) - before == {f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf")}
+    assert {f"{stem}.csv" for stem in stems} <= before
+    assert f"{copied}/mass.lens.png .pdf .csv" in out
     written = pd.read_csv(copied / "lens.csv")
     row = written[(written.quantity == "probability") & (written.prompt == "ja") & (written.answer == "en")]
-    saved = load_result(next(copied.glob("*llama*.lens.npz")))
+    saved = load_result(next(copied.glob("llama.lens.npz")))
     assert row.value[:4].tolist() == pytest.approx(saved.curve("ja", "en").mean(axis=0), rel=1e-5)
 
 
@@ -88,12 +94,12 @@ def test_what_is_written_is_what_is_measured(measured, checkpoints):
     loaded = interp.model.loading.open_checkpoint(checkpoint, dtype="float32", device="cpu")
     prompts = open_task("facts", ("en", "ru", "ja"), pivot="en", limit=12).prompts
     direct = measure_lens(loaded, prompts, pivot="en")
-    saved = load_result(next(out.glob("*llama*.lens.npz")))
+    saved = load_result(next(out.glob("llama.lens.npz")))
     for name, array in direct._arrays().items():
         assert np.array_equal(getattr(saved, name), array, equal_nan=array.dtype.kind == "f"), name
     assert saved.provenance.checkpoint == str(checkpoints["llama"])
     assert saved.provenance.settings | {"dtype": 0} == direct.provenance.settings | {"dtype": 0}
-    tuned = load_result(next(out.glob("*llama*.tuned-lens.npz")))
+    tuned = load_result(next(out.glob("llama.tuned-lens.npz")))
     assert tuned.provenance.settings["lens"] == "tuned"
     kept = tuned.provenance.run["held_out_kl"]
     assert all(t <= p for t, p in zip(kept["tuned"], kept["plain"], strict=True))
@@ -103,7 +109,7 @@ def test_what_is_written_is_what_is_measured(measured, checkpoints):
 @pytest.mark.parametrize("task", ["translation", "repetition", "cloze"])
 def test_every_task_from_the_command(checkpoints, tmp_path, task):
     shots = 0 if task == "cloze" else 1  # bytes of Russian are many, and the context is 512
-    options = ("--prompts", task, "--shots", shots, *(("--source", "ja") if task == "translation" else ()))
+    options = ("--task", task, "--shots", shots, *(("--source", "ja") if task == "translation" else ()))
     code, out, _ = run(*lens(checkpoints, tmp_path, *options, names=("llama",)))
     assert code == 0
     assert f"Prompts: {task} (" in out
@@ -117,7 +123,7 @@ def test_every_task_from_the_command(checkpoints, tmp_path, task):
 @pytest.mark.parametrize(
     "changed",
     [
-        ("--position", "subject_last"),
+        ("--positions", "subject_last"),
         ("--tokens", "first"),
         ("--prompt-format", "none"),
         ("--split", "train"),
@@ -166,7 +172,7 @@ def test_changed_settings_are_refused_by_name(copied, checkpoints, no_model):
     for changed, said in [
         (("--languages", "en,ru"), "languages: en,ru,ja there, en,ru asked"),
         (("--limit", 11), "prompts: 12 facts, prompt_format native; 12 items there, 11 facts"),
-        (("--position", "subject_last"), "position: last there, subject_last asked"),
+        (("--positions", "subject_last"), "positions: last there, subject_last asked"),
         (("--tokens", "first"), "tokens: prefix there, first asked"),
         (("--dtype", "auto"), "dtype: float32 there, auto asked"),
         ((*TUNED, "--tuned-steps", 4), "tuned_steps: 3 there, 4 asked"),
@@ -185,7 +191,7 @@ def test_fresh_measures_again(copied, checkpoints):
     kept = next(copied.glob("*other*.lens.npz")).read_bytes()
     code, _, _ = run(*lens(checkpoints, copied, "--tokens", "first", "--fresh", names=("llama",)))
     assert code == 0
-    assert load_result(next(copied.glob("*llama*.lens.npz"))).provenance.settings["tokens"] == "first"
+    assert load_result(next(copied.glob("llama.lens.npz"))).provenance.settings["tokens"] == "first"
     assert next(copied.glob("*other*.lens.npz")).read_bytes() == kept
 
 
@@ -242,19 +248,36 @@ def test_strict_ends_with_1_when_a_check_fails(measured, checkpoints, no_model):
     [
         (("--pivot", "de"), "The pivot 'de' is not one of the languages en ru ja."),
         (("--pivot", "jaa"), "The pivot 'jaa' is not one of the languages en ru ja. Did you mean 'ja'?"),
-        (("--languages", "en"), "One language (en); a lens compares at least one other with the pivot."),
+        (
+            ("--languages", "en"),
+            "One language (en); a lens compares the pivot with at least one other language, so it needs at least 2.",
+        ),
         (("--languages", "en,xx"), "Unknown language 'xx'"),
-        (("--prompts", "translatio"), "'translatio'"),
-        (("--prompts", "translation", "--languages", "en,ru"), "needs a language to translate from, beside"),
-        (("--source", "ja"), "'source' is 'ja', but only a translation has one; prompts are 'facts'."),
-        (("--prompts", "translation", "--source", "xx"), "Unknown language 'xx'"),
+        (
+            ("--task", "translatio"),
+            "'task' is 'translatio'. Did you mean 'translation'? Choose from: facts, translation, ",
+        ),
+        (("--task", "translation", "--languages", "en,ru"), "needs a language to translate from, beside"),
+        (("--source", "ja"), "'source' is 'ja', but only a translation has one; the task is 'facts'."),
+        (("--task", "translation", "--source", "xx"), "Unknown language 'xx'"),
         (("--shots", "-1"), "'shots' is -1; a number of at least 0 is expected."),
         (("--limit", "-1"), "'limit' is -1"),
-        (("--position", "subject"), "'position' is 'subject'; one of last, subject_last is expected."),
-        (("--tokens", "all"), "'tokens' is 'all'; one of prefix, first is expected."),
-        (("--split", "tests"), "'split' is 'tests'; one of all, train, validation, test is expected."),
+        (("--positions", "subject"), "'positions' is 'subject'. Choose from: last, subject_last."),
+        (("--tokens", "all"), "'tokens' is 'all'. Choose from: prefix, first."),
+        (
+            ("--split", "tests"),
+            "'split' is 'tests'. Did you mean 'test'? Choose from: all, train, validation, test.",
+        ),
         (("--tuned-text", "cldr"), "'tuned_text' is 'cldr', but no tuned lens is asked for; add --tuned."),
-        (("--tuned", "--tuned-steps", "0"), "'tuned_positions' and 'tuned_steps' must be 1 or more."),
+        (("--tuned", "--tuned-steps", "0"), "'tuned_steps' is 0; a number of at least 1 is expected."),
+        (
+            ("--tuned", "--tuned-positions", "0"),
+            "'tuned_positions' is 0; a number of at least 1 is expected.",
+        ),
+        (
+            ("--task", "cloze", "--data", "klar:x"),
+            "--task cloze asks of the embedded names; leave out --data",
+        ),
         (("--tuned", "--tuned-text", "nowhere"), "'nowhere'"),
         (("--device", "gpu"), "No device 'gpu'"),
     ],
@@ -273,7 +296,7 @@ def test_no_checkpoint_and_the_same_twice(checkpoints, tmp_path):
 
 def test_answers_that_no_token_set_separates(checkpoints, tmp_path):
     """Bytes of one script begin many words alike: of these facts, none tells Spanish from Portuguese."""
-    names = ("--languages", "es,pt", "--pivot", "es", "--limit", 3, "--prompts", "repetition")
+    names = ("--languages", "es,pt", "--pivot", "es", "--limit", 3, "--task", "repetition")
     text = refused(*lens(checkpoints, tmp_path, *names, names=("llama",)))
     assert text.startswith(
         "No token set separates 'pt' from 'es' in any of 3 items: the answers in 'pt' and 'es' "
@@ -305,5 +328,5 @@ def test_a_damaged_result_is_named(copied, checkpoints, no_model):
 def test_help_explains_every_flag():
     code, out, _ = run("lens", "--help")
     assert code == 0
-    for flag in ("--pivot", "--prompts", "--position", "--tokens", "--tuned-text", "--strict"):
+    for flag in ("--pivot", "--data", "--task", "--positions", "--tokens", "--tuned-text", "--strict"):
         assert flag in out

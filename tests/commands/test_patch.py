@@ -35,7 +35,7 @@ def patch(planted, tmp_path):
     def arguments(*names: str, **options: object) -> list[object]:
         chosen = [part for name in names for part in ("--ckpt", planted / name)]
         asked = {
-            "facts": planted / "facts.jsonl",
+            "data": planted / "facts.jsonl",
             "languages": "ja,zh",
             "prompt_format": "none",
             "dtype": "float32",
@@ -58,17 +58,17 @@ def recovered(file) -> dict[tuple, float]:
 def test_the_head_that_carries_the_fact_is_found_drawn_and_printed(patch, tmp_path):
     code, out, _ = run(*patch("whole", mode="within", site="head", figure=True))
     assert code == 0
-    (file,) = (tmp_path / "out").glob("planted0-whole-*.within.head.patching.npz")
+    (file,) = (tmp_path / "out").glob("whole.within.head.patching.npz")
     for cell, value in recovered(file).items():
         assert value == pytest.approx(float(cell == (HEAD[0], str(HEAD[1]), LAST)), abs=1e-3)
-    assert "planted0-whole: head, within, " in out
-    assert "by language, at layer 1 head 1 last" in out
-    assert "32 of 32 facts and languages used" in out
+    assert "whole: head, within, logit_diff" in out
+    assert "whole: by language, at layer 1 head 1 last" in out
+    assert "32 of 32 fact-language pairs" in out
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    for stem in ("within.head.patching", "planted0-whole.within.head.patching.languages"):
+    for stem in ("within.head.patching", "whole.languages.within.head.patching"):
         assert {f"{stem}.png", f"{stem}.pdf", f"{stem}.csv"} <= names
     table = pd.read_csv(tmp_path / "out" / "within.head.patching.csv")
-    assert set(table.checkpoint) == {"planted0-whole"}
+    assert set(table.checkpoint) == {"whole"}
 
 
 def test_english_activations_rescue_only_the_checkpoint_that_needs_it(patch, tmp_path):
@@ -76,11 +76,11 @@ def test_english_activations_rescue_only_the_checkpoint_that_needs_it(patch, tmp
     asked = {"mode": "across", "sources": "ja", "site": "resid_mid"}
     code, out, _ = run(*patch("deaf", **asked))
     assert code == 0
-    (file,) = (tmp_path / "out").glob("planted0-deaf-*.across.resid_mid.patching.npz")
+    (file,) = (tmp_path / "out").glob("deaf.across.resid_mid.patching.npz")
     result = load_result(file)
     assert result.languages == ("zh",)
     assert result.at(1, 0, 1, "rescued").patched == 1
-    assert "12 of 16 facts and languages used; 4 target right" in out
+    assert "12 of 16 fact-language pairs (left out: 4 target right)" in out
     code, _, err = run(*patch("whole", **asked))
     assert (code, err.count("\n")) == (2, 1)
     assert "No pair is left of 16 facts and languages (16 target right)" in err
@@ -95,7 +95,7 @@ def test_another_checkpoint_s_activations(patch, planted, tmp_path):
     }
     code, out, _ = run(*patch("deaf", **asked))
     assert code == 0
-    (file,) = (tmp_path / "out").glob("planted0-deaf-*.checkpoints.mlp_neuron.patching.npz")
+    (file,) = (tmp_path / "out").glob("deaf.checkpoints.mlp_neuron.patching.npz")
     found = recovered(file)
     assert found[2, "0,1,2,3", LAST] == pytest.approx(1, abs=1e-3)
     assert found[2, "4,5", LAST] == pytest.approx(0, abs=1e-3)
@@ -103,23 +103,28 @@ def test_another_checkpoint_s_activations(patch, planted, tmp_path):
 
 
 def test_two_checkpoints_are_compared_and_a_rerun_opens_no_model(patch, tmp_path):
-    code, out, _ = run(*patch("whole", "deaf", mode="within", languages="ja", spans="last"))
+    code, out, _ = run(*patch("whole", "deaf", mode="within", languages="ja", positions="last"))
     assert code == 0
-    assert "planted0-whole -> planted0-deaf: change, 95 % over groups of facts" in out
+    assert "whole -> deaf: change\n" in out
+    assert "95 % interval, paired over groups of facts" in out
     before = contents(tmp_path / "out")
-    assert "planted0-whole-to-planted0-deaf.within.resid_post.patching.json" in before
+    assert "whole-to-deaf.within.resid_post.patching.json" in before
     with no_model():
-        again = run(*patch("whole", "deaf", mode="within", languages="ja", spans="last"))
+        again = run(*patch("whole", "deaf", mode="within", languages="ja", positions="last"))
     assert again[:2] == (0, out)
     assert contents(tmp_path / "out") == before
-    code, out, _ = run(*patch("whole", "deaf", mode="within", languages="ja", spans="last", metric="rescued"))
-    assert "rescued: clean 1.00, corrupt 0.00" in out
+    code, out, _ = run(
+        *patch("whole", "deaf", mode="within", languages="ja", positions="last", metric="rescued")
+    )
+    assert "whole: resid_post, within, rescued" in out
+    row = next(line for line in out.splitlines() if line.startswith("│ ") and "│ last" in line)
+    assert [cell.strip() for cell in row.split("│")[4:6]] == ["1.00", "0.00"]  # clean, corrupt
 
 
 def test_estimates_are_verified_and_drawn(patch, tmp_path):
     code, _, _ = run(*patch("whole", mode="within", site="head", attribution=True, verify=4, figure=True))
     assert code == 0
-    (file,) = (tmp_path / "out").glob("planted0-whole-*.within.head.attribution.npz")
+    (file,) = (tmp_path / "out").glob("whole.within.head.attribution.npz")
     result = load_result(file)
     layer, unit, position = result.cells[0]
     assert (layer, unit) == HEAD
@@ -144,12 +149,12 @@ def test_an_interrupted_run_continues_to_the_same_result(patch, tmp_path, number
 
 
 def test_other_settings_are_refused_until_fresh(patch):
-    asked = {"mode": "within", "spans": "last"}
+    asked = {"mode": "within", "positions": "last"}
     assert run(*patch("whole", **asked))[0] == 0
-    said = refused(*patch("whole", mode="within", spans="subject_last"))
+    said = refused(*patch("whole", mode="within", positions="subject_last"))
     assert "answers another question (positions: " in said
     assert "Use --fresh to replace it, or another --out" in said
-    assert run(*patch("whole", mode="within", spans="subject_last", fresh=True))[0] == 0
+    assert run(*patch("whole", mode="within", positions="subject_last", fresh=True))[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -158,9 +163,15 @@ def test_other_settings_are_refused_until_fresh(patch):
         ("--source-ckpt and --mode checkpoints belong together", {"mode": "checkpoints"}),
         ("--source-ckpt and --mode checkpoints belong together", {"mode": "within", "source_ckpt": "x"}),
         ("is patched into itself", {"mode": "checkpoints", "source_ckpt": "{whole}"}),
-        ("No span 'subject'; one of subject_last, ", {"mode": "within", "spans": "subject"}),
+        (
+            "No position 'subject'. Did you mean 'subject_mean'? Choose from: subject_last, ",
+            {"mode": "within", "positions": "subject"},
+        ),
         ("Source languages (ja) have no meaning in mode 'within'", {"mode": "within", "sources": "ja"}),
-        ("at least one of each is needed", {"mode": "across", "sources": "ja,zh"}),
+        (
+            "From languages 'ja,zh' into '': facts in at least one of each are needed.",
+            {"mode": "across", "sources": "ja,zh"},
+        ),
         ("Units 'a' are not numbers; write 0,3", {"mode": "within", "site": "head", "units": "a"}),
         ("Units '1,1' name a unit or a set twice", {"mode": "within", "site": "head", "units": "1,1"}),
         ("No head 4: a layer of this 'llama' has 0 to 3", {"mode": "within", "site": "head", "units": "4"}),
@@ -174,7 +185,10 @@ def test_other_settings_are_refused_until_fresh(patch):
             {"mode": "within", "site": "head", "attribution": True, "onward": True},
         ),
         ("'site' is 'resid_mi'", {"mode": "within", "site": "resid_mi"}),
-        ("lack", {"mode": "across"}),  # the facts are not asked in English
+        (
+            "'facts' has no facts in English (en). Choose from: ja, zh.",
+            {"mode": "across"},
+        ),  # the facts are not asked in English
     ],
 )
 def test_what_makes_no_sense_is_refused(patch, planted, said, options):

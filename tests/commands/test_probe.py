@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from figures.table import estimate
 from interp.results import load_result
 from probes.alignment_results import AlignmentResult
 from probes.collect import Collector
@@ -64,14 +65,14 @@ def kind_of(command) -> str:
 def test_files_and_the_list_of_them(command, measured):
     out, text = measured
     kind = kind_of(command)
-    first, second = (p.name.removesuffix(f".{kind}.npz") for p in sorted(out.glob("*.npz")))
-    one, other = (stem.rsplit("-", 1)[0] for stem in (first, second))
-    stems = {kind, f"{one}.{kind}.languages", f"{other}.{kind}.languages", f"{one}-to-{other}.{kind}"}
+    one, other = (p.name.removesuffix(f".{kind}.npz") for p in sorted(out.glob("*.npz")))
+    assert (one, other) == ("llama", "other")
+    stems = {kind, f"{one}.languages.{kind}", f"{other}.languages.{kind}", f"{one}-to-{other}.{kind}"}
     expected = {f"{stem}.{suffix}" for stem in stems for suffix in ("png", "pdf", "csv")}
-    expected |= {f"{first}.{kind}.npz", f"{second}.{kind}.npz", f"{one}-to-{other}.{kind}.json"}
+    expected |= {f"{one}.{kind}.npz", f"{other}.{kind}.npz", f"{one}-to-{other}.{kind}.json"}
     assert set(contents(out)) == expected
     assert f"  {out / one}-to-{other}.{kind}.json .png .pdf .csv\n" in text
-    assert f"  {out / first}.{kind}.npz\n" in text
+    assert f"  {out / one}.{kind}.npz\n" in text
 
 
 def test_what_is_printed_is_what_is_saved(command, measured):
@@ -81,11 +82,9 @@ def test_what_is_printed_is_what_is_saved(command, measured):
     for result in results:
         for row in result.by_layer().itertuples():
             if row.curve != "control":
-                assert f"{row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]" in text
+                assert estimate(row.mean, row.low, row.high) in text
     assert "SANITY CHECK FAILED" in text
-    assert f"few {'facts' if command[0] == 'probe' else 'prompts'}: 24" in " ".join(
-        text.replace("│", " ").split()
-    )
+    assert f"Note: llama: Few {'facts' if command[0] == 'probe' else 'prompts'}: 24" in text
     csv = pd.read_csv(out / f"{kind_of(command)}.csv")
     means = results[0].by_layer().set_index(["curve", "layer"])["mean"]
     name = next(iter(csv.checkpoint))
@@ -165,7 +164,7 @@ def test_layers_and_sites_that_the_model_lacks(command, checkpoints, tmp_path):
             ("--folds", 24),
             "24 facts in 20 groups for 24 folds; a group cannot be divided. Use fewer folds, or more facts.",
         ),
-        (("--folds", 1), "'folds' is 1; at least 2 are needed: one is held out at a time."),
+        (("--folds", 1), "'folds' is 1; a number of at least 2 is expected."),
         (("--languages", "en"), "One language (en); a probe for the language needs at least 2."),
         (
             ("--task", "answer"),
@@ -176,7 +175,7 @@ def test_layers_and_sites_that_the_model_lacks(command, checkpoints, tmp_path):
             "'layers' is 'first'; all, or numbers from 0 such as 0,3,7 are expected, or 'embedding'.",
         ),
         (("--l2", -1), "'l2' is -1.0; a number of at least 0 is expected."),
-        (("--site", "head"), "head"),
+        (("--site", "head"), "'site' is 'head'. Choose from: resid_post, attn_out, mlp_out."),
         (("--task", "languages"), "language, answer, right"),
     ],
 )
@@ -188,13 +187,13 @@ def test_what_probe_refuses(flags, said, checkpoints, tmp_path, no_model):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("--languages", "sw"), "One language (sw); alignment compares at least 2."),
+        (("--languages", "sw"), "One language (sw); alignment compares at least 2. Add --languages."),
         (
             ("--limit", 1),
             "One prompt in each language (1 facts, prompt_format native, split all, limit 1); retrieval among",
         ),
         (("--layers", "0,0"), "'layers' is '0,0', which names a layer more than once."),
-        (("--embedding", "mean"), "weighted, last"),
+        (("--positions", "mean"), "'positions' is 'mean'. Choose from: weighted, last."),
     ],
 )
 def test_what_align_refuses(flags, said, checkpoints, tmp_path, no_model):

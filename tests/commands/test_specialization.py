@@ -13,7 +13,8 @@ import pytest
 import interp.measure.specialization.heads
 import interp.measure.specialization.neurons
 import interp.model.loading
-from interp.config import SpecializationConfig
+from analyses.specialization import MEASURE
+from figures.table import estimate
 from interp.measure.specialization.activations import NeuronCounter
 from interp.measure.specialization.heads import FrozenHeads, TrainedHeads
 from interp.results import load_result
@@ -67,10 +68,8 @@ def same(one: list[dict[str, np.ndarray]], other: list[dict[str, np.ndarray]]) -
 def test_two_checkpoints_write_results_comparison_and_figures(measured):
     out, done = measured
     first, second = (p.name.split(".")[0] for p in sorted(out.glob("*.neurons.npz")))
-    prefix = first.rsplit("-", 1)[0]
-    assert prefix.endswith("-llama")
-    assert second.rsplit("-", 1)[0].endswith("-other")
-    pair = f"{prefix}-to-{second.rsplit('-', 1)[0]}"
+    assert (first, second) == ("llama", "other")
+    pair = f"{first}-to-{second}"
     expected = {f"{stem}.{unit}.npz" for stem in (first, second) for unit in ("neurons", "heads")}
     expected |= {
         f"{pair}.{unit}.{kind}" for unit in ("neurons", "heads") for kind in ("json", "png", "pdf", "csv")
@@ -88,20 +87,27 @@ def test_two_checkpoints_write_results_comparison_and_figures(measured):
 def test_the_table_is_readable_and_stderr_is_quiet(measured):
     out, done = measured
     text = done.stdout
-    for said in ("Neurons per language", "Heads per language", "change per layer", "LAPE"):
+    for said in (
+        "MLP neurons per language",
+        "attention heads per language",
+        "per layer (neurons, nats)",
+        "LAPE",
+    ):
         assert said in text
     for code in ("en", "sw", "ja"):
         assert f"│ {code} " in text
-    result = load_result(next(out.glob("*llama*.neurons.npz")))
+    result = load_result(next(out.glob("llama.neurons.npz")))
     assert f"{result.tokens[0].sum():,}" in text
-    assert f"mean specialization {result.overall.value:.4f} nats" in text
+    assert "Mean specialization of MLP neurons, all layers (nats)" in text
+    low, high = result.overall.interval()
+    assert estimate(float(result.overall.value), float(low), float(high), 4) in text
     assert "Warning" not in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_a_result_says_where_it_comes_from(measured, checkpoints):
     out, _ = measured
-    provenance = load_result(next(out.glob("*llama*.heads.npz"))).provenance
+    provenance = load_result(next(out.glob("llama.heads.npz"))).provenance
     assert provenance.checkpoint == str(checkpoints["llama"])
     assert len(provenance.fingerprint) == 64
     assert provenance.settings == {
@@ -333,14 +339,14 @@ def test_checkpoints_of_different_shapes_keep_their_results(checkpoints, tmp_pat
     [
         (("--languages", "en,xx"), "Unknown language 'xx'"),
         (("--languages", "en,en"), "named more than once"),
-        (("--prompts", "cldrr"), "No data named 'cldrr'"),
-        (("--prompts", "/no/such/folder"), "No data named '/no/such/folder'"),
+        (("--data", "cldrr"), "No data named 'cldrr'"),
+        (("--data", "/no/such/folder"), "No data named '/no/such/folder'"),
         (("--blocks", "3"), "'blocks' is 3; a noise floor needs at least 4"),
         (("--blocks", "500"), "500 blocks were asked of 'cldr', which has"),
         (("--limit", "-3"), "'limit' is -3; a number of at least 0 is expected"),
         (
             ("--units", "head"),
-            "'units' is 'head'; one of neurons, heads, all is expected. Did you mean 'heads'?",
+            "'units' is 'head'. Did you mean 'heads'? Choose from: neurons, heads, all.",
         ),
         (("--config", "/no/such.toml"), "No configuration file at /no/such.toml"),
         (("--device", "gpu"), "No device 'gpu'"),
@@ -394,7 +400,7 @@ def test_strict_turns_a_failed_sanity_check_into_exit_1(tmp_path):
         "specialization",
         "--ckpt",
         ckpt,
-        "--prompts",
+        "--data",
         same_text,
         "--languages",
         "en,sw",
@@ -417,7 +423,7 @@ def test_compare_prints_and_writes(measured, tmp_path):
     before, after = sorted(out.glob("*.heads.npz"))
     code, text, _ = run("compare", before, after, "--out", tmp_path / "base-to-grpo.v1")
     assert code == 0
-    assert "change per layer (heads" in " ".join(text.split())  # long names wrap
+    assert "llama -> other: change of mean specialization per layer (heads, nats)" in text
     assert set(contents(tmp_path)) == {f"base-to-grpo.v1.{kind}" for kind in ("json", "png", "pdf", "csv")}
 
 
@@ -462,9 +468,9 @@ def test_help_shows_every_field_with_its_default():
     code, out, _ = run("specialization", "--help")
     shown = " ".join(out.split())
     assert code == 0
-    for field in fields(SpecializationConfig):
+    for field in (f for kind in MEASURE.options for f in fields(kind)):
         assert f"--{field.name.replace('_', '-')} " in shown, field.name
-        for choice in field.metadata["choices"]:
+        for choice in field.metadata["choices"] or ():
             assert choice in shown
     assert "(default: 4096)" in shown
     assert "--config" in shown

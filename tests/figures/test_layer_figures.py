@@ -157,8 +157,8 @@ def test_pairs_have_the_query_in_rows():
     result = ALIGNED[0]
     figure = plot_pairs(result, "a")
     found = {axes.get_title(): np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images}
-    for number, treatment in enumerate(("raw", "centered")):
-        share = result.retrieved[number, 1].mean(axis=0)
+    for place, treatment in enumerate(("raw", "centered")):
+        share = result.retrieved[place, 1].mean(axis=0)
         shown = found[f"{treatment}, layer 1"]
         assert np.isnan(np.diagonal(shown)).all()
         off = ~np.eye(3, dtype=bool)

@@ -12,8 +12,9 @@ from analyses.comparison import compare
 from interp.errors import ResultError
 from interp.results import load_result
 from interp.results.base import Provenance
+from probes.layers import layer_name
 from probes.linear import balanced_accuracy
-from probes.results import ProbeResult, layer_name
+from probes.results import ProbeResult
 from tests.support.golden import golden
 from tests.support.results.probes import LANGUAGES, probe_result, random_probe_result
 

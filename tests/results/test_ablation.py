@@ -12,7 +12,8 @@ import pytest
 from analyses.comparison import compare
 from interp.errors import ResultError
 from interp.results import load_result
-from interp.results.ablation import AblationResult, diagonal_p, own_above_other
+from interp.results.ablation import AblationResult, own_above_other
+from interp.stats import diagonal_p
 from tests.support.results.ablation import ablation_result, noise
 
 

@@ -11,8 +11,9 @@ from scipy import stats
 from analyses.comparison import compare
 from interp.errors import ResultError
 from interp.results import load_result
-from interp.results.attribution import AttributionResult, mean_estimates
-from interp.results.correlation import correlate, resampled_means
+from interp.results.attribution import AttributionResult
+from interp.results.estimates import mean_estimates
+from interp.stats import correlate, resampled_means
 from tests.support.results.attribution import BLOCKS, CELLS, CODES, attribution_result, gaps, noise
 
 

@@ -10,7 +10,8 @@ import pytest
 from analyses.comparison import compare
 from interp.errors import MeasurementError, ResultError
 from interp.results import load_result
-from interp.results.lens import LensResult, require_separable
+from interp.results.lens import LensResult
+from interp.results.separable import require_separable
 from interp.stats import paired_bootstrap
 from tests.support.golden import golden
 from tests.support.results.lens import lens_result, random_lens_result

@@ -9,7 +9,8 @@ from analyses.comparison import compare
 from interp.errors import ResultError
 from interp.results import load_result
 from interp.results.patching import PatchingResult
-from interp.results.recovery import LEFT_OUT, ratio_of_means
+from interp.results.recovery import LEFT_OUT
+from interp.stats import ratio_of_means
 from tests.support.results.patching import N, patching_result
 
 

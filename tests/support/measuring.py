@@ -14,12 +14,12 @@ from interp.measure.patching import attribution, patching, protocol
 from interp.measure.routing import routing
 from interp.measure.specialization import heads, neurons
 from interp.results.ablation import AblationSettings
-from interp.results.lens import LensSettings
-from interp.results.patching import UNIT_OF_SITE, PatchingSettings
-from interp.results.routing import RoutingSettings
+from interp.results.settings.lens import LensSettings
+from interp.results.settings.patching import UNIT_OF_SITE, PatchingSettings
+from interp.results.settings.routing import RoutingSettings
 from interp.results.specialization import SpecializationSettings
 from probes import sweep
-from probes.results import ProbeSettings
+from probes.settings import ProbeSettings
 
 __all__ = [
     "Protocol",

@@ -11,6 +11,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "--positions": ("--spans", "--span", "--position", "--embedding"),
     "--scoring": ("--normalization", "--as"),
     "--prompt-format": ("--scaffold",),
+    "--task": ("--prompts",),
     "specialized": ("specialised",),
 }
 """A flag or choice of today, and what it was called before; a checkout gets the first that its help knows."""
@@ -24,10 +25,12 @@ WORDS: tuple[tuple[str, str], ...] = (
 )
 """Words of earlier file names, columns, keys and labels, as patterns, and today's."""
 
-VOLATILE = re.compile(r"seconds|hours|per_second|runtime|memory|versions|device|commit|date\b|\bout\b|wall")
+VOLATILE = re.compile(r"seconds|hours|per_second|runtime|memory|versions|device|commit|\bdate\b|\bout\b|wall")
 """Keys and columns that differ between two runs of one checkout."""
 
-DECIDED: dict[tuple[str, str], str] = {}
+DECIDED: dict[tuple[str, str], str] = {
+    ("lens-*", "*.csv:layer"): "layers are numbered from 0 = the first; what enters it is -1, the embedding",
+}
 """Differences that are meant: (pattern of commands, pattern of names) to the reason, which is printed."""
 
 _PAIR = "--ckpt organism:final --ckpt organism:grpo"
@@ -46,8 +49,7 @@ CASES: dict[str, str] = {
         f"specialization {_ONE} --units heads --mask trained --limit 24 --head-items 16 --blocks 4 {_ASK}"
     ),
     "specialization-bare-names": (
-        f"specialization {_ONE} --units neurons --prompt-format none --limit 40 --min-tokens 50"
-        f" --padding left {_ASK}"
+        f"specialization {_ONE} --units neurons --prompt-format none --limit 40 --min-tokens 50 {_ASK}"
     ),
     "evaluate-mcq": f"evaluate {_PAIR} --limit 40 {_ASK}",
     "evaluate-english-format": (
@@ -83,9 +85,9 @@ CASES: dict[str, str] = {
     "ablate-heads": f"ablate {_ONE} --units heads --rule specialized --limit 24 --read 40 {_ASK}",
     "ablate-heads-important": f"ablate {_ONE} --units heads --rule important --limit 24 --read 40 {_ASK}",
     "lens-tuned": f"lens {_PAIR} --tuned --tuned-steps 20 --tuned-positions 1024 --limit 40 {_ASK}",
-    "lens-translation": f"lens {_ONE} --data translation --limit 24 {_ASK}",
+    "lens-translation": f"lens {_ONE} --task translation --limit 24 {_ASK}",
     "lens-cloze-first-token": (
-        f"lens {_ONE} --data cloze --tokens first --positions subject_last --limit 24 {_ASK}"
+        f"lens {_ONE} --task cloze --tokens first --positions subject_last --limit 24 {_ASK}"
     ),
     "probe-language": f"probe {_PAIR} --task language --limit 40 {_ASK}",
     "probe-answer": f"probe {_PAIR} --task answer --folds 2 --limit 200 {_ASK}",

@@ -20,7 +20,7 @@ Numbers = dict[str, np.ndarray]
 """Name to values: numbers as they are, words as an array of text."""
 
 _HASH = re.compile(r"-[0-9a-f]{8}(?=\.)")
-_FOLDERS_LEFT_OUT = re.compile(r"checkpoint-\d+/|^final/(config|generation_config|tokenizer)")
+_NO_NUMBERS = re.compile(r"^(final|checkpoint-\d+)/(?!card|model)")
 
 
 def pairs_of_files(before: Path, after: Path) -> tuple[list[tuple[Path, Path]], list[Path]]:
@@ -50,7 +50,7 @@ def numbers_of(path: Path) -> Numbers:
 def _by_name(folder: Path) -> dict[str, Path]:
     files = [path for path in sorted(folder.rglob("*")) if path.suffix in _READERS]
     names = {_HASH.sub("", translated(path.relative_to(folder).as_posix())): path for path in files}
-    return {name: path for name, path in names.items() if not _FOLDERS_LEFT_OUT.search(name)}
+    return {name: path for name, path in names.items() if not _NO_NUMBERS.search(name)}
 
 
 def _kind(path: Path) -> str:
@@ -129,15 +129,17 @@ def _texts(values: Iterable[Any]) -> np.ndarray:
 
 
 def _weights(path: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """Tensors of a checkpoint as they lie in the file; those that are not float32 as bytes."""
+    """Tensors of a checkpoint, float32 or bfloat16, as float32."""
     with path.open("rb") as stream:
         header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
         content = stream.read()
     header.pop("__metadata__", None)
     for name, tensor in header.items():
-        first, end = tensor["data_offsets"]
-        kind = np.float32 if tensor["dtype"] == "F32" else np.uint8
-        yield name, np.frombuffer(content[first:end], dtype=kind)
+        stored = content[slice(*tensor["data_offsets"])]
+        if tensor["dtype"] == "BF16":
+            yield name, (np.frombuffer(stored, np.uint16).astype(np.uint32) << 16).view(np.float32)
+        else:
+            yield name, np.frombuffer(stored, {"F32": np.float32}[tensor["dtype"]])
 
 
 _READERS: dict[str, Callable[[Path], Iterator[tuple[str, np.ndarray]]]] = {

@@ -6,6 +6,7 @@ import dataclasses
 import tomllib
 import typing
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -121,6 +122,7 @@ def _value(expected: Any, value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+@cache
 def _types(kind: type) -> dict[str, Any]:
     """Field name to type, without None."""
     hints = typing.get_type_hints(kind)

@@ -1,6 +1,6 @@
 """Measure what each language loses when the units most specialized in one language are removed.
 
-Units are selected on one half of the facts and removed while the other half is asked, and the other way
+Units are selected on one half of the facts and removed while the other half is part, and the other way
 round.
 """
 
@@ -46,20 +46,21 @@ def measure_ablation(
 
     Args:
         loaded: The opened checkpoint.
-        facts: What is asked, in the languages of the selection.
+        facts: What is part, in the languages of the selection.
         selection: Scores of this checkpoint's neurons or heads, see `interp.results.selection.top_units`.
-        read: The prompts that ``selection`` was measured on, whose blocks make the two halves. A fact of a group that
-            is not among them belongs to either half, by the hash of its group.
-        settings: What is removed. ``mode`` ``zero``: a removed unit is 0 on every token; ``mean``: what it is on average
-            over the tokens of ``read`` that count, all languages weighing equally, on the half that it was selected on.
-            ``draws``: random sets per language and half, with as many units in every layer, none of them the language's own.
+        read: The prompts that ``selection`` was measured on, whose blocks make the two halves. A fact of a
+            group that is not among them belongs to either half, by the hash of its group.
+        settings: What is removed. ``mode`` ``zero``: a removed unit is 0 on every token; ``mean``: what it is
+            on average over the tokens of ``read`` that count, all languages weighing equally, on the half
+            that it was selected on. ``draws``: random sets per language and half, with as many units in every
+            layer, none of them the language's own.
         batch_tokens: Padded tokens per pass; halved where memory runs out.
         resume: File for the state of an interrupted run.
         progress: Called with batches done and batches in all.
 
     Raises:
-        MeasurementError: The selection is of other prompts or another checkpoint, one language, no random draw, or scores
-            that are not finite.
+        MeasurementError: The selection is of other prompts or another checkpoint, one language, no random
+            draw, or scores that are not finite.
         ResultError: A language or a layer has fewer units than asked for, or there is no such rule.
         CapabilityError: The architecture lacks such units.
     """
@@ -75,7 +76,7 @@ def measure_ablation(
     }
     prompts = prompts_from_facts(facts)
     questions = make_questions(loaded, facts, prompts)
-    kept = _Scores(facts, questions, draws)
+    scored = _Scores(facts, questions, draws)
     context = {"selected_on": read.digest, "blocks": blocks, **context_of(facts)}
     measurement = Measurement.of(loaded, prompts, settings, **context)
 
@@ -83,25 +84,25 @@ def measure_ablation(
         return item.question.describe()
 
     def add(batch: Sequence[AblationItem]) -> None:
-        first, asked = batch[0], [a.question for a in batch]
+        first, part = batch[0], [item.question for item in batch]
         units = (
             removed[first.half, first.variant, first.owner]
             if first.variant >= 0
             else np.zeros(0, dtype=np.int64)
         )
         with removed_units(loaded, unit, units, means.get(first.half)):
-            encoded = encode_questions(loaded, asked)
-            scores = score_options(loaded, asked, encoded)
-            golds = [facts.facts[q.fact].answer_index for q in asked]
-            answers = [(float(s[g]), len(q.options[g])) for q, s, g in zip(asked, scores, golds, strict=True)]
-            losses = text_losses(loaded, asked, encoded, answers)
-        kept.add(batch, losses, scores)
+            encoded = encode_questions(loaded, part)
+            scores = score_options(loaded, part, encoded)
+            golds = [facts.facts[q.fact].answer_index for q in part]
+            answers = [(float(s[g]), len(q.options[g])) for q, s, g in zip(part, scores, golds, strict=True)]
+            losses = text_losses(loaded, part, encoded, answers)
+        scored.add(batch, losses, scores)
 
     largest = run_batches(
         loaded,
         plan_passes(questions, half, draws, len(facts.languages), batch_tokens),
         add,
-        kept,
+        scored,
         describe,
         resume=resume,
         key=measurement.key(batch_tokens=batch_tokens),
@@ -116,10 +117,10 @@ def measure_ablation(
         mode=settings.mode,
         half=half,
         removed=removed,
-        bytes=kept.bytes,
+        bytes=scored.bytes,
         gold=np.array([fact.answer_index for fact in facts]),
         provenance=provenance,
-        **kept.state(),
+        **scored.state(),
     )
 
 
@@ -170,10 +171,13 @@ def _check(
 ) -> None:
     loaded.architecture.require(SITES_OF[f"{selection.unit}s"])
     origin = selection.provenance
-    own = loaded.checkpoint.fingerprint if loaded.checkpoint else ""
+    fingerprint = loaded.checkpoint.fingerprint if loaded.checkpoint else ""
     problem = ""
     if len(facts.languages) < 2:
-        problem = f"One language ('{facts.languages[0]}'); at least 2 are needed to tell its own units from another's."
+        problem = (
+            f"One language ('{facts.languages[0]}'); at least 2 are needed, to tell the units of one from "
+            "those of another."
+        )
     elif selection.languages != facts.languages:
         problem = (
             f"The units were selected for {' '.join(selection.languages)}, the facts are asked in "
@@ -181,7 +185,7 @@ def _check(
         )
     elif origin.prompts_digest != read.digest:
         problem = f"The units were not selected on '{visible(read.name)}', so its halves are not theirs."
-    elif own != origin.fingerprint:
+    elif fingerprint != origin.fingerprint:
         problem = (
             f"The units were selected in another checkpoint ({origin.checkpoint}); select them in this one."
         )

@@ -16,7 +16,7 @@ from interp.measure.questions import Question, make_questions
 from interp.measure.scoring import require_options, score_questions
 from interp.model.loading import LoadedModel
 from interp.results.behavior import BehaviorResult
-from interp.results.evaluation import EvaluationSettings
+from interp.results.settings.evaluation import EvaluationSettings
 
 __all__ = ["measure_behavior"]
 

@@ -22,8 +22,8 @@ from interp.model.generation import Sampler, complete, newline_ids
 from interp.model.loading import LoadedModel
 from interp.model.tokens import make_batches, tokenize
 from interp.results.base import Provenance
-from interp.results.evaluation import EvaluationSettings
 from interp.results.generation import MATCHES, GenerationResult
+from interp.results.settings.evaluation import EvaluationSettings
 
 __all__ = ["judge_texts", "measure_generation"]
 

@@ -23,7 +23,8 @@ from interp.measure.provenance import Measurement
 from interp.model.final_norm import LayerReadout, layer_readout
 from interp.model.loading import LoadedModel
 from interp.model.tokens import Batch, EncodedPrompts, length_sorted, pad_rows
-from interp.results.lens import LensResult, require_separable
+from interp.results.lens import LensResult
+from interp.results.separable import require_separable
 
 __all__ = ["LensReader", "Translate", "measure_lens", "subjects_context"]
 
@@ -61,15 +62,16 @@ def measure_lens(
 
     Raises:
         ConfigError: The position or the rule for tokens is unknown.
-        MeasurementError: The prompts are not parallel, lack answers or do not fit the model, no item is told apart in some
-            language, or activations are not finite.
+        MeasurementError: The prompts are not parallel, lack answers or do not fit the model, no item is told
+            apart in some language, or activations are not finite.
         CapabilityError: The tokenizer's bytes or the model's final norm cannot be found.
     """
     settings = settings or LensSettings()
     position, tokens = settings.positions, settings.tokens
     if not prompts.parallel or not all(p.answer for code in prompts.languages for p in prompts.prompts[code]):
         raise MeasurementError(
-            f"'{prompts.name}' is not parallel or lacks answers; a lens looks for one answer in all languages."
+            f"'{prompts.name}' is not parallel or lacks answers; a lens looks for one answer in all "
+            "languages."
         )
     vocabulary = Vocabulary(loaded.tokenizer, loaded.n_embeddings)
     words = [

@@ -24,8 +24,9 @@ from interp.measure.provenance import Measurement
 from interp.model.loading import LoadedModel
 from interp.model.sites import SITES_OF, Site
 from interp.model.tokens import make_batches
-from interp.results.attribution import AttributionResult, mean_estimates
-from interp.results.patching import UNIT_OF_SITE, PatchingSettings
+from interp.results.attribution import AttributionResult
+from interp.results.estimates import mean_estimates
+from interp.results.settings.patching import UNIT_OF_SITE, PatchingSettings
 
 __all__ = ["measure_attribution"]
 
@@ -44,17 +45,18 @@ def measure_attribution(
 ) -> AttributionResult:
     """Estimate the effect of patching each unit alone, at every layer and span, on the logit difference.
 
-    What stands after the prompt cannot change the logits at its end, so prompts are read without their answers. What is
-    kept does not grow with the number of facts, but for the cells that are verified.
+    What stands after the prompt cannot change the logits at its end, so prompts are read without their
+    answers. What is kept does not grow with the number of facts, but for the cells that are verified.
 
     Args:
         loaded: The model that would be patched.
         facts: In the languages asked and the source languages.
-        settings: How facts are paired, which units are estimated, and how many cells with the largest absolute estimates,
-            and how many others drawn at random, are patched to verify.
+        settings: How facts are paired, which units are estimated, and how many cells with the largest
+            absolute estimates, and how many others drawn at random, are patched to verify.
         source: The checkpoint that gives activations (mode ``checkpoints``).
         batch_tokens: Padded tokens of targets per pass; halved by itself when memory runs out.
-        resume: File for the state of an interrupted run, see `interp.measure.patching.protocol.partial_files`.
+        resume: File for the state of an interrupted run, see
+            `interp.measure.patching.protocol.partial_files`.
         progress: Called with batches done and batches in all.
 
     Raises:
@@ -70,25 +72,25 @@ def measure_attribution(
     loaded.architecture.require(settings.site)
     prompts = prompts_from_facts(facts)
     measurement = Measurement.of(loaded, prompts, settings, **patching_context(facts, source))
-    found = find_pairs(loaded, facts, protocol, source, batch_tokens, resume, progress)
-    found = replace(found, pairs=[_without_answers(pair) for pair in found.pairs])
+    paired = find_pairs(loaded, facts, protocol, source, batch_tokens, resume, progress)
+    paired = replace(paired, pairs=[_without_answers(pair) for pair in paired.pairs])
     dealt = prompts.group_blocks(min(_BLOCKS, len({fact.group for fact in facts})))
     blocks = np.array([dealt[fact.group] for fact in facts], dtype=np.int64)
-    kept = _Sums(loaded, source, found, unit, blocks)
-    key = measurement.key(batch_tokens=batch_tokens, pairs=found.digest)
+    sums = _Sums(loaded, source, paired, unit, blocks)
+    key = measurement.key(batch_tokens=batch_tokens, pairs=paired.digest)
     largest = run_batches(
         loaded,
-        kept.batches(batch_tokens),
-        kept.add,
-        kept,
-        kept.describe,
+        sums.batches(batch_tokens),
+        sums.add,
+        sums,
+        sums.describe,
         resume=resume,
         key=key,
         progress=progress,
     )
-    top, others = cells_to_verify(mean_estimates(kept.sums[0], kept.counts[0]), settings.cells_verified)
+    top, others = cells_to_verify(mean_estimates(sums.sums[0], sums.counts[0]), settings.cells_verified)
     cells = np.concatenate([top, others])
-    verified = Verified(loaded, source, found, unit, cells)
+    verified = Verified(loaded, source, paired, unit, cells)
     if len(cells):
         run_batches(
             loaded,
@@ -101,23 +103,23 @@ def measure_attribution(
             progress=progress,
         )
     return AttributionResult(
-        languages=found.targets,
+        languages=paired.targets,
         fact_ids=tuple(fact.fact_id for fact in facts),
         groups=tuple(fact.group for fact in facts),
         mode=protocol.mode,
         sources=protocol.sources,
         unit=unit,
-        positions=tuple(map(str, found.spans)),
+        positions=tuple(map(str, paired.spans)),
         metrics=("logit_diff",),
-        left_out=found.left_out,
-        clean=found.spread(kept.clean[:, None]),
-        corrupt=found.spread(kept.corrupt[:, None]),
-        counts=kept.counts,
-        sums=kept.sums,
+        left_out=paired.left_out,
+        clean=paired.spread(sums.clean[:, None]),
+        corrupt=paired.spread(sums.corrupt[:, None]),
+        counts=sums.counts,
+        sums=sums.sums,
         cells=cells,
         top=len(top),
-        estimated=found.spread(verified.estimated),
-        effects=found.spread(verified.effects()),
+        estimated=paired.spread(verified.estimated),
+        effects=paired.spread(verified.effects()),
         provenance=measurement.provenance(batch_tokens=batch_tokens, largest_batch=largest, seed=SEED),
     )
 

@@ -67,13 +67,13 @@ class FactTokenizer:
         first = self._first(prompt, answer, right[0])
         return ScoredPrompt(prompt.label, prompt.ids, subject, right, wrong[0], first)
 
-    def _first(self, prompt: TokenizedPrompt, answer: Fact, own: int) -> tuple[int, ...]:
+    def _first(self, prompt: TokenizedPrompt, answer: Fact, first: int) -> tuple[int, ...]:
         """First token of the answer's name in each language; -1 where it is that of the prompt's language."""
         names = prompt.find_continuations([answer.answer(code) for code in self.facts.languages])
-        tokens = [-1 if ids is None or ids[0] == own else ids[0] for ids in names]
+        tokens = [-1 if ids is None or ids[0] == first else ids[0] for ids in names]
         here = prompt.prompt.language
         return tuple(
-            own if code == here else token for code, token in zip(self.facts.languages, tokens, strict=True)
+            first if code == here else token for code, token in zip(self.facts.languages, tokens, strict=True)
         )
 
     def _prompt(self, row: int, code: str) -> TokenizedPrompt:

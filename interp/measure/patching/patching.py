@@ -18,7 +18,8 @@ from interp.measure.patching.runs import Runs
 from interp.measure.provenance import Measurement
 from interp.model.loading import LoadedModel
 from interp.model.sites import SITES_OF, Architecture
-from interp.results.patching import PatchingResult, PatchingSettings
+from interp.results.patching import PatchingResult
+from interp.results.settings.patching import PatchingSettings
 
 __all__ = ["measure_patching", "patching_context"]
 
@@ -33,12 +34,13 @@ def measure_patching(
     resume: Path | None = None,
     progress: Progress | None = None,
 ) -> PatchingResult:
-    """Patch every layer (and head) at every span of every pair, with the source's activations and with the control's.
+    """Patch every layer (and head) at every span of every pair, from its source and from its control.
 
     Args:
         loaded: The model that is patched.
         facts: In the languages asked and the source languages.
-        settings: How facts are paired, and what is patched; by default each head alone, and all neurons together.
+        settings: How facts are paired, and what is patched; by default each head alone, and all neurons
+            together.
         source: The checkpoint that gives activations (mode ``checkpoints``).
         batch_tokens: Padded tokens per forward pass; halved automatically on out-of-memory.
         resume: File for the state of an interrupted run; remove it once the result is saved.
@@ -46,7 +48,8 @@ def measure_patching(
 
     Raises:
         MeasurementError: No pair is left, a subject is not found, or values are not finite.
-        CapabilityError: The architecture lacks the site or a unit, or the two checkpoints have different shapes.
+        CapabilityError: The architecture lacks the site or a unit, or the two checkpoints have different
+            shapes.
         Interrupted: Ctrl-C or SIGTERM; what is done is kept in ``resume``.
     """
     settings = settings or PatchingSettings()
@@ -56,14 +59,14 @@ def measure_patching(
     measurement = Measurement.of(
         loaded, prompts_from_facts(facts), settings, **patching_context(facts, source)
     )
-    found = find_pairs(loaded, facts, protocol, source, batch_tokens, resume, progress)
-    spans = found.spans
+    paired = find_pairs(loaded, facts, protocol, source, batch_tokens, resume, progress)
+    spans = paired.spans
     shape = (loaded.architecture.n_layers, len(sets), len(spans))
     cells = [
         Cell(site, layer, spans[position], sets[unit], settings.onward)
         for layer, unit, position in np.ndindex(*shape)
     ]
-    runs = Runs(loaded, found.pairs, cells, source=source)
+    runs = Runs(loaded, paired.pairs, cells, source=source)
     largest = run_batches(
         loaded,
         list(runs.batches(batch_tokens)),
@@ -71,25 +74,25 @@ def measure_patching(
         runs,
         runs.describe,
         resume=resume,
-        key=measurement.key(batch_tokens=batch_tokens, pairs=found.digest),
+        key=measurement.key(batch_tokens=batch_tokens, pairs=paired.digest),
         progress=progress,
     )
-    clean, corrupt = (found.spread(values) for values in (runs.clean, runs.corrupt))
+    clean, corrupt = (paired.spread(values) for values in (runs.clean, runs.corrupt))
     patched, control = (
-        found.spread(np.moveaxis(runs.patched[:, i], 1, 2)).reshape(*clean.shape, *shape) for i in (0, 1)
+        paired.spread(np.moveaxis(runs.patched[:, i], 1, 2)).reshape(*clean.shape, *shape) for i in (0, 1)
     )
     return PatchingResult(
-        languages=found.targets,
+        languages=paired.targets,
         fact_ids=tuple(fact.fact_id for fact in facts),
         groups=tuple(fact.group for fact in facts),
         mode=protocol.mode,
         sources=protocol.sources,
         site=site,
-        units=tuple(",".join(map(str, chosen)) or "all" for chosen in sets),
+        units=tuple(",".join(map(str, together)) or "all" for together in sets),
         positions=tuple(map(str, spans)),
         onward=settings.onward,
-        metrics=found.metrics,
-        left_out=found.left_out,
+        metrics=paired.metrics,
+        left_out=paired.left_out,
         clean=clean,
         corrupt=corrupt,
         patched=patched,

@@ -23,10 +23,10 @@ class SharedPrefix(DynamicCache):
         super().__init__()
         self.owners = torch.zeros(0, dtype=torch.long)
         for layer in cache.layers:
-            kept = DynamicLayer()
-            kept.lazy_initialization(layer.keys, layer.values)
-            kept.keys, kept.values = layer.keys[..., :length, :], layer.values[..., :length, :]
-            self.layers.append(kept)
+            prefix = DynamicLayer()
+            prefix.lazy_initialization(layer.keys, layer.values)
+            prefix.keys, prefix.values = layer.keys[..., :length, :], layer.values[..., :length, :]
+            self.layers.append(prefix)
 
     @staticmethod
     def holds(cache: Any, width: int) -> bool:
@@ -47,8 +47,8 @@ class SharedPrefix(DynamicCache):
         **kwargs: Mapping[str, Any],
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Put the prefix in front of every row's keys and values, and keep nothing."""
-        kept: Any = self.layers[layer_idx]
-        both = ((kept.keys, key_states), (kept.values, value_states))
+        prefix: Any = self.layers[layer_idx]
+        both = ((prefix.keys, key_states), (prefix.values, value_states))
         keys, values = (torch.cat([self._rows(old, new), new], dim=-2) for old, new in both)
         return keys, values
 

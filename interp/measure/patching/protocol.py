@@ -21,8 +21,8 @@ from interp.measure.questions import make_questions
 from interp.measure.scoring import require_options, score_questions
 from interp.model.loading import LoadedModel
 from interp.results.consistency import credit
-from interp.results.patching import BETWEEN_LANGUAGES, PatchingSettings
 from interp.results.recovery import LEFT_OUT, METRICS
+from interp.results.settings.patching import BETWEEN_LANGUAGES, PatchingSettings
 
 __all__ = ["PatchingPairs", "Protocol", "find_pairs", "partial_files", "require_same_shapes"]
 
@@ -31,10 +31,11 @@ __all__ = ["PatchingPairs", "Protocol", "find_pairs", "partial_files", "require_
 class Protocol:
     """How facts are paired, and where they are patched: `PatchingSettings` for the languages of some facts.
 
-    Modes: ``within`` a language: from the fact into another fact of its relation. ``across`` languages: from the source
-    languages, in which the model is right, into one in which it is wrong. ``concepts``: from the fact in the source languages
-    into another fact of its relation in a target language, after Dumas et al. (2025), who patch translation prompts where we
-    patch questions. ``checkpoints``: from a checkpoint that is right into one that is wrong.
+    Modes: ``within`` a language: from the fact into another fact of its relation. ``across`` languages: from
+    the source languages, in which the model is right, into one in which it is wrong. ``concepts``: from the
+    fact in the source languages into another fact of its relation in a target language, after Dumas et al.
+    (2025), who patch translation prompts where we patch questions. ``checkpoints``: from a checkpoint that is
+    right into one that is wrong.
 
     Attributes:
         mode: See above.
@@ -53,20 +54,21 @@ class Protocol:
         """The protocol for the languages of facts: those that give no activations are patched.
 
         Raises:
-            ConfigError: Source languages have no meaning in this mode, are missing, or leave nothing to patch.
+            ConfigError: Source languages have no meaning in this mode, are missing, or leave nothing to
+                patch.
         """
         sources = settings.source_languages
         targets = tuple(code for code in facts.languages if code not in sources)
         if settings.mode not in BETWEEN_LANGUAGES and sources:
             raise ConfigError(
-                f"Source languages ({','.join(sources)}) have no meaning in mode '{settings.mode}'; leave them out, or patch "
-                "across languages or concepts."
+                f"Source languages ({','.join(sources)}) have no meaning in mode '{settings.mode}'; leave "
+                "them out, or patch across languages or concepts."
             )
         missing = [code for code in sources if code not in facts.languages]
         if missing or not targets:
             raise ConfigError(
-                f"From languages '{','.join(sources)}' into '{','.join(targets)}': facts in at least one of each are needed"
-                f"{'; there are none in ' + ','.join(missing) if missing else ''}."
+                f"From languages '{','.join(sources)}' into '{','.join(targets)}': facts in at least one of "
+                f"each are needed{'; there are none in ' + ','.join(missing) if missing else ''}."
             )
         return cls(settings.mode, targets, sources, settings.position_names)
 

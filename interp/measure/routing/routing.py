@@ -27,7 +27,8 @@ from interp.measure.provenance import Measurement
 from interp.model.loading import LoadedModel
 from interp.model.sites import SITES_OF, Site
 from interp.model.tokens import length_sorted, make_batches
-from interp.results.routing import RoutingResult, RoutingSettings
+from interp.results.routing import RoutingResult
+from interp.results.settings.routing import RoutingSettings
 
 __all__ = ["measure_routing"]
 
@@ -48,15 +49,16 @@ def measure_routing(
     Args:
         loaded: The opened checkpoint.
         facts: What is asked, in which languages (at least 2) and words.
-        settings: Which units, and how many count as carrying most: those that add most to the contrast, at least one.
+        settings: Which units, and how many count as carrying most: those that add most to the contrast, at
+            least one.
         batch_tokens: Padded tokens per backward pass; changes nothing but speed.
         resume: File for the state of an interrupted pass.
         progress: Called with batches done and batches in all.
 
     Raises:
         DataError: No two facts can be paired.
-        MeasurementError: One language, a share that is none, a question without a contrast, or attributions that are not
-            finite.
+        MeasurementError: One language, a share that is none, a question without a contrast, or attributions
+            that are not finite.
         CapabilityError: The architecture lacks such units.
     """
     if len(facts.languages) < 2:
@@ -68,7 +70,7 @@ def measure_routing(
     loaded.architecture.require(*(SITES_OF[unit] for unit in units))
     pairing = pair_facts(facts)
     contrasts = make_contrasts(loaded, pairing.facts, facts.prompt_format)
-    kept = _Overlaps(loaded, pairing, contrasts, units, settings.top, batch_tokens)
+    overlaps = _Overlaps(loaded, pairing, contrasts, units, settings.top, batch_tokens)
     measurement = Measurement.of(loaded, prompts_from_facts(facts), settings, **context_of(facts))
 
     def describe(pair: int) -> str:
@@ -76,9 +78,9 @@ def measure_routing(
 
     largest = run_batches(
         loaded,
-        kept.batches(),
-        kept.add,
-        kept,
+        overlaps.batches(),
+        overlaps.add,
+        overlaps,
         describe,
         resume=resume,
         key=measurement.key(batch_tokens=batch_tokens),
@@ -91,11 +93,11 @@ def measure_routing(
         relations=tuple(fact.relation for fact in pairing.facts),
         groups=pairing.clusters,
         units=units,
-        top=kept.top,
+        top=overlaps.top,
         provenance=measurement.provenance(
             batch_tokens=batch_tokens, largest_batch=largest, without_partner=pairing.left_out
         ),
-        **kept.state(),
+        **overlaps.state(),
     )
 
 

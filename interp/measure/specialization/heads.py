@@ -46,14 +46,15 @@ def measure_heads(
 ) -> HeadsResult:
     """Importance of every head in every language.
 
-    The loss of an item is the mean negative log-likelihood of its counted tokens given what stands before them.
+    The loss of an item is the mean negative log-likelihood of its counted tokens given what stands before
+    them.
 
     Args:
         loaded: The opened checkpoint.
         prompts: What is read.
-        settings: Blocks of facts, and the mask: ``frozen`` is all ones; ``trained`` is upstream's variant, in which AdamW
-            (rate 0.01, decay 0.01) moves the mask after every item, so that scores depend on the number and order of
-            items; for parity only.
+        settings: Blocks of facts, and the mask: ``frozen`` is all ones; ``trained`` is upstream's variant, in
+            which AdamW (rate 0.01, decay 0.01) moves the mask after every item, so that scores depend on the
+            number and order of items; for parity only.
         min_items: Fewest items per language.
         batch_tokens: Padded tokens per backward pass; a trained mask takes one item at a time.
         padding: 'right' or 'left'; changes nothing but speed.

@@ -16,8 +16,9 @@ from interp.data.sources.cldr import cldr_facts
 from interp.errors import CapabilityError, ConfigError, Interrupted, MeasurementError, ResultError
 from interp.measure.ablation import ablation
 from interp.measure.ablation.removal import removed_units, unit_means
-from interp.results.ablation import diagonal_p, own_above_other
+from interp.results.ablation import own_above_other
 from interp.results.selection import top_units
+from interp.stats import diagonal_p
 from tests.support.measuring import measure_ablation, measure_behavior, measure_heads, measure_specialization
 from tests.support.planted.facts import LANGUAGES, LAYER, answering_model, letter_facts, planted_neurons
 from tests.support.tiny import PLANTED_FAMILIES, opened

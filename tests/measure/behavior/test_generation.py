@@ -19,8 +19,8 @@ from interp.measure.behavior.generation import measure_generation
 from interp.model.generation import Completion
 from interp.model.loading import open_checkpoint
 from interp.results import load_result
-from interp.results.evaluation import EvaluationSettings
 from interp.results.generation import MATCHES
+from interp.results.settings.evaluation import EvaluationSettings
 from tests.support.tiny import opened
 
 LANGUAGES = ("en", "ru", "zh")

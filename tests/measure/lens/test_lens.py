@@ -21,7 +21,7 @@ from interp.measure.lens.token_sets import Vocabulary
 from interp.model.final_norm import layer_readout
 from interp.model.interop import to_transformer_lens
 from interp.model.tokens import pad
-from interp.results.lens import LensSettings
+from interp.results.settings.lens import LensSettings
 from tests.support.extras import needed
 from tests.support.measuring import measure_lens
 from tests.support.planted.lens import (

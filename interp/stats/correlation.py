@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-if TYPE_CHECKING:
-    import pandas as pd
+from interp.stats.clusters import cluster_totals, resampled_counts
+from interp.stats.means import known_mean, ratio
 
-__all__ = ["Correlation", "Means", "correlate", "correlations", "resampled_means"]
+__all__ = ["Correlation", "Means", "correlate", "resampled_means", "slope"]
 
-_CHOSEN = ("top", "random", "both")
 _FEWEST = 3  # cells: two always lie on a line
 _ROUNDING = 1e-6  # of float32: what varies by less does not vary
 
@@ -49,24 +48,15 @@ def resampled_means(values: Facts, groups: Sequence[str], *, draws: int = 2000, 
 
     The resamples depend on nothing but the groups, so two quantities of the same facts stay paired.
     """
-    number = {group: i for i, group in enumerate(dict.fromkeys(groups))}
-    codes = np.array([number[group] for group in groups], dtype=np.int64)
     flat = values.reshape(len(values), -1).astype(np.float64)
-    known = ~np.isnan(flat)
-    totals = np.zeros((2, len(number), flat.shape[1]))
-    np.add.at(totals[0], codes, np.where(known, flat, 0))
-    np.add.at(totals[1], codes, known)
-    here = np.zeros(len(number), dtype=bool)
-    here[codes[known.any(axis=1)]] = True
-    totals, n = totals[:, here], int(here.sum())
-    if n < 2:
-        draws = 0
-    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), draws) if n else np.zeros((0, 0))
+    known = np.where(np.isnan(flat), np.nan, 1.0)
+    totals = np.stack(cluster_totals([flat, known], groups))
+    n = totals.shape[1]
+    weights = resampled_counts(n, draws if n >= 2 else 0, seed)
 
     def mean(total: np.ndarray, count: np.ndarray) -> np.ndarray:
-        each = _ratio(total, count).reshape(len(total), *values.shape[1:])
-        there = ~np.isnan(each)
-        return _ratio(np.where(there, each, 0).sum(axis=1), there.sum(axis=1))
+        means: np.ndarray = known_mean(ratio(total, count).reshape(len(total), *values.shape[1:]), axis=1)
+        return means
 
     return Means(mean(*totals.sum(axis=1, keepdims=True)), mean(*(weights @ totals)))
 
@@ -82,20 +72,9 @@ def correlate(estimated: Means, effects: Means, chosen: slice, *, ranks: bool = 
     return Correlation(n, float(value), float(low), float(high))
 
 
-def correlations(estimated: Means, effects: Means, top: int) -> pd.DataFrame:
-    """One row for the first ``top`` cells, for the others, and for both; see `AttributionResult.correlation`."""
-    import pandas as pd
-
-    rows = []
-    for name, chosen in zip(_CHOSEN, (slice(top), slice(top, None), slice(None)), strict=True):
-        row: dict[str, object] = {"cells": name}
-        for kind in ("pearson", "spearman"):
-            found = correlate(estimated, effects, chosen, ranks=kind == "spearman")
-            row |= {"n": found.n, kind: found.value, f"{kind}_low": found.low, f"{kind}_high": found.high}
-        x, y = estimated.all[0, chosen], effects.all[0, chosen]
-        square = np.nansum(x * x)
-        rows.append({**row, "slope": float(np.nansum(x * y) / square) if square > 0 else float("nan")})
-    return pd.DataFrame(rows)
+def slope(x: Float[np.ndarray, " cell"], y: Float[np.ndarray, " cell"]) -> float:
+    """Slope of y on x by least squares through zero; NaN where x is zero."""
+    return float(ratio(np.nansum(x * y), np.nansum(x * x)))
 
 
 def _side(values: np.ndarray, ranks: bool) -> np.ndarray:
@@ -110,15 +89,11 @@ def _pearson(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     n = known.sum(axis=1)
     sides, varies = [], n >= _FEWEST
     for side in (x, y):
-        mean = _ratio(np.where(known, side, 0).sum(axis=1), n)
+        mean = ratio(np.where(known, side, 0).sum(axis=1), n)
         apart = np.where(known, side - mean[:, None], 0)
         largest = np.abs(np.where(known, side, 0)).max(axis=1, initial=0)
         varies &= np.abs(apart).max(axis=1, initial=0) > _ROUNDING * largest
         sides.append(apart)
     one, other = sides
     products = (one * other).sum(axis=1), np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))
-    return np.where(varies, _ratio(*products), np.nan)
-
-
-def _ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
-    return np.divide(over, under, out=np.full(over.shape, np.nan), where=under > 0)
+    return np.where(varies, ratio(*products), np.nan)

@@ -8,9 +8,8 @@ from typing import Any, ClassVar
 
 from interp.config import option
 from interp.errors import ConfigError
-from interp.results.behavior import DEFAULT_SCORING, SCORINGS
-from interp.results.generation import MATCHES, default_match
 from interp.results.settings import Settings
+from interp.results.settings.scorings import DEFAULT_SCORING, MATCHES, SCORINGS, default_match
 
 __all__ = ["CLUSTERS", "EvaluationSettings", "EvaluationView"]
 
