@@ -10,6 +10,7 @@ from pathlib import Path
 import jaxtyping
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 import interp
 from interp.stats import entropy
@@ -111,6 +112,14 @@ def test_nothing_runs_code_from_a_file():
 )
 def test_that_search_finds_what_it_looks_for(bad):
     assert FORBIDDEN.search(bad)
+
+
+def test_one_thread_in_this_run():
+    """Two threads on tiny arrays wait for each other, and share out sums differently."""
+    import torch
+
+    assert torch.get_num_threads() == 1
+    assert {library["num_threads"] for library in threadpool_info()} == {1}
 
 
 def test_shapes_are_checked_in_this_run():

@@ -61,7 +61,7 @@ def test_the_notebook_example_runs(tmp_path, monkeypatch):
     exec(compile(code, "README.md", "exec"), namespace)
     comparison = namespace["comparison"]
     assert np.isfinite(comparison.change.value)
-    assert np.shape(namespace["rates"]) == (512,)
+    assert np.shape(namespace["rates"]) == (352,)
     assert len(namespace["table"])
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from interp.data.characters import visible
-from interp.errors import CheckpointError
+from interp.errors import CheckpointError, nearest
 from interp.model.checkpoint_names import SHIPPED, label_of, name_of
 
 __all__ = ["Checkpoint", "resolve_checkpoint"]
@@ -116,23 +116,30 @@ def _find(spec: str) -> tuple[Path, str | None]:
         )
     if _HUB_ID.match(spec):
         return _download(spec, folder)
+    hint = nearest(spec, [SHIPPED + name for name in _shipped_names()])
     raise CheckpointError(
-        f"No checkpoint '{visible(spec)}': looked for a folder at {visible(folder.absolute())}, and it is "
+        f"No checkpoint '{visible(spec)}'.{hint} Looked for a folder at {visible(folder.absolute())}, and it is "
         "not a hub id (org/name[@revision])."
     )
 
 
 def _shipped(spec: str) -> Path:
     """A checkpoint that comes with the package."""
-    folder = Path(str(files("training"))) / "checkpoints"
-    names = sorted(p.name for p in folder.glob("*") if p.is_dir())
-    name = spec.removeprefix(SHIPPED)
+    names, name = _shipped_names(), spec.removeprefix(SHIPPED)
     if name not in names:
         raise CheckpointError(
-            f"No shipped checkpoint '{visible(spec)}'. Choose from: "
+            f"No shipped checkpoint '{visible(spec)}'.{nearest(name, names)} Choose from: "
             f"{', '.join(SHIPPED + n for n in names) or 'none'}."
         )
-    return folder / name
+    return _shipped_folder() / name
+
+
+def _shipped_folder() -> Path:
+    return Path(str(files("training"))) / "checkpoints"
+
+
+def _shipped_names() -> list[str]:
+    return sorted(folder.name for folder in _shipped_folder().glob("*") if folder.is_dir())
 
 
 def _download(spec: str, looked_at: Path) -> tuple[Path, str | None]:

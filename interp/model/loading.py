@@ -24,7 +24,7 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 _HEADROOM = 1.3  # weights + activations of a measuring pass, relative to the weights alone
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LoadedModel:
     """An opened checkpoint, in eval mode with frozen parameters.
 
@@ -41,6 +41,17 @@ class LoadedModel:
     tokenizer: PreTrainedTokenizerBase
     architecture: Architecture
     requested: dict[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        parts, described = self.architecture, self.describe()
+        name = self.checkpoint.name if self.checkpoint else "a model in memory"
+        missing = f", no {', '.join(parts.missing)}" if parts.missing else ""
+        return (
+            f"LoadedModel {name}: {parts.family}, {parts.n_layers} layers x {parts.n_heads} heads and "
+            f"{parts.n_neurons} neurons{missing}\n"
+            f"  {described['dtype']} on {described['device']}, attention {described['attention']}, vocabulary "
+            f"{self.n_embeddings:,}, context {self.context:,}"
+        )
 
     @property
     def device(self) -> torch.device:

@@ -16,7 +16,7 @@ from interp.errors import DataError
 from interp.model.loading import adopt_model
 from interp.results import load_result
 from probes.alignment import measure_alignment, retrieved, unit_vectors
-from probes.alignment_results import AlignmentResult
+from probes.alignment_results import AlignmentResult, AlignmentSettings
 from probes.cka import linear_cka
 from probes.collect import collect
 from tests.support.activations import activations, fact_set, prompt_set
@@ -273,13 +273,17 @@ def test_one_language_and_one_prompt_are_refused():
 def test_progress_and_settings():
     seen = []
     result = alignment_result(
-        np.concatenate([translations()] * 3), settings={"layers": "0,1,2"}, progress=lambda *c: seen.append(c)
+        np.concatenate([translations()] * 3),
+        settings=AlignmentSettings(layers="0,1,2"),
+        progress=lambda *c: seen.append(c),
     )
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert result.provenance.settings == {
         "languages": ["en", "sw", "ja"],
         "measure": "alignment",
+        "positions": "weighted",
         "layers": "0,1,2",
+        "site": "resid_post",
     }
 
 

@@ -243,7 +243,7 @@ def test_the_result_says_how_it_was_made():
         folds=4,
         l2=0.2,
         seed=3,
-        settings={"layers": "some"},
+        layers="embedding,0,7",
         progress=lambda done, total: seen.append((done, total)),
     )
     assert seen == [(1, 3), (2, 3), (3, 3)]
@@ -253,11 +253,13 @@ def test_the_result_says_how_it_was_made():
         "languages": list(LANGUAGES),
         "measure": "probe",
         "task": "answer",
+        "positions": "last",
+        "site": "resid_post",
+        "layers": "embedding,0,7",
         "folds": 4,
         "l2": 0.2,
         "seed": 3,
         "facts_digest": facts.digest,
-        "layers": "some",
     }
     assert result.provenance.run == {"seed": 3, "unconverged_fits": 0}
     assert result.left_out == ("1 of 17 facts, whose answer fewer than 4 groups share",)

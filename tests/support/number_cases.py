@@ -29,6 +29,22 @@ VOLATILE = re.compile(r"seconds|hours|per_second|runtime|memory|versions|device|
 """Keys and columns that differ between two runs of one checkout."""
 
 DECIDED: dict[tuple[str, str], str] = {
+    **{
+        (
+            "evaluate-*",
+            f"{stem}.*.csv:*",
+        ): "a figure's data is the numbers on the axes of all its panels, tidy"
+        for stem in ("behaviour", "generation")
+    },
+    (
+        "attribution-*",
+        "*.attribution.csv:*",
+    ): "the data has the rows of all panels, marked by the column shown",
+    (
+        "lens-*",
+        "organism-final-to-*.csv:[ba]*",
+    ): "takeover layers count from 0 = the first layer, so are one less",
+    ("lens-*", "organism-final-to-*.json:quantities*.[ba]*"): "takeover layers are one less, as above",
     ("lens-*", "*.csv:layer"): "layers are numbered from 0 = the first; what enters it is -1, the embedding",
 }
 """Differences that are meant: (pattern of commands, pattern of names) to the reason, which is printed."""

@@ -156,7 +156,6 @@ def _worker(rank: int, port: int, processes: int, method: str, told: dict, act) 
 
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    torch.set_num_threads(1)
     if processes > 1:  # what torchrun sets
         world = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
         place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}

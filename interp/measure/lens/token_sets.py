@@ -18,7 +18,7 @@ from jaxtyping import Bool
 from transformers import PreTrainedTokenizerBase
 
 from interp.errors import CapabilityError
-from interp.model.tokens import tokenize
+from interp.model.tokens.encoding import tokenize
 
 __all__ = ["RULES", "Vocabulary", "overlaps", "unshared"]
 

@@ -73,12 +73,14 @@ def measure_specialization(
 def require_tokens(encoded: EncodedPrompts, min_tokens: int) -> None:
     """Refuse languages with too few tokens for a rate to mean anything."""
     require_blocks(encoded.n_blocks)
-    for code, count in zip(encoded.languages, encoded.tokens().sum(axis=1).tolist(), strict=True):
+    counts = zip(encoded.tokens().sum(axis=1).tolist(), encoded.n_items().sum(axis=1).tolist(), strict=True)
+    for code, (count, items) in zip(encoded.languages, counts, strict=True):
         if count < min_tokens:
+            enough = -(-min_tokens * items // max(1, count))
             raise MeasurementError(
-                f"Language '{code}' has {count} tokens; {min_tokens} are needed, because the standard error "
-                f"of a rate is up to {0.5 / count**0.5:.3f}. Add prompts, or lower min_tokens if you accept "
-                "that."
+                f"Language '{code}' has {count} tokens in {items} prompts; {min_tokens} are needed, because the "
+                f"standard error of a rate is up to {0.5 / max(1, count) ** 0.5:.3f}. About {enough} prompts would "
+                "do; or lower min_tokens if you accept that."
             )
 
 

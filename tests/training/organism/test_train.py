@@ -18,7 +18,6 @@ from training.organism.train import train_organism
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory, few, toy):
-    torch.set_num_threads(1)
     return train_organism(tmp_path_factory.mktemp("whole"), toy, facts=few)
 
 
