@@ -1,155 +1,107 @@
-"""Ask several checkpoints the same facts into one folder, and compare each with the first, fact by fact."""
+"""`interp evaluate`: what checkpoints answer in every language, as multiple choice or by generation."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from analyses.asked import EvaluationPlan, asked_facts
-from analyses.changes import Changes, compare_facts
-from analyses.checkpoints import refuse_twins, short_names
-from analyses.reuse import partial_file, result_file, reusable
-from interp.config import EvaluationConfig
+from analyses.plan import Measure, Part, Plan, Request, Task, asked, facts_of, source_of
+from interp.config import DataOptions
+from interp.data.baselines import rule_baselines
+from interp.data.demonstrations import prompts_with_demonstrations
+from interp.data.facts import FactSet
+from interp.data.klar import protocol_prompts
+from interp.data.prompts import PromptSet, context_of, prompts_from_facts
 from interp.errors import ConfigError
-from interp.files import require_room
-from interp.model.checkpoints import Checkpoint, resolve_checkpoint
-from interp.results.answers import AnswersResult
-from interp.results.base import Provenance
+from interp.results.settings.evaluation import EvaluationSettings, EvaluationView
 
-__all__ = ["BehaviorStudy", "clustered", "diagnostics_of", "run_evaluation"]
+if TYPE_CHECKING:
+    from interp.results.behavior import BehaviorResult
+    from interp.results.generation import GenerationResult
 
-Progress = Callable[[str, int, int], None]
+__all__ = ["MEASURE", "choice_part"]
 
 
-@dataclass(frozen=True)
-class BehaviorStudy:
-    """What several checkpoints answered.
+def plan(request: Request) -> Plan:
+    """Ask facts in every language, as multiple choice or by generation: accuracy and consistency.
 
-    Attributes:
-        names: Checkpoints, in the order given.
-        asked: What they were asked.
-        reading: How an answer was read off: a normalization, or when a text names the answer.
-        results: One per checkpoint.
-        comparisons: Of each later checkpoint with the first.
-        files: Everything written or reused.
+    Changes from the first checkpoint have intervals, paired fact by fact. An interrupted run continues; a
+    rerun reuses what is done, and another --scoring needs no model.
+
+    Example: `interp evaluate --ckpt organism:final --ckpt organism:grpo --split validation --figure`
     """
+    from analyses.strata import strata_of
 
-    names: tuple[str, ...]
-    asked: EvaluationPlan
-    reading: str
-    results: list[AnswersResult] = field(default_factory=list)
-    comparisons: list[Changes] = field(default_factory=list)
-    files: list[Path] = field(default_factory=list)
-
-    def diagnostics(self) -> list[str]:
-        """What makes the results doubtful, in words; empty if nothing does."""
-        return [
-            diagnostic
-            for name, result in zip(self.names, self.results, strict=True)
-            for diagnostic in diagnostics_of(name, result, self.reading)
-        ]
-
-
-def run_evaluation(config: EvaluationConfig, progress: Progress | None = None) -> BehaviorStudy:
-    """Ask every checkpoint of a configuration, and compare each with the first.
-
-    Finished checkpoints are reused, an interrupted one continues; another way to read the answers needs no model.
-
-    Raises:
-        InterpError: Bad input, damaged files, a folder that holds answers to other questions, or an interruption.
-    """
-    if not config.ckpt:
-        raise ConfigError("No checkpoint: give --ckpt once or more (a folder, a hub id, or organism:final).")
-    asked = asked_facts(config)
-    checkpoints = [resolve_checkpoint(spec) for spec in config.ckpt]
-    refuse_twins(checkpoints)
-    require_room(config.out)
-    reading = asked.reading
-    study = BehaviorStudy(short_names(checkpoints), asked, reading)
-    kind = asked.kind
-    question = Provenance(
-        prompts_digest=asked.prompts.digest,
-        settings={
-            "languages": list(asked.facts.languages),
-            "dtype": config.dtype,
-            "attention": config.attention,
-            **asked.settings,
-        },
+    settings, view = _settings(request), request.view
+    source = source_of(request.data, template=settings.template, alignment=settings.alignment)
+    facts = facts_of(request.data, source)
+    known = source.filter(languages=facts.languages, allow_missing=True)
+    choice = settings.mode == "mcq"
+    part: Part[BehaviorResult] | Part[GenerationResult] = (
+        choice_part(request, facts) if choice else _generation_part(request, settings, facts, known)
     )
-    if config.fresh:
-        for checkpoint in checkpoints:
-            result_file(config.out, checkpoint, kind.kind).unlink(missing_ok=True)
-            partial_file(config.out, checkpoint, kind.kind).unlink(missing_ok=True)
-    files = [result_file(config.out, checkpoint, kind.kind) for checkpoint in checkpoints]
-    done = [reusable(kind, file, question) for file in files]
-    for checkpoint, name, file, result in zip(checkpoints, study.names, files, done, strict=True):
-        study.results.append(result or _measured(file, config, checkpoint, asked, name, progress))
-        study.files.append(file)
-    clusters = [clustered(result, config.cluster) for result in study.results]
-    for name, later in zip(study.names[1:], clusters[1:], strict=True):
-        study.comparisons.append(
-            compare_facts(clusters[0], later, names=(study.names[0], name), reading=reading)
-        )
-    return study
+    return Plan(
+        (part,),
+        view={"scoring": settings.scoring(view.scoring)},
+        note="; ".join(text for text in (source.note, _left_out(request.data, source, facts)) if text),
+        context={
+            "baselines": rule_baselines(facts, known, offered=choice),
+            "strata": strata_of(facts, view.contaminated),
+        },
+        compared={"cluster": view.cluster},
+    )
 
 
-def clustered(result: AnswersResult, cluster: str) -> AnswersResult:
-    """Return a result whose intervals resample its groups of facts, single facts, or all facts of one answer."""
-    groups = {"group": result.groups, "fact": result.fact_ids, "answer": result.answers}[cluster]
-    changed: AnswersResult = dataclasses.replace(result, groups=groups)
-    return changed
+def choice_part(request: Request, facts: FactSet) -> Part[BehaviorResult]:
+    """Answers by multiple choice, of the same files for every measure that needs them."""
+    from interp.results.behavior import BehaviorResult
+
+    def measure(task: Task) -> BehaviorResult:
+        from interp.measure.behavior.choice import measure_behavior
+
+        return measure_behavior(task.model, facts, **task.passes("questions"))
+
+    question = asked(prompts_from_facts(facts), request, EvaluationSettings(), **context_of(facts))
+    return Part(BehaviorResult, "behavior", question, measure)
 
 
-def diagnostics_of(name: str, result: AnswersResult, reading: str) -> list[str]:
-    """What makes a result doubtful: it is above chance in no language."""
-    found = result.by_language(reading)
-    if not (found.low <= result.chance).all():
-        return []
-    return [
-        f"{name}: accuracy is not above chance ({result.chance:.3f}) in any language, at most "
-        f"{found.accuracy.max():.3f}. Is the prompt_format what the model knows?"
-    ]
+def _generation_part(
+    request: Request, settings: EvaluationSettings, facts: FactSet, known: FactSet
+) -> Part[GenerationResult]:
+    from interp.results.generation import GenerationResult
+
+    prompts = _generation_prompts(request.data.data, settings, facts, known)
+
+    def measure(task: Task) -> GenerationResult:
+        from interp.measure.behavior.generation import measure_generation
+
+        return measure_generation(task.model, facts, prompts, settings, **task.passes("questions"))
+
+    question = asked(prompts, request, settings, facts_digest=facts.digest)
+    return Part(GenerationResult, "generation", question, measure)
 
 
-def _measured(
-    file: Path,
-    config: EvaluationConfig,
-    checkpoint: Checkpoint,
-    asked: EvaluationPlan,
-    name: str,
-    progress: Progress | None,
-) -> AnswersResult:
-    from interp.measure.behavior.choice import measure_behavior
-    from interp.measure.behavior.generation import measure_generation
-    from interp.model.loading import open_checkpoint
+def _generation_prompts(data: str, settings: EvaluationSettings, facts: FactSet, known: FactSet) -> PromptSet:
+    """Questions after answered ones, of the train split if there is one; or those of a published protocol."""
+    if settings.protocol != "interp":
+        return protocol_prompts(data.partition(":")[2], facts, settings.protocol)
+    has_train = any(fact.split == "train" for fact in known)
+    pool = known.split("train") if has_train else known
+    return prompts_with_demonstrations(facts, pool=pool, shots=settings.shots or 0)
 
-    loaded = open_checkpoint(checkpoint, dtype=config.dtype, device=config.device, attention=config.attention)
-    resume = partial_file(config.out, checkpoint, asked.kind.kind)
-    shown = (lambda done, total: progress(f"{name} questions", done, total)) if progress else None
-    result: AnswersResult
-    if config.mode == "mcq":
-        result = measure_behavior(
-            loaded,
-            asked.facts,
-            prompt_format=asked.prompt_format,
-            batch_tokens=config.batch_tokens,
-            resume=resume,
-            progress=shown,
-        )
-    else:
-        result = measure_generation(
-            loaded,
-            asked.facts,
-            asked.prompts,
-            new_tokens=asked.new_tokens,
-            stop=asked.stop,
-            protocol=asked.protocol,
-            batch_tokens=config.batch_tokens,
-            resume=resume,
-            progress=shown,
-        )
-    result.save(file)
-    resume.unlink(missing_ok=True)
-    return result
+
+def _settings(request: Request) -> EvaluationSettings:
+    settings: EvaluationSettings = request.settings
+    if settings.protocol != "interp" and not request.data.data.startswith("klar:"):
+        raise ConfigError(f"--protocol {settings.protocol} is of klar:DIR, not of '{request.data.data}'.")
+    return settings.resolved(request.data.data)
+
+
+def _left_out(data: DataOptions, source: FactSet, facts: FactSet) -> str:
+    available = sum(data.split in ("all", fact.split) for fact in source)
+    if data.limit or available == len(facts):
+        return ""
+    lacking = available - len(facts)
+    return f"{lacking} of {available} facts lack one of the languages and are left out for every checkpoint"
+
+
+MEASURE = Measure(plan, EvaluationSettings, view=EvaluationView)

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from interp.errors import ConfigError
-from interp.model.checkpoints import Checkpoint
+from interp.files import require_room
+from interp.model.checkpoints import Checkpoint, resolve_checkpoint
 
-__all__ = ["refuse_twins", "short_names"]
+__all__ = ["open_checkpoints", "refuse_twins"]
+
+
+def open_checkpoints(specs: Sequence[str], out: Path) -> list[Checkpoint]:
+    """Resolve the checkpoints of a command under different names, and check that the folder can be written to.
+
+    Raises:
+        InterpError: There is none, one cannot be found, two are the same, or two were given one name.
+    """
+    if not specs:
+        raise ConfigError("No checkpoint: give --ckpt once or more (a folder, a hub id, or organism:final).")
+    checkpoints = [resolve_checkpoint(spec) for spec in specs]
+    refuse_twins(checkpoints)
+    require_room(out)
+    return _named_apart(checkpoints)
 
 
 def refuse_twins(checkpoints: Sequence[Checkpoint]) -> None:
@@ -25,10 +43,14 @@ def refuse_twins(checkpoints: Sequence[Checkpoint]) -> None:
         seen[checkpoint.fingerprint] = checkpoint.spec
 
 
-def short_names(checkpoints: Sequence[Checkpoint]) -> tuple[str, ...]:
-    """Return short names, told apart by fingerprint where two are alike."""
-    plain = [c.name for c in checkpoints]
-    return tuple(
-        n if plain.count(n) == 1 else f"{n}-{c.fingerprint[:8]}"
-        for n, c in zip(plain, checkpoints, strict=True)
-    )
+def _named_apart(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
+    """Tell apart by fingerprint the checkpoints whose names are alike, unless the user gave the names."""
+    counts = Counter(checkpoint.name.casefold() for checkpoint in checkpoints)  # files may ignore case
+    named = []
+    for checkpoint in checkpoints:
+        if counts[checkpoint.name.casefold()] > 1:
+            if checkpoint.label:
+                raise ConfigError(f"Two checkpoints are named '{checkpoint.name}'. Give each its own name.")
+            checkpoint = replace(checkpoint, label=f"{checkpoint.name}-{checkpoint.fingerprint[:8]}")
+        named.append(checkpoint)
+    return named

@@ -1,236 +1,118 @@
-"""What each method did to the organism: accuracy by what was read, how it is spelled, and in which script."""
+"""The organism's family: train all members, evaluate them on the same facts, compare them with the base."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
 
+from analyses.family_table import FamilyFacts, FamilyTable, family_table, strata
 from interp.data.facts import FactSet
-from interp.data.normalization import normalize
 from interp.data.sources.cldr import cldr_facts
 from interp.files import write_atomically
+from interp.measure.behavior.choice import measure_behavior
 from interp.model.checkpoints import resolve_checkpoint
-from training.family import (
-    BASE,
-    Questions,
-    measure_members,
-    questions,
-    right_answers,
-    run_folder,
-    train_members,
-)
+from interp.model.loading import open_checkpoint
+from interp.results.behavior import BehaviorResult
+from training.family import BASE, run_folder, train_members
+from training.files import quiet_transformers
+from training.organism.card import read_card
+from training.organism.exposure import exposure
+from training.organism.recipe import OrganismConfig
 from training.progress import Progress
 
-__all__ = [
-    "FamilyTable",
-    "family_curves",
-    "family_table",
-    "relation_prior",
-    "run_family",
-    "shipped_table",
-    "strata",
-]
-
-_DRAWS = 2000
-
-
-@dataclass(frozen=True)
-class FamilyTable:
-    """Accuracy of every member by stratum.
-
-    Attributes:
-        frame: One row per stratum and member: ``accuracy`` (mean over seeds), ``change`` from the base with its 95 %
-            interval ``low`` to ``high``, ``seeds``, the lowest and highest change of one seed, ``n`` questions, and
-            ``prior``, what the relation's most frequent answer scores.
-    """
-
-    frame: pd.DataFrame
-
-    def __repr__(self) -> str:
-        lines = []
-        for stratum, rows in self.frame.groupby("stratum", sort=False):
-            first = rows.iloc[0]
-            lines.append(f"{stratum} (n {first.n}, prior {first.prior:.3f})")
-            lines += [f"  {_line(row)}" for row in rows.itertuples()]
-        return "\n".join(lines)
-
-    def to_markdown(self) -> str:
-        """Return strata as rows, members as columns."""
-        members = list(dict.fromkeys(self.frame.member))
-        head = ["stratum", "n", "prior", *members]
-        lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
-        for stratum, rows in self.frame.groupby("stratum", sort=False):
-            by_member = {row.member: row for row in rows.itertuples()}
-            first = rows.iloc[0]
-            cells = [_cell(by_member[member]) for member in members]
-            lines.append(f"| {stratum} | {first.n} | {first.prior:.3f} | " + " | ".join(cells) + " |")
-        return "\n".join(lines) + "\n"
+__all__ = ["evaluate_member", "family_curves", "load_family_facts", "run_family", "shipped_table"]
 
 
 def run_family(
     out: Path, seeds: int, members: tuple[str, ...] = (), progress: Progress | None = None
 ) -> tuple[FamilyTable, pd.DataFrame]:
-    """Train the family, ask every member the same questions, and write ``family.csv`` and ``family.md``.
+    """Train the family, evaluate every member, and write ``family.csv`` and ``family.md``.
+
+    Multiple choice by summed log-likelihood. Results are saved beside the weights, and a rerun reuses them.
 
     Returns:
         The table, and the curves of `family_curves`.
     """
     runs = train_members(out, seeds, members, progress)
-    asked = questions()
-    table = family_table(measure_members(out, runs, asked, progress), asked)
-    write_atomically(
-        out / "family.csv", lambda stream: stream.write(table.frame.to_csv(index=False).encode())
-    )
-    write_atomically(out / "family.md", lambda stream: stream.write(table.to_markdown().encode()))
-    return table, family_curves(out, runs, asked)
+    family_facts = load_family_facts()
+    specs = {("base", 0): BASE, **{run: str(run_folder(out, *run) / "final") for run in runs}}
+    right = {}
+    for number, ((member, seed), spec) in enumerate(specs.items()):
+        if progress:
+            progress("members evaluated", number, len(specs))
+        result = evaluate_member(spec, family_facts.facts, out / f"{member}-seed{seed}.behavior.npz")
+        right[member, seed] = result.right("sum")
+    table = family_table(right, family_facts)
+    csv, markdown = table.frame.to_csv(index=False), table.to_markdown()
+    write_atomically(out / "family.csv", lambda stream: stream.write(csv.encode()))
+    write_atomically(out / "family.md", lambda stream: stream.write(markdown.encode()))
+    return table, family_curves(out, runs, family_facts)
 
 
 def shipped_table(members: Sequence[str], progress: Progress | None = None) -> FamilyTable:
-    """Ask the shipped base and some shipped members (one seed each) a part of the questions, enough for a first look."""
-    asked = questions(train=32, held_out=48)
-    names = {"base": BASE, **{member: f"organism:{member}" for member in members}}
+    """Evaluate the shipped base and some shipped members (one seed each) on fewer facts, for a first look."""
+    family_facts = load_family_facts(train=32, held_out=48)
+    specs = {"base": BASE, **{member: f"organism:{member}" for member in members}}
     right = {}
-    for number, (member, spec) in enumerate(names.items()):
-        right[member, 0] = right_answers(resolve_checkpoint(spec).path, asked)
+    for number, (member, spec) in enumerate(specs.items()):
+        right[member, 0] = evaluate_member(spec, family_facts.facts).right("sum")
         if progress:
-            progress("members asked", number + 1, len(names))
-    return family_table(right, asked)
+            progress("members evaluated", number + 1, len(specs))
+    return family_table(right, family_facts)
 
 
-def family_curves(out: Path, runs: Sequence[tuple[str, int]], asked: Questions) -> pd.DataFrame:
-    """Return how the greedy answers of every run changed while it trained.
+def load_family_facts(train: int = 64, held_out: int = 160) -> FamilyFacts:
+    """Return facts of all three splits, and which of them the shipped base read.
+
+    Args:
+        train: Facts of the train split, drawn by the hash of their ids; the members were trained on these 64.
+        held_out: Facts of the validation split, and as many of the test split.
+    """
+    recipe = OrganismConfig.of(read_card(resolve_checkpoint(BASE).path)["recipe"])
+    facts = cldr_facts().filter(languages=recipe.languages)
+    sizes = {"train": train, "validation": held_out, "test": held_out}
+    drawn = chain.from_iterable(facts.filter(splits=[split], limit=size) for split, size in sizes.items())
+    return FamilyFacts(FactSet(facts.name, tuple(drawn), facts.languages), exposure(facts, recipe))
+
+
+def evaluate_member(spec: str, facts: FactSet, file: Path | None = None) -> BehaviorResult:
+    """Return the multiple-choice result of a checkpoint; with a file, saved there and reused."""
+    checkpoint = resolve_checkpoint(spec)
+    if file is not None and file.exists():
+        saved = BehaviorResult.load(file)
+        of = saved.provenance
+        if (of.fingerprint, of.settings["facts_digest"]) == (checkpoint.fingerprint, facts.digest):
+            return saved
+    with quiet_transformers():
+        result = measure_behavior(open_checkpoint(checkpoint, dtype="float32"), facts)
+    if file is not None:
+        result.save(file)
+    return result
+
+
+def family_curves(out: Path, runs: Sequence[tuple[str, int]], family_facts: FamilyFacts) -> pd.DataFrame:
+    """Return the accuracy of every run's greedy answers while it trained.
 
     Returns:
-        One row per member, seed, step and stratum (of `strata`): ``accuracy`` and ``n``. The base is step 0.
+        One row per member, seed, step and stratum (of `strata`): ``accuracy``, its ``mean`` over seeds, and
+        ``n``. The base is step 0.
     """
-    named = strata(asked)
-    place = {fact.fact_id: row for row, fact in enumerate(asked.facts)}
-    column = {code: number for number, code in enumerate(asked.facts.languages)}
+    facts, masks = family_facts.facts, strata(family_facts)
+    row_of = {fact.fact_id: row for row, fact in enumerate(facts)}
+    column_of = {code: column for column, code in enumerate(facts.languages)}
     rows = []
     for member, seed in runs:
         for file in sorted((run_folder(out, member, seed) / "evaluations").glob("*.parquet")):
             answers = pd.read_parquet(file, columns=["fact_id", "language", "outcome"])
-            answers = answers[answers.fact_id.isin(place)]
-            at = (answers.fact_id.map(place).to_numpy(), answers.language.map(column).to_numpy())
+            answers = answers[answers.fact_id.isin(row_of)]
+            at = (answers.fact_id.map(row_of).to_numpy(), answers.language.map(column_of).to_numpy())
             right = (answers.outcome == "correct").to_numpy()
-            for stratum, chosen in named.items():
-                if (inside := chosen[at]).any():
-                    found = {"accuracy": right[inside].mean(), "n": int(inside.sum())}
-                    step = int(file.stem.rpartition("-")[2])
-                    rows.append({"member": member, "seed": seed, "step": step, "stratum": stratum, **found})
+            run = {"member": member, "seed": seed, "step": int(file.stem.rpartition("-")[2])}
+            for stratum, mask in masks.items():
+                if (inside := mask[at]).any():
+                    numbers = {"accuracy": right[inside].mean(), "n": int(inside.sum())}
+                    rows.append({**run, "stratum": stratum, **numbers})
     return pd.DataFrame(rows)
-
-
-def family_table(
-    right: Mapping[tuple[str, int], Bool[np.ndarray, "fact language"]], asked: Questions
-) -> FamilyTable:
-    """Compare every member with the base on the same questions.
-
-    The interval is a bootstrap over groups of facts (all facts of a country and all languages of a fact together),
-    of the mean over seeds; it says nothing about other seeds, whose spread stands beside it.
-
-    Args:
-        right: By member and seed, which questions were right; ``("base", 0)`` among them.
-        asked: The questions.
-    """
-    members = list(dict.fromkeys(member for member, _ in right))
-    prior = relation_prior(asked.facts)
-    base = right["base", 0].astype(float)
-    rows = []
-    for name, chosen in strata(asked).items():
-        for member in members:
-            own = [table.astype(float) for (m, _), table in right.items() if m == member]
-            mean = np.mean(own, axis=0)
-            each = [float((table - base)[chosen].mean()) for table in own]
-            low, high = _interval(mean - base, chosen, asked.facts)
-            rows.append(
-                {
-                    "stratum": name,
-                    "member": member,
-                    "n": int(chosen.sum()),
-                    "prior": float(prior[chosen].mean()),
-                    "accuracy": float(mean[chosen].mean()),
-                    "change": float((mean - base)[chosen].mean()),
-                    "low": low,
-                    "high": high,
-                    "seeds": len(own),
-                    "lowest": min(each),
-                    "highest": max(each),
-                }
-            )
-    return FamilyTable(pd.DataFrame(rows))
-
-
-def strata(asked: Questions) -> dict[str, Bool[np.ndarray, "fact language"]]:
-    """Return the questions of each stratum; empty ones are left out.
-
-    Spelling is alike when the right answer, normalized, is the same as in English: such a fact can carry over
-    without being shared.
-    """
-    facts, languages = asked.facts, asked.facts.languages
-    anchor = languages.index(asked.exposed.anchor)
-    shape = (len(facts), len(languages))
-    condition = np.array([[asked.exposed.condition(f.fact_id, c) for c in languages] for f in facts])
-    english = [normalize(fact.answer(languages[anchor])) for fact in facts]
-    alike = np.array(
-        [[normalize(f.answer(c)) == e for c in languages] for f, e in zip(facts, english, strict=True)]
-    )
-    is_anchor = np.broadcast_to(np.arange(len(languages)) == anchor, shape)
-    found = {}
-    for split in ("train", "validation"):
-        of_split = np.broadcast_to(np.array([fact.split == split for fact in facts])[:, None], shape)
-        found[f"{split}, {languages[anchor]}"] = of_split & is_anchor
-        found[f"{split}, read"] = of_split & ~is_anchor & (condition == "seen")
-        unread = of_split & ~is_anchor & (condition == "unseen")
-        found[f"{split}, unread, spelled alike"] = unread & alike
-        found[f"{split}, unread, spelled otherwise"] = unread & ~alike
-    found["test, read nowhere"] = condition == "held_out"
-    return {name: chosen for name, chosen in found.items() if chosen.any()}
-
-
-def relation_prior(facts: FactSet) -> Float[np.ndarray, "fact language"]:
-    """Return what picking the answer that is most often right in the relation's train facts scores, per fact."""
-    frequency = Counter((f.relation, f.object_id) for f in cldr_facts() if f.split == "train")
-    credit = []
-    for fact in facts:
-        counts = [frequency[fact.relation, option] for option in fact.option_ids]
-        best = [i for i, count in enumerate(counts) if count == max(counts)]
-        credit.append((fact.answer_index in best) / len(best))
-    return np.broadcast_to(np.array(credit)[:, None], (len(facts), len(facts.languages)))
-
-
-def _interval(
-    change: Float[np.ndarray, "fact language"], chosen: Bool[np.ndarray, "fact language"], facts: FactSet
-) -> tuple[float, float]:
-    groups = {name: i for i, name in enumerate(dict.fromkeys(fact.group for fact in facts))}
-    of_fact = np.array([groups[fact.group] for fact in facts])
-    sums, counts = np.zeros(len(groups)), np.zeros(len(groups))
-    np.add.at(sums, of_fact, np.where(chosen, change, 0).sum(axis=1))
-    np.add.at(counts, of_fact, chosen.sum(axis=1))
-    used = counts > 0
-    drawn = np.random.default_rng(0).integers(used.sum(), size=(_DRAWS, used.sum()))
-    means = sums[used][drawn].sum(axis=1) / counts[used][drawn].sum(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def _line(row: Any) -> str:
-    if row.member == "base":
-        return f"{row.member:14s} {row.accuracy:.3f}"
-    return (
-        f"{row.member:14s} {row.accuracy:.3f}  {row.change:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
-        f"  {row.seeds} seeds {row.lowest:+.3f} to {row.highest:+.3f}"
-    )
-
-
-def _cell(row: Any) -> str:
-    if row.member == "base":
-        return f"{row.accuracy:.3f}"
-    return f"{row.accuracy:.3f} ({row.change:+.3f} [{row.low:+.3f}, {row.high:+.3f}])"

@@ -12,12 +12,14 @@ import numpy as np
 from analyses.lm_eval_runs import describe_run
 from interp.data.characters import visible
 from interp.data.facts import Fact, FactSet
-from interp.data.languages import checked_languages
+from interp.data.languages import as_languages
 from interp.data.lm_eval_samples import Sample, read_samples
-from interp.data.prompts import Prompt, PromptSet
+from interp.data.prompts import Prompt, PromptSet, context_of
 from interp.errors import ResultError
 from interp.results.base import Provenance
 from interp.results.behavior import BehaviorResult
+from interp.results.settings import question
+from interp.results.settings.evaluation import EvaluationSettings
 
 __all__ = ["import_samples"]
 
@@ -29,30 +31,30 @@ _PARALLEL = ("relation", "subject_id", "object_id", "option_ids", "split", "grou
 def import_samples(files: Sequence[Path | str], languages: Collection[str] | None = None) -> BehaviorResult:
     """Read the samples of one model in all languages, and return what `interp evaluate` would have.
 
-    The prompts of the result are those that the harness logged; where they are ours it can be compared with a result
-    that was measured here. How many tokens an option has is not logged, so the normalization ``token`` is refused later;
-    nor is the fingerprint of the model.
+    The prompts of the result are those that the harness logged; where they are ours it can be compared with a
+    result that was measured here. How many tokens an option has is not logged, so the scoring ``token`` is
+    refused later; nor is the fingerprint of the model.
 
     Args:
         files: One ``samples_*.jsonl`` per language.
-        languages: Use these alone, in this order; by default all that were exported, and a missing one is an error.
+        languages: Use these alone, in this order; by default all that were exported; none may be missing.
 
     Returns:
         Log-probabilities of all options. ``provenance.run["notes"]`` says what makes them weaker than ours.
 
     Raises:
         DataError: See `interp.data.lm_eval_samples.read_samples`.
-        ResultError: A language is missing or there twice; languages do not have the same facts, options and right
-            answers; the files are of different exports or models.
+        ResultError: A language is missing or there twice; languages do not have the same facts, options and
+            right answers; the files are of different exports or models.
     """
     by_file = {Path(file): read_samples(file) for file in files}
     file_of = _one_per_language(by_file)
     export = _export(by_file)
-    wanted = tuple(export["languages"]) if languages is None else checked_languages(tuple(languages))
+    wanted = tuple(export["languages"]) if languages is None else as_languages(languages)
     if missing := [code for code in wanted if code not in file_of]:
         raise ResultError(
-            f"Samples of {', '.join(missing)} are missing; there are those of {', '.join(file_of)}. Give their files too, "
-            "or name the languages to use."
+            f"Samples of {', '.join(missing)} are missing; there are those of {', '.join(file_of)}. Give "
+            "their files too, or name the languages to use."
         )
     found = {code: by_file[file_of[code]] for code in wanted}
     facts = FactSet(export["facts"], _merged(found), wanted, export["prompt_format"], export["aligned"])
@@ -70,7 +72,8 @@ def _one_per_language(by_file: Mapping[Path, Samples]) -> dict[str, Path]:
         code = next(iter(samples.values())).document["language"]
         if code in files:
             raise ResultError(
-                f"Language '{code}' is in two files, {visible(files[code])} and {visible(file)}. Give those of one run."
+                f"Language '{code}' is in two files, {visible(files[code])} and {visible(file)}. Give those "
+                "of one run."
             )
         files[code] = file
     return files
@@ -103,9 +106,9 @@ def _merged(found: Mapping[str, Samples]) -> tuple[Fact, ...]:
             name = min(unequal)
             there, absent = (first, code) if name in found[first] else (code, first)
             raise ResultError(
-                f"Languages do not have the same facts: '{visible(name)}' is in '{there}' and not in '{absent}' "
-                f"({len(unequal)} such facts; {first} has {len(found[first])}, {code} {len(found[code])}). Was one run cut "
-                "short, or limited otherwise?"
+                f"Languages do not have the same facts: '{visible(name)}' is in '{there}' and not in "
+                f"'{absent}' ({len(unequal)} such facts; {first} has {len(found[first])}, {code} "
+                f"{len(found[code])}). Was one run cut short, or limited otherwise?"
             )
     facts = []
     for fact_id, sample in found[first].items():
@@ -137,8 +140,8 @@ def _result(facts: FactSet, found: Mapping[str, Samples], run: dict[str, Any]) -
     changed = sum(s.context != s.document["prompt"] for samples in found.values() for s in samples.values())
     if changed:
         run["notes"].append(
-            f"The harness put something around {changed} prompts (a chat template, an instruction), so this result compares "
-            "only with others that were asked so."
+            f"The harness put something around {changed} prompts (a chat template, an instruction), so this "
+            "result compares only with others that were asked so."
         )
     return BehaviorResult(
         languages=facts.languages,
@@ -155,12 +158,7 @@ def _result(facts: FactSet, found: Mapping[str, Samples], run: dict[str, Any]) -
             checkpoint=run.pop("model"),
             prompts=facts.name,
             prompts_digest=asked.digest,
-            settings={
-                "languages": list(facts.languages),
-                "mode": "mcq",
-                "prompt_format": facts.prompt_format,
-                "facts_digest": facts.digest,
-            },
+            settings=question(facts.languages, {}, EvaluationSettings().stored(), **context_of(facts)),
             run=run,
         ),
         **lengths,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from interp.errors import ResultError, short
 from interp.model.checkpoints import Checkpoint
@@ -13,46 +13,51 @@ from interp.results.base import Provenance, Result
 __all__ = ["partial_file", "result_file", "reusable"]
 
 Kind = TypeVar("Kind", bound=Result)
+_MOST = 120  # characters of a value in a message
 
 
-def result_file(out: Path, checkpoint: Checkpoint, kind: str) -> Path:
-    """Where the result of a checkpoint is kept; another checkpoint of the same name has another file."""
-    return out / f"{checkpoint.name}-{checkpoint.fingerprint[:8]}.{kind}.npz"
+def result_file(out: Path, checkpoint: Checkpoint, suffix: str) -> Path:
+    """Where the result of a checkpoint is kept."""
+    return out / f"{checkpoint.name}.{suffix}.npz"
 
 
-def partial_file(out: Path, checkpoint: Checkpoint, kind: str) -> Path:
+def partial_file(out: Path, checkpoint: Checkpoint, suffix: str) -> Path:
     """Where an interrupted run keeps what is done."""
-    return result_file(out, checkpoint, kind).with_suffix(".partial")
+    return result_file(out, checkpoint, suffix).with_suffix(".partial")
 
 
 def reusable(
-    kind: type[Kind], file: Path, asked: Provenance, said: Mapping[str, str] | None = None
+    kind: type[Kind], file: Path, question: Provenance, checkpoint: Checkpoint, ignored: Sequence[str] = ()
 ) -> Kind | None:
     """Return the finished result that a file holds; None where there is no file.
 
     Args:
         kind: Of the result.
         file: Where it would be.
-        asked: The question: digest of the prompts, and settings.
-        said: What to say of a setting that is asked for, in place of its value, such as a note for a digest; the result's
-            own is taken from its provenance's ``run``.
+        question: What it must have answered. The ``prompts_note`` of its ``run`` stands for the digest in a message.
+        checkpoint: Of which checkpoint it must be.
+        ignored: Settings in which it may differ.
 
     Raises:
-        ResultError: It answers another question, or is damaged.
+        ResultError: It answers another question, is of another checkpoint, or is damaged.
     """
     if not file.exists():
         return None
     result = kind.load(file)
-    differing = result.provenance.differences(asked)
+    if result.provenance.fingerprint != checkpoint.fingerprint:
+        raise ResultError(
+            f"{file} is of other weights that were called '{checkpoint.name}' too. Name these with --ckpt "
+            "NAME=PATH, use --fresh to replace the result, or another --out."
+        )
+    differing = result.provenance.differences(question, ignore=ignored)
     if not differing:
         return result
-    notes: dict[str, tuple[Any, Any]] = {
-        key: (result.provenance.run.get(f"{key}_note", differing[key][0]), text)
-        for key, text in (said or {}).items()
-        if key in differing
-    }
+    if "prompts" in differing:
+        notes = [p.run.get("prompts_note", p.prompts_digest) for p in (result.provenance, question)]
+        differing["prompts"] = (notes[0], notes[1])
     listed = "; ".join(
-        f"{k}: {short(a, 120)} there, {short(b, 120)} asked" for k, (a, b) in {**differing, **notes}.items()
+        f"{name}: {short(there, _MOST)} there, {short(asked, _MOST)} asked"
+        for name, (there, asked) in differing.items()
     )
     raise ResultError(
         f"{file} answers another question ({listed}). Use --fresh to replace it, or another --out."

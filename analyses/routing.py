@@ -1,81 +1,40 @@
-"""Measure the routes of several checkpoints into one folder, and compare each with the first, fact by fact."""
+"""`interp routing`: whether languages reach an answer through the same heads and neurons."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from analyses.series import Progress, Series, chosen_facts, labeled, measure_series, open_checkpoints
-from interp.config.routing import RoutingConfig
-from interp.data.languages import parse_languages
+from analyses.plan import Measure, Part, Plan, Request, Task, asked, facts_of, require_languages
 from interp.data.partners import pair_facts
-from interp.data.prompts import prompts_from_facts
-from interp.errors import ConfigError
-from interp.model.checkpoints import Checkpoint
-from interp.results.base import Provenance
-from interp.results.routing import RoutingResult
+from interp.data.prompts import context_of, prompts_from_facts
+from interp.results.settings.routing import RoutingSettings
 
-__all__ = ["run_routing"]
+if TYPE_CHECKING:
+    from interp.results.routing import RoutingResult
 
-_UNITS = {"heads": ("heads",), "neurons": ("neurons",), "all": ("heads", "neurons")}
+__all__ = ["MEASURE"]
 
 
-def run_routing(config: RoutingConfig, progress: Progress | None = None) -> Series[RoutingResult]:
-    """Attribute the answers of every checkpoint of a configuration, and compare each with the first.
+def plan(request: Request) -> Plan:
+    """Attribute every answer to heads and neurons in each language, and measure how far languages share them.
 
-    Every cheap thing that can be wrong is checked before a model is opened. Finished checkpoints are reused, an interrupted
-    one continues.
+    Overlap stands beside chance: the overlap of one fact in one language with another fact of its relation in the other.
 
-    Raises:
-        InterpError: Bad input, damaged files, a folder that holds results of other settings, or an interruption.
+    Example: `interp routing --ckpt organism:final --ckpt organism:grpo --languages en,sw,ja --figure`
     """
-    from interp.measure.provenance import settings_of
-    from interp.measure.routing.routing import routing_settings
+    from interp.results.routing import RoutingResult
 
-    languages = parse_languages(config.languages)
-    if len(languages) < 2:
-        raise ConfigError(f"One language ({config.languages}); an overlap is between at least 2.")
-    if not 0 < config.top < 1:
-        raise ConfigError(f"'top' is {config.top}; a share of the units above 0 and below 1 is expected.")
-    facts, prompt_format = chosen_facts(
-        config.facts,
-        languages,
-        split=config.split,
-        limit=config.limit,
-        prompt_format=config.prompt_format,
-        allow_missing=config.allow_missing,
-    )
-    pair_facts(facts)
-    checkpoints = open_checkpoints(config.ckpt, config.out)
-    units, prompts = _UNITS[config.units], prompts_from_facts(facts, prompt_format=prompt_format)
-    requested = {"dtype": config.dtype, "attention": config.attention}
-    own = routing_settings(facts, units, config.top, prompt_format)
-    asked = Provenance(prompts_digest=prompts.digest, settings=settings_of(prompts, requested, own))
+    facts = facts_of(request.data)
+    require_languages(facts.languages, "an overlap is between")
+    pair_facts(facts)  # refused before a model is opened
 
-    def measure(checkpoint: Checkpoint, name: str, resume: Path) -> RoutingResult:
+    def measure(task: Task) -> RoutingResult:
         from interp.measure.routing.routing import measure_routing
-        from interp.model.loading import open_checkpoint
 
-        loaded = open_checkpoint(
-            checkpoint, dtype=config.dtype, device=config.device, attention=config.attention
-        )
-        return measure_routing(
-            loaded,
-            facts,
-            units=units,
-            top=config.top,
-            prompt_format=prompt_format,
-            batch_tokens=config.batch_tokens,
-            resume=resume,
-            progress=labeled(progress, f"{name} routes"),
-        )
+        return measure_routing(task.model, facts, request.settings, **task.passes("routes"))
 
-    return measure_series(
-        checkpoints,
-        config.out,
-        RoutingResult,
-        "routing",
-        asked,
-        measure,
-        said={"prompts": f"{prompts.note}; {prompts.n_items} items"},
-        fresh=config.fresh,
-    )
+    prompts = prompts_from_facts(facts)
+    return Plan((Part(RoutingResult, "routing", asked(prompts, request, **context_of(facts)), measure),))
+
+
+MEASURE = Measure(plan, RoutingSettings)

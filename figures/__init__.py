@@ -1,64 +1,89 @@
-"""What people look at: ``figures.plot(result)`` draws any result or comparison, without opening a model."""
+"""What people look at: ``figures.plot(result)`` draws any result or comparison, without opening a model.
+
+A module ``figures.x`` of a measure ``x`` offers ``drawings(results, names, **view)``, the first of which is what `plot`
+shows, and ``tables(results, names, **view)`` for the terminal.
+"""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from interp.registry import measure_of_kind
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from analyses.changes import Changes
     from analyses.comparison import Comparison
+    from figures.drawing import Drawing
+    from figures.table import Table
     from interp.results import Result
 
-__all__ = ["plot"]
-
-_BY_KIND = {
-    "specialization": "figures.specialization.plot_specialization",
-    "heads": "figures.specialization.plot_specialization",
-    "behavior": "figures.behavior.plot_behavior",
-    "generation": "figures.behavior.plot_behavior",
-    "patching": "figures.patching.plot_patching",
-    "lens": "figures.lens.plot_lens",
-    "attribution": "figures.attribution.plot_attribution",
-    "routing": "figures.routing.plot_routing",
-    "ablation": "figures.ablation.plot_ablation",
-    "probe": "figures.probes.plot_probes",
-    "alignment": "figures.alignment.plot_alignment",
-}
-"""Kind of result to the function that draws one or several of it, given their names."""
+__all__ = ["drawings", "plot", "tables"]
 
 
-def plot(shown: Result | Sequence[Result] | Comparison | Changes, names: Sequence[str] = ()) -> Figure:
+def plot(shown: Result | Sequence[Result] | Comparison, names: Sequence[str] = (), **view: Any) -> Figure:
     """Draw a result, several results of one kind, or a comparison; the kind of figure follows from the type.
 
     Args:
         shown: What to draw.
         names: What to call each result; by default its checkpoint.
+        view: How results are read, such as ``scoring`` or ``metric``.
 
     Raises:
         TypeError: There is no figure for this type.
     """
-    from analyses.changes import Changes
+    return drawings(shown, names, **view)[0].draw()
+
+
+def drawings(
+    shown: Result | Sequence[Result] | Comparison, names: Sequence[str] = (), **view: Any
+) -> list[Drawing]:
+    """Every figure of results or of a comparison, with its data; see `plot`."""
     from analyses.comparison import Comparison
-    from figures.changes import plot_changes
-    from figures.comparison import plot_comparison
-    from figures.lens_changes import plot_lens_changes
-    from interp.results import Result
 
     if isinstance(shown, Comparison):
-        return plot_comparison(shown)
-    if isinstance(shown, Changes):
-        return plot_lens_changes(shown) if shown.kind == "lens" else plot_changes(shown)
+        from figures.comparison import comparison_drawings
+
+        return comparison_drawings(shown)
+    results = _results(shown)
+    drawn: list[Drawing] = _module(results).drawings(results, _names(results, names), **view)
+    return drawn
+
+
+def tables(
+    shown: Result | Sequence[Result] | Comparison, names: Sequence[str] = (), **view: Any
+) -> list[Table]:
+    """The tables that a terminal shows of results or of a comparison; see `plot`."""
+    from analyses.comparison import Comparison
+
+    if isinstance(shown, Comparison):
+        from figures.comparison import comparison_tables
+
+        return comparison_tables(shown)
+    results = _results(shown)
+    made: list[Table] = _module(results).tables(results, _names(results, names), **view)
+    return made
+
+
+def _results(shown: Any) -> list[Result]:
+    from interp.results import Result
+
     results = [shown] if isinstance(shown, Result) else list(shown)
-    kinds = {r.kind if isinstance(r, Result) else "" for r in results}
-    if len(kinds) != 1 or not kinds <= _BY_KIND.keys():
+    kinds = {result.kind if isinstance(result, Result) else "" for result in results}
+    if len(kinds) != 1 or measure_of_kind(kinds.copy().pop()) is None:
         raise TypeError(
-            f"no figure for {type(shown).__name__}; give a result, a list of results or a Comparison"
+            f"no figure for {type(shown).__name__}; give a result, a list of results of one kind, or a comparison"
         )
-    module, _, name = _BY_KIND[kinds.pop()].rpartition(".")
-    draw = getattr(importlib.import_module(module), name)
-    figure: Figure = draw(results, names or [r.provenance.checkpoint for r in results])
-    return figure
+    return results
+
+
+def _names(results: Sequence[Result], names: Sequence[str]) -> list[str]:
+    return list(names) or [result.provenance.checkpoint for result in results]
+
+
+def _module(results: Sequence[Result]) -> Any:
+    measure = measure_of_kind(results[0].kind)
+    assert measure is not None  # see _results
+    return importlib.import_module(f"figures.{measure.name}")

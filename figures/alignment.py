@@ -3,22 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 from matplotlib.figure import Figure
 
+from figures.drawing import Drawing
 from figures.layers import plot_matrices, show_curve, show_layers, show_legend
+from figures.probing import layer_table
 from figures.style import new_figure
+from figures.table import Table, number
 from probes.alignment_results import AlignmentResult
-from probes.results import layer_name
+from probes.layers import layer_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["alignment_data", "plot_alignment", "plot_pairs"]
+__all__ = ["alignment_data", "drawings", "plot_alignment", "plot_pairs", "tables"]
 
 _KINDS = {"en-x": "English with another language", "x-y": "two other languages"}
+
+
+_LEGEND = (
+    "mutual: share of facts whose two vectors find each other among all facts, raw as in MEXA; 95 % intervals over groups of facts; "
+    "in parentheses CKA when the facts of one language are shuffled."
+)
+
+
+def drawings(results: Sequence[AlignmentResult], names: Sequence[str]) -> list[Drawing]:
+    """Alignment per layer, and per checkpoint a matrix of languages."""
+    return [
+        Drawing("", partial(plot_alignment, results, names), alignment_data(results, names)),
+        *(
+            Drawing(f"{name}.languages", partial(plot_pairs, result, name), result.to_frame())
+            for result, name in zip(results, names, strict=True)
+        ),
+    ]
+
+
+def tables(results: Sequence[AlignmentResult], names: Sequence[str]) -> list[Table]:
+    """Per checkpoint and kind of pair the scores by layer; MEXA with English by language."""
+    shown = [
+        _layers(name, result, kind)
+        for name, result in zip(names, results, strict=True)
+        for kind in result.pairs
+    ]
+    if len(results[0].mexa_by_language()):
+        shown.append(_mexa(results, names))
+    counted = f"{len(results[0].fact_ids)} prompts in {len(set(results[0].groups))} groups. "
+    return [replace(shown[0], note=counted + _LEGEND), *shown[1:]]
+
+
+def _layers(name: str, result: AlignmentResult, kind: str) -> Table:
+    curves = [*(f"mutual {treatment} {kind}" for treatment in result.treatments), f"CKA {kind}"]
+    table = layer_table(f"{name}: {_KINDS[kind]}", result, curves)
+    floors = [number(float(value)) for value in result.shuffled(kind)]
+    rows = tuple((*row[:-1], f"{row[-1]} ({floor})") for row, floor in zip(table.rows, floors, strict=True))
+    return replace(table, header=("layer", "mutual raw", "mutual centered", "CKA (shuffled)"), rows=rows)
+
+
+def _mexa(results: Sequence[AlignmentResult], names: Sequence[str]) -> Table:
+    frames = [result.mexa_by_language() for result in results]
+    rows = tuple(
+        (code, *(number(frame[c][i]) for frame in frames for c in ("mean", "best")))
+        for i, code in enumerate(frames[0].language)
+    )
+    header = ["language"]
+    for name in names:
+        header += [f"{name}\nmean", f"{name}\nbest layer"]
+    return Table("MEXA with English: mean over layers, and of the best layer", tuple(header), rows)
 
 
 def plot_alignment(results: Sequence[AlignmentResult], names: Sequence[str]) -> Figure:
@@ -49,12 +103,8 @@ def plot_alignment(results: Sequence[AlignmentResult], names: Sequence[str]) -> 
 
 def plot_pairs(result: AlignmentResult, name: str) -> Figure:
     """Share of facts whose query language finds its own translation, of every pair, per layer, raw and centered."""
-    own = np.eye(len(result.languages), dtype=bool)
     return plot_matrices(
-        {
-            treatment: np.where(own, np.nan, share.mean(axis=1))
-            for treatment, share in zip(result.treatments, result.retrieved, strict=True)
-        },
+        {treatment: result.found(treatment) for treatment in result.treatments},
         result.layers,
         result.languages,
         low=0.0,

@@ -3,23 +3,81 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from figures.drawing import Drawing
 from figures.style import Look, look, new_figure
+from figures.table import Table, estimate, number
 from interp.results.attribution import AttributionResult
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["attribution_data", "plot_attribution"]
+__all__ = ["attribution_data", "attribution_drawings", "attribution_tables", "plot_attribution"]
 
 _TOP = 12
 _MOST_SPANS = 6  # maps in a row: of many positions, those with the largest estimates
 _LABELS = 9  # layers or units that an axis names
+
+
+_LEGEND = (
+    "In logits of the right minus the wrong answer, with 95 % intervals. estimate: (source - target activation) x gradient, over "
+    "blocks of facts; unrelated fact: its estimate; effect: of patching the unit alone, over groups of facts; slope: effect "
+    "per estimated logit."
+)
+
+
+def attribution_drawings(results: Sequence[AttributionResult], names: Sequence[str]) -> list[Drawing]:
+    """Estimates, and effects against estimates."""
+    return [Drawing("", partial(plot_attribution, results, names), attribution_data(results, names))]
+
+
+def attribution_tables(results: Sequence[AttributionResult], names: Sequence[str]) -> list[Table]:
+    """Per checkpoint the units with the largest estimates, and how well estimates predict the effect of patching."""
+    shown: list[Table] = []
+    for name, result in zip(names, results, strict=True):
+        shown.append(_largest_units(name, result))
+        if len(result.cells):
+            shown.append(_correlations(name, result))
+    return [replace(shown[0], note=f"{_LEGEND} {shown[0].note}"), *shown[1:]]
+
+
+def _largest_units(name: str, result: AttributionResult) -> Table:
+    rows = tuple(
+        (
+            f"{row.layer}.{row.unit}",
+            row.position,
+            estimate(row.estimate, row.low, row.high, signed=True),
+            number(row.floor, signed=True),
+            estimate(row.effect, row.effect_low, row.effect_high, signed=True),
+        )
+        for row in result.strongest().itertuples()
+    )
+    header = ("layer." + result.unit.removesuffix("s"), "position", "estimate", "unrelated fact", "effect")
+    verified = "" if len(result.cells) else " Not verified: nothing was patched."
+    note = f"{name}: {result.counted()}.{verified}"
+    return Table(f"{name}: {result.unit}, {result.mode}", header, rows, note, keys=2)
+
+
+def _correlations(name: str, result: AttributionResult) -> Table:
+    rows = tuple(
+        (
+            row.cells,
+            f"{row.n:,}",
+            estimate(row.pearson, row.pearson_low, row.pearson_high, signed=True),
+            estimate(row.spearman, row.spearman_low, row.spearman_high, signed=True),
+            number(row.slope, 2),
+        )
+        for row in result.correlation().itertuples()
+    )
+    header = ("cells", "n", "Pearson", "Spearman", "slope")
+    return Table(f"{name}: estimates and effects of the cells that were patched", header, rows)
 
 
 def plot_attribution(results: Sequence[AttributionResult], names: Sequence[str]) -> Figure:
@@ -33,7 +91,7 @@ def plot_attribution(results: Sequence[AttributionResult], names: Sequence[str])
     left = len(spans) if heads else 2
     with new_figure(2.6 * left + 3.4, 0.7 + 2.9 * len(results)) as figure:
         grid = figure.subplots(len(results), left + 1, squeeze=False)
-        largest = max(_largest(result) for result in results)
+        largest = max(float(result.peaks().max()) for result in results)
         for row, (result, name) in enumerate(zip(results, names, strict=True)):
             if heads:
                 _maps(figure, grid[row, :left], result, spans, largest)
@@ -54,7 +112,7 @@ def attribution_data(results: Sequence[AttributionResult], names: Sequence[str])
         if result.unit == "heads":
             parts = {"map": result.to_frame()}
         else:
-            parts = {"profile": _by_layer(result), "largest": result.largest(_TOP)}
+            parts = {"profile": result.by_layer(), "largest": result.largest(_TOP)}
         parts["verified"] = result.verified().rename(columns={"low": "effect_low", "high": "effect_high"})
         tables += [table.assign(shown=shown, checkpoint=name) for shown, table in parts.items() if len(table)]
     found = pd.concat(tables, ignore_index=True)
@@ -79,7 +137,7 @@ def _maps(
 
 
 def _profile(axes: Axes, result: AttributionResult, spans: Sequence[int]) -> None:
-    table = _by_layer(result)
+    table = result.by_layer()
     for index, span in enumerate(result.positions[i] for i in spans):
         style, part = look(index), table[table.position == span]
         axes.plot(part.layer, part.estimate, label=span, **_line(style, full=True))
@@ -118,7 +176,7 @@ def _top(axes: Axes, result: AttributionResult) -> None:
 
 def _scatter(axes: Axes, result: AttributionResult) -> None:
     """True effect against estimate, with the line on which they are equal."""
-    axes.set(xlabel="estimate (logits)", ylabel="true effect (logits), 95 %")
+    axes.set(xlabel="estimate (logits)", ylabel="effect (logits), 95 %")
     table = result.verified()
     if not len(table):
         axes.set_title("not verified", loc="left", fontsize=8)
@@ -138,20 +196,8 @@ def _scatter(axes: Axes, result: AttributionResult) -> None:
     axes.legend(fontsize=6)
 
 
-def _by_layer(result: AttributionResult) -> pd.DataFrame:
-    """Per layer and span: sum over units of the absolute mean estimate, and of the unrelated fact's."""
-    table = result.to_frame()[["layer", "position", "n", "estimate", "floor"]]
-    table = table.assign(estimate=table.estimate.abs(), floor=table.floor.abs())
-    summed = table.groupby(["position", "layer"], sort=False)
-    return summed.agg(n=("n", "first"), estimate=("estimate", "sum"), floor=("floor", "sum")).reset_index()
-
-
 def _shown(results: Sequence[AttributionResult]) -> list[int]:
     """The spans that all results share a figure with: of many, those with the largest estimates."""
     shared = range(min(len(result.positions) for result in results))
-    peaks = [max(_largest(result, span) for result in results) for span in shared]
-    return sorted(sorted(shared, key=lambda span: -peaks[span])[:_MOST_SPANS])
-
-
-def _largest(result: AttributionResult, span: int | slice = slice(None)) -> float:
-    return float(np.nanmax(np.abs(result.estimates().plug_in[:, :, span]), initial=0.0))
+    peaks = [result.peaks() for result in results]
+    return sorted(sorted(shared, key=lambda span: -max(each[span] for each in peaks))[:_MOST_SPANS])

@@ -1,49 +1,75 @@
-"""The change between two checkpoints per layer, with intervals, against the noise floor."""
+"""Comparisons of two checkpoints: the change of every layer or quantity, as a figure and as a table."""
 
 from __future__ import annotations
 
-import textwrap
+from functools import partial
 
-import numpy as np
-from matplotlib.figure import Figure
+from analyses.comparison import Comparison, FactComparison, UnitComparison
+from figures.drawing import Drawing
+from figures.fact_changes import plot_fact_changes
+from figures.lens_changes import plot_lens_changes
+from figures.table import Table, number, rows_of
+from figures.unit_changes import plot_unit_changes
 
-from analyses.comparison import Comparison
-from figures.style import look, new_figure
+__all__ = ["comparison_drawings", "comparison_tables"]
 
-__all__ = ["plot_comparison"]
+_MOST_ROWS = 30
+_CLUSTERS = {"group": "groups of facts", "fact": "facts", "answer": "facts of one answer"}
 
 
-def plot_comparison(comparison: Comparison) -> Figure:
-    """Change of mean specialization per layer with 95 % intervals; the gray band is the noise floor."""
-    table = comparison.to_frame()
-    with new_figure(6.5, 3.6) as figure:
-        axes = figure.subplots()
-        style = look(0)
-        floor = np.asarray(table["noise_floor"])
-        edges = np.append(table["layer"] - 0.5, table["layer"].iloc[-1] + 0.5)
-        axes.stairs(
-            floor,
-            edges,
-            baseline=-floor,
-            fill=True,
-            color="0.85",
-            label="noise floor (same checkpoint, other text)",
-        )
-        axes.axhline(0, color="0.4", linewidth=0.8)
-        errors = np.stack([table["change"] - table["low"], table["high"] - table["change"]])
-        axes.errorbar(
-            table["layer"],
-            table["change"],
-            errors,
-            color=style.color,
-            marker=style.marker,
-            linestyle="",
-            capsize=3,
-            label="change, 95 % interval",
-        )
-        axes.set_xticks(table["layer"][:: max(1, len(table) // 8)])
-        axes.set(xlabel="layer", ylabel=f"change of mean {comparison.unit}\nspecialization (nats)")
-        title = f"{comparison.names[0]} → {comparison.names[1]}: {comparison.diagnosis}"
-        axes.set_title("\n".join(textwrap.wrap(title, 90)), loc="left", fontsize=9)
-        figure.legend(loc="outside lower center", ncols=2)
-        return figure
+def comparison_drawings(comparison: Comparison) -> list[Drawing]:
+    """The figure of a comparison.
+
+    Raises:
+        TypeError: There is none for this type.
+    """
+    if isinstance(comparison, UnitComparison):
+        return [Drawing("", partial(plot_unit_changes, comparison), comparison.to_frame())]
+    if isinstance(comparison, FactComparison):
+        plot = plot_lens_changes if comparison.kind == "lens" else plot_fact_changes
+        return [Drawing("", partial(plot, comparison), comparison.to_frame())]
+    raise TypeError(f"no figure for {type(comparison).__name__}")
+
+
+def comparison_tables(comparison: Comparison) -> list[Table]:
+    """The table of a comparison.
+
+    Raises:
+        TypeError: There is none for this type.
+    """
+    if isinstance(comparison, UnitComparison):
+        return [_layers(comparison)]
+    if isinstance(comparison, FactComparison):
+        return [_quantities(comparison)]
+    raise TypeError(f"no table for {type(comparison).__name__}")
+
+
+def _layers(comparison: UnitComparison) -> Table:
+    one, other = comparison.names
+    frame = comparison.to_frame()
+    cells = rows_of(frame.drop(columns="adjusted_p"), digits=4, signed=("change", "low", "high"))
+    rows = tuple((*row[:6], f"{p:.2g}", row[6]) for row, p in zip(cells, frame.adjusted_p, strict=True))
+    return Table(
+        f"{one} -> {other}: change of mean specialization per layer ({comparison.unit}s, nats)",
+        ("layer", "before", "after", "change", "low", "high", "adjusted p", "noise floor"),
+        rows,
+        "Change with its 95 % interval, paired over blocks of facts; p adjusted over layers (Benjamini-Hochberg); noise floor: "
+        "the same checkpoint on two halves of the text.",
+    )
+
+
+def _quantities(comparison: FactComparison) -> Table:
+    one, other = comparison.names
+    frame = comparison.to_frame()
+    over = _CLUSTERS[comparison.view.get("cluster", "group")]
+    note = f"Change with its 95 % interval, paired over {over}; p by Holm over all rows."
+    if len(frame) > _MOST_ROWS:
+        note += f" Of {len(frame)} rows, the {_MOST_ROWS} with the smallest p."
+        frame = frame.loc[frame.p.sort_values(kind="stable").index[:_MOST_ROWS]].sort_index()
+    rows = []
+    for row in frame.to_dict(orient="records"):
+        means = [number(row[name]) for name in ("before", "after")]
+        change = [number(row[name], signed=True) for name in ("change", "low", "high")]
+        rows.append((row["quantity"], f"{row['n']:,}", *means, *change, f"{row['holm']:.3g}"))
+    header = ("quantity", "n", "before", "after", "change", "low", "high", "Holm p")
+    return Table(f"{one} -> {other}: change", header, tuple(rows), note)

@@ -1,4 +1,4 @@
-"""How the organism's answers change while each method trains it, by what was read and how it is spelled."""
+"""Accuracy of the organism's family during training, by what was read and how the answer is spelled."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from figures.style import look, new_figure
 __all__ = ["plot_family"]
 
 _COLUMNS = 3
-_NARROWEST = 0.2  # of the share axis, so that the noise of one panel does not look like the change of another
+_NARROWEST = (
+    0.2  # range of the accuracy axis, so that noise in one panel does not look like a change in another
+)
 
 
 def plot_family(curves: pd.DataFrame) -> Figure:
-    """Accuracy of greedy answers over steps, a panel per stratum; thin lines are seeds, thick ones their means.
+    """Draw accuracy over steps, a panel per stratum; thin lines are seeds, thick ones their means.
 
     Args:
         curves: The rows of `analyses.family.family_curves`.
@@ -29,13 +31,13 @@ def plot_family(curves: pd.DataFrame) -> Figure:
             here = curves[curves.stratum == name]
             for number, member in enumerate(members):
                 style = look(number)
-                own = here[here.member == member]
-                for _, seed in own.groupby("seed"):
+                runs = here[here.member == member]
+                for _, seed in runs.groupby("seed"):
                     axes.plot(seed.step, seed.accuracy, color=style.color, linewidth=0.5, alpha=0.6)
-                mean = own.groupby("step").accuracy.mean()
+                mean = runs.groupby("step").accuracy.mean()
                 axes.plot(
-                    mean.index,
-                    mean,
+                    mean.step,
+                    mean["mean"],
                     color=style.color,
                     linestyle=style.line,
                     marker=style.marker,
@@ -47,9 +49,9 @@ def plot_family(curves: pd.DataFrame) -> Figure:
         for axes in panels[len(names) :]:
             axes.remove()
         for axes in panels[max(0, len(names) - _COLUMNS) : len(names)]:
-            axes.set_xlabel("step")
+            axes.set_xlabel("training step")
             axes.tick_params(labelbottom=True)
-        figure.supylabel("right answers")
+        figure.supylabel("accuracy of greedy answers")
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
         return figure

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.style import look, new_figure
-from probes.results import layer_name
+from probes.layers import layer_name
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,26 +13,74 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter
 
+from figures.drawing import Drawing
+from figures.layers import spaced
 from figures.style import Look, look, new_figure
+from figures.table import Table, estimate, number
 from interp.data.languages import LANGUAGES
-from interp.results.lens import LensResult
+from interp.results.lens import QUANTITIES, LensResult
+from probes.layers import layer_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["lens_data", "plot_lens"]
+__all__ = ["drawings", "lens_data", "plot_lens", "tables"]
 
 _COLUMNS = 4
+_MOST_LABELS = 9
 _LINEAR_BELOW = 1e-3  # of the probability axis, which is logarithmic above
-_SAID = {"probability": "probability of the answer", "mass": "probability of the language's lexicon"}
+_AXES = {"probability": "probability of the answer", "mass": "probability of the language's lexicon"}
 _STRIP = 0.09  # height of one checkpoint's entropy, in panel heights
+
+
+_LEGEND = (
+    "takeover layer: first layer from which on the prompt's language is above the pivot (-1: the embedding); pivot area: mean "
+    "probability of the pivot's answer over depth; pivot lead: mean of what it is above the prompt's language by; pivot mass: mean "
+    "probability of the pivot's lexicon over depth, whatever the answer. 95 % intervals over groups of facts."
+)
+
+
+def drawings(results: Sequence[LensResult], names: Sequence[str]) -> list[Drawing]:
+    """Curves of the answers, and of the lexicon where there is one."""
+    shown = {"": "probability"} | ({"mass": "mass"} if any(results[0].mass_tokens) else {})
+    return [
+        Drawing(stem, partial(plot_lens, results, names, of), lens_data(results, names, of))
+        for stem, of in shown.items()
+    ]
+
+
+def tables(results: Sequence[LensResult], names: Sequence[str]) -> list[Table]:
+    """Per checkpoint one row per language of the prompt; and how far a tuned lens is from the output."""
+    shown = []
+    for name, result in zip(names, results, strict=True):
+        shown.append(_languages(name, result))
+        if "held_out_kl" in result.provenance.run:
+            shown.append(_divergence(name, result))
+    return [replace(shown[0], note=_LEGEND), *shown[1:]]
+
+
+def _languages(name: str, result: LensResult) -> Table:
+    rows = []
+    for row in result.by_language().to_dict("records"):
+        cells = [estimate(row[q], row[f"{q} low"], row[f"{q} high"]) for q in QUANTITIES]
+        rows.append((row["language"], f"{row['n']:,}", number(row["left_out"], 0), *cells))
+    lens = result.provenance.settings.get("lens", "logit")
+    title = f"{name}: {lens} lens, pivot {result.pivot}, {result.n_layers - 1} layers"
+    return Table(title, ("prompt", "n", "left out", *QUANTITIES), tuple(rows))
+
+
+def _divergence(name: str, result: LensResult) -> Table:
+    held_out: dict[str, list[float]] = result.provenance.run["held_out_kl"]
+    rows = tuple((lens, *(number(value) for value in values)) for lens, values in held_out.items())
+    header = ("lens", *map(layer_name, result.layers))
+    return Table(f"{name}: KL(output || lens) on held-out text by layer (nats)", header, rows)
 
 
 def plot_lens(results: Sequence[LensResult], names: Sequence[str], quantity: str = "probability") -> Figure:
     """Per language: probability at each layer with its 95 % interval; above, the entropy of the facts that count.
 
     Full signs and full lines are the prompt's own language, empty signs and dotted lines the pivot. The probability axis is
-    linear up to 0.001 and logarithmic above; layer 0 is what enters the first layer.
+    linear up to 0.001 and logarithmic above; the layer -1, "emb.", is what enters layer 0.
 
     Args:
         results: One per checkpoint.
@@ -41,7 +91,7 @@ def plot_lens(results: Sequence[LensResult], names: Sequence[str], quantity: str
     shown = [code for code in first.languages if code != first.pivot]
     columns = min(_COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
-    top = max(float(np.nanmax(_entropy(result))) for result in results)
+    top = max(float(np.nanmax(result.mean_entropy())) for result in results)
     with new_figure(0.9 + 2.4 * columns, 0.9 + (2.1 + 0.2 * len(results)) * rows) as figure:
         grid = figure.add_gridspec(rows, columns + 1, width_ratios=[*[1] * columns, 0.05])
         for place, code in enumerate(shown):
@@ -60,7 +110,7 @@ def plot_lens(results: Sequence[LensResult], names: Sequence[str], quantity: str
             strip.set_title(f"{label} ({code}), n {counted}", loc="left", fontsize=8)
         bar = figure.colorbar(image, cax=figure.add_subplot(grid[0, columns]), label="entropy (nats)")
         bar.ax.grid(visible=False)
-        figure.supylabel(_SAID[quantity], fontsize=9)
+        figure.supylabel(_AXES[quantity], fontsize=9)
         figure.legend(*curves.get_legend_handles_labels(), loc="outside lower center", ncols=min(columns, 2))
         return figure
 
@@ -87,12 +137,14 @@ def _panel(axes: Axes, results: Sequence[LensResult], names: Sequence[str], code
             style, own = look(index), answer == code
             part = table[table.answer == answer]
             axes.fill_between(part.layer, part.low, part.high, color=style.color, alpha=0.15, linewidth=0)
-            axes.plot(part.layer, part.value, label=_said(name, own, result.pivot), **_line(style, own))
+            axes.plot(part.layer, part.value, label=_label(name, own, result.pivot), **_line(style, own))
     axes.set_yscale("symlog", linthresh=_LINEAR_BELOW, linscale=0.5)
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.tick_params(labelsize=7)
-    axes.set_xticks(range(0, results[0].n_layers, max(1, results[0].n_layers // 8)))
+    layers = results[0].layers
+    chosen = spaced(len(layers), _MOST_LABELS)
+    axes.set_xticks([layers[i] for i in chosen], [layer_name(layers[i]) for i in chosen])
 
 
 def _line(style: Look, own: bool) -> dict[str, Any]:
@@ -106,23 +158,16 @@ def _line(style: Look, own: bool) -> dict[str, Any]:
     }
 
 
-def _said(name: str, own: bool, pivot: str) -> str:
+def _label(name: str, own: bool, pivot: str) -> str:
     return f"{name}: prompt's language" if own else f"{name}: {pivot}"
 
 
 def _strip(axes: Axes, results: Sequence[LensResult], code: str, top: float) -> AxesImage:
     """One row per checkpoint, the first on top."""
-    values = np.stack([_entropy(result)[result.languages.index(code)] for result in results])
-    extent = (-0.5, values.shape[1] - 0.5, len(results) - 0.5, -0.5)
+    values = np.stack([result.mean_entropy()[result.languages.index(code)] for result in results])
+    extent = (-1.5, values.shape[1] - 1.5, len(results) - 0.5, -0.5)
     image = axes.imshow(values, aspect="auto", extent=extent, cmap="viridis", vmin=0, vmax=top)
     axes.set_yticks([])
     axes.tick_params(labelbottom=False, bottom=False)
     axes.grid(visible=False)
     return image
-
-
-def _entropy(result: LensResult) -> np.ndarray:
-    """Mean over the facts that count, ``[language, layer]``, in nats."""
-    return np.stack(
-        [result.entropy[result.kept(code), i].mean(axis=0) for i, code in enumerate(result.languages)]
-    )

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analyses.changes import Changes
+from analyses.comparison import FactComparison
 from figures.style import look, new_figure
 from interp.data.languages import LANGUAGES
 
@@ -20,7 +20,7 @@ __all__ = ["plot_lens_changes"]
 _ALL = "all"
 
 
-def plot_lens_changes(changes: Changes) -> Figure:
+def plot_lens_changes(changes: FactComparison) -> Figure:
     """One row per language of the prompt, one panel per quantity: paired change with its 95 % interval.
 
     Filled where Holm's p, adjusted over all panels, is below .05.

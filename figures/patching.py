@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from jaxtyping import Float
@@ -11,17 +13,116 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from figures.attribution import attribution_drawings, attribution_tables
+from figures.drawing import Drawing
 from figures.layers import spaced
 from figures.style import look, new_figure
+from figures.table import Table, estimate, number
+from interp.results.attribution import AttributionResult
 from interp.results.patching import PatchingResult
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["plot_languages", "plot_patching"]
+__all__ = ["drawings", "plot_languages", "plot_patching", "tables"]
 
 _FEW_POSITIONS = 4
 _MOST_LABELS = 12
+_MOST_ROWS = 12
+_LEGEND = (
+    "recovery: (patched - corrupt) / (clean - corrupt), means over facts; floor: the same with an unrelated fact's activations; "
+    "beyond: recovery - floor. rescued: share of facts where the right answer overtakes the wrong one; control: an unrelated "
+    "fact. 95 % intervals over groups of facts."
+)
+
+
+def drawings(
+    results: Sequence[PatchingResult] | Sequence[AttributionResult],
+    names: Sequence[str],
+    metric: str = "logit_diff",
+) -> list[Drawing]:
+    """Recovery by layer, head or position, and per checkpoint by language; of estimates, see `figures.attribution`."""
+    if isinstance(results[0], AttributionResult):
+        return attribution_drawings(cast("Sequence[AttributionResult]", results), names)
+    patched = cast("Sequence[PatchingResult]", results)
+    return [
+        Drawing("", partial(plot_patching, patched, names, metric), _recovery(patched, names, metric)),
+        *(
+            Drawing(
+                f"{name}.languages", partial(plot_languages, result, name, metric), result.to_frame(metric)
+            )
+            for result, name in zip(patched, names, strict=True)
+            if len(result.languages) > 1
+        ),
+    ]
+
+
+def tables(
+    results: Sequence[PatchingResult] | Sequence[AttributionResult],
+    names: Sequence[str],
+    metric: str = "logit_diff",
+) -> list[Table]:
+    """Per checkpoint the cells that recover most, and the best of them by language; of estimates, the largest."""
+    if isinstance(results[0], AttributionResult):
+        return attribution_tables(cast("Sequence[AttributionResult]", results), names)
+    shown = [
+        table
+        for name, result in zip(names, cast("Sequence[PatchingResult]", results), strict=True)
+        for table in (_cells(name, result, metric), _languages(name, result, metric))
+    ]
+    return [replace(shown[0], note=f"{_LEGEND} {shown[0].note}"), *shown[1:]]
+
+
+def _cells(name: str, result: PatchingResult, metric: str) -> Table:
+    every, frame = result.recovery(metric), result.strongest(_MOST_ROWS, metric)
+    note = f"{name}: {result.counted()}."
+    if len(every) > len(frame):
+        note += f" The {len(frame)} of {len(every)} cells that recover most."
+    several = len(result.units) > 1
+    rows = tuple((*_place(r, several), f"{r['n']:,}", *_values(r)) for r in frame.to_dict("records"))
+    places = ("layer", result.site, "position") if several else ("layer", "position")
+    header = (*places, "n", "clean", "corrupt", "recovery", "floor", "beyond")
+    return Table(f"{name}: {_title(result)}, {metric}", header, rows, note, keys=len(places))
+
+
+def _place(row: dict[str, Any], several: bool) -> tuple[str, ...]:
+    unit = (str(row["unit"]),) if several else ()
+    return (str(row["layer"]), *unit, row["position"])
+
+
+def _values(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        number(row["clean"], 2),
+        number(row["corrupt"], 2),
+        estimate(row["recovery"], row["low"], row["high"], 2),
+        number(row["floor"], 2),
+        estimate(row["beyond"], row["beyond_low"], row["beyond_high"], 2),
+    )
+
+
+def _languages(name: str, result: PatchingResult, metric: str) -> Table:
+    """Per language, the cell that recovers most over all languages."""
+    rows = tuple(
+        (
+            row["language"],
+            f"{row['n']:,}",
+            estimate(row["recovery"], row["low"], row["high"], 2),
+            estimate(row["beyond"], row["beyond_low"], row["beyond_high"], 2),
+            number(row["rescued"], 2),
+            number(row["rescued_by_control"], 2),
+        )
+        for row in result.by_language(metric).to_dict("records")
+    )
+    header = ("language", "n", "recovery", "beyond", "rescued", "control")
+    return Table(f"{name}: by language, at {result.name_of(*result.best(metric))}", header, rows)
+
+
+def _recovery(results: Sequence[PatchingResult], names: Sequence[str], metric: str) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.concat(
+        [result.recovery(metric).assign(checkpoint=name) for result, name in zip(results, names, strict=True)]
+    )
 
 
 def plot_patching(
@@ -87,7 +188,7 @@ def _curves(results: Sequence[PatchingResult], names: Sequence[str], metric: str
         panels[0].set_ylabel(f"recovery ({metric})")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2)
-        figure.suptitle(_said(results[0]), fontsize=10)
+        figure.suptitle(_title(results[0]), fontsize=10)
         return figure
 
 
@@ -114,7 +215,7 @@ def _maps(results: Sequence[PatchingResult], names: Sequence[str], metric: str, 
                 axes.invert_yaxis()  # the first layer below, as on the maps of estimates
                 axes.set_xlabel(result.site if across == "unit" else "position")
                 figure.colorbar(image, ax=axes, fraction=0.05)
-        figure.suptitle(f"{_said(results[0])}: recovery ({metric})", fontsize=10)
+        figure.suptitle(f"{_title(results[0])}: recovery ({metric})", fontsize=10)
         return figure
 
 
@@ -142,6 +243,6 @@ def _number(axes: Axes, n_layers: int) -> None:
     axes.set_xticks(chosen, [str(i) for i in chosen])
 
 
-def _said(result: PatchingResult) -> str:
+def _title(result: PatchingResult) -> str:
     where = f" from {','.join(result.sources)}" if result.sources else ""
     return f"{result.site}{' onward' * result.onward}, {result.mode}{where}"

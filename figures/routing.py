@@ -3,22 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from figures.drawing import Drawing
 from figures.layers import show_curve, show_layers, show_legend
 from figures.matrices import show_languages
 from figures.style import new_figure
+from figures.table import Table, estimate, number
 from interp.results.routing import RoutingResult
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["plot_pairs", "plot_routing", "routing_data"]
+__all__ = ["drawings", "plot_pairs", "plot_routing", "routing_data", "tables"]
 
 _EXCESS = "overlap above chance"
+_LEGEND = (
+    "overlap: cosine of a fact's attributions in two languages, mean over all pairs of languages; chance: with another "
+    "fact of its relation; specific: cosine of what differs between the two facts. 95 % intervals over groups of facts."
+)
+
+
+def drawings(results: Sequence[RoutingResult], names: Sequence[str]) -> list[Drawing]:
+    """Overlap by layer, and a matrix of languages per checkpoint."""
+    by_layer = Drawing("", partial(plot_routing, results, names), routing_data(results, names))
+    return [
+        by_layer,
+        *(
+            Drawing(f"{name}.languages", partial(plot_pairs, result, name), result.by_language())
+            for result, name in zip(results, names, strict=True)
+        ),
+    ]
+
+
+def tables(results: Sequence[RoutingResult], names: Sequence[str]) -> list[Table]:
+    """Per checkpoint: all quantities, overlap by layer, and what each language shares with the others."""
+    first = results[0]
+    alone = first.provenance.run.get("without_partner", 0)
+    counted = f"{len(first.fact_ids)} facts in {len(set(first.groups))} groups"
+    counted += f", {alone} without a partner left out" if alone else ""
+    shown = [
+        table
+        for name, result in zip(names, results, strict=True)
+        for table in (_quantities(name, result), _layers(name, result), _languages(name, result))
+    ]
+    return [replace(shown[0], note=f"{counted}, {len(first.languages)} languages. {_LEGEND}"), *shown[1:]]
+
+
+def _quantities(name: str, result: RoutingResult) -> Table:
+    rows = tuple(
+        (row.quantity, f"{row.n:,}", estimate(row.mean, row.low, row.high, signed=True))
+        for row in result.summary().itertuples()
+    )
+    return Table(f"{name}: over all layers", ("quantity", "n", "mean [95 %]"), rows)
+
+
+def _layers(name: str, result: RoutingResult) -> Table:
+    shown, rows = ("overlap", "chance", "excess"), []
+    for row in result.by_layer().to_dict(orient="records"):
+        cells = [estimate(row[c], row[f"{c}_low"], row[f"{c}_high"], signed=True) for c in shown]
+        rows.append((row["units"], str(row["layer"]), *cells))
+    header = ("units", "layer", "overlap", "chance", _EXCESS)
+    return Table(f"{name}: by layer", header, tuple(rows), keys=2)
+
+
+def _languages(name: str, result: RoutingResult) -> Table:
+    rows = tuple(
+        (unit, *(number(value, signed=True) for value in result.with_others(unit))) for unit in result.units
+    )
+    return Table(f"{name}: {_EXCESS}, mean over a language's pairs", ("units", *result.languages), rows)
 
 
 def plot_routing(results: Sequence[RoutingResult], names: Sequence[str]) -> Figure:
@@ -53,18 +111,12 @@ def plot_pairs(result: RoutingResult, name: str) -> Figure:
 
     The intervals are each pair's own: of 66 pairs without a shared route, 3 get a dot.
     """
-    table = result.by_language()
-    place = {code: i for i, code in enumerate(result.languages)}
-    n, most = len(place), float(np.nanmax(np.abs(table[_EXCESS]), initial=0))
-    side = max(2.2, 0.8 + 0.2 * n)
+    shown = {unit: result.matrix(unit) for unit in result.units}
+    most = max(float(np.nanmax(np.abs(values), initial=0)) for values, _ in shown.values())
+    side = max(2.2, 0.8 + 0.2 * len(result.languages))
     with new_figure(1.2 + side * len(result.units), 0.7 + side) as figure:
         grid = figure.subplots(1, len(result.units), squeeze=False)[0]
-        for axes, unit in zip(grid, result.units, strict=True):
-            part = table[table.units == unit]
-            a, b = (part[side].map(place).to_numpy() for side in ("one", "other"))
-            values, clear = np.full((n, n), np.nan), np.zeros((n, n), dtype=bool)
-            values[a, b] = values[b, a] = part[_EXCESS]
-            clear[a, b] = clear[b, a] = (part.low > 0) | (part.high < 0)
+        for axes, (unit, (values, clear)) in zip(grid, shown.items(), strict=True):
             image = show_languages(axes, values, clear, result.languages, most)
             axes.set_title(unit, loc="left", fontsize=9)
         figure.colorbar(image, ax=grid, label=_EXCESS, fraction=0.05)

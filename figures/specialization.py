@@ -3,20 +3,89 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from figures.drawing import Drawing
 from figures.style import look, new_figure
+from figures.table import Table, estimate, number, rows_of
 from interp.data.languages import LANGUAGES
-from interp.results import HeadsResult, SpecializationResult, UnitResult
+from interp.results import HeadsResult, UnitResult
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["plot_specialization", "specialization_data"]
+__all__ = ["drawings", "plot_specialization", "specialization_data", "tables"]
+
+
+_NAMES = {"neuron": "MLP neurons", "head": "attention heads"}
+_LEGENDS = {
+    "neuron": "> .05 nats: neurons above 0.05 nats whose activity is most informative about the language; LAPE, PolyFact: "
+    "neurons that LAPE selects as published and as the PolyFact repository runs it, a fixed share of all.",
+    "head": "top head: layer.head of largest importance; shared: mean overlap of a language's top {k} heads with those of "
+    "each other language.",
+}
+_COLUMNS = {
+    "specialized": "> .05 nats",
+    "lape": "LAPE",
+    "lape_polyfact": "PolyFact",
+    "top_head": "top head",
+    "shared": "shared",
+}
+
+
+def drawings(results: Sequence[UnitResult], names: Sequence[str]) -> list[Drawing]:
+    """Curves over layers and bars per language."""
+    return [Drawing("", partial(plot_specialization, results, names), specialization_data(results, names))]
+
+
+def tables(results: Sequence[UnitResult], names: Sequence[str]) -> list[Table]:
+    """Units of every language, mean specialization per layer, and over all with the noise floor."""
+    return [_languages(results, names), _layers(results, names), _overall(results, names)]
+
+
+def _languages(results: Sequence[UnitResult], names: Sequence[str]) -> Table:
+    frames = [result.by_language() for result in results]
+    first = frames[0]
+    counted = [name for name in first if name in _COLUMNS]
+    columns = [rows_of(first[["language", "prompts", "tokens"]])]
+    columns += [rows_of(frame[counted], digits=2) for frame in frames]
+    rows = tuple(tuple(cell for part in row for cell in part) for row in zip(*columns, strict=True))
+    header = ["language", "prompts", "tokens"]
+    header += [f"{name}\n{_COLUMNS[column]}" for name in names for column in counted]
+    legend = _LEGENDS[results[0].unit].format(k=getattr(results[0], "default_k", 0))
+    return Table(f"{_NAMES[results[0].unit]} per language", tuple(header), rows, legend)
+
+
+def _layers(results: Sequence[UnitResult], names: Sequence[str]) -> Table:
+    frames = [result.summary() for result in results]
+    rows = tuple(
+        (layer, *(estimate(f["mean"][i], f["low"][i], f["high"][i], 4) for f in frames))
+        for i, layer in enumerate(frames[0]["layer"])
+    )
+    title = f"Mean specialization of {_NAMES[results[0].unit]} per layer (nats)"
+    blocks = f"95 % intervals over {results[0].n_blocks} blocks of facts."
+    return Table(title, ("layer", *names), rows, blocks)
+
+
+def _overall(results: Sequence[UnitResult], names: Sequence[str]) -> Table:
+    rows = []
+    for result, name in zip(results, names, strict=True):
+        mean, floor = result.overall, result.noise_floor
+        low, high = mean.interval()
+        shown = estimate(float(mean.value), float(low), float(high), 4)
+        rows.append((name, shown, number(floor.overall, 4), number(floor.chance, 4)))
+    return Table(
+        f"Mean specialization of {_NAMES[results[0].unit]}, all layers (nats)",
+        ("checkpoint", "mean [95 %]", "noise floor", "chance"),
+        tuple(rows),
+        "noise floor: 95th percentile of the difference between two halves of the text; chance: largest mean with shuffled "
+        "language labels.",
+    )
 
 
 def plot_specialization(results: Sequence[UnitResult], names: Sequence[str]) -> Figure:
@@ -25,7 +94,7 @@ def plot_specialization(results: Sequence[UnitResult], names: Sequence[str]) -> 
         left, right = figure.subplots(1, 2, width_ratios=[1, 1.1])
         for index, (result, name) in enumerate(zip(results, names, strict=True)):
             _curve(left, result, name, index)
-        left.set(xlabel="layer", ylabel=f"mean specialization of its {results[0].unit}s (nats)")
+        left.set(xlabel="layer", ylabel=f"mean specialization of {_NAMES[results[0].unit]} (nats)")
         left.set_xticks(range(0, results[0].n_layers, max(1, results[0].n_layers // 8)))
         left.axhline(0, color="0.4", linewidth=0.8)
         _bars(right, results, names)
@@ -81,11 +150,11 @@ def _bars(axes: Axes, results: Sequence[UnitResult], names: Sequence[str]) -> No
 
 
 def _per_language(result: UnitResult) -> tuple[str, np.ndarray]:
-    if isinstance(result, SpecializationResult):
-        return "neurons above 0.05 nats that tell most about it", result.specialized().sum(axis=(1, 2))
+    """Label and length of the bars."""
+    frame = result.by_language()
     if isinstance(result, HeadsResult):
         return (
-            f"overlap of its top {result.default_k} heads with other languages' (mean)",
-            result.mean_overlap(),
+            f"mean overlap of the language's top {result.default_k} heads with other languages'",
+            frame["shared"].to_numpy(),
         )
-    raise TypeError(f"no bars for {type(result).__name__}")
+    return "neurons above 0.05 nats most informative about the language", frame["specialized"].to_numpy()

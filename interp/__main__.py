@@ -1,5 +1,26 @@
-"""`python -m interp` is the `interp` command."""
+"""The `interp` command, also as `python -m interp`."""
 
-from interp.cli import main
+from __future__ import annotations
 
-main()
+import sys
+
+from interp.errors import ConfigError
+from interp.shadowing import require_own_packages
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command, unless a folder of the user's hides one of our packages."""
+    try:
+        require_own_packages()
+    except ConfigError as error:
+        print(f"interp: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    from interp.cli import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -5,58 +5,62 @@ Nothing heavy is imported before a command runs, and nothing there cannot be don
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
-from interp.commands.ablation import ablate
+from interp import __version__
 from interp.commands.compare import compare
 from interp.commands.data import data_app
-from interp.commands.evaluation import evaluate, rescore
-from interp.commands.lens import lens
+from interp.commands.demo import demo
 from interp.commands.lm_eval import export_lm_eval, import_lm_eval
-from interp.commands.patching import patch
-from interp.commands.probes import align, probe
-from interp.commands.routing import routing
-from interp.commands.specialization import demo, specialization
+from interp.commands.measures import measure_commands
+from interp.commands.rescore import rescore
 from interp.commands.train import train_app
 from interp.errors import InterpError, Interrupted
+
+
+def _print_version(requested: bool | None) -> None:
+    if requested:
+        print(f"interp {__version__}")
+        raise typer.Exit
+
 
 app = typer.Typer(
     name="interp",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="What does post-training do to the way a language model routes languages? Start with: interp demo",
 )
-_COMMANDS = (
-    demo,
-    specialization,
-    evaluate,
-    rescore,
-    patch,
-    routing,
-    ablate,
-    lens,
-    probe,
-    align,
-    compare,
-    export_lm_eval,
-    import_lm_eval,
-)
-for command in _COMMANDS:
+app.command()(demo)
+for name, command in measure_commands():
+    app.command(name)(command)
+for command in (compare, rescore, export_lm_eval, import_lm_eval):
     app.command()(command)
 app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")
 
 
+@app.callback()
+def _options_of_all(
+    version: Annotated[
+        bool | None,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = None,
+) -> None:
+    """What can stand before a subcommand; `_print_version` acts on it."""
+
+
 def main() -> None:
     """Run the command; an error that a user can act on is one line and its exit code."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # ours are the only bars
     try:
-        app()
+        app(prog_name="interp")  # also for python -m interp
     except Interrupted as error:
         _fail(f"{error} Resume with: {_resume_command(sys.argv[1:])}", error.exit_code)
     except InterpError as error:

@@ -58,7 +58,9 @@ class Interrupted(InterpError):
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the closest known word, or an empty string."""
-    match = difflib.get_close_matches(word, list(known), n=1)
+    names = list(known)
+    longer = [name for name in names if len(word) > 2 and name.startswith(word)]
+    match = longer if len(longer) == 1 else difflib.get_close_matches(word, names, n=1)
     return f" Did you mean '{match[0]}'?" if match else ""
 
 

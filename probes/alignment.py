@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from interp.errors import DataError
-from probes.alignment_results import AlignmentResult, kinds_of_pairs
+from probes.alignment_results import AlignmentResult, AlignmentSettings, kinds_of_pairs
 from probes.cka import cka_of_all
 from probes.collect import Activations
 
-__all__ = ["alignment_settings", "measure_alignment", "retrieved", "units"]
+__all__ = ["measure_alignment", "retrieved", "unit_vectors"]
 
 _TIE = 1e-7  # cosines nearer than float32 activations can tell apart are equal
 _ROWS = 2048  # queries compared at a time: similarities of many facts never exist all at once
@@ -24,15 +24,15 @@ Progress = Callable[[int, int], None]
 
 def measure_alignment(
     activations: Activations,
+    settings: AlignmentSettings | None = None,
     *,
-    settings: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> AlignmentResult:
     """Compare all pairs of languages at every layer.
 
     Args:
-        activations: One vector per layer, prompt and language: the span ``weighted`` or ``last`` for MEXA.
-        settings: What else decided the numbers, for the provenance.
+        activations: One vector per layer, prompt and language: the positions ``weighted`` or ``last`` for MEXA.
+        settings: What was asked of the layers; what the activations were read with counts before it.
         progress: Called with layers done and layers in all.
 
     Raises:
@@ -48,7 +48,10 @@ def measure_alignment(
     for index in range(len(activations.layers)):
         vectors = [np.asarray(v, dtype=np.float64) for v in np.moveaxis(activations.values[index], 1, 0)]
         hits.append(
-            [_all_pairs([units(v) for v in vectors]), _all_pairs([units(v, center=True) for v in vectors])]
+            [
+                _all_pairs([unit_vectors(v) for v in vectors]),
+                _all_pairs([unit_vectors(v, center=True) for v in vectors]),
+            ]
         )
         found, floor = cka_of_all(vectors)
         similar.append(found.mean(axis=-1))
@@ -56,7 +59,11 @@ def measure_alignment(
         shuffled.append(floor)
         if progress:
             progress(index + 1, len(activations.layers))
-    own = {**activations.provenance.settings, **alignment_settings(), **(settings or {})}
+    provenance = activations.provenance
+    read: dict[str, Any] = {
+        name: provenance.settings[name] for name in ("positions", "site") if name in provenance.settings
+    }
+    decided: dict[str, Any] = {**provenance.settings, **(settings or AlignmentSettings()).stored(), **read}
     return AlignmentResult(
         languages=prompts.languages,
         fact_ids=tuple(p.item_id for p in first),
@@ -66,16 +73,13 @@ def measure_alignment(
         cka=np.stack(similar),
         cka_parts=np.moveaxis(np.array(parts), 1, 0),
         cka_shuffled=np.stack(shuffled),
-        provenance=replace(activations.provenance, settings=own),
+        provenance=replace(provenance, settings=decided),
     )
 
 
-def alignment_settings() -> dict[str, Any]:
-    """The settings that decide the numbers, beside those of the activations."""
-    return {"measure": "alignment"}
-
-
-def units(x: Float[np.ndarray, "fact model"], *, center: bool = False) -> Float[np.ndarray, "fact model"]:
+def unit_vectors(
+    x: Float[np.ndarray, "fact model"], *, center: bool = False
+) -> Float[np.ndarray, "fact model"]:
     """Scale every vector to length one; with ``center``, take the mean over facts off first.
 
     A vector that is nothing but rounding becomes zero, and its cosine with everything 0.

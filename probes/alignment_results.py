@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from jaxtyping import Bool, Float
 
-from interp.results.base import Provenance
-from probes.results import LayerResult, layer_name
+from interp.results.base import Note, Provenance
+from probes.layers import LayerResult, layer_name
+from probes.settings import AlignmentSettings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["PIVOT", "AlignmentResult", "kinds_of_pairs"]
+__all__ = ["PIVOT", "AlignmentResult", "AlignmentSettings", "kinds_of_pairs"]
 
 PIVOT = "en"
 """The language whose pairs are told from the others."""
@@ -72,9 +73,24 @@ class AlignmentResult(LayerResult):
         """See `kinds_of_pairs`."""
         return kinds_of_pairs(self.languages)
 
+    def found(self, treatment: str = "raw") -> Float[np.ndarray, "layer query target"]:
+        """Share of facts whose query language finds its own translation; NaN of a language with itself."""
+        share = self.retrieved[self.treatments.index(treatment)].mean(axis=1)
+        return np.where(np.eye(len(self.languages), dtype=bool), np.nan, share)
+
     def mexa(self, treatment: str = "raw") -> Float[np.ndarray, "layer language language"]:
         """Share of facts that find each other, of every pair; MEXA is the row of the pivot language, raw."""
         return self.mutual[self.treatments.index(treatment)].mean(axis=1)
+
+    def mexa_with_pivot(self) -> pd.DataFrame:
+        """One row per other language: MEXA with English, its ``mean`` over layers and ``highest``."""
+        import pandas as pd
+
+        pivot = self.languages.index(PIVOT)
+        others = [i for i in range(len(self.languages)) if i != pivot]
+        scores = self.mexa()[:, pivot, others]
+        codes = [self.languages[i] for i in others]
+        return pd.DataFrame({"language": codes, "mean": scores.mean(axis=0), "highest": scores.max(axis=0)})
 
     def curves(self) -> dict[str, Float[np.ndarray, "layer fact"]]:
         """Mutual retrieval, raw and centered, and CKA: the mean over pairs of English with others, and of others."""
@@ -84,6 +100,21 @@ class AlignmentResult(LayerResult):
             for kind, chosen in self.pairs.items()
         }
         return found | {f"CKA {kind}": part for kind, part in zip(self.pairs, self.cka_parts, strict=True)}
+
+    def mexa_by_language(self, treatment: str = "raw") -> pd.DataFrame:
+        """MEXA of each language with English: ``mean`` over layers, and the ``best`` layer's; empty without English."""
+        import pandas as pd
+
+        columns = ["language", "mean", "best"]
+        if PIVOT not in self.languages:
+            return pd.DataFrame(columns=columns)
+        pivot, scores = self.languages.index(PIVOT), self.mexa(treatment)
+        rows = [
+            (code, float(scores[:, pivot, i].mean()), float(scores[:, pivot, i].max()))
+            for i, code in enumerate(self.languages)
+            if i != pivot
+        ]
+        return pd.DataFrame(rows, columns=columns)
 
     def shuffled(self, kind: str) -> Float[np.ndarray, " layer"]:
         """CKA of the pairs of a kind when the facts of one language are in another order: its bias."""
@@ -117,11 +148,11 @@ class AlignmentResult(LayerResult):
         table = table[table.quantity.str.startswith("mutual")]
         if (table.low <= chance).all():
             diagnostics.append(
-                f"translations find each other at no layer more often than by chance ({chance:.4f}), at most in "
+                f"Translations find each other at no layer more often than by chance ({chance:.4f}), at most in "
                 f"{table['mean'].max():.4f}. Are these prompts translations of each other?"
             )
         if len(self.fact_ids) < _FEW_FACTS:
-            diagnostics.append(f"few prompts: {len(self.fact_ids)}; retrieval among few is easy.")
+            diagnostics.append(Note(f"Few prompts: {len(self.fact_ids)}; retrieval among few is easy."))
         return diagnostics
 
     def __repr__(self) -> str:

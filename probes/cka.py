@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from interp.stats import ratio
+
 __all__ = ["cka_of_all", "linear_cka"]
 
 
@@ -50,10 +52,10 @@ def cka_of_all(
     below = own[:, None] * own
     order = np.random.default_rng(0).permutation(n)
     shuffled = parts(centered, [v[order] for v in centered]).sum(axis=-1)
-    value = _over(total, below)[..., None]
-    share = _over(np.einsum("aaf->af", found), own[:, None] ** 2)
-    influence = 2 * _over(found, below[..., None]) - value * (share[:, None] + share[None])
-    return value + n * influence, _over(shuffled, below)
+    value = ratio(total, below)[..., None]
+    share = ratio(np.einsum("aaf->af", found), own[:, None] ** 2)
+    influence = 2 * ratio(found, below[..., None]) - value * (share[:, None] + share[None])
+    return value + n * influence, ratio(shuffled, below)
 
 
 def _centered(x: Float[np.ndarray, "fact width"]) -> Float[np.ndarray, "fact width"]:
@@ -71,9 +73,3 @@ def _by_facts(xs: Sequence[np.ndarray], ys: Sequence[np.ndarray]) -> Float[np.nd
     """The same from products of facts: the rows of the product of the two kernels, entry by entry."""
     left, right = ([v @ v.T for v in vectors] for vectors in (xs, ys))
     return np.stack([np.stack([np.einsum("fg,fg->f", a, b) for b in right]) for a in left])
-
-
-def _over(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    return np.divide(
-        above, below, out=np.full(above.shape, np.nan), where=np.broadcast_to(below > 0, above.shape)
-    )

@@ -1,4 +1,4 @@
-"""Collect what the layers hold at one place of every prompt, in one pass: in memory when small, on disk when large."""
+"""Collect each layer's vector at one place of every prompt, in one pass: in memory, or on disk when large."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from interp.data.hashing import digest_of
 from interp.data.prompts import PromptSet
 from interp.errors import ConfigError, DataError
 from interp.measure.passes import Progress, require_finite, run_pass
-from interp.measure.provenance import make_provenance, resume_key
+from interp.measure.provenance import Measurement
 from interp.model.hooks import reading
 from interp.model.loading import LoadedModel
 from interp.model.sites import Architecture, Site
-from interp.model.tokens import Batch, EncodedPrompts, encode, length_sorted
+from interp.model.tokens import Batch, EncodedPrompts, length_sorted
 from interp.results.base import Provenance
 from probes import store
-from probes.spans import ONE_TOKEN, Key, key_of, span_weights
+from probes.positions import ONE_TOKEN, Key, key_of, position_weights
 
 __all__ = ["EMBEDDING", "IN_MEMORY", "Activations", "Collector", "collect", "parse_layers", "resolve_layers"]
 
@@ -89,7 +89,7 @@ def collect(
     loaded: LoadedModel,
     prompts: PromptSet,
     *,
-    span: str = "last",
+    positions: str = "last",
     layers: Sequence[int] | None = None,
     site: str = "resid_post",
     subjects: Mapping[Key, str] | None = None,
@@ -101,27 +101,29 @@ def collect(
 ) -> Activations:
     """Read every prompt once and keep one vector per layer.
 
-    The residual stream is read as it leaves each layer, before the final norm: Hugging Face's ``hidden_states[-1]`` is
-    normed and stands on another scale than the rest.
+    The residual stream is read as it leaves each layer, before the final norm: Hugging Face's
+    ``hidden_states[-1]`` is normed and stands on another scale than the rest.
 
     Args:
         loaded: The opened checkpoint.
         prompts: What is read; parallel.
-        span: See `probes.spans.span_weights`.
+        positions: See `probes.positions.position_weights`.
         layers: Which; by default all, with the embedding at ``resid_post``.
         site: ``resid_post``, ``attn_out`` or ``mlp_out``.
-        subjects: The subject's name per prompt, for the span ``subject_last``.
+        subjects: The subject's name per prompt, for the positions ``subject_last``.
         batch_tokens: Padded tokens per forward pass.
         padding: 'right' or 'left'; changes nothing but speed.
-        file: Where large activations are kept (.npy), and used again if the model is of a checkpoint; an interrupted pass
-            continues there. Small ones leave only the state of an interrupted pass, beside it.
+        file: Where large activations are kept (.npy), and used again if the model is of a checkpoint; an
+            interrupted pass continues there. Small ones leave only the state of an interrupted pass, beside
+            it.
         in_memory: Bytes above which they are large. Without a file, all are kept in memory.
         progress: Called with batches done and batches in all.
 
     Raises:
         DataError: The prompts are not parallel.
         CapabilityError: The model lacks a layer or a site.
-        MeasurementError: Values that are not finite, an item longer than the context, or a file of another question.
+        MeasurementError: Values that are not finite, an item longer than the context, or a file of another
+            question.
         NoSpaceError: Large activations do not fit on the disk.
     """
     if not prompts.parallel:
@@ -129,8 +131,9 @@ def collect(
             f"'{prompts.name}' is not parallel: its languages do not have the same items in the same order."
         )
     chosen = resolve_layers(layers, loaded.architecture, site)
-    own = {"span": span, "site": site, "layers": list(chosen)}
-    provenance = make_provenance(loaded, prompts, own)
+    measurement = Measurement.of(
+        loaded, prompts, {"positions": positions, "site": site, "layers": list(chosen)}
+    )
     options = {"batch_tokens": batch_tokens, "padding": padding}
     shape = (
         len(chosen),
@@ -139,18 +142,20 @@ def collect(
         loaded.architecture.config.hidden_size,
     )
     on_disk = file is not None and 4 * int(np.prod(shape)) > in_memory
-    about = sorted([*key, name] for key, name in (subjects or {}).items()) if span == "subject_last" else []
-    key = resume_key(provenance, {"subjects": digest_of({"subjects": about})})
+    about = (
+        sorted([*key, name] for key, name in (subjects or {}).items()) if positions == "subject_last" else []
+    )
+    key = measurement.key(subjects=digest_of({"subjects": about}))
     named = loaded.checkpoint is not None  # without, nothing says whose they are
     if file is not None and on_disk and named and (there := store.reopen(file, key)) is not None:
-        return Activations(there, chosen, prompts, provenance)
-    encoded = encode(
-        prompts, loaded.tokenizer, n_blocks=1, context=loaded.context, n_embeddings=loaded.n_embeddings
-    )
-    weights = span_weights(span, prompts, encoded, loaded.tokenizer, subjects)
+        return Activations(there, chosen, prompts, measurement.provenance(**options))
+    encoded = loaded.encode(prompts)
+    weights = position_weights(positions, prompts, encoded, loaded.tokenizer, subjects)
     resume = None if file is None else file.with_suffix(".partial")
     values = _array(file, shape, resume) if file is not None and on_disk else np.zeros(shape, np.float32)
-    collector = Collector(loaded, encoded, weights, [_site(site, layer) for layer in chosen], span, values)
+    collector = Collector(
+        loaded, encoded, weights, [_site(site, layer) for layer in chosen], positions, values
+    )
     largest = run_pass(
         loaded,
         encoded,
@@ -158,14 +163,14 @@ def collect(
         collector,
         padding=padding,
         resume=resume,
-        key=resume_key(provenance, {**options, "on_disk": on_disk}),
+        key=measurement.key(**options, on_disk=on_disk),
         progress=progress,
     )
     if isinstance(values, np.memmap) and file is not None:
         values = store.finish(file, values, key)
     if resume is not None:
         resume.unlink(missing_ok=True)
-    provenance.run.update(options, largest_batch=largest)
+    provenance = measurement.provenance(**options, largest_batch=largest)
     return Activations(values, chosen, prompts, provenance)
 
 
@@ -178,11 +183,11 @@ class Collector:
         encoded: EncodedPrompts,
         weights: Mapping[Key, np.ndarray],
         sites: Sequence[Site],
-        span: str,
+        positions: str,
         values: np.ndarray,
     ):
         self.loaded, self.encoded, self.weights = loaded, encoded, weights
-        self.sites, self.one_token, self.values = list(sites), span in ONE_TOKEN, values
+        self.sites, self.one_token, self.values = list(sites), positions in ONE_TOKEN, values
         self._row = {
             item_id: row for row, item_id in enumerate(dict.fromkeys(i.item_id for i in encoded.items))
         }

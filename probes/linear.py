@@ -53,7 +53,7 @@ def fit_probe(
 ) -> LinearProbe:
     """Fit a probe: the least mean cross-entropy, every class weighing the same, plus ``l2 / 2`` times the squared weights.
 
-    Features are standardized first, in float64. With fewer examples than features the fit is done in the span of the
+    Features are standardized first, in float64. With fewer examples than features the fit is done in the positions of the
     examples, where the same minimum lies. Examples of one class make a probe that always gives it.
     """
     x = np.asarray(x, dtype=np.float64)

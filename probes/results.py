@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,63 +10,23 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int8
 
-from interp.results.base import FactResult, Provenance
+from interp.results.base import Note, Provenance
+from interp.stats import known_mean
+from probes.layers import LayerResult, layer_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LayerResult", "ProbeResult", "layer_name"]
+__all__ = ["ProbeResult"]
 
 _FEW_FACTS = 100
 _ROUNDING = 1e-6
 _CLEARLY = 1.5  # half intervals: they are somewhat narrow, and there is one per layer
-_SAID = {
+_TASKS = {
     "language": "the prompt's language",
     "answer": "the right answer among its relation's",
     "right": "whether the model will be right",
 }
-
-
-def layer_name(layer: int) -> str:
-    """What a layer is called: its number, or ``emb.`` for what enters layer 0 (-1)."""
-    return "emb." if layer < 0 else str(layer)
-
-
-class LayerResult(FactResult):
-    """A result with values per fact at every layer.
-
-    Attributes:
-        layers: Number of each layer; -1 for what enters layer 0.
-    """
-
-    layers: tuple[int, ...]
-    uncompared: ClassVar[tuple[str, ...]] = ()
-    pooled: ClassVar[tuple[str, ...]] = ()
-
-    @abstractmethod
-    def curves(self) -> dict[str, Float[np.ndarray, "layer fact"]]:
-        """Name to a value per layer and fact, NaN where a fact has none."""
-
-    def quantities(self, *, every: bool = False) -> dict[str, Float[np.ndarray, " fact"]]:
-        """Each curve's mean over the layers where it has a value, and its value at each layer.
-
-        Checkpoints are compared neither by what is ``uncompared`` nor layer by layer by what is ``pooled``; ``every`` gives
-        these as well.
-        """
-        found = {}
-        for name, values in self.curves().items():
-            if every or name not in self.uncompared:
-                found[f"{name}, mean over layers"] = _mean_known(values, axis=0)
-            if every or name not in self.uncompared + self.pooled:
-                for layer, row in zip(self.layers, values, strict=True):
-                    found[f"{name} layer {layer_name(layer)}"] = row
-        return found
-
-    def by_layer(self) -> pd.DataFrame:
-        """One row per curve and layer: ``n`` facts, ``mean``, and its 95 % interval over groups of facts."""
-        table = self.summary(every=True)
-        parts = table.quantity.str.extract(r"^(?P<curve>.*) layer (?P<layer>\S+)$")
-        return parts.join(table[["n", "mean", "low", "high"]]).dropna(subset="curve").reset_index(drop=True)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -146,7 +105,7 @@ class ProbeResult(LayerResult):
     ) -> Float[np.ndarray, "layer fact"]:
         """Each fact's mean over languages, in the language that the probe was trained on."""
         own = earned[0, :, 0] if self.joint else np.einsum("laaf->laf", earned[0])
-        return _mean_known(own, axis=1)
+        return known_mean(own, axis=1)
 
     def across(
         self, earned: Float[np.ndarray, "offset layer train test fact"], offset: str
@@ -154,12 +113,12 @@ class ProbeResult(LayerResult):
         """Each fact's mean over pairs of different languages: trained on one, tested on the other."""
         chosen = earned[self.offsets.index(offset)]
         other = ~np.eye(len(self.languages), dtype=bool)
-        return _mean_known(chosen[:, other], axis=1)
+        return known_mean(chosen[:, other], axis=1)
 
     @property
-    def said(self) -> str:
+    def task_name(self) -> str:
         """What is to be read, in words."""
-        return _SAID[self.task]
+        return _TASKS[self.task]
 
     @property
     def joint(self) -> bool:
@@ -198,7 +157,28 @@ class ProbeResult(LayerResult):
 
     def matrix(self, offset: str = "raw") -> Float[np.ndarray, "layer train test"]:
         """Balanced accuracy of every pair of languages; NaN where not asked."""
-        return _mean_known(self.earned[self.offsets.index(offset)], axis=-1)
+        return known_mean(self.earned[self.offsets.index(offset)], axis=-1)
+
+    def best_layer(self) -> int:
+        """Place of the layer that is read best within a language."""
+        return int(np.nanargmax(known_mean(self.within(self.earned), axis=-1)))
+
+    def by_language(self, layer: int) -> pd.DataFrame:
+        """One row per language, at a place among the layers: balanced accuracy within it, and with others.
+
+        Per offset, the means over other languages ``from`` it (trained on it) and ``into`` it (tested in it).
+        NaN where not asked.
+        """
+        import pandas as pd
+
+        matrix = {offset: self.matrix(offset)[layer] for offset in self.offsets}
+        table = {"language": self.languages, "within": np.diagonal(matrix["raw"])}
+        own = np.eye(len(self.languages), dtype=bool)
+        for offset, values in matrix.items():
+            others = np.where(own, np.nan, values)
+            table[f"from ({offset})"] = known_mean(others, axis=1)
+            table[f"into ({offset})"] = known_mean(others, axis=0)
+        return pd.DataFrame(table)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per layer, offset, language of training and of test: facts, balanced accuracy, control, chance."""
@@ -213,8 +193,8 @@ class ProbeResult(LayerResult):
                 "trained_on": np.array(self.trained_on)[train],
                 "tested_on": np.array(self.languages)[test],
                 "n": (self.correct >= 0).sum(axis=-1).ravel(),
-                "balanced_accuracy": _mean_known(self.earned, axis=-1).ravel(),
-                "control": _mean_known(self.earned_by_control, axis=-1).ravel(),
+                "balanced_accuracy": known_mean(self.earned, axis=-1).ravel(),
+                "control": known_mean(self.earned_by_control, axis=-1).ravel(),
                 "chance": self.chance,
             }
         )
@@ -227,18 +207,18 @@ class ProbeResult(LayerResult):
         diagnostics = []
         if not clear[layers].any():
             diagnostics.append(
-                f"nothing is read: balanced accuracy is not clearly above chance ({self.chance:.3f}) at any layer, at most "
+                f"Nothing is read: balanced accuracy is not clearly above chance ({self.chance:.3f}) at any layer, at most "
                 f"{table['mean'][layers].max():.3f}."
             )
         control = "control, mean over layers"
         if self.task != "right" and clear[control]:
             diagnostics.append(
-                f"the control labels, which mean nothing, are read at {table['mean'][control]:.3f} (chance {self.chance:.3f}): "
+                f"The control labels, which mean nothing, are read at {table['mean'][control]:.3f} (chance {self.chance:.3f}): "
                 "held-out facts are known from training. Do groups hold all facts that are alike?"
             )
         asked = int((self.folds >= 0).sum())
         if asked < _FEW_FACTS:
-            diagnostics.append(f"few facts: {asked}.")
+            diagnostics.append(Note(f"Few facts: {asked}."))
         if failed := self.provenance.run.get("unconverged_fits"):
             diagnostics.append(f"{failed} fits did not converge; raise --l2.")
         return diagnostics
@@ -271,8 +251,8 @@ class ProbeResult(LayerResult):
         return values
 
     def __repr__(self) -> str:
-        own, control = (_mean_known(self.within(e), axis=-1) for e in (self.earned, self.earned_by_control))
-        best = int(np.nanargmax(own))
+        own, control = (known_mean(self.within(e), axis=-1) for e in (self.earned, self.earned_by_control))
+        best = self.best_layer()
         table = self.summary().set_index("quantity")
         low, high = table.loc[f"accuracy layer {layer_name(self.layers[best])}", ["low", "high"]]
         asked = int((self.folds >= 0).sum())
@@ -283,11 +263,3 @@ class ProbeResult(LayerResult):
             f"control {control[best]:.3f}, chance {self.chance:.3f}",
         ]
         return "\n".join(lines + [f"  left out: {text}" for text in self.left_out])
-
-
-def _mean_known(values: np.ndarray, axis: int | None) -> np.ndarray:
-    """The mean of what is not NaN, in float64; NaN where nothing is left."""
-    known = ~np.isnan(values)
-    n = np.asarray(known.sum(axis=axis), dtype=np.float64)
-    total = np.where(known, values, 0).sum(axis=axis, dtype=np.float64)
-    return np.divide(total, n, out=np.full(n.shape, np.nan), where=n > 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,22 +14,20 @@ from interp.errors import DataError
 from probes.collect import Activations
 from probes.linear import LinearProbe, choose_l2, fit_probe, grouped_folds
 from probes.results import ProbeResult
+from probes.settings import ProbeSettings
 from probes.tasks import UNASKED, Task
 
-__all__ = ["held_out_guesses", "probe_settings", "sweep", "task_folds"]
+__all__ = ["held_out_guesses", "measure_probes", "task_folds"]
 
 Progress = Callable[[int, int], None]
 
 
-def sweep(
+def measure_probes(
     activations: Activations,
     facts: FactSet,
     task: Task,
+    settings: ProbeSettings | None = None,
     *,
-    folds: int = 5,
-    l2: float = 0.1,
-    seed: int = 0,
-    settings: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> ProbeResult:
     """Probe every layer for a task and for its control.
@@ -38,10 +36,8 @@ def sweep(
         activations: Of the facts' prompts.
         facts: In the same order.
         task: What is read.
-        folds: Folds of the cross-validation; no group of facts is in two of them, whatever the language.
-        l2: Penalty per example (`probes.linear.fit_probe`); 0: chosen for every training set by `choose_l2`.
-        seed: Of the control labels.
-        settings: What else decided the labels, for the provenance.
+        settings: Folds of the cross-validation, no group of facts in two of them, whatever the language; the penalty per
+            example (`probes.linear.fit_probe`; 0: chosen for every training set by `choose_l2`); the seed of the control labels.
         progress: Called with layers done and layers in all.
 
     Raises:
@@ -52,9 +48,10 @@ def sweep(
     items = tuple(p.item_id for p in activations.prompts.prompts[activations.prompts.languages[0]])
     if (items, activations.prompts.languages) != (fact_ids, facts.languages):
         raise DataError("The activations are not of these facts in these languages, in this order.")
-    groups = tuple(fact.group for fact in facts)
-    dealt = task_folds(task, groups, folds)
-    control = task.control(seed)
+    settings = replace(settings or ProbeSettings(), task=task.name)
+    groups, l2 = tuple(fact.group for fact in facts), settings.l2
+    dealt = task_folds(task, groups, settings.folds)
+    control = task.control(settings.seed)
     found, unconverged = [], 0
     for index in range(len(activations.layers)):
         values = np.asarray(activations.values[index])
@@ -68,8 +65,17 @@ def sweep(
         found.append(layer)
         if progress:
             progress(index + 1, len(activations.layers))
-    own = {**probe_settings(facts, task.name, folds=folds, l2=l2, seed=seed), **(settings or {})}
-    run = {**activations.provenance.run, "seed": seed, "unconverged_fits": unconverged}
+    provenance = activations.provenance
+    read: dict[str, Any] = {
+        name: provenance.settings[name] for name in ("positions", "site") if name in provenance.settings
+    }
+    decided: dict[str, Any] = {
+        **provenance.settings,
+        **settings.stored(),
+        **read,
+        "facts_digest": facts.digest,
+    }
+    run = {**provenance.run, "seed": settings.seed, "unconverged_fits": unconverged}
     return ProbeResult(
         languages=facts.languages,
         fact_ids=fact_ids,
@@ -86,22 +92,8 @@ def sweep(
         correct=np.stack([layer[0] for layer in found], axis=1),
         control=np.stack([layer[1] for layer in found], axis=1),
         left_out=task.left_out,
-        provenance=replace(
-            activations.provenance, settings={**activations.provenance.settings, **own}, run=run
-        ),
+        provenance=replace(provenance, settings=decided, run=run),
     )
-
-
-def probe_settings(facts: FactSet, task: str, *, folds: int, l2: float, seed: int) -> dict[str, Any]:
-    """The settings that decide the numbers, beside those of the activations."""
-    return {
-        "measure": "probe",
-        "task": task,
-        "folds": folds,
-        "l2": l2,
-        "seed": seed,
-        "facts_digest": facts.digest,
-    }
 
 
 def task_folds(task: Task, groups: tuple[str, ...], n_folds: int) -> Int[np.ndarray, " fact"]:

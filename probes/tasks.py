@@ -65,7 +65,7 @@ class Task:
             dealt[rows] = self.labels[rng.permutation(rows)]
         return dealt
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         assert self.labels.shape[0] == len(self.strata) == len(self.relations)
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import ast
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import jaxtyping
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 import interp
 from interp.stats import entropy
+from tests.support.command import run_process
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("interp", "probes", "training", "analyses", "figures")
@@ -25,10 +25,8 @@ HEAVY = ("torch", "transformers", "pandas", "scipy", "matplotlib", "peft")
 def modules_after(code: str) -> set[str]:
     """Top-level modules that a fresh interpreter has loaded after running the code."""
     tail = "; import sys, json; sys.stdout.flush(); print('\\n' + json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"
-    done = subprocess.run(
-        [sys.executable, "-c", code + tail], capture_output=True, text=True, cwd=ROOT, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_process("-c", code + tail, cwd=ROOT, warnings="default")
+    assert done.code == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -53,7 +51,7 @@ def test_the_demo_needs_no_extra():
     """What a plain install runs, with the packages of the extras out of reach."""
     absent = ("accelerate", "trl", "peft", "datasets", "pyarrow", "babel", "transformer_lens", "nnsight")
     code = f"import sys; sys.modules.update(dict.fromkeys({absent!r}))\nimport analyses.family as f, figures.terminal\n"
-    asked = "from interp.model.checkpoints import resolve_checkpoint as r; q = f.questions(1, 1); f.right_answers(r(f.BASE).path, q)\n"
+    asked = "f.evaluate_member(f.BASE, f.load_family_facts(1, 1).facts)\n"
     more = "import analyses.behavior, analyses.specialization, interp.measure.behavior.choice, interp.measure.specialization.neurons; x = 1"
     assert "torch" in modules_after(code + asked + more)
 
@@ -114,6 +112,14 @@ def test_nothing_runs_code_from_a_file():
 )
 def test_that_search_finds_what_it_looks_for(bad):
     assert FORBIDDEN.search(bad)
+
+
+def test_one_thread_in_this_run():
+    """Two threads on tiny arrays wait for each other, and share out sums differently."""
+    import torch
+
+    assert torch.get_num_threads() == 1
+    assert {library["num_threads"] for library in threadpool_info()} == {1}
 
 
 def test_shapes_are_checked_in_this_run():

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from interp.config import SpecializationConfig, load_config, option, to_plain
+from interp.config import (
+    CheckpointOptions,
+    DataOptions,
+    NumericOptions,
+    OutputOptions,
+    load_config,
+    load_options,
+    option,
+    to_plain,
+)
 from interp.errors import ConfigError
+from interp.results.specialization import SpecializationSettings
 
 
 @pytest.fixture
@@ -20,8 +31,14 @@ def toml(tmp_path):
     return write
 
 
-def load(toml=None, **flags) -> SpecializationConfig:
-    return load_config(SpecializationConfig, toml, flags)
+KINDS = (CheckpointOptions, DataOptions, SpecializationSettings, NumericOptions, OutputOptions)
+
+
+def load(toml=None, **flags) -> SimpleNamespace:
+    """All options of a command, side by side."""
+    return SimpleNamespace(
+        **{k: v for each in load_options(KINDS, toml, flags) for k, v in vars(each).items()}
+    )
 
 
 def test_a_flag_wins_over_the_file_and_the_file_over_the_default(toml):
@@ -44,7 +61,7 @@ def test_one_checkpoint_needs_no_list(toml):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("langauges = 'en'", "unknown key 'langauges'. Did you mean 'languages'. Known: ckpt, prompts,"),
+        ("langauges = 'en'", "unknown key 'langauges'. Did you mean 'languages'\\? Choose from: ckpt, data,"),
         ("blocks = '8'", "'blocks' is '8'; a value of type int is expected"),
         ("blocks = 8.0", "'blocks' is 8.0; a value of type int is expected"),
         ("blocks = true", "'blocks' is True; a value of type int is expected"),
@@ -55,9 +72,9 @@ def test_one_checkpoint_needs_no_list(toml):
         ("limit = -1", "'limit' is -1; a number of at least 0 is expected"),
         (
             "units = 'neuron'",
-            "'units' is 'neuron'; one of neurons, heads, all is expected. Did you mean 'neurons'",
+            r"'units' is 'neuron'. Did you mean 'neurons'\? Choose from: neurons, heads, all",
         ),
-        ("dtype = 'int4'", "'dtype' is 'int4'; one of auto, float32, bfloat16, float16 is expected"),
+        ("dtype = 'int4'", "'dtype' is 'int4'. Choose from: auto, float32, bfloat16, float16"),
         ("[table]\nblocks = 8", "unknown key 'table'"),
         ("blocks = ", "is not valid TOML"),
     ],
@@ -69,8 +86,8 @@ def test_a_file_is_refused_with_the_reason(toml, text, message):
 
 
 def test_flags_are_checked_as_the_file_is():
-    with pytest.raises(ConfigError, match="flags: 'padding' is 'middle'; one of right, left is expected"):
-        load(padding="middle")
+    with pytest.raises(ConfigError, match=r"flags: 'mask' is 'soft'. Choose from: frozen, trained"):
+        load(mask="soft")
 
 
 def test_a_file_that_cannot_be_read(tmp_path):
@@ -84,14 +101,14 @@ def test_a_file_that_cannot_be_read(tmp_path):
 
 
 def test_plain_values_go_back_in():
-    config = load(ckpt=("a",), out=Path("x"), figure=True)
-    plain = to_plain(config)
+    config = load_options(KINDS, None, {"ckpt": ("a",), "out": Path("x"), "figure": True})
+    plain = {name: value for each in config for name, value in to_plain(each).items()}
     assert (plain["ckpt"], plain["out"], plain["figure"]) == (["a"], "x", True)
-    assert load_config(SpecializationConfig, None, plain) == config
+    assert load_options(KINDS, None, plain) == config
 
 
 def test_every_field_says_what_it_does():
-    for field in fields(SpecializationConfig):
+    for field in (field for kind in KINDS for field in fields(kind)):
         assert len(field.metadata["help"]) > 10, field.name
 
 
@@ -107,3 +124,24 @@ def test_other_kinds_of_values():
     assert load_config(Other, None, {"note": "x"}).note == "x"
     with pytest.raises(ConfigError, match=r"'note' is 3; a value of type str \| None is expected"):
         load_config(Other, None, {"note": 3})
+
+
+def test_a_key_in_two_spellings_is_refused(toml):
+    with pytest.raises(ConfigError, match="'head_items' is given twice, as 'head_items' and 'head-items'"):
+        load(toml("head_items = 3\nhead-items = 4"))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), -1e-9, 1.0, 0.0, 1e30])
+def test_numbers_out_of_range_are_refused(value):
+    @dataclass(frozen=True)
+    class Other:
+        share: float = option(0.5, "A share.", maximum=1, exclusive=True)
+
+    Other.__annotations__ = {"share": float}
+    with pytest.raises(ConfigError, match=r"'share' is .*; a number above 0 and below 1 is expected"):
+        load_config(Other, None, {"share": value})
+
+
+def test_settings_are_checked_however_they_are_made():
+    with pytest.raises(ConfigError, match="'blocks' is 1; a number of at least 2"):
+        SpecializationSettings(blocks=1)

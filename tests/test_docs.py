@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
-import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
-from interp.cli import app
+from interp.data.check import check_facts
+from tests.support.command import run, run_process
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -22,10 +19,6 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner(env={"COLUMNS": "400"}).invoke(app, list(arguments), catch_exceptions=False)
 
 
 def test_the_two_commands_stand_as_they_are_run():
@@ -42,7 +35,7 @@ def test_every_flag_of_every_command_shown_exists():
     for line in shown:
         words = shlex.split(line.partition("   ")[0])[1:]
         command = words[:2] if words[0] in ("train", "data") else words[:1]
-        help_text = run(*command, "--help").output
+        help_text = run(*command, "--help", columns=400).stdout
         for flag in (w for w in words if w.startswith("--")):
             assert flag in help_text, line
 
@@ -50,15 +43,8 @@ def test_every_flag_of_every_command_shown_exists():
 @pytest.mark.slow
 def test_the_demo_measures_compares_and_draws(tmp_path):
     """As a user runs it: its own process, nothing to download, no warning on the way."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "interp", "demo", "--out", str(tmp_path / "interp-demo")],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "150"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_process("-m", "interp", "demo", "--out", tmp_path / "interp-demo", cwd=tmp_path)
+    assert done.code == 0, done.stderr
     for said in ("organism-sft", "organism-grpo", "validation, unread, spelled otherwise", "noise floor"):
         assert said in done.stdout
     assert "What to try next" in done.stdout
@@ -68,9 +54,24 @@ def test_the_demo_measures_compares_and_draws(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_notebook_example_runs():
+def test_the_notebook_example_runs(tmp_path, monkeypatch):
     (code,) = blocks("python")
+    monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), namespace)
     comparison = namespace["comparison"]
     assert np.isfinite(comparison.change.value)
+    assert np.shape(namespace["rates"]) == (352,)
+    assert len(namespace["table"])
+
+
+def test_the_row_of_a_facts_file_shown_is_right(tmp_path):
+    (row,) = blocks("json")
+    (tmp_path / "facts.jsonl").write_text(row.replace("\n", " "), encoding="utf-8")
+    assert check_facts(tmp_path / "facts.jsonl").violations == ()
+
+
+def test_the_configuration_shown_is_read():
+    (text,) = blocks("toml")
+    options = {option.replace("_", "-") for option in tomllib.loads(text)}
+    assert all(f"--{option}" in run("specialization", "--help", columns=400).stdout for option in options)

@@ -5,26 +5,24 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from interp import cli, files
+from interp import files
 from interp.errors import Interrupted, MeasurementError, NoSpaceError, WriteError
 from interp.files import require_room, write_atomically
 from interp.measure import passes
 from interp.measure.specialization.activations import NeuronCounter
-from interp.measure.specialization.heads import FrozenHeads, TrainedHeads, measure_heads
-from interp.measure.specialization.neurons import measure_specialization
-from interp.model.loading import adopt_model
+from interp.measure.specialization.heads import FrozenHeads, TrainedHeads
 from interp.results import load_result
 from interp.results.storage import read_archive, write_archive
-from tests.planted import planted_prompts
-from tests.tiny import byte_tokenizer, tiny_model
+from tests.support.command import refused, run, run_process
+from tests.support.measuring import measure_heads, measure_specialization
+from tests.support.planted.language import planted_prompts
+from tests.support.tiny import byte_tokenizer, opened
 
 ARRAYS = {"x": np.arange(500_000, dtype=np.int64)}  # 4 MB, and does not compress to nothing
 HEADS = {"n_blocks": 4, "batch_tokens": 400}
@@ -36,7 +34,7 @@ KINDS = pytest.mark.parametrize(
 
 @pytest.fixture
 def loaded():
-    return adopt_model(tiny_model(), byte_tokenizer())
+    return opened()
 
 
 @pytest.fixture(scope="module")
@@ -110,10 +108,8 @@ def test_a_real_limit_on_file_size(tmp_path):
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         f"write_archive(Path({str(tmp_path / 'r.npz')!r}), {{}}, {{'x': np.random.default_rng(0).random(500_000)}})"
     )
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 1
+    done = run_process("-c", code)
+    assert done.code == 1
     assert done.stderr.splitlines()[-1].endswith("r.npz cannot be written: File too large.")
     assert "ignored" not in done.stderr  # no second error while the first is handled
     assert not list(tmp_path.iterdir())
@@ -141,13 +137,6 @@ def test_room_is_looked_for_before_the_work(tmp_path, loaded, prompts, monkeypat
         measure_specialization(loaded, prompts, resume=tmp_path / "x.partial", **NEURONS)
 
 
-def run(monkeypatch, capsys, *arguments) -> tuple[int, str]:
-    monkeypatch.setattr(sys, "argv", ["interp", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    return stop.value.code or 0, capsys.readouterr().err.strip().rpartition("\n")[2]
-
-
 def command(checkpoints, out, *more):
     chosen = (
         "--ckpt",
@@ -164,34 +153,24 @@ def command(checkpoints, out, *more):
     return ("specialization", *chosen, "--units", "neurons", "--out", out, *more)
 
 
-def test_on_the_command_line_a_full_disk_is_exit_74(checkpoints, tmp_path, monkeypatch, capsys, full_disk):
+def test_on_the_command_line_a_full_disk_is_exit_74(checkpoints, tmp_path, full_disk):
     (tmp_path / "earlier.npz").write_bytes(b"kept")
     full_disk()
-    code, line = run(monkeypatch, capsys, *command(checkpoints, tmp_path))
-    assert code == 74
-    assert line.startswith(f"interp: {tmp_path}/")
+    line = refused(*command(checkpoints, tmp_path), code=74)
+    assert line.startswith(f"{tmp_path}/")
     assert (
         "No space left on device; 0.0 MB are needed; free some space and run the same command again." in line
     )
     assert [p.name for p in tmp_path.iterdir()] == ["earlier.npz"]
 
 
-def test_a_place_that_cannot_be_written_is_found_before_a_model_is_opened(
-    checkpoints, tmp_path, monkeypatch, capsys
-):
-    import interp.model.loading
-
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
-    )
+def test_a_place_that_cannot_be_written_is_found_before_a_model_is_opened(checkpoints, tmp_path, no_model):
     (tmp_path / "file").touch()
-    code, line = run(monkeypatch, capsys, *command(checkpoints, tmp_path / "file"))
-    assert (code, line) == (2, f"interp: {tmp_path / 'file'} cannot be written: File exists.")
+    line = refused(*command(checkpoints, tmp_path / "file"))
+    assert line == f"{tmp_path / 'file'} cannot be written: File exists."
 
 
-def test_a_result_that_cannot_be_saved_keeps_the_state_of_its_pass(
-    checkpoints, tmp_path, monkeypatch, capsys
-):
+def test_a_result_that_cannot_be_saved_keeps_the_state_of_its_pass(checkpoints, tmp_path, monkeypatch):
     from interp.results.specialization import SpecializationResult
 
     def full(self, path):
@@ -200,26 +179,25 @@ def test_a_result_that_cannot_be_saved_keeps_the_state_of_its_pass(
     monkeypatch.setattr(passes, "_SAVE_EVERY", -1.0)  # after every batch
     with monkeypatch.context() as once:
         once.setattr(SpecializationResult, "save", full)
-        assert run(monkeypatch, capsys, *command(checkpoints, tmp_path))[0] == 74
+        assert run(*command(checkpoints, tmp_path)).code == 74
     assert [p.suffix for p in tmp_path.iterdir()] == [".partial"]
     monkeypatch.setattr(NeuronCounter, "add", lambda self, batch: pytest.fail("counted again"))
-    assert run(monkeypatch, capsys, *command(checkpoints, tmp_path))[0] == 0
+    assert run(*command(checkpoints, tmp_path)).code == 0
     assert [p.suffix for p in tmp_path.iterdir()] == [".npz"]
 
 
-def test_killed_in_the_middle_of_writing(checkpoints, tmp_path, monkeypatch, capsys):
+def test_killed_in_the_middle_of_writing(checkpoints, tmp_path):
     """What kill -9 leaves is a .tmp, which no run takes for a result."""
     target = tmp_path / "r.npz"
     code = (
         "import os, signal, numpy as np; from pathlib import Path; from interp.files import write_atomically\n"
         f"write_atomically(Path({str(target)!r}), lambda s: (s.write(b'half'), s.flush(), os.kill(os.getpid(), signal.SIGKILL)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
-    assert done.returncode == -signal.SIGKILL
+    assert run_process("-c", code).code == -signal.SIGKILL
     (left,) = tmp_path.iterdir()
     assert left.name.startswith(".r.npz.")
     assert left.name.endswith(".tmp")
-    assert run(monkeypatch, capsys, *command(checkpoints, tmp_path))[0] == 0
+    assert run(*command(checkpoints, tmp_path)).code == 0
     (result,) = tmp_path.glob("*.npz")
     assert load_result(result).n_blocks == 4
     assert left.exists()
@@ -389,19 +367,16 @@ def test_one_block_has_no_interval(loaded, prompts):
         measure_specialization(loaded, prompts, **{**NEURONS, "n_blocks": 1})
 
 
-def test_a_language_without_a_file_or_a_label(checkpoints, tmp_path, monkeypatch, capsys):
+def test_a_language_without_a_file_or_a_label(checkpoints, tmp_path):
     folder = tmp_path / "text"
     folder.mkdir()
     (folder / "en.txt").write_text("some text\n" * 30)
-    code, line = run(monkeypatch, capsys, *command(checkpoints, tmp_path / "out", "--prompts", folder))
-    assert (code, "No text for sw in" in line, "which holds: en.txt" in line) == (2, True, True)
+    line = refused(*command(checkpoints, tmp_path / "out", "--data", folder))
+    assert ("No text for sw in" in line, "which holds: en.txt" in line) == (True, True)
     rows = '{"fact_id": "f%d", "relation": "r", "subject_id": "s%d", "object_id": "a", "option_ids": ["a", "b"], "split": "test", "wording": %s}'
     wording = '{"en": {"question": "Q?", "subject": "S", "options": ["A", "B"]}}'
     (tmp_path / "facts.jsonl").write_text("\n".join(rows % (i, i, wording) for i in range(20)) + "\n")
-    code, line = run(
-        monkeypatch, capsys, *command(checkpoints, tmp_path / "out", "--prompts", tmp_path / "facts.jsonl")
-    )
-    assert code == 2
+    line = refused(*command(checkpoints, tmp_path / "out", "--data", tmp_path / "facts.jsonl"))
     assert "sw" in line
     assert not (tmp_path / "out").exists()
 

@@ -9,24 +9,23 @@ import numpy as np
 import pytest
 
 from analyses.comparison import compare
-from analyses.specialization import run_specialization
+from analyses.runner import run as measured
 from figures import plot
 from figures.style import save_figure
-from interp.config import SpecializationConfig
 from interp.errors import CapabilityError, ConfigError, MeasurementError
 from interp.measure.passes import _weights_digest
 from interp.measure.specialization.neurons import require_full_blocks
 from interp.model import loading, weights
 from interp.model.checkpoints import Checkpoint
 from interp.model.tokens import encode
-from tests.planted import planted_prompts
-from tests.results.made import neurons
-from tests.tiny import byte_tokenizer, save_checkpoint, tiny_model
+from tests.support.planted.language import planted_prompts
+from tests.support.results import neurons
+from tests.support.tiny import byte_tokenizer, opened, save_checkpoint
 
 
 def test_one_language_is_refused_before_a_model_is_looked_for():
     with pytest.raises(ConfigError, match=r"One language \(en\); specialization compares at least 2"):
-        run_specialization(SpecializationConfig(ckpt=("nowhere/at-all",), languages="en"))
+        measured("specialization", ckpt=("nowhere/at-all",), languages="en")
 
 
 def test_a_block_without_items_is_named():
@@ -38,7 +37,7 @@ def test_a_block_without_items_is_named():
 
 
 def test_models_in_memory_are_told_apart():
-    one, same, other = (loading.adopt_model(tiny_model(seed=seed), byte_tokenizer()) for seed in (0, 0, 1))
+    one, same, other = (opened(seed=seed) for seed in (0, 0, 1))
     assert _weights_digest(one) == _weights_digest(same) != _weights_digest(other)
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats as reference
 
-from interp import stats
 from interp.stats import (
     Jackknife,
     binary_entropy,
+    bootstrap,
     entropy,
     fdr_adjust,
     holm,
@@ -140,7 +140,7 @@ def test_bootstrap_equals_its_definition(groups):
 def test_bootstrap_in_parts_draws_the_same_resamples(monkeypatch):
     a, b = np.random.default_rng(3).normal(size=(2, 50))
     whole = paired_bootstrap(a, b, draws=1000)
-    monkeypatch.setattr(stats, "_CHUNK", 7 * 50)
+    monkeypatch.setattr(bootstrap, "_CHUNK", 7 * 50)
     assert paired_bootstrap(a, b, draws=1000) == whole
 
 

@@ -1,1 +1,1 @@
-"""Training beside the measures: it makes checkpoints and cannot see what they are measured with."""
+"""Training of checkpoints; it cannot import what they are measured with."""

@@ -8,95 +8,83 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import torch
-from accelerate import PartialState
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer, pack_dataset
 
 from interp.data.facts import FactSet
-from interp.data.languages import parse_languages
-from interp.data.sources import open_facts
 from interp.errors import CapabilityError, ConfigError
 from interp.model.checkpoints import resolve_checkpoint
-from training.config import CptConfig
+from training.checkpoint.adapter import lora_config
 from training.corpus.aligned import AlignedLines, read_aligned
 from training.corpus.documents import Corpus, encode, fact_documents, require_shares
+from training.data import TrainingData, load_data
+from training.methods import CptConfig
+from training.plan.batches import BatchPlan, plan_batches
 from training.progress import Progress
-from training.running.arguments import trainer_arguments
-from training.running.run import Run
-from training.running.start import lora_config
+from training.run.arguments import trainer_arguments
+from training.run.distributed import init_distributed
+from training.run.loop import Run
 
-__all__ = ["deal_rows", "packed", "train_cpt"]
+__all__ = ["pack", "plan_rows", "train_cpt"]
 
-_COMFORTABLE_TOKENS = 1024
-"""Tokens of a forward pass where nobody says otherwise: rows are laid end to end, and attention over them is square."""
+_MICRO_BATCH_TOKENS = 1024  # rows are laid end to end, and the cost of attention grows with their square
 
 
 def train_cpt(config: CptConfig, progress: Progress | None = None) -> Path:
     """Continue pre-training on facts or aligned lines and return the folder of the result.
 
-    The loss of a step is the mean cross-entropy, in nats, over all tokens of its rows but the first of each document,
-    which has nothing before it. Each document ends with the end token, stands whole in one row and attends to nothing
-    but itself. An epoch reads each row once; its last step may have fewer.
+    The loss of a step is the mean cross-entropy, in nats, over all tokens of its rows but the first of each
+    document, which has nothing before it. Each document ends with the end token, stands whole in one row and
+    attends to nothing but itself. An epoch reads each row once; its last step may have fewer.
 
     Raises:
         ConfigError: A setting is out of range or does not go with another.
         DataError: The aligned lines cannot be read, or a language has no document left.
-        InterpError: See `training.running.run.Run.begin` and `finish`.
+        InterpError: See `training.run.loop.Run.begin` and `finish`.
     """
     _check(config)
-    aligned = None
-    if config.corpus != "facts":
-        aligned = read_aligned(config.corpus, parse_languages(config.languages))
-    recipe = {"corpus_digest": aligned.digest} if aligned else None
-    run = Run.begin("cpt", config, progress, random=config.init == "random", recipe=recipe)
+    data = load_data(config)
+    if config.corpus == "facts":
+        require_shares(len(data.languages), config.lexicon, config.code_switch)
+        aligned, recipe = None, None
+    else:
+        aligned = read_aligned(config.corpus, data.languages)
+        recipe = {"corpus_digest": aligned.digest}
+    run = Run.begin("cpt", config, data, progress, random=config.init == "random", recipe=recipe)
     if run is None:
         return config.out / "final"
-    corpus = _corpus(run, config, aligned)
-    rows = packed(corpus.rows, config.block_tokens)
+    corpus = _corpus(run, config, data, aligned)
+    rows = pack(corpus.rows, config.block_tokens)
     run.data |= {"corpus": {**corpus.counts, "rows": len(rows)}}
     return run.finish(_trainer(run, config, rows))
 
 
-def packed(documents: Sequence[list[int]], block_tokens: int) -> Dataset:
-    """Return rows of whole documents, each row of at most ``block_tokens`` tokens (best fit, 1000 documents at a time).
+def pack(documents: Sequence[list[int]], block_tokens: int) -> Dataset:
+    """Return rows of whole documents, at most ``block_tokens`` tokens each.
 
-    Columns: ``input_ids``, and ``seq_lengths``, the lengths of a row's documents. No document may be longer.
+    Best fit, 1000 documents at a time, none longer than a row. Columns: ``input_ids``, and ``seq_lengths``,
+    the lengths of a row's documents.
     """
     with _quiet_datasets():
         return pack_dataset(Dataset.from_dict({"input_ids": list(documents)}), block_tokens, "bfd")
 
 
-def deal_rows(rows_per_step: int, processes: int, micro_batch: int, block_tokens: int) -> tuple[int, int]:
-    """Return rows per forward pass and process, and forward passes per step.
-
-    Args:
-        rows_per_step: Rows in an optimizer step, over all processes.
-        processes: Number of processes.
-        micro_batch: Rows per pass; 0 for the most that divide a process's rows evenly and are 1024 tokens at most.
-        block_tokens: Tokens in a row.
+def plan_rows(config: CptConfig, processes: int, rows: int) -> BatchPlan:
+    """Return the batches of an epoch that reads each row once; its last step may have fewer rows.
 
     Raises:
-        ConfigError: The rows cannot be dealt evenly; the message has settings that work.
+        ConfigError: The rows of a step cannot be divided evenly; the message has settings that work.
     """
-    if rows_per_step % processes:
-        below = rows_per_step // processes * processes
-        near = " or ".join(str(n) for n in (below, below + processes) if n)
-        raise ConfigError(
-            f"rows_per_step is {rows_per_step}, which cannot be dealt to {processes} processes. Set it to {near}."
-        )
-    own = rows_per_step // processes
-    divisors = [n for n in range(1, own + 1) if own % n == 0]
-    if not micro_batch:
-        micro_batch = max(n for n in divisors if n == 1 or n * block_tokens <= _COMFORTABLE_TOKENS)
-    if micro_batch not in divisors:
-        near = " or ".join(str(n) for n in sorted(sorted(divisors, key=lambda n: abs(n - micro_batch))[:2]))
-        raise ConfigError(
-            f"micro_batch is {micro_batch}, which does not divide the {own} rows of a process ({rows_per_step} rows / "
-            f"{processes} processes). Set it to {near}."
-        )
-    return micro_batch, own // micro_batch
+    return plan_batches(
+        rows,
+        config.rows_per_step,
+        processes=processes,
+        micro_batch=config.micro_batch,
+        largest=_MICRO_BATCH_TOKENS // config.block_tokens,
+        unit="rows",
+        last_step_smaller=True,
+    )
 
 
 def _check(config: CptConfig) -> None:
@@ -104,16 +92,13 @@ def _check(config: CptConfig) -> None:
     for name, least in (("block_tokens", 2), ("rows_per_step", 1), ("budget", 0), ("micro_batch", 0)):
         if getattr(config, name) < least:
             raise ConfigError(f"{name} is {getattr(config, name)}; {least} or more is expected.")
-    processes = PartialState(cpu=config.device == "cpu" or not torch.cuda.is_available()).num_processes
-    deal_rows(config.rows_per_step, processes, config.micro_batch, config.block_tokens)
+    plan_rows(config, init_distributed(config.device).num_processes, config.rows_per_step)
     if config.init == "random" and config.lora_rank:
         raise ConfigError(
             "init random with an adapter: the random weights under it would be frozen, and not saved. "
             "Set lora_rank to 0, or init to checkpoint."
         )
-    if config.corpus == "facts":
-        require_shares(len(parse_languages(config.languages)), config.lexicon, config.code_switch)
-    else:
+    if config.corpus != "facts":
         _check_folder(config)
     if config.model:
         _check_context(config)
@@ -132,8 +117,8 @@ def _check_folder(config: CptConfig) -> None:
 
 
 def _check_context(config: CptConfig) -> None:
-    told = resolve_checkpoint(config.model).config
-    context = (told.get("text_config") or told).get("max_position_embeddings")
+    settings = resolve_checkpoint(config.model).config
+    context = (settings.get("text_config") or settings).get("max_position_embeddings")
     if context and config.block_tokens > context:
         raise ConfigError(
             f"block_tokens is {config.block_tokens}; the context of {config.model} is {context} tokens. "
@@ -141,18 +126,18 @@ def _check_context(config: CptConfig) -> None:
         )
 
 
-def _corpus(run: Run, config: CptConfig, aligned: AlignedLines | None) -> Corpus:
+def _corpus(run: Run, config: CptConfig, data: TrainingData, aligned: AlignedLines | None) -> Corpus:
     if aligned:
         documents = aligned.documents(config.seed)
     else:
         documents = fact_documents(
-            _read_facts(run, config),
+            _train_facts(run, data),
             lexicon=config.lexicon,
             code_switch=config.code_switch,
             seed=config.seed,
             prompt_format=config.prompt_format,
         )
-    tokenizer: PreTrainedTokenizerBase = run.start.tokenizer
+    tokenizer: PreTrainedTokenizerBase = run.parent.tokenizer
     end: Any = tokenizer.eos_token_id
     return encode(
         documents,
@@ -163,44 +148,38 @@ def _corpus(run: Run, config: CptConfig, aligned: AlignedLines | None) -> Corpus
     )
 
 
-def _read_facts(run: Run, config: CptConfig) -> FactSet:
-    """The facts of the run's train examples, which no other split is part of."""
-    facts = open_facts(config.facts)
+def _train_facts(run: Run, data: TrainingData) -> FactSet:
+    """The facts of the run's train examples, and so of no other split."""
     ids = {fact[0].fact_id for fact in run.train.facts}
-    chosen = tuple(fact for fact in facts if fact.fact_id in ids)
-    return FactSet(facts.name, chosen, facts.languages).filter(languages=run.train.languages)
+    facts = tuple(fact for fact in data.facts if fact.fact_id in ids)
+    return FactSet(data.facts.name, facts, data.facts.languages).filter(languages=data.languages)
 
 
 def _trainer(run: Run, config: CptConfig, rows: Dataset) -> SFTTrainer:
-    micro_batch, accumulation = deal_rows(
-        config.rows_per_step, run.recipe["processes"], config.micro_batch, config.block_tokens
-    )
-    model: Any = run.start.model
+    model: Any = run.parent.model
     try:
         model.set_attn_implementation("sdpa")  # keeps packed documents apart by their positions
     except ValueError as error:
         raise CapabilityError(
-            f"{config.model} has no sdpa attention, which keeps documents apart: {error}"
+            f"{config.model} has no sdpa attention, which keeps packed documents apart: {error}"
         ) from None
     return SFTTrainer(
         model=model,
         args=trainer_arguments(
-            run.config,
+            config,
             SFTConfig,
-            micro_batch=micro_batch,
-            accumulation=accumulation,
-            steps_per_epoch=-(-len(rows) // config.rows_per_step),
+            plan_rows(config, run.processes, len(rows)),
             packing=True,
             packing_strategy="bfd",
             max_length=config.block_tokens,
             dataset_kwargs={
                 "skip_prepare_dataset": True
-            },  # packed here: the number of rows decides the steps
+            },  # packed already: the rows decide the number of steps
             include_num_input_tokens_seen="all",
         ),
         train_dataset=rows,
-        processing_class=run.start.tokenizer,
-        peft_config=lora_config(config),
+        processing_class=run.parent.tokenizer,
+        peft_config=lora_config(config, model),
         callbacks=[run.callback],
     )
 

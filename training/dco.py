@@ -1,4 +1,4 @@
-"""Direct Consistency Optimization: two languages exchange how much more probable one entity is than another."""
+"""Direct Consistency Optimization: two languages learn each other's odds between two entities."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
-from jaxtyping import Float, Int
-from torch.nn import functional
+from jaxtyping import Float
 from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
 
-from interp.data.languages import parse_languages
 from interp.errors import ConfigError, DataError
-from training.config import DcoConfig
+from training.checkpoint.adapter import with_adapter
+from training.data import load_data
 from training.examples import Example, ExampleSet
+from training.methods import DcoConfig
+from training.plan.batches import MICRO_BATCH_ROWS, plan_batches
 from training.progress import Progress
-from training.running.arguments import trainer_arguments
-from training.running.plan import COMFORTABLE_ROWS, plan_batches
-from training.running.rows import IGNORED, labeled_rows
-from training.running.run import Run
-from training.running.sampler import FactSampler
-from training.running.start import with_adapter
+from training.rows import labeled_rows, sum_logps
+from training.run.arguments import trainer_arguments
+from training.run.loop import Run
+from training.run.sampler import WholeSteps
 
 __all__ = [
     "DcoTrainer",
@@ -33,61 +32,24 @@ __all__ = [
     "InstanceCollator",
     "dco_loss",
     "draw_instances",
-    "sum_logps",
     "train_dco",
 ]
 
-ROWS = 4  # of an instance: two languages, two candidates
+_ROWS = 4  # of an instance: two languages, two candidates
 
 
 def train_dco(config: DcoConfig, progress: Progress | None = None) -> Path:
     """Train two random languages at a time to agree (`dco_loss`) and return the folder of the result.
 
-    No right answer is used. Log-probabilities are sums over the tokens of separator and option, without an end token,
-    so the odds of languages with more tokens per name are larger. **The unit of a step is the instance**:
-    ``instances_per_step`` instances make an optimizer step, ``micro_batch`` instances a forward and backward pass.
+    No right answer is used. Log-probabilities are sums over the tokens of separator and option, without an
+    end token, so the odds of languages with more tokens per name are larger. **The unit of a step is the
+    instance**: ``instances_per_step`` instances make an optimizer step, ``micro_batch`` instances a forward
+    and backward pass.
 
     Raises:
         ConfigError: There are fewer than two languages, or a setting is out of range.
-        InterpError: See `training.running.run.Run.begin` and `finish`.
+        InterpError: See `training.run.loop.Run.begin` and `finish`.
     """
-    _check(config)
-    run = Run.begin("dco", config, progress)
-    if run is None:
-        return config.out / "final"
-    instances = draw_instances(run.train, config.instances, config.seed)
-    plan = plan_batches(
-        len(instances),
-        config.instances_per_step,
-        1,
-        run.recipe["processes"],
-        config.micro_batch,
-        unit="instances",
-        largest=COMFORTABLE_ROWS // ROWS,
-    )
-    trainer = DcoTrainer(
-        beta=config.beta,
-        per_step=config.instances_per_step,
-        model=with_adapter(run.start.model, config),
-        args=trainer_arguments(
-            run.config,
-            TrainingArguments,
-            micro_batch=plan.micro_batch,
-            accumulation=plan.accumulation,
-            steps_per_epoch=plan.steps_per_epoch,
-            include_num_input_tokens_seen="non_padding",
-        ),
-        train_dataset=instances,
-        data_collator=InstanceCollator(run.start.tokenizer, run.start.context),
-        processing_class=run.start.tokenizer,
-        callbacks=[run.callback],
-    )
-    trainer.add_reference(progress)
-    run.data |= {"instances": len(instances), "dropped_instances_per_epoch": plan.dropped_facts}
-    return run.finish(trainer)
-
-
-def _check(config: DcoConfig) -> None:
     if config.beta <= 0:
         raise ConfigError(f"beta is {config.beta}; a number above 0 is expected.")
     if config.instances < max(1, config.instances_per_step):
@@ -95,9 +57,34 @@ def _check(config: DcoConfig) -> None:
             f"instances is {config.instances}, fewer than the {config.instances_per_step} of one step. "
             "Raise it, or lower instances_per_step."
         )
-    codes = parse_languages(config.languages)
-    if len(codes) < 2:
-        raise ConfigError(f"dco compares two languages; the only one is {','.join(codes)}. Add another.")
+    data = load_data(config)
+    if len(data.languages) < 2:
+        raise ConfigError(f"dco compares two languages; the only one is {data.languages[0]}. Add another.")
+    run = Run.begin("dco", config, data, progress)
+    if run is None:
+        return config.out / "final"
+    instances = draw_instances(run.train, config.instances, config.seed)
+    plan = plan_batches(
+        len(instances),
+        config.instances_per_step,
+        processes=run.processes,
+        micro_batch=config.micro_batch,
+        unit="instances",
+        largest=MICRO_BATCH_ROWS // _ROWS,
+    )
+    run.data |= {"instances": len(instances), "dropped_instances_per_epoch": plan.dropped}
+    trainer = DcoTrainer(
+        beta=config.beta,
+        per_step=config.instances_per_step,
+        model=with_adapter(run.parent.model, config),
+        args=trainer_arguments(config, TrainingArguments, plan, include_num_input_tokens_seen="non_padding"),
+        train_dataset=instances,
+        data_collator=InstanceCollator(run.parent.tokenizer, run.parent.context),
+        processing_class=run.parent.tokenizer,
+        callbacks=[run.callback],
+    )
+    trainer.add_reference(progress)
+    return run.finish(trainer)
 
 
 def dco_loss(
@@ -107,12 +94,14 @@ def dco_loss(
 ) -> torch.Tensor:
     """Return the mean over instances of ``|D_1 - o_2 / beta| + |D_2 - beta * o_1|``, in nats.
 
-    ``o_i = log ref_i(c) - log ref_i(r)`` are the log odds of the first candidate in language ``i`` before training, and
-    ``D_i`` is by how much training changed them: ``(log p_i(c) - log ref_i(c)) - (log p_i(r) - log ref_i(r))``. The loss
-    at the start is ``|o_2| / beta + beta * |o_1|``, and not 0 even where the languages agree.
+    ``o_i = log ref_i(c) - log ref_i(r)`` are the log odds of the first candidate in language ``i`` before
+    training, and ``D_i`` is by how much training changed them:
+    ``(log p_i(c) - log ref_i(c)) - (log p_i(r) - log ref_i(r))``. The loss at the start is
+    ``|o_2| / beta + beta * |o_1|``, and not 0 even where the languages agree.
 
-    At zero loss and ``beta`` 1 both languages have log odds ``o_1 + o_2``: a product of experts. It makes languages
-    agree **and** sharper, since evidence is added and not averaged; a gain on multiple choice can come from that alone.
+    At zero loss and ``beta`` 1 both languages have log odds ``o_1 + o_2``: a product of experts. It makes
+    languages agree **and** sharper, since evidence is added and not averaged; a gain on multiple choice can
+    come from that alone.
 
     Args:
         policy: Log-probabilities of two candidates in two languages, in nats.
@@ -142,7 +131,7 @@ class Instance:
 
 
 def draw_instances(examples: ExampleSet, size: int, seed: int) -> list[Instance]:
-    """Draw instances: a fact, two different languages and two different entities, all uniform and independent.
+    """Draw instances: a fact, two different languages and two different entities, uniformly.
 
     Raises:
         DataError: A fact has fewer than two options.
@@ -166,7 +155,7 @@ class InstanceCollator:
         self.tokenizer, self.context = tokenizer, context
 
     def __call__(self, instances: Sequence[Instance]) -> dict[str, torch.Tensor]:
-        """Return ids, mask, labels, and the reference where it is known.
+        """Return ids, mask, labels, and the reference if the instances have one.
 
         Raises:
             DataError: A prompt with its answer is longer than the model's context.
@@ -186,50 +175,40 @@ class InstanceCollator:
         )
 
 
-def sum_logps(
-    logits: Float[torch.Tensor, "row token vocab"], labels: Int[torch.Tensor, "row token"]
-) -> Float[torch.Tensor, " row"]:
-    """Return per row the sum of the log-probabilities, in nats, of the tokens that are labeled."""
-    told = labels[:, 1:] != IGNORED
-    rows, _ = told.nonzero(as_tuple=True)
-    each = -functional.cross_entropy(logits[:, :-1][told].float(), labels[:, 1:][told], reduction="none")
-    return each.new_zeros(len(labels)).index_add_(0, rows, each)
-
-
-class DcoTrainer(Trainer):
+class DcoTrainer(WholeSteps, Trainer):
     """A Trainer of `dco_loss` on instances that hold their reference.
 
     Args:
-        beta: Of the loss.
+        beta: See `dco_loss`.
         per_step: Instances per optimizer step, over all processes.
-        options: As of Trainer.
+        options: Arguments of Trainer.
     """
 
     def __init__(self, *, beta: float, per_step: int, **options: Any):
-        super().__init__(**options)
         self.beta, self.per_step = beta, per_step
+        super().__init__(**options)
         self.model_accepts_loss_kwargs = (
             False  # the loss is a mean over instances: average over micro-batches
         )
 
     def add_reference(self, progress: Progress | None = None) -> None:
-        """Store the log-probabilities of the model as it is now with every instance; processes share the work."""
-        state = PartialState()
+        """Add the log-probabilities of the model as it is now to every instance; processes share the work."""
+        process = PartialState()
         model: Any = self.model
-        instances: Any = self.train_dataset
-        size, own = self.args.per_device_train_batch_size, []
-        was = model.training
+        size, computed = self.args.per_device_train_batch_size, []
+        instances = self.train_dataset
+        training = model.training
         model.eval()
         for start in range(0, len(instances), size):
-            if start // size % state.num_processes == state.process_index:
+            if start // size % process.num_processes == process.process_index:
                 batch = self._prepare_inputs(self.data_collator(instances[start : start + size]))
                 with torch.no_grad(), self.compute_loss_context_manager():
-                    found = self._candidates(model, batch).tolist()
-                own += list(enumerate(found, start))
+                    logps = self._candidates(model, batch).tolist()
+                computed += list(enumerate(logps, start))
             if progress:
                 progress("reference", min(start + size, len(instances)), len(instances))
-        model.train(was)
-        for number, reference in gather_object(own) if state.num_processes > 1 else own:
+        model.train(training)
+        for number, reference in gather_object(computed):
             instances[number].reference = reference
 
     def compute_loss(
@@ -241,10 +220,7 @@ class DcoTrainer(Trainer):
         return (loss, {"policy": policy}) if return_outputs else loss
 
     def _candidates(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        """Log-probabilities [instance, language, candidate]."""
         hidden = {name: inputs[name] for name in ("input_ids", "attention_mask")}
-        outputs = model(**hidden, use_cache=False)
-        return sum_logps(outputs.logits, inputs["labels"]).reshape(-1, 2, 2)
-
-    def _get_train_sampler(self, dataset: Any = None) -> FactSampler:
-        instances: Any = self.train_dataset
-        return FactSampler(len(instances), 1, 1, self.per_step, 1, self.args.seed)
+        logps, _ = sum_logps(model(**hidden, use_cache=False).logits, inputs["labels"])
+        return logps.reshape(-1, 2, 2)

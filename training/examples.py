@@ -1,6 +1,7 @@
-"""Facts -> examples: the prompt of every fact in every language, what may answer it, and which entity each option is.
+"""Facts -> examples: the prompt of every fact in every language, its options, and the entity of each option.
 
-Examples of a fact stand together, one per language and always in the same order: the unit of training is the fact.
+Examples of a fact stand together, one per language and always in the same order: the unit of training is the
+fact.
 """
 
 from __future__ import annotations
@@ -11,24 +12,21 @@ from dataclasses import dataclass
 
 from interp.data.facts import Fact, FactSet
 from interp.data.hashing import hash_key
-from interp.data.languages import parse_languages
-from interp.data.sources import open_facts
 from interp.data.templates import prompt_format
 from interp.errors import DataError
-from training.config import TrainConfig
 
-__all__ = ["Example", "ExampleSet", "load_examples", "make_examples"]
+__all__ = ["Example", "ExampleSet", "make_examples"]
 
 
 @dataclass(frozen=True)
 class Example:
-    """One fact, asked in one language.
+    """The prompt of one fact in one language, and its possible answers.
 
     Attributes:
         fact_id: Which fact.
         language: Code.
-        prompt: What the model reads; it ends where the answer begins.
-        separator: What stands between prompt and answer: a space, or nothing after a full-width colon.
+        prompt: Text up to where the answer begins.
+        separator: Between prompt and answer: a space, or nothing after a full-width colon.
         options: The names to choose from, in the order shown.
         answer_index: Position of the right one, from 0.
         entities: Per option shown, its number among the fact's option ids, which all languages share.
@@ -90,34 +88,14 @@ class ExampleSet:
         too_long = {
             fact[0].fact_id: [e.language for e in fact if n_tokens(e.prompt) > longest] for fact in self.facts
         }
-        kept = tuple(fact for fact in self.facts if not too_long[fact[0].fact_id])
+        fitting = tuple(fact for fact in self.facts if not too_long[fact[0].fact_id])
         dropped = Counter(code for codes in too_long.values() for code in codes)
-        if not kept and not may_be_empty:
+        if not fitting and not may_be_empty:
             raise DataError(
                 f"All {len(self.facts)} facts have a prompt of more than {longest} tokens in some language "
                 f"({_listed(dropped)}). Raise max_prompt_tokens, or drop a language."
             )
-        return ExampleSet(self.languages, kept, dict(dropped))
-
-
-def load_examples(config: TrainConfig, split: str, *, instructions: bool = True) -> ExampleSet:
-    """Return the examples of one split of the facts that a configuration names; never of the test split.
-
-    Raises:
-        DataError: There is no such source, language or split, or a fact lacks a language.
-    """
-    if split not in ("train", "validation"):
-        raise DataError(f"Training never reads the split '{split}'; there is: train, validation.")
-    facts = open_facts(config.facts)
-    if split not in {fact.split for fact in facts}:
-        return ExampleSet(parse_languages(config.languages), (), {})
-    chosen = facts.filter(
-        splits=[split],
-        languages=parse_languages(config.languages),
-        limit=config.limit or None if split == "train" else None,
-        allow_missing=config.allow_missing,
-    )
-    return make_examples(chosen, facts, config.prompt, config.prompt_format, instructions=instructions)
+        return ExampleSet(self.languages, fitting, dict(dropped))
 
 
 def make_examples(
@@ -131,7 +109,7 @@ def make_examples(
     """Return the examples of some facts.
 
     Args:
-        facts: What is asked, in all languages of the set.
+        facts: Facts to make examples of, in all languages of the set.
         pool: The facts whose answers count as a relation's other answers.
         prompt: ``question``, or ``options`` to show them, in an order drawn per fact and language.
         words: ``native`` or ``english`` words around the question.

@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from transformers.utils import logging
 from interp.errors import CheckpointError
 from interp.files import refusal, write_atomically
 
-__all__ = ["claim", "disk_errors", "quiet_transformers", "write_folder", "write_json"]
+__all__ = ["claim", "disk_errors", "quiet_transformers", "write_folder", "write_json", "write_table"]
 
 _NEEDED = 40_000_000  # bytes; enough for the default recipe
 
@@ -28,8 +28,17 @@ def write_json(file: Path, value: object) -> None:
     write_atomically(file, lambda stream: stream.write(content))
 
 
+def write_table(file: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows as Parquet, whole or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pylist(list(rows))
+    write_atomically(file, lambda stream: pq.write_table(table, stream))
+
+
 def claim(out: Path, recipe: dict[str, Any], what: str) -> None:
-    """Make a folder this recipe's, or refuse it when it is another's.
+    """Reserve a folder for a recipe, or refuse it if it holds a run of another.
 
     Args:
         out: The folder.
@@ -37,12 +46,12 @@ def claim(out: Path, recipe: dict[str, Any], what: str) -> None:
         what: What the folder holds, for the message.
 
     Raises:
-        CheckpointError: ``out`` holds another recipe's run; the message names the keys that differ.
+        CheckpointError: ``out`` holds a run of another recipe; the message names the settings that differ.
     """
     file = out / "recipe.json"
     if not file.exists():
         if any((out / name).exists() for name in ("early", "final")):
-            raise CheckpointError(f"{out} holds checkpoints of another origin. Give an empty folder.")
+            raise CheckpointError(f"{out} holds checkpoints that no run made there. Give an empty folder.")
         write_json(file, recipe)
         return
     try:
@@ -51,13 +60,14 @@ def claim(out: Path, recipe: dict[str, Any], what: str) -> None:
         raise CheckpointError(f"{file} is not JSON. Give an empty folder, or delete {out}.") from None
     recipe = json.loads(json.dumps(recipe))
     differing = [
-        f"{key}: {there.get(key)} there, {recipe.get(key)} asked"
+        f"{key}: {there.get(key)} in the folder, {recipe.get(key)} requested"
         for key in sorted({*there, *recipe})
         if there.get(key) != recipe.get(key)
     ]
     if differing:
         raise CheckpointError(
-            f"{out} holds {what} of another recipe ({'; '.join(differing)}). Give another folder, or the same recipe."
+            f"{out} holds {what} with other settings ({'; '.join(differing)}). Give another folder, or the "
+            "same settings."
         )
 
 
@@ -96,7 +106,7 @@ def quiet_transformers() -> Iterator[None]:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn what a full disk raises into an error to act on; safetensors and torch have words of their own for it.
+    """Turn the exceptions that a full disk raises in safetensors and torch into one that says what to do.
 
     Raises:
         NoSpaceError: The disk is full, over quota or read-only.

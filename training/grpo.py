@@ -1,4 +1,4 @@
-"""GRPO whose unit is a fact: one completion per language is one rollout, and its languages can share a reward."""
+"""GRPO whose unit is a fact: one completion per language is a rollout, whose languages can share a reward."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from trl import GRPOConfig
 
 from interp.errors import ConfigError
 from interp.model.generation import newline_ids
-from training.config import GrpoConfig
+from training.checkpoint.adapter import lora_config
+from training.data import load_data
+from training.methods import GrpoConfig
+from training.plan.batches import BatchPlan, plan_batches
 from training.progress import Progress
 from training.rollouts.pool import RewardRule
 from training.rollouts.trainer import PooledGRPOTrainer
 from training.rollouts.vllm import vllm_settings
-from training.running.arguments import trainer_arguments
-from training.running.guards import Guards
-from training.running.plan import BatchPlan, plan_batches
-from training.running.run import Run
-from training.running.start import lora_config
+from training.run.arguments import trainer_arguments
+from training.run.guards import Guards
+from training.run.loop import Run
 
 __all__ = ["train_grpo"]
 
@@ -31,19 +32,19 @@ def train_grpo(config: GrpoConfig, progress: Progress | None = None) -> Path:
     `training.rollouts.pool.RewardRule`, one update per set of rollouts, so no ratio and no clipping act.
 
     Raises:
-        InterpError: See `training.running.run.Run.begin` and `finish`.
+        InterpError: See `training.run.loop.Run.begin` and `finish`.
 
     Source: PolyFact (https://arxiv.org/abs/2606.06586), whose objective this is; true masks and no repetition
     penalty differ from its code, on purpose.
     """
-    rule = RewardRule.of(config)
+    rule = RewardRule(config)
     _check(config)
-    run = Run.begin("grpo", config, progress, guards=Guards(config.dead_run_patience, config.collapse))
+    guards = Guards(config.dead_run_patience, config.collapse)
+    run = Run.begin("grpo", config, load_data(config), progress, guards=guards)
     if run is None:
         return config.out / "final"
     rule.check(len(run.train.languages))
-    trainer = _trainer(run, config, rule)
-    return run.finish(trainer)
+    return run.finish(_trainer(run, config, rule))
 
 
 def _check(config: GrpoConfig) -> None:
@@ -51,29 +52,26 @@ def _check(config: GrpoConfig) -> None:
         raise ConfigError(f"generations is {config.generations}; an advantage compares 2 or more.")
     if config.temperature <= 0 or not 0 < config.top_p <= 1:
         raise ConfigError(
-            f"temperature {config.temperature} must be above 0, and top_p {config.top_p} above 0 and at most 1."
+            f"temperature {config.temperature} must be above 0, and top_p {config.top_p} above 0 and at "
+            "most 1."
         )
 
 
 def _trainer(run: Run, config: GrpoConfig, rule: RewardRule) -> PooledGRPOTrainer:
-    start, languages = run.start, len(run.train.languages)
-    _switch_off_attention_dropout(start.model)
-    processes = run.recipe["processes"]
+    parent, languages = run.parent, len(run.train.languages)
+    model: Any = parent.model
+    _switch_off_attention_dropout(model)
+    rows_per_fact = languages * config.generations
     plan = plan_batches(
-        len(run.train), config.facts_per_step, languages * config.generations, processes, config.micro_batch
+        len(run.train), config.facts_per_step, rows_per_fact, run.processes, config.micro_batch
     )
-    stops = newline_ids(start.tokenizer) if config.stop_at_newline else ()
-    before = start.model.generation_config.eos_token_id
-    declared = before if isinstance(before, list) else [] if before is None else [before]
-    eos: Any = start.tokenizer.eos_token_id
-    if (
-        stops
-    ):  # in the model's own configuration: what is padded after a stop given elsewhere would be trained
-        start.model.generation_config.eos_token_id = list(dict.fromkeys([eos, *declared, *stops]))
-        run.restore_generation = {"eos_token_id": before}
+    stops = newline_ids(parent.tokenizer) if config.stop_at_newline else ()
+    if stops:  # in the model's own settings: TRL trains on the padding after a stop that is given elsewhere
+        run.restore_generation = {"eos_token_id": model.generation_config.eos_token_id}
+        model.generation_config.eos_token_id = list(dict.fromkeys([*parent.stop_ids, *stops]))
     run.data |= {
-        "dropped_tail_per_epoch": plan.dropped_facts,
-        "facts_per_step": plan.facts_per_step,
+        "dropped_tail_per_epoch": plan.dropped,
+        "facts_per_step": plan.units_per_step,
         "sampled_at": {"temperature": config.temperature, "top_p": config.top_p},
         "scored_at_temperature": 1.0 if config.score_at_one else config.temperature,
         "on_policy": config.top_p == 1
@@ -87,10 +85,10 @@ def _trainer(run: Run, config: GrpoConfig, rule: RewardRule) -> PooledGRPOTraine
         minimum_coverage=config.minimum_coverage,
         rollouts=run.out / "rollouts" if run.is_main else None,
         rollouts_every=config.rollouts_every,
-        model=start.model,
+        model=model,
         args=_arguments(config, plan, stops),
-        processing_class=start.tokenizer,
-        peft_config=lora_config(config),
+        processing_class=parent.tokenizer,
+        peft_config=lora_config(config, model),
         callbacks=[run.callback],
     )
 
@@ -105,7 +103,7 @@ def _switch_off_attention_dropout(model: Any) -> None:
 def _arguments(config: GrpoConfig, plan: BatchPlan, stops: Sequence[int]) -> GRPOConfig:
     sampler: dict[str, Any] = {"temperature": config.temperature, "top_p": config.top_p}
     scored = sampler
-    if config.score_at_one:  # TRL scores at its own temperature, and samples with what it is told here
+    if config.score_at_one:  # TRL scores at its own temperature, and samples with generation_kwargs
         scored = {"temperature": 1.0, "generation_kwargs": dict(sampler)}
     engine = vllm_settings(config, stops) if config.vllm else {}
     if "generation_kwargs" in scored and "generation_kwargs" in engine:
@@ -113,9 +111,7 @@ def _arguments(config: GrpoConfig, plan: BatchPlan, stops: Sequence[int]) -> GRP
     return trainer_arguments(
         config,
         GRPOConfig,
-        micro_batch=plan.micro_batch,
-        accumulation=plan.accumulation,
-        steps_per_epoch=plan.steps_per_epoch,
+        plan,
         num_generations=config.generations,
         max_completion_length=config.new_tokens,
         repetition_penalty=config.repetition_penalty,

@@ -1,9 +1,10 @@
-"""CALM and CM-Align: the model's own answers become preference pairs, and DPO teaches them."""
+"""CALM and CM-Align: preference pairs from the model's own answers, trained with DPO."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,92 +14,77 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from trl import DPOConfig, DPOTrainer
 
-from interp.data.languages import parse_languages
 from interp.errors import ConfigError, DataError
 from interp.model.generation import Sampler, newline_ids
-from training.config import CalmConfig, CmAlignConfig, PairsConfig
+from training.checkpoint.adapter import lora_config
+from training.data import TrainingData, load_data
+from training.examples import ExampleSet
+from training.methods import CalmConfig, CmAlignConfig, PairsConfig
 from training.pairs.files import check_pairs, load_pairs, pairs_digest, save_pairs, saved_summary
 from training.pairs.samples import Sample, sample_answers
-from training.pairs.votes import Pair, PairSet, calm_pairs, cm_align_pairs
+from training.pairs.votes import Pair, PairSet, calm_pairs, cm_align_pairs, require_pivot
+from training.plan.batches import MICRO_BATCH_ROWS, plan_batches
 from training.progress import Progress
-from training.running.arguments import trainer_arguments
-from training.running.plan import COMFORTABLE_ROWS, plan_batches
-from training.running.run import Run
-from training.running.sampler import FactSampler
-from training.running.start import lora_config
+from training.run.arguments import trainer_arguments
+from training.run.loop import Run
+from training.run.sampler import WholeSteps
 
 __all__ = ["PairTrainer", "pair_rows", "train_calm", "train_cm_align"]
 
-Construct = Callable[[Run, Sequence[Sample]], PairSet]
+Construct = Callable[[ExampleSet, Sequence[Sample]], PairSet]
 
 
 def train_calm(config: CalmConfig, progress: Progress | None = None) -> Path:
-    """Train on pairs from a vote of all languages (`training.pairs.votes.calm_pairs`); return the folder of the result.
+    """Train on pairs from a vote of all languages and return the folder of the result.
 
-    Loss of a pair: ``-log sigmoid(beta * (r(chosen) - r(rejected)))`` with ``r`` the log-probability of an answer's
-    tokens, end token included, less that under the parent; per token with ``length_normalized``. **The unit of a step
-    is the pair**: ``pairs_per_step`` pairs make an optimizer step, ``micro_batch`` pairs a forward and backward pass.
-    Pairs are shuffled anew in each epoch, languages and facts mixed.
+    The pairs are those of `training.pairs.votes.calm_pairs`.
+    Loss of a pair: ``-log sigmoid(beta * (r(chosen) - r(rejected)))`` with ``r`` the log-probability of an
+    answer's tokens, end token included, less that under the parent; per token with ``length_normalized``.
+    **The unit of a step is the pair**: ``pairs_per_step`` pairs make an optimizer step, ``micro_batch`` pairs
+    a forward and backward pass. Pairs are shuffled anew in each epoch, languages and facts mixed.
 
     Raises:
         DataError: The model's answers give no pair, or saved pairs are not of these facts.
-        InterpError: See `training.running.run.Run.begin` and `finish`.
+        InterpError: See `training.run.loop.Run.begin` and `finish`.
 
     Source: CALM (https://arxiv.org/abs/2501.18457), DPO (https://arxiv.org/abs/2305.18290).
     """
-
-    def construct(run: Run, samples: Sequence[Sample]) -> PairSet:
-        return calm_pairs(run.train, samples, canonical=config.canonical)
-
-    return _train("calm", config, construct, progress)
+    _check(config)
+    construct = partial(calm_pairs, canonical=config.canonical)
+    return _train("calm", config, load_data(config), construct, progress)
 
 
 def train_cm_align(config: CmAlignConfig, progress: Progress | None = None) -> Path:
-    """Train on pairs that follow the pivot language (`training.pairs.votes.cm_align_pairs`); else as `train_calm`.
+    """Train on pairs that follow the pivot language: `train_calm` with `training.pairs.votes.cm_align_pairs`.
 
     Raises:
         ConfigError: The pivot is not among the languages, or alone among them.
         DataError: The model's answers give no pair, or saved pairs are not of these facts.
-        InterpError: See `training.running.run.Run.begin` and `finish`.
+        InterpError: See `training.run.loop.Run.begin` and `finish`.
 
     Source: CM-Align (https://arxiv.org/abs/2509.08541).
     """
-
-    def construct(run: Run, samples: Sequence[Sample]) -> PairSet:
-        return cm_align_pairs(run.train, samples, pivot=config.pivot, canonical=config.canonical)
-
-    codes = parse_languages(config.languages)
-    if config.pivot not in codes or len(codes) < 2:
-        raise ConfigError(
-            f"The pivot is '{config.pivot}' and the languages are {','.join(codes)}; the pivot must be one of them, and "
-            "not the only one. Add it to --languages, or name another --pivot."
-        )
-    return _train("cm-align", config, construct, progress)
-
-
-def _train(method: str, config: PairsConfig, construct: Construct, progress: Progress | None) -> Path:
     _check(config)
-    run = Run.begin(method, config, progress)
+    data = load_data(config)
+    require_pivot(config.pivot, data.languages)
+    construct = partial(cm_align_pairs, pivot=config.pivot, canonical=config.canonical)
+    return _train("cm-align", config, data, construct, progress)
+
+
+def _train(
+    method: str, config: PairsConfig, data: TrainingData, construct: Construct, progress: Progress | None
+) -> Path:
+    run = Run.begin(method, config, data, progress)
     if run is None:
         return config.out / "final"
-    pairs, summary = _pairs(run, config, construct)
-    told = [
-        pair
-        for pair in pairs
-        if _has_tokens(pair.chosen, pair.chosen_ended, pair.rejected, pair.rejected_ended)
-    ]
-    run.data |= {"pairs": summary, "pairs_without_tokens": len(pairs) - len(told)}
-    pairs = told
+    all_pairs, summary = _pairs(run, config, construct)
+    pairs = [pair for pair in all_pairs if _has_tokens(pair)]
+    run.data |= {"pairs": summary, "pairs_without_tokens": len(all_pairs) - len(pairs)}
     if not pairs:
         counts = ", ".join(f"{name} {summary[name]}" for name in ("facts", "voted", "ties", "unresolved"))
         raise DataError(
-            f"The model's answers give no pair ({counts}): nothing can be preferred. Sample more generations, raise the "
-            "temperature, use more facts, or start from a model that answers."
-        )
-    if len(pairs) < config.pairs_per_step:
-        raise ConfigError(
-            f"There are {len(pairs)} pairs, fewer than the {config.pairs_per_step} of one step. "
-            f"Set pairs_per_step to {len(pairs)} or less, or sample more."
+            f"The model's answers give no pair ({counts}): nothing can be preferred. Sample more "
+            "generations, raise the temperature, use more facts, or start from a model that answers."
         )
     return run.finish(_trainer(run, config, pairs))
 
@@ -108,12 +94,13 @@ def _check(config: PairsConfig) -> None:
         raise ConfigError(f"beta is {config.beta}; a number above 0 is expected.")
     if config.temperature < 0 or not 0 < config.top_p <= 1:
         raise ConfigError(
-            f"temperature {config.temperature} must not be below 0, and top_p {config.top_p} above 0 and at most 1."
+            f"temperature {config.temperature} must not be below 0, and top_p {config.top_p} above 0 and at "
+            "most 1."
         )
     if config.generations < 1 or (config.generations > 1 and not config.temperature):
         raise ConfigError(
-            f"generations is {config.generations} at temperature {config.temperature}; 1 or more is expected, and at "
-            "temperature 0 all are the same, so exactly 1."
+            f"generations is {config.generations} at temperature {config.temperature}; 1 or more is "
+            "expected, and at temperature 0 all are the same, so exactly 1."
         )
 
 
@@ -124,7 +111,8 @@ def _pairs(run: Run, config: PairsConfig, construct: Construct) -> tuple[Sequenc
         load_pairs(config.pairs)
     if summary and config.pairs and pairs_digest(config.pairs) != summary["digest"]:
         raise DataError(
-            f"The run in {run.out} was begun with other pairs than {config.pairs}. Give another folder, or the same pairs."
+            f"The run in {run.out} was begun with other pairs than {config.pairs}. Give another folder, or "
+            "the same pairs."
         )
     if summary and not summary["pairs"]:
         return (), summary
@@ -133,7 +121,7 @@ def _pairs(run: Run, config: PairsConfig, construct: Construct) -> tuple[Sequenc
         check_pairs(pairs, run.train)
         made = PairSet(pairs, {"pairs": len(pairs), "given": str(config.pairs)})
     else:
-        made = construct(run, _sampled(run, config))
+        made = construct(run.train, _sampled(run, config))
     PartialState().wait_for_everyone()  # all have looked for saved pairs before one writes them
     if summary is None:
         summary = save_pairs(run.out, made) if run.is_main else {}
@@ -141,25 +129,26 @@ def _pairs(run: Run, config: PairsConfig, construct: Construct) -> tuple[Sequenc
     return made.pairs, summary
 
 
-def _has_tokens(chosen: str, chosen_ended: bool, rejected: str, rejected_ended: bool) -> bool:
-    """Whether both answers have a token to be preferred by: white space up to the limit has none."""
-    return bool((chosen or chosen_ended) and (rejected or rejected_ended))
+def _has_tokens(pair: Pair) -> bool:
+    """Whether both answers have a token to be preferred by: one of white space up to the limit has none."""
+    return bool((pair.chosen or pair.chosen_ended) and (pair.rejected or pair.rejected_ended))
 
 
 def _sampled(run: Run, config: PairsConfig) -> list[Sample]:
-    start = run.start
-    stops = newline_ids(start.tokenizer) if config.stop_at_newline else ()
+    parent = run.parent
+    stops = newline_ids(parent.tokenizer) if config.stop_at_newline else ()
     sampler = Sampler(
         config.new_tokens,
-        tuple(dict.fromkeys([*run.sampler.stop_ids, *stops])),
+        tuple(dict.fromkeys([*parent.stop_ids, *stops])),
         config.temperature,
         config.top_p,
         config.sample_batch,
     )
-    start.model.to(PartialState().device)
+    model: Any = parent.model
+    model.to(PartialState().device)
     samples = sample_answers(
-        start.model,
-        start.tokenizer,
+        model,
+        parent.tokenizer,
         run.train,
         sampler,
         generations=config.generations,
@@ -167,31 +156,29 @@ def _sampled(run: Run, config: PairsConfig) -> list[Sample]:
         minimum_coverage=config.minimum_coverage,
         progress=run.progress,
     )
-    asked = config.generations * sum(start.n_tokens(e.prompt) for fact in run.train.facts for e in fact)
-    run.callback.prepared_tokens = asked + sum(start.n_tokens(sample.text) for sample in samples)
+    prompts = config.generations * sum(parent.n_tokens(e.prompt) for fact in run.train.facts for e in fact)
+    run.callback.prepared_tokens = prompts + sum(parent.n_tokens(sample.text) for sample in samples)
     return samples
 
 
 def _trainer(run: Run, config: PairsConfig, pairs: Sequence[Pair]) -> PairTrainer:
+    parent = run.parent
     plan = plan_batches(
         len(pairs),
         config.pairs_per_step,
-        1,
-        run.recipe["processes"],
-        config.micro_batch,
-        largest=COMFORTABLE_ROWS // 2,
+        processes=run.processes,
+        micro_batch=config.micro_batch,
+        largest=MICRO_BATCH_ROWS // 2,
         unit="pairs",
     )
-    run.data |= {"dropped_pairs_per_epoch": plan.dropped_facts}
+    run.data |= {"dropped_pairs_per_epoch": plan.dropped}
     return PairTrainer(
         per_step=config.pairs_per_step,
-        model=run.start.model,
+        model=parent.model,
         args=trainer_arguments(
-            run.config,
+            config,
             DPOConfig,
-            micro_batch=plan.micro_batch,
-            accumulation=plan.accumulation,
-            steps_per_epoch=plan.steps_per_epoch,
+            plan,
             beta=config.beta,
             loss_type="sigmoid_norm" if config.length_normalized else "sigmoid",
             max_length=None,  # rows are checked against the context instead of being cut
@@ -199,9 +186,9 @@ def _trainer(run: Run, config: PairsConfig, pairs: Sequence[Pair]) -> PairTraine
             precompute_ref_log_probs=True,
             include_num_input_tokens_seen="non_padding",
         ),
-        train_dataset=Dataset.from_list(pair_rows(pairs, run.start.tokenizer, run.start.context)),
-        processing_class=run.start.tokenizer,
-        peft_config=lora_config(config),
+        train_dataset=Dataset.from_list(pair_rows(pairs, parent.tokenizer, parent.context)),
+        processing_class=parent.tokenizer,
+        peft_config=lora_config(config, parent.model),
         callbacks=[run.callback],
     )
 
@@ -211,9 +198,10 @@ def pair_rows(
 ) -> list[dict[str, Any]]:
     """Return the tokens of each pair: ``prompt_ids``, ``chosen_ids`` and ``rejected_ids``.
 
-    The prompt is tokenized alone, as when its answers were sampled, so the border between prompt and answer is where
-    it was. Answers are tokenized from their text: bytes that were no text when sampled are replacement characters now.
-    An end token follows the answers that came to an end, and not those that were cut.
+    The prompt is tokenized alone, as when its answers were sampled, so the border between prompt and answer
+    is where it was. Answers are tokenized from their text: bytes that were no text when sampled are
+    replacement characters now. An end token follows the answers that came to an end, and not those that were
+    cut.
 
     Raises:
         DataError: A prompt with its answer is longer than the model's context.
@@ -233,19 +221,19 @@ def pair_rows(
         longest = len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
         if longest > context:
             raise DataError(
-                f"Pair {number} ({pair.fact_id}, {pair.language}) has {longest} tokens; the model's context is {context}. "
-                "Lower max_prompt_tokens or new_tokens, or remove the pair."
+                f"Pair {number} ({pair.fact_id}, {pair.language}) has {longest} tokens; the model's context "
+                f"is {context}. Lower max_prompt_tokens or new_tokens, or remove the pair."
             )
         rows.append(row)
     return rows
 
 
-class PairTrainer(DPOTrainer):
-    """TRL's DPOTrainer on rows that are tokenized already, in whole steps, in an order that a resumed run takes up.
+class PairTrainer(WholeSteps, DPOTrainer):
+    """TRL's DPOTrainer on rows that are tokenized already, in whole steps, in an order that can be resumed.
 
     Args:
         per_step: Pairs per optimizer step, over all processes.
-        options: As of DPOTrainer.
+        options: Arguments of DPOTrainer.
     """
 
     def __init__(self, *, per_step: int, **options: Any):
@@ -255,21 +243,19 @@ class PairTrainer(DPOTrainer):
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
         return dataset  # TRL would tokenize prompt and answer together, and add an end token to cut answers
 
-    def _get_train_sampler(self, dataset: Any = None) -> FactSampler:
-        return FactSampler(len(self.train_dataset), 1, 1, self.per_step, 1, self.args.seed)
-
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
-        """Add the parent's log-probabilities; TRL would read them from a file that only the first process has."""
-        state, device = PartialState(), self.accelerator.device
-        own: list[tuple[int, float, float]] = []
-        for start in range(state.process_index * batch_size, len(dataset), batch_size * state.num_processes):
+        """Add the parent's log-probabilities; TRL reads them from a file that only one process has."""
+        process, device = PartialState(), self.accelerator.device
+        computed: list[tuple[int, float, float]] = []
+        first, step = process.process_index * batch_size, batch_size * process.num_processes
+        for start in range(first, len(dataset), step):
             rows = dataset.select(range(start, min(start + batch_size, len(dataset)))).to_list()
             batch = {key: value.to(device) for key, value in self.data_collator(rows).items()}
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", ".*is_gradient_checkpointing. is deprecated", FutureWarning)
                 chosen, rejected = self.compute_ref_log_probs(self.model, batch)
-            own += zip(range(start, start + len(rows)), chosen.tolist(), rejected.tolist(), strict=True)
-        found = sorted(gather_object(own) if state.num_processes > 1 else own)
-        return dataset.add_column("ref_chosen_logps", [row[1] for row in found]).add_column(
-            "ref_rejected_logps", [row[2] for row in found]
+            computed += zip(range(start, start + len(rows)), chosen.tolist(), rejected.tolist(), strict=True)
+        logps = sorted(gather_object(computed))
+        return dataset.add_column("ref_chosen_logps", [row[1] for row in logps]).add_column(
+            "ref_rejected_logps", [row[2] for row in logps]
         )

@@ -1,10 +1,10 @@
-"""What a rollout earns: from the scores of its completions to a reward, from rewards to advantages.
+"""Rewards of rollouts: from the scores of their completions to rewards, and from rewards to advantages.
 
-One rollout answers one fact in every language, so a group of rollouts is a table [rollout, language]. All functions
-are pure; `training.scores` says what each completion is worth.
+One rollout answers one fact in every language, so a group of rollouts is a table [rollout, language]. All
+functions are pure; `training.scores` scores completions.
 
-As `training.scores.Scores` makes an empty completion the worst of all, an all-empty group has a lower reward than
-every other group, and in a silent group any rollout that says something has a positive advantage.
+As `training.scores.Scores` makes an empty completion the worst of all, a rollout of empty completions has a
+lower reward than every other, and in a group of such rollouts any other one has a positive advantage.
 """
 
 from __future__ import annotations
@@ -39,30 +39,31 @@ def bonus(
     power: float = 4.0,
     ladder: Mapping[int, float] | None = None,
 ) -> Float[np.ndarray, " *rollout"]:
-    """Return what being right in ``k`` of the languages earns beyond the sum of the scores; 0 at ``k = 0``.
+    """Return the bonus for being right in ``k`` of the languages; 0 at ``k = 0``.
 
-    ``none``: 0. ``all_or_nothing``: ``size`` when k is all, else 0. ``power``: ``size * (k / n_languages) ** power``,
-    from 0 to ``size`` and above 0 for every k > 0, each further language earning more than the one before when
-    ``power > 1``. ``ladder``: the value of the highest rung with threshold at most k, in absolute terms.
+    ``none``: 0. ``all_or_nothing``: ``size`` when k is all, else 0.
+    ``power``: ``size * (k / n_languages) ** power``, from 0 to ``size`` and above 0 for every k > 0, each
+    further language adding more than the one before when ``power > 1``.
+    ``ladder``: the value of the highest rung with threshold at most k, in absolute terms.
 
     Args:
         k: Number of languages, 0 to ``n_languages``; an array is taken element by element.
-        n_languages: How many were asked.
+        n_languages: Number of languages.
         shape: One of the four.
         size: The largest bonus; ladder ignores it.
         power: Exponent; the other shapes ignore it.
         ladder: Threshold to value, for twelve languages `LADDER` when None; the other shapes ignore it.
 
     Raises:
-        ConfigError: The shape is unknown, ``size`` or ``power`` is out of range, or a rung cannot be reached or is
-            worth less than one below it.
+        ConfigError: The shape is unknown, ``size`` or ``power`` is out of range, or a rung cannot be reached
+            or is worth less than one below it.
         DataError: ``k`` is out of range.
 
     Source: the shapes are those of PolyFact, https://arxiv.org/abs/2606.06586.
     """
     count = np.asarray(k)
     if count.size and not 0 <= count.min() <= count.max() <= n_languages:
-        raise DataError(f"Right in {count.min()} to {count.max()} languages, but {n_languages} were asked.")
+        raise DataError(f"Right in {count.min()} to {count.max()} languages, of {n_languages}.")
     _check_bonus(shape, size, power)
     if shape == "all_or_nothing":
         return np.asarray(size * (count == n_languages))
@@ -76,7 +77,7 @@ def bonus(
 def _check_bonus(shape: str, size: float, power: float) -> None:
     if shape not in _SHAPES:
         raise ConfigError(
-            f"Unknown bonus shape '{shape}'.{nearest(shape, _SHAPES)} There is: {', '.join(_SHAPES)}."
+            f"Unknown bonus shape '{shape}'.{nearest(shape, _SHAPES)} Choose from: {', '.join(_SHAPES)}."
         )
     if not (math.isfinite(size) and size >= 0):
         raise ConfigError(
@@ -116,7 +117,7 @@ def group_rewards(
     power: float = 4.0,
     ladder: Mapping[int, float] | None = None,
 ) -> Float[np.ndarray, " rollout"]:
-    """Return the reward of each rollout: the sum of its scores and the `bonus` of its number of right languages.
+    """Return the reward of each rollout: the sum of its scores and the `bonus` for its right languages.
 
     With the default scores, bonus and 12 languages it ranges from -12 to 13.
 
@@ -126,7 +127,8 @@ def group_rewards(
     """
     if scores.shape != correct.shape or scores.ndim != 2:
         raise DataError(
-            f"Scores have the shape {scores.shape} and correctness {correct.shape}; both must be [rollout, language]."
+            f"Scores have the shape {scores.shape} and correctness {correct.shape}; both must be [rollout, "
+            "language]."
         )
     right = correct.sum(axis=1)
     return scores.sum(axis=1) + bonus(right, scores.shape[1], shape, size=size, power=power, ladder=ladder)
@@ -135,21 +137,23 @@ def group_rewards(
 def consistency_rewards(
     choice: Int[np.ndarray, "rollout language"], gold: int, *, anchor: float = 0.75, size: float = 1.0
 ) -> Float[np.ndarray, " rollout"]:
-    """Return what each rollout earns for giving the same entity in many languages, anchored on the right one.
+    """Return a reward per rollout for naming the same entity in many languages, most of all the right one.
 
     With n_e of the L languages naming entity e, it is ::
 
         size * (anchor * n_gold / L + (1 - anchor) * sum_e n_e (n_e - 1) / (L (L - 1)))
 
-    from 0 to ``size``. The second part is the share of pairs of languages that give the same entity; it needs no gold.
-    A completion that names nothing agrees with none. Naming the right entity instead of a wrong one always pays when
-    ``anchor`` is above 2/3; below, a unanimous wrong answer can be worth more than the first right one.
+    from 0 to ``size``. The second part is the share of pairs of languages that give the same entity; it needs
+    no gold. A completion that names no entity agrees with none. Naming the right entity instead of a wrong
+    one raises the reward when ``anchor`` is above 2/3; below, a unanimous wrong answer can be worth more than
+    the first right one.
 
-    Silence and noise both earn 0 here: add this to `group_rewards` so that silence costs.
+    Empty and unresolved completions both get 0 here: add it to `group_rewards`, where empty ones score
+    lowest.
 
     Args:
-        choice: Number of the entity named, in an order common to all languages (not the position in the options
-            shown, which may be shuffled per language); -1 when none is named.
+        choice: Number of the entity named, in an order common to all languages (not the position in the
+            options shown, which may be shuffled per language); -1 when none is named.
         gold: Number of the right entity.
         anchor: Weight of being right, 0 (agreement alone) to 1 (being right alone).
         size: The largest reward.
@@ -166,7 +170,7 @@ def consistency_rewards(
         )
     if gold < 0 or (choice.size and choice.min() < -1):
         raise DataError(
-            "Entities are numbered from 0, and -1 stands for none in a choice; found a lower number."
+            "Entities are numbered from 0, and -1 stands for none in a choice; a number is lower."
         )
     n = choice.shape[1]
     same = (choice[:, :, None] == choice[:, None, :]) & (choice >= 0)[:, :, None]
@@ -179,8 +183,8 @@ def advantages(
 ) -> Float[np.ndarray, " rollout *language"]:
     """Return each reward relative to those of the other rollouts of the same fact.
 
-    ``(reward - mean) / (standard deviation + eps)`` over the rollouts, with the population's standard deviation; 0
-    throughout when all rewards are the same.
+    ``(reward - mean) / (standard deviation + eps)`` over the rollouts, with the population's standard
+    deviation; 0 throughout when all rewards are the same.
 
     Args:
         rewards: ``group``: one per rollout, which all its languages share. ``per_lang``: the scores
@@ -195,7 +199,7 @@ def advantages(
     """
     if pooling not in _POOLINGS:
         raise ConfigError(
-            f"Unknown pooling '{pooling}'.{nearest(pooling, _POOLINGS)} There is: group, per_lang."
+            f"Unknown pooling '{pooling}'.{nearest(pooling, _POOLINGS)} Choose from: group, per_lang."
         )
     if not eps > 0:
         raise ConfigError(f"eps is {eps}; it must be above 0.")

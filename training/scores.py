@@ -1,8 +1,9 @@
-"""What a completion earns: which outcome it is, judged by `interp.data.matching`, and what that is worth.
+"""The score of a completion: its outcome, judged by `interp.data.matching`, and what that outcome scores.
 
-Silence must not pay. When all rollouts of a group are alike their advantages are zero and nothing is learned from
-them. An empty completion is the easiest way to be alike: if it scored above a wrong attempt, training would drift to
-silence and stay there. `Scores` therefore refuses an empty score that is not the lowest of all.
+Empty completions must score lowest. When all rollouts of a group are alike, their advantages are zero and
+nothing is learned from them. Being empty is the easiest way to be alike: if it scored above a wrong attempt,
+training would drift to empty completions and stay there. `Scores` therefore refuses an empty score that is
+not the lowest of all.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ Outcome = Literal["correct", "other", "unresolved", "wrong_language", "empty"]
 
 @dataclass(frozen=True)
 class Scores:
-    """What each outcome of a completion is worth.
+    """Score of each outcome of a completion.
 
     Attributes:
         correct: It names the right option.
         other: It names another option.
         unresolved: It has words that name no option, or more than one.
         empty: It has no words.
-        wrong_language: It names no option and is in the wrong script or copies an English option; None to score it
-            as unresolved.
+        wrong_language: It names no option and is in the wrong script or copies an English option; None to
+            score it as unresolved.
 
     Raises:
         ConfigError: The scores are not finite, or not in the order
@@ -45,15 +46,15 @@ class Scores:
     empty: float = -1.0
     wrong_language: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         given = self.given
         if not all(map(math.isfinite, given.values())):
             raise ConfigError(f"Scores must be finite numbers; they are {_listed(given)}.")
         if min(value for name, value in given.items() if name != "empty") <= self.empty:
             raise ConfigError(
-                f"The score of an empty completion is {self.empty:g}, which is not the lowest of {_listed(given)}. "
-                f"Silence would then pay as much as an attempt, and once all rollouts are silent their advantages "
-                f"are zero, so training never leaves it. Set empty below all others, for example to "
+                f"The score of an empty completion is {self.empty:g}, which is not the lowest of "
+                f"{_listed(given)}. Training would then drift to empty completions, where all advantages "
+                "are zero and nothing is learned. Set empty below all others, for example to "
                 f"{min(given.values()) - 0.5:g}."
             )
         falling = [value for name, value in given.items() if name != "empty"]
@@ -70,17 +71,18 @@ class Scores:
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
     def worth(self, outcome: Outcome) -> float:
-        """Return the score of an outcome; a wrong language without an own score counts as unresolved."""
+        """Return the score of an outcome; a wrong language that has no score counts as unresolved."""
         return self.given.get(outcome, self.unresolved)
 
 
 @dataclass(frozen=True)
 class CompletionScore:
-    """One completion, judged.
+    """The judgment of a completion.
 
     Attributes:
-        score: Its worth.
-        kind: The outcome, in the words of `Scores`. ``wrong_language`` is told apart even when it has no own score.
+        score: Score of its outcome.
+        kind: The outcome, in the words of `Scores`. ``wrong_language`` is distinguished even when it has no
+            score.
         index: Position of the option it names, or None.
         how: The kind of `interp.data.matching.Resolution`, which tells letters and hedges apart.
     """
@@ -102,14 +104,14 @@ def score_completion(
     others: Sequence[str] = (),
     minimum_coverage: float = 0.5,
 ) -> CompletionScore:
-    """Return what a completion says and what that is worth.
+    """Return the outcome of a completion and its score.
 
     Args:
         text: The completion, without the prompt.
         options: The options in the language of the question, in the order shown.
         answer_index: Position of the right one, from 0.
-        language: Code of the language asked.
-        scores: What the outcomes are worth; the defaults of `Scores` when None.
+        language: Code of the question's language.
+        scores: Scores of the outcomes; the defaults of `Scores` when None.
         english_options: The options in English; when given, copying one counts as the wrong language.
         others: Names of entities that are not options; an option inside one of them does not count.
         minimum_coverage: The smallest share of an option that a part of it must have to name it.
@@ -121,15 +123,15 @@ def score_completion(
         raise DataError(
             f"The right option is number {answer_index} from 0, but there are {len(options)} options."
         )
-    found = resolve(text, options, language, minimum_coverage=minimum_coverage, others=others)
+    named = resolve(text, options, language, minimum_coverage=minimum_coverage, others=others)
     kind: Outcome = "unresolved"
-    if found.kind == "empty":
+    if named.kind == "empty":
         kind = "empty"
-    elif found.index is not None:
-        kind = "correct" if found.index == answer_index else "other"
-    elif found.kind != "letter" and _foreign(text, options, language, english_options):
+    elif named.index is not None:
+        kind = "correct" if named.index == answer_index else "other"
+    elif named.kind != "letter" and _foreign(text, options, language, english_options):
         kind = "wrong_language"
-    return CompletionScore((scores or Scores()).worth(kind), kind, found.index, found.kind)
+    return CompletionScore((scores or Scores()).worth(kind), kind, named.index, named.kind)
 
 
 def _foreign(text: str, options: Sequence[str], language: str, english: Sequence[str] | None) -> bool:

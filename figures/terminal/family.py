@@ -1,4 +1,4 @@
-"""The table of a family of checkpoints in the terminal."""
+"""The table of the organism's family in the terminal."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ __all__ = ["print_family"]
 
 
 def print_family(frame: pd.DataFrame, console: Console) -> None:
-    """Print accuracy by stratum and member, with the change from the base; the rows of `analyses.family.FamilyTable`."""
+    """Print accuracy and change from the base by stratum: the rows of `analyses.family_table.FamilyTable`."""
     members = list(dict.fromkeys(frame.member))
     table = Table(
-        title=Text("Right answers: multiple choice, change from the base with 95 % interval", style="italic")
+        title=Text(
+            "Multiple-choice accuracy; below it, change from the base with 95 % interval", style="italic"
+        )
     )
     table.add_column("facts")
     for header in ("n", "prior", *members):
@@ -30,8 +32,8 @@ def print_family(frame: pd.DataFrame, console: Console) -> None:
     console.print(table)
     console.print(
         Text(
-            "read: the base read the fact in that language; alike: the answer is spelled as in English; prior: the "
-            "relation's most frequent answer.",
+            "read: the base was trained on the fact in that language; alike: the answer is spelled as in "
+            "English; prior: accuracy of the relation's most frequent answer.",
             style="dim",
         )
     )

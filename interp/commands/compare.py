@@ -20,24 +20,23 @@ def compare(
         Path | None, typer.Option(help="Also write JSON, figure (PNG, PDF) and CSV with this stem.")
     ] = None,
 ) -> None:
-    """Compare two saved results: change per layer with interval, noise floor, overlap, and a verdict.
+    """Compare two saved results of any kind: changes with intervals, and what weakens them.
 
     Example: `interp compare results/base.neurons.npz results/grpo.neurons.npz --out base-to-grpo`
     """
-    from analyses.changes import Changes
-    from analyses.comparison import compare_results
-    from figures import plot
+    import figures
+    from analyses.comparison import compare as compare_results
     from figures.style import save_figure
-    from figures.terminal import print_changes, print_comparison
+    from figures.table import print_tables
     from interp.results import load_result
 
     if out is not None and not out.name:
         raise ConfigError(f"--out is '{out}'; a stem such as {out / 'comparison'} is expected.")
     comparison = compare_results(load_result(before), load_result(after))
-    if isinstance(comparison, Changes):
-        print_changes(comparison, console())
-    else:
-        print_comparison(comparison, console())
+    print_tables(figures.tables(comparison), console())
+    print(comparison.diagnosis)
     if out is not None:
-        drawn = save_figure(plot(comparison), out, comparison.to_frame())
-        say_files([comparison.save(out.with_name(out.name + ".json")), *drawn])
+        files = [comparison.save(out.with_name(f"{out.name}.json"))]
+        for drawing in figures.drawings(comparison):
+            files += save_figure(drawing.draw(), out, drawing.data)
+        say_files(files)

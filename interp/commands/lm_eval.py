@@ -1,55 +1,49 @@
-"""`interp export-lm-eval` and `interp import-lm-eval`: the same questions in the lm-evaluation-harness, and back."""
+"""`interp export-lm-eval` and `import-lm-eval`: the same questions in the lm-evaluation-harness, and back."""
 
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from interp.config import DataOptions, option
 from interp.console import console, say_files
+from interp.flags import configured
 
 __all__ = ["export_lm_eval", "import_lm_eval"]
 
 
-def export_lm_eval(
-    out: Annotated[Path, typer.Option(help="New folder for tasks and documents; it can be moved.")],
-    benchmark: Annotated[
-        str,
-        typer.Option(help="What is asked, as of evaluate: cldr, a facts file, klar:DIR, polyfact:PATH ..."),
-    ] = "cldr",
-    languages: Annotated[
-        str, typer.Option(help="Codes such as en,sw,ja; paper, unseen, all; auto: the benchmark's.")
-    ] = "auto",
-    split: Annotated[str, typer.Option(help="Facts of this split: all, train, validation, test.")] = "all",
-    limit: Annotated[int, typer.Option(help="At most this many facts (0: all).", min=0)] = 0,
-    prompt_format: Annotated[
-        str, typer.Option(help="Words around the question: auto (the benchmark's), native, english, none.")
-    ] = "auto",
-    allow_missing: Annotated[
-        bool, typer.Option(help="Restrict to the facts that all languages have.")
-    ] = False,
-) -> None:
+@dataclass(frozen=True)
+class ExportOptions:
+    """Where tasks go."""
+
+    out: Path = option(
+        Path("interp-lm-eval"), "Folder for tasks and documents, new or of the same tasks; it can be moved."
+    )
+
+
+@configured(DataOptions, ExportOptions)
+def export_lm_eval(data: DataOptions, export: ExportOptions) -> None:
     """Write what evaluate asks as tasks of EleutherAI's lm-evaluation-harness, one per language.
 
     Example: `interp export-lm-eval --languages en,sw,ja --out tasks`
     """
-    from analyses.asked import asked_facts
-    from interp.config import EvaluationConfig, load_config
+    from analyses.plan import facts_of
     from interp.data.lm_eval import task_name, write_tasks
 
-    given = {"benchmark": benchmark, "languages": languages, "split": split, "limit": limit}
-    more = {"prompt_format": prompt_format, "allow_missing": allow_missing}
-    asked = asked_facts(load_config(EvaluationConfig, None, {**given, **more}))
-    files = write_tasks(asked.facts, out, asked.prompt_format)
-    group = task_name(asked.facts.name)
-    if asked.note:
-        print(asked.note)
+    facts = facts_of(data)
+    files = write_tasks(facts, export.out)
+    group = task_name(facts.name)
+    if facts.note:
+        print(facts.note)
+    counted = f"{len(facts)} facts in {len(facts.languages)} languages, prompt format {facts.prompt_format}"
     print(
-        f"{len(asked.facts)} facts in {len(asked.facts.languages)} languages, prompt_format {asked.prompt_format}. Ask a model with\n"
-        f"  lm_eval run --include_path {shlex.quote(str(out))} --tasks {group} --log_samples --output_path RUNS"
-        " --model hf --model_args pretrained=MODEL,softmax_dtype=float32\n"
+        f"{counted}. Ask a model with\n"
+        f"  lm_eval run --include_path {shlex.quote(str(export.out))} --tasks {group} --log_samples"
+        " --output_path RUNS --model hf --model_args pretrained=MODEL,softmax_dtype=float32\n"
         f"  interp import-lm-eval RUNS/*/samples_{group}_*.jsonl --out MODEL.behavior.npz"
     )
     say_files(files)
@@ -64,9 +58,13 @@ def import_lm_eval(
     languages: Annotated[
         str, typer.Option(help="Use these languages alone; by default all that were exported.")
     ] = "",
-    normalization: Annotated[
-        str, typer.Option(help="What a summed log-probability is divided by: sum, character, byte.")
-    ] = "byte",
+    language_file: Annotated[
+        list[Path] | None, typer.Option(help="TOML file of a language the package does not know; repeatable.")
+    ] = None,
+    scoring: Annotated[
+        str,
+        typer.Option(help="What a summed log-probability is divided by: sum, character, byte; auto: byte."),
+    ] = "auto",
 ) -> None:
     """Compute accuracy and consistency from samples that the lm-evaluation-harness logged.
 
@@ -74,17 +72,17 @@ def import_lm_eval(
 
     Example: `interp import-lm-eval runs/MODEL/samples_interp_cldr_*.jsonl --out MODEL.behavior.npz`
     """
-    from analyses.asked import language_classes
+    import figures
     from analyses.lm_eval import import_samples
-    from figures.terminal import print_behavior
-    from interp.data.languages import parse_languages
+    from figures.table import print_tables
+    from interp.commands.measures import print_diagnostics
+    from interp.data.languages import parse_languages, register_language_file
 
+    for file in language_file or ():
+        register_language_file(file)
     result = import_samples(samples, parse_languages(languages) if languages else None)
-    result.scores(normalization)  # refused before anything is written
+    shown = figures.tables(result, [Path(result.provenance.checkpoint).name], scoring=scoring)
     result.save(out)
-    name = Path(result.provenance.checkpoint).name
-    classes = language_classes(result.languages)
-    print_behavior([name], [result], normalization, console(), classes=classes)
-    for note in result.provenance.run["notes"]:
-        print(note)
+    print_tables(shown, console())
+    print_diagnostics(result.diagnostics(scoring))
     say_files([out])

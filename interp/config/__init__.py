@@ -1,19 +1,37 @@
-"""One dataclass per command <-> TOML <-> flags, strict: a field is a flag of the command and a key of its TOML file."""
+"""Options of the commands: dataclasses <-> flags <-> TOML, strict; what commands share is declared once."""
 
-from interp.config.ablation import AblationConfig
-from interp.config.base import field_types, load_config, option, read_toml, to_plain
-from interp.config.evaluation import EvaluationConfig
-from interp.config.routing import RoutingConfig
-from interp.config.specialization import SpecializationConfig
+from interp.config.base import (
+    check_options,
+    default_of,
+    field_types,
+    load_config,
+    load_options,
+    option,
+    option_fields,
+    read_toml,
+    to_plain,
+)
+from interp.config.shared import (
+    CheckpointOptions,
+    DataOptions,
+    FactOptions,
+    NumericOptions,
+    OutputOptions,
+)
 
 __all__ = [
-    "AblationConfig",
-    "EvaluationConfig",
-    "RoutingConfig",
-    "SpecializationConfig",
+    "CheckpointOptions",
+    "DataOptions",
+    "FactOptions",
+    "NumericOptions",
+    "OutputOptions",
+    "check_options",
+    "default_of",
     "field_types",
     "load_config",
+    "load_options",
     "option",
+    "option_fields",
     "read_toml",
     "to_plain",
 ]

@@ -5,7 +5,7 @@ A set of questions is fair when every rule stays near 1 / number of options.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from statistics import fmean as mean
 
@@ -22,14 +22,15 @@ class Baselines:
     """Accuracies from 0 to 1 on the validation and test facts; a tie between k options earns 1/k.
 
     Attributes:
-        n: Facts that were asked.
+        n: Facts that are scored.
         chance: Mean of 1 / number of options.
         most_frequent_gold: Picks the option that is most often right in the relation's train facts; where ids
             are not shared by facts, the one whose name is, as a mean over languages.
         least_frequent_gold: Picks the one that is least often right there.
         longest: Picks the longest option, by language.
         shortest: Picks the shortest option, by language.
-        char_overlap: Picks the option whose pairs of neighboring characters occur most in the subject, by language.
+        char_overlap: Picks the option whose pairs of neighboring characters occur most in the subject, by
+            language.
     """
 
     n: int
@@ -64,20 +65,19 @@ def model_free_baselines(facts: FactSet, languages: Collection[str] | None = Non
         DataError: There is no validation or test fact, or a fact lacks a language.
     """
     facts = facts.filter(languages=facts.languages if languages is None else languages)
-    asked = [fact for fact in facts if fact.split != "train"]
-    if not asked:
+    scored = [fact for fact in facts if fact.split != "train"]
+    if not scored:
         raise DataError(f"'{facts.name}' has no validation or test fact, so there is nothing to score.")
     train = [fact for fact in facts if fact.split == "train"]
-    keys = [by_ids] if ids_are_shared(train, facts.languages[0]) else [by_names(c) for c in facts.languages]
-    counts = [AnswerCounts(train, key) for key in keys]
+    counts = [*_counts(train, facts.languages).values()]
     return Baselines(
-        n=len(asked),
-        chance=sum(1 / len(fact.option_ids) for fact in asked) / len(asked),
-        most_frequent_gold=mean(accuracy(asked, each.of_option) for each in counts),
-        least_frequent_gold=mean(accuracy(asked, _rarity(each)) for each in counts),
-        longest={code: accuracy(asked, _length(code)) for code in facts.languages},
-        shortest={code: accuracy(asked, _length(code, sign=-1)) for code in facts.languages},
-        char_overlap={code: accuracy(asked, _overlap(code)) for code in facts.languages},
+        n=len(scored),
+        chance=sum(1 / len(fact.option_ids) for fact in scored) / len(scored),
+        most_frequent_gold=mean(accuracy(scored, each.of_option) for each in counts),
+        least_frequent_gold=mean(accuracy(scored, _rarity(each)) for each in counts),
+        longest={code: accuracy(scored, _length(code)) for code in facts.languages},
+        shortest={code: accuracy(scored, _length(code, sign=-1)) for code in facts.languages},
+        char_overlap={code: accuracy(scored, _overlap(code)) for code in facts.languages},
     )
 
 
@@ -108,42 +108,61 @@ def _overlap(code: str) -> Score:
     return share
 
 
-def rule_baselines(asked: FactSet, known: FactSet, *, offered: bool = True) -> dict[str, dict[str, float]]:
+def rule_baselines(facts: FactSet, known: FactSet, *, offered: bool = True) -> dict[str, dict[str, float]]:
     """Return what rules score on given facts, per language, to stand beside a model's accuracy.
 
-    ``prior``: the answer that is most often right in the relation's train facts (in all of ``known`` where it has none),
-    a fact itself never counted; see `interp.data.priors.AnswerCounts`. Answers are compared by id, or in each
-    language by name where ids are not shared by facts. ``longest``: the longest option; only where options
-    are offered.
+    ``prior``: the answer that is most often right in the relation's train facts (in all of ``known`` where it
+    has none), a fact itself never counted; see `interp.data.priors.AnswerCounts`. Answers are compared by id,
+    or in each language by name where ids are not shared by facts. ``longest``: the longest option; only where
+    options are offered.
 
     Args:
-        asked: What the model is asked.
-        known: All facts of the source, in the languages that are asked.
-        offered: Whether the answer is chosen among the fact's options, or named freely.
+        facts: The model's questions.
+        known: All facts of the source, in the languages of the questions.
+        offered: Whether the answer is one of the fact's options, or named freely.
     """
-    train = [fact for fact in known if fact.split == "train"] or list(known)
-    by_id = ids_are_shared(train, asked.languages[0])
-    prior: dict[str, float] = {}
-    for code in asked.languages:
-        if by_id and prior:
-            prior[code] = next(iter(prior.values()))
-            continue
-        counts = AnswerCounts(train, by_ids if by_id else by_names(code))
-        if offered:
-            prior[code] = accuracy(asked.facts, counts.of_option)
-        else:
-            prior[code] = sum(_most_frequent(fact, counts) for fact in asked) / len(asked)
-    if not offered:
-        return {"prior": prior}
-    return {
-        "prior": prior,
-        "longest": {code: accuracy(asked.facts, _length(code)) for code in asked.languages},
-    }
+    prior = {}
+    for code, counts in _counts(_counted(known), facts.languages).items():
+        credit = _offered_credit(facts, counts) if offered else _named_credit(facts, counts)
+        prior[code] = sum(credit) / len(facts)
+    if len(prior) == 1:  # ids are shared
+        prior = dict.fromkeys(facts.languages, *prior.values())
+    longest = {code: accuracy(facts.facts, _length(code)) for code in facts.languages}
+    return {"prior": prior, "longest": longest} if offered else {"prior": prior}
 
 
-def _most_frequent(fact: Fact, counts: AnswerCounts) -> float:
+def prior_credit(facts: FactSet, known: FactSet) -> list[float]:
+    """Return the credit of each fact, 0 to 1, by the ``prior`` of `rule_baselines` among offered options.
+
+    Where ids are not shared by facts, its mean over the languages.
+    """
+    every = _counts(_counted(known), facts.languages).values()
+    credits = [_offered_credit(facts, counts) for counts in every]
+    return [mean(of_fact) for of_fact in zip(*credits, strict=True)]
+
+
+def _counted(known: FactSet) -> list[Fact]:
+    """The train facts, or all facts where there is none."""
+    return [fact for fact in known if fact.split == "train"] or list(known)
+
+
+def _counts(train: list[Fact], languages: Sequence[str]) -> dict[str, AnswerCounts]:
+    """How often answers are right, per language; of the first language alone where ids are shared."""
+    if ids_are_shared(train, languages[0]):
+        return {languages[0]: AnswerCounts(train, by_ids)}
+    return {code: AnswerCounts(train, by_names(code)) for code in languages}
+
+
+def _offered_credit(facts: FactSet, counts: AnswerCounts) -> list[float]:
+    return [_credit(fact, counts.of_option) for fact in facts]
+
+
+def _named_credit(facts: FactSet, counts: AnswerCounts) -> list[float]:
     """Credit for naming the relation's most frequent answer; shared where several are as frequent."""
-    others = counts.of_relation(fact)
-    top = max(others.values(), default=0)
-    ties = [answer for answer, count in others.items() if count == top]
-    return (counts.right_answer(fact) in ties) / len(ties) if ties else 0.0
+    credit = []
+    for fact in facts:
+        others = counts.of_relation(fact)
+        top = max(others.values(), default=0)
+        ties = [answer for answer, count in others.items() if count == top]
+        credit.append((counts.right_answer(fact) in ties) / len(ties) if ties else 0.0)
+    return credit

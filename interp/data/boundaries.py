@@ -1,30 +1,30 @@
-"""Where a name stands in a text: at word boundaries, as far as each script has them, with what is written onto it.
+"""Where a name stands in a text: at word boundaries, as far as each script has them, with what is written
+onto it.
 
-All texts and names are normalized. The articles, prefixes and suffixes of each language are in
-``resources/matching.json``; of case endings only those are known, so "в Париже" does not name Париж.
+All texts and names are normalized. The articles, prefixes and suffixes of each language are in its record; of
+case endings only those are known, so "в Париже" does not name Париж.
 """
 
 from __future__ import annotations
 
-import re
 import unicodedata
-from collections.abc import Sequence
-from functools import cache
-from typing import Literal
+from collections.abc import Iterable, Sequence
 
-from interp.data.normalization import matching_resource, normalize
+from interp.data.characters import script_of
+from interp.data.languages import LANGUAGES, cached_until_registered
+from interp.data.languages import language as known_language
+from interp.data.normalization import normalize
 
-__all__ = ["is_part", "name_spans", "script_of", "standing_names"]
+__all__ = ["is_part", "name_spans", "standing_names"]
 
 _LONGEST_NON_FRAGMENT = 2  # characters; so short a part of a name is in too many names to tell one
 _CONNECTORS = frozenset("-・·")  # join two words into one: Guinea-Bissau is not Guinea
-_WITHOUT_SPACES = frozenset({"CJK", "HIRAGANA", "IDEOGRAPHIC"})
 _OF_ANY_SCRIPT = frozenset({"DIGIT", "COMBINING", "MODIFIER"})
 
 
-def standing_names(said: str, known: Sequence[str], language: str) -> list[int]:
+def standing_names(text: str, names: Sequence[str], language: str) -> list[int]:
     """The names that stand in a text outside the span of a longer one, by index."""
-    spans = [(index, *span) for index, name in enumerate(known) for span in name_spans(said, name, language)]
+    spans = [(index, *span) for index, name in enumerate(names) for span in name_spans(text, name, language)]
     outermost = {
         index
         for index, start, end, length in spans
@@ -33,9 +33,9 @@ def standing_names(said: str, known: Sequence[str], language: str) -> list[int]:
     return sorted(outermost)
 
 
-def is_part(said: str, name: str, language: str) -> bool:
+def is_part(text: str, name: str, language: str) -> bool:
     """Whether a text is a part of a name that stands at its word boundaries and is long enough to tell it."""
-    return len(said) > _LONGEST_NON_FRAGMENT and bool(name_spans(name, said, language))
+    return len(text) > _LONGEST_NON_FRAGMENT and bool(name_spans(name, text, language))
 
 
 def name_spans(text: str, name: str, language: str) -> list[tuple[int, int, int]]:
@@ -43,14 +43,14 @@ def name_spans(text: str, name: str, language: str) -> list[tuple[int, int, int]
 
     Each is the start and end of the words that it fills, with what is written onto it, and its own length.
     """
-    article = matching_resource()["article"].get(language)
-    bare = name.removeprefix(article) if article else name
+    article = known_language(language).matching.article
+    bare = name.removeprefix(article)
     forms = {name, bare} if len(bare) > _LONGEST_NON_FRAGMENT else {name}
     return [span for form in forms for span in _word_spans(text, form, language)]
 
 
 def _word_spans(text: str, form: str, language: str) -> list[tuple[int, int, int]]:
-    before, after = _affixes("prefixes", language), _affixes("suffixes", language)
+    before, after = _affixes(language)
     spans, at = [], text.find(form)
     while at >= 0:
         start, end = at, at + len(form)
@@ -64,9 +64,14 @@ def _word_spans(text: str, form: str, language: str) -> list[tuple[int, int, int
     return spans
 
 
-@cache
-def _affixes(side: Literal["prefixes", "suffixes"], language: str) -> frozenset[str]:
-    affixes = matching_resource()[side].get(language, [])
+@cached_until_registered
+def _affixes(language: str) -> tuple[frozenset[str], frozenset[str]]:
+    """What may stand before and after a name within its word."""
+    matching = known_language(language).matching
+    return _normal(matching.prefixes, language), _normal(matching.suffixes, language)
+
+
+def _normal(affixes: Iterable[str], language: str) -> frozenset[str]:
     return frozenset(["", *(normalize(affix, language) for affix in affixes)])
 
 
@@ -80,21 +85,28 @@ def _one_word(text: str, at: int) -> bool:
     return left >= 0 and right < len(text) and _joined(text[left], text[right])
 
 
-@cache
+@cached_until_registered
 def _joined(left: str, right: str) -> bool:
     if not (_is_word(left) and _is_word(right)):
         return False
     scripts = {script_of(left), script_of(right)}
-    if scripts & _WITHOUT_SPACES:
-        return False
+    if scripts & _without_spaces():
+        return len(scripts) == 1 and _one_syllable(left, right)
     return len(scripts) == 1 or bool(scripts & _OF_ANY_SCRIPT)
+
+
+def _one_syllable(left: str, right: str) -> bool:
+    """Whether no word ends between two letters of a script without spaces: a consonant and its vowel sign."""
+    records = LANGUAGES.values()
+    return unicodedata.category(right)[0] == "M" or any(
+        left in record.matching.joins_next or right in record.matching.joins_previous for record in records
+    )
+
+
+@cached_until_registered
+def _without_spaces() -> frozenset[str]:
+    return frozenset(script for record in LANGUAGES.values() for script in record.unspaced)
 
 
 def _is_word(character: str) -> bool:
     return unicodedata.category(character)[0] in "LMN"
-
-
-@cache
-def script_of(character: str) -> str:
-    """The script of a character as its Unicode name begins, such as ``ARABIC`` or ``CJK``."""
-    return re.split("[ -]", unicodedata.name(character, ""), maxsplit=1)[0]

@@ -1,9 +1,10 @@
-"""Characters that must not hide in a label or in a message."""
+"""Single characters: those that must not hide in a label or in a message, and the script of a letter."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 
 INVISIBLE_CONTROLS = frozenset(
     "\u061c\u180e\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064"
@@ -38,3 +39,9 @@ def visible(text: object, limit: int = 200) -> str:
     text = str(text)
     shown = text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
     return "".join(f"\\u{ord(character):04x}" if is_control(character) else character for character in shown)
+
+
+@cache
+def script_of(character: str) -> str:
+    """Return the script of a character as its Unicode name begins, such as ``ARABIC`` or ``CJK``."""
+    return re.split("[ -]", unicodedata.name(character, ""), maxsplit=1)[0]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from interp.data.characters import visible
 from interp.data.check_between import RowsTogether
-from interp.data.files import read_rows
-from interp.data.languages import LANGUAGES
+from interp.data.files import LANGUAGES_KEY, read_rows
+from interp.data.languages import LANGUAGES, parse_language, register_language
 from interp.data.schema import row_problems
 from interp.errors import DataError
 
@@ -23,9 +25,9 @@ class Violation:
     Attributes:
         row: Row of the file, from 1; 0 for the file as a whole.
         fact_id: The row's fact id, or empty when it has none.
-        message: What was found and what was expected.
-        fatal: Whether `load_facts` refuses the file for it. A fact that lacks a language can be loaded, because the
-            error comes when that language is asked for.
+        message: What is there and what is expected.
+        fatal: Whether `load_facts` refuses the file for it. A fact that lacks a language can be loaded,
+            because the error comes when that language is asked for.
     """
 
     row: int
@@ -88,11 +90,16 @@ class FactChecker:
     def __init__(self, path: str | Path, texts: bool = True):
         self._path, self._texts = path, texts
         self._n_rows = 0
+        self._header = 0
         self._violations: list[Violation] = []
         self._together = RowsTogether()
 
     def add(self, number: int, row: object) -> bool:
-        """Look at one row; return whether it is sound in itself."""
+        """Look at one row; return whether it is a fact that is sound in itself."""
+        if not self._n_rows and not self._header and isinstance(row, dict) and set(row) == {LANGUAGES_KEY}:
+            self._header = number or -1
+            self._violations += _described(number, row[LANGUAGES_KEY], str(self._path))
+            return False
         self._n_rows += 1
         problems = (
             [f"not readable: {row}"] if isinstance(row, ValueError) else [*row_problems(row, self._texts)]
@@ -112,20 +119,34 @@ class FactChecker:
         if not self._n_rows:
             violations.append(Violation(0, "", "the file has no facts"))
         violations.sort(key=lambda violation: violation.row)
+        at_fault = {violation.row for violation in violations} - {0, self._header}
         return FactCheck(
             path=str(self._path),
             n_rows=self._n_rows,
-            n_facts=self._n_rows - len({violation.row for violation in violations if violation.row}),
+            n_facts=self._n_rows - len(at_fault),
             languages=tuple(code for code in LANGUAGES if code in self._together.languages),
             violations=tuple(violations),
         )
+
+
+def _described(number: int, tables: Any, path: str) -> Iterator[Violation]:
+    """Make the languages known that a first row describes; yield what is wrong with it."""
+    if not isinstance(tables, list):
+        yield Violation(number, "", f"{LANGUAGES_KEY}: expected a list of objects")
+        return
+    for position, table in enumerate(tables):
+        where = f"{LANGUAGES_KEY}[{position}] of {path}"
+        try:
+            register_language(parse_language(table, where), where)
+        except DataError as error:
+            yield Violation(number, "", str(error))
 
 
 def check_facts(path: str | Path) -> FactCheck:
     """Check a file of facts against the form in `interp.data.schema`, and its rows against each other.
 
     A command that reads the file refuses it for the same, but that a language may be missing that is not
-    asked for.
+    asked for. Languages that the file describes are known from then on.
 
     Raises:
         DataError: There is no such file, or it is neither JSON lines nor Parquet.
@@ -136,18 +157,18 @@ def check_facts(path: str | Path) -> FactCheck:
     return checker.outcome()
 
 
-def refuse_violations(found: FactCheck) -> None:
+def refuse_violations(check: FactCheck) -> None:
     """Raise if anything fatal is wrong.
 
     Raises:
         DataError: Something is; the message lists the first `SHOWN` violations.
     """
-    if not found.n_rows:
-        raise DataError(f"{visible(found.path)} has no facts.")
-    fatal = [violation for violation in found.violations if violation.fatal]
+    fatal = [violation for violation in check.violations if violation.fatal]
+    if not check.n_rows and not any(violation.row for violation in fatal):
+        raise DataError(f"{visible(check.path)} has no facts.")
     if fatal:
         listed = "".join(f"\n  {violation}" for violation in fatal[:SHOWN])
         more = f"\n  and {len(fatal) - SHOWN} more; check_facts lists all" if len(fatal) > SHOWN else ""
         raise DataError(
-            f"{visible(found.path)} has {len(fatal)} violations in {found.n_rows} rows:{listed}{more}"
+            f"{visible(check.path)} has {len(fatal)} violations in {check.n_rows} rows:{listed}{more}"
         )

@@ -6,8 +6,6 @@ import unicodedata
 from array import array
 from collections import Counter
 from collections.abc import Iterator
-from functools import reduce
-from operator import or_
 from typing import Any
 
 from interp.data.characters import visible
@@ -16,7 +14,6 @@ from interp.data.languages import LANGUAGES
 
 __all__ = ["RowsTogether"]
 
-_BITS = {code: 1 << place for place, code in enumerate(LANGUAGES)}
 _SPLIT_KEYS = ((("relation", "subject_id"), "relation and subject"), (("group",), "group"))
 
 Problem = tuple[int, str, str, bool]
@@ -32,13 +29,14 @@ class RowsTogether:
     def __init__(self) -> None:
         self._problems: list[Problem] = []
         self._first_id: dict[str, int] = {}
-        self._first_key: list[dict[tuple, tuple[str, int]]] = [{} for _ in _SPLIT_KEYS]
+        self._first_key: list[dict[tuple[Any, ...], tuple[str, int]]] = [{} for _ in _SPLIT_KEYS]
         self._numbers = array("Q")
         self._ids: list[str] = []
-        self._languages = array("Q")
-        self._questions = {code: array("q") for code in LANGUAGES}
+        self._languages: list[frozenset[str]] = []
+        self._known: dict[frozenset[str], frozenset[str]] = {}
+        self._questions: dict[str, array[int]] = {}
 
-    def add(self, number: int, row: dict, texts: bool = True) -> None:
+    def add(self, number: int, row: dict[str, Any], texts: bool = True) -> None:
         """Take in a row with its number in the file; without ``texts``, its identifiers only."""
         fact_id = row.get("fact_id")
         fact_id = fact_id if isinstance(fact_id, str) else ""
@@ -48,15 +46,15 @@ class RowsTogether:
         self._add_keys(number, fact_id, row)
         wording = row.get("wording")
         wording = wording if isinstance(wording, dict) else {}
-        self._languages.append(sum(_BITS[code] for code in wording if code in _BITS))
-        for code, hashes in self._questions.items() if texts else ():
-            hashes.append(_asked(wording[code], row) if code in wording else 0)
+        codes = frozenset(code for code in wording if code in LANGUAGES)
+        self._languages.append(self._known.setdefault(codes, codes))
+        if texts:
+            self._add_questions(codes, wording, row)
 
     @property
-    def languages(self) -> list[str]:
+    def languages(self) -> frozenset[str]:
         """Known languages that occur."""
-        every = self._every()
-        return [code for code, bit in _BITS.items() if every & bit]
+        return frozenset().union(*self._known)
 
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong between the rows."""
@@ -69,7 +67,7 @@ class RowsTogether:
         if fact_id and other != number:
             self._problems.append((number, fact_id, f"fact_id is also that of row {other}", True))
 
-    def _add_keys(self, number: int, fact_id: str, row: dict) -> None:
+    def _add_keys(self, number: int, fact_id: str, row: dict[str, Any]) -> None:
         """Find facts whose group, or whose relation and subject, also occur in another split."""
         split = row.get("split")
         for (names, what), first in zip(_SPLIT_KEYS, self._first_key, strict=True):
@@ -82,9 +80,11 @@ class RowsTogether:
                 message = f"the {what} is in split '{here}' here and in '{there}' in row {where}"
                 self._problems.append((number, fact_id, message, True))
 
-    def _every(self) -> int:
-        """The languages of all rows, a bit for each."""
-        return reduce(or_, set(self._languages), 0)
+    def _add_questions(self, codes: frozenset[str], wording: dict[str, Any], row: dict[str, Any]) -> None:
+        for code in codes - self._questions.keys():
+            self._questions[code] = array("q", bytes(8 * (len(self._ids) - 1)))
+        for code, hashes in self._questions.items():
+            hashes.append(_asked(wording[code], row) if code in codes else 0)
 
     def _copies(self) -> Iterator[Problem]:
         """Find facts with subject, question and options of another one in all languages that both have.
@@ -95,7 +95,7 @@ class RowsTogether:
         pairs = sorted({pair for hashes in self._questions.values() for pair in _repeats(hashes)})
         for here, there in pairs:
             shared = self._languages[here] & self._languages[there]
-            alike = all(q[here] == q[there] for code, q in self._questions.items() if shared & _BITS[code])
+            alike = all(self._questions[code][here] == self._questions[code][there] for code in shared)
             number, other = self._numbers[here], self._numbers[there]
             if alike and number not in reported:
                 reported.add(number)
@@ -107,16 +107,15 @@ class RowsTogether:
 
     def _gaps(self) -> Iterator[Problem]:
         """Find facts that lack a language of others: a file can be used without it."""
-        every, masks = self._every(), Counter(self._languages)
-        counts = {code: sum(n for mask, n in masks.items() if mask & bit) for code, bit in _BITS.items()}
-        for number, fact_id, mask in zip(self._numbers, self._ids, self._languages, strict=True):
-            if mask not in (0, every):
-                lacking = [code for code, bit in _BITS.items() if every & ~mask & bit]
-                having = ", ".join(f"'{code}' ({counts[code]} facts have it)" for code in lacking)
-                yield number, fact_id, f"lacks a language of other facts: {having}", False
+        every = [code for code in LANGUAGES if code in self.languages]
+        counts = Counter(code for codes in self._languages for code in codes)
+        for number, fact_id, codes in zip(self._numbers, self._ids, self._languages, strict=True):
+            if 0 < len(codes) < len(every):
+                lacking = [f"'{code}' ({counts[code]} facts have it)" for code in every if code not in codes]
+                yield number, fact_id, f"lacks a language of other facts: {', '.join(lacking)}", False
 
 
-def _repeats(hashes: array) -> Iterator[tuple[int, int]]:
+def _repeats(hashes: array[int]) -> Iterator[tuple[int, int]]:
     """Yield the places of a hash and of its first occurrence before it; 0 is no hash."""
     first: dict[int, int] = {}
     for place, value in enumerate(hashes):
@@ -124,7 +123,7 @@ def _repeats(hashes: array) -> Iterator[tuple[int, int]]:
             yield place, first[value]
 
 
-def _asked(worded: Any, row: dict) -> int:
+def _asked(worded: Any, row: dict[str, Any]) -> int:
     """A hash of subject, question, right answer and options in a language; 0 where they are malformed."""
     ids = row.get("option_ids")
     try:

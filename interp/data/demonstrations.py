@@ -1,4 +1,4 @@
-"""Answered questions before a question: chosen per fact by the hash of ids, the same facts in every language."""
+"""Answered questions before a question: drawn by the hash of ids, the same in every language."""
 
 from __future__ import annotations
 
@@ -31,28 +31,30 @@ def _shown(fact: Fact, of_relation: list[Fact], shots: int) -> list[Fact]:
     others = [other for other in of_relation if other.subject_id != fact.subject_id]
     if len(others) < shots:
         raise DataError(
-            f"{shots} demonstrations were asked for, but relation '{visible(fact.relation)}' has {len(others)} other facts "
-            f"for '{visible(fact.fact_id)}'. Ask for fewer, or for more facts."
+            f"{shots} demonstrations for '{visible(fact.fact_id)}' need as many other facts of the relation "
+            f"'{visible(fact.relation)}'; there are {len(others)}. Take fewer, or more facts."
         )
     return nsmallest(shots, others, key=lambda other: hash_key(f"{fact.fact_id}\n{other.fact_id}"))
 
 
 def prompts_with_demonstrations(
-    facts: FactSet, *, pool: FactSet | None = None, shots: int = 0, prompt_format: str = "native"
+    facts: FactSet, *, pool: FactSet | None = None, shots: int = 0, prompt_format: str = "auto"
 ) -> PromptSet:
     """Render facts as prompts, each after ``shots`` answered questions.
 
     Questions with words around them are separated by a blank line, sentences by a line break.
 
     Args:
-        facts: What is asked.
-        pool: What demonstrations are drawn from; the facts themselves by default. A fact is never shown before itself.
+        facts: The questions.
+        pool: What demonstrations are drawn from; the facts themselves by default. A fact is never shown
+            before itself.
         shots: How many.
         prompt_format: See `interp.data.prompts.prompts_from_facts`.
 
     Raises:
         DataError: A relation has too few facts, or a fact lacks a language.
     """
+    prompt_format = facts.prompt_format if prompt_format == "auto" else prompt_format
     plain = prompts_from_facts(facts, prompt_format=prompt_format)
     if not shots:
         return plain
@@ -60,8 +62,10 @@ def prompts_with_demonstrations(
     of_relation: dict[str, list[Fact]] = defaultdict(list)
     for other in pool:
         of_relation[other.relation].append(other)
-    chosen = [[other.fact_id for other in _shown(fact, of_relation[fact.relation], shots)] for fact in facts]
-    needed = set(chain.from_iterable(chosen))
+    shown_ids = [
+        [other.fact_id for other in _shown(fact, of_relation[fact.relation], shots)] for fact in facts
+    ]
+    needed = set(chain.from_iterable(shown_ids))
     pool = replace(pool, facts=tuple(other for other in pool if other.fact_id in needed))
     shown = prompts_from_facts(pool, prompt_format=prompt_format)
     between = "\n" if prompt_format == "none" else "\n\n"
@@ -73,7 +77,7 @@ def prompts_with_demonstrations(
         }
         prompts[code] = tuple(
             _after(prompt, between.join([*(answered[i] for i in ids), ""]))
-            for prompt, ids in zip(plain.prompts[code], chosen, strict=True)
+            for prompt, ids in zip(plain.prompts[code], shown_ids, strict=True)
         )
     return replace(plain, prompts=prompts, note=f"{plain.note}, {shots} demonstrations")
 

@@ -7,16 +7,16 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from interp.data.characters import visible
 from interp.data.hashing import digest_of, hash_sample
-from interp.data.languages import checked_languages
+from interp.data.languages import added_languages, as_languages, language
 from interp.data.schema import SPLITS
-from interp.data.stored import stored_rows
 from interp.data.wording import StoredWording, Wording
 from interp.errors import DataError, nearest
 
-__all__ = ["Fact", "FactSet", "Wording", "fact_to_row", "load_facts", "row_to_fact"]
+__all__ = ["Fact", "FactSet", "Wording", "fact_to_row", "row_to_fact"]
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,13 @@ class Fact:
 
     Attributes:
         fact_id: Unique in its set.
-        relation: What is asked, such as ``capital``.
-        subject_id: What it is asked of.
+        relation: Between subject and answer, such as ``capital``.
+        subject_id: What the question is about.
         object_id: The right answer; one of ``option_ids``.
         option_ids: The answers to choose from.
         split: ``train``, ``validation`` or ``test``.
-        group: Facts of one group must stay together, in a split and in a block of a resampling. The subject when empty.
+        group: Facts of one group must stay together, in a split and in a block of a resampling. The subject
+            when empty.
         wording: Language code to wording.
     """
 
@@ -43,7 +44,7 @@ class Fact:
     group: str = ""
     wording: Mapping[str, Wording] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.group:
             object.__setattr__(self, "group", self.subject_id)
 
@@ -61,16 +62,18 @@ class Fact:
 class FactSet:
     """Facts in an order, and the languages that they are worded in.
 
-    A fact may lack a language; `filter` with that language then refuses, or keeps the common facts when asked to.
+    A fact may lack a language; `filter` with that language then refuses, or keeps the common facts when asked
+    to.
 
     Attributes:
         name: What the reader calls it.
         facts: In their order.
         languages: Codes, in their order.
-        prompt_format: Words around the question that its authors ask with: ``native``, ``english`` or ``none``.
-        aligned: Whether option j of a fact is the same entity in every language. Where only the right answer is known
-            to be, consistency is defined for right answers alone.
-        note: What was left out or assumed when it was read, for the reader.
+        prompt_format: Words around the question: ``native``, ``english`` or ``none``; at first those of the
+            authors.
+        aligned: Whether option j of a fact is the same entity in every language. Where only the right answer
+            is known to be, consistency is defined for right answers alone.
+        note: What is missing or was assumed when it was read, for the reader.
     """
 
     name: str
@@ -80,7 +83,7 @@ class FactSet:
     aligned: bool = True
     note: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         twice = [
             fact_id for fact_id, count in Counter(fact.fact_id for fact in self.facts).items() if count > 1
         ]
@@ -107,7 +110,7 @@ class FactSet:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) of every identifier and text; the order of facts and languages and the name do not count."""
+        """SHA-256 (hex) of every identifier and text; orders and the name do not count."""
         rows = sorted(
             (fact_to_row(fact, self.languages) for fact in self.facts), key=lambda row: row["fact_id"]
         )
@@ -122,7 +125,7 @@ class FactSet:
         *,
         relations: Collection[str] | None = None,
         splits: Collection[str] | None = None,
-        languages: Collection[str] | None = None,
+        languages: str | Collection[str] | None = None,
         limit: int | None = None,
         allow_missing: bool = False,
     ) -> FactSet:
@@ -131,28 +134,34 @@ class FactSet:
         Args:
             relations: Keep these relations.
             splits: Keep these splits.
-            languages: Keep these languages, in this order, and no other.
-            limit: Keep this many facts, drawn by the hash of their ids: the same ones whatever the order of the file.
+            languages: Keep these languages (codes, or a text such as ``en,sw``), in this order, and no other.
+            limit: Keep this many facts, drawn by the hash of their ids: the same ones whatever the order of
+                the file.
             allow_missing: Keep only facts that have all the languages, where the alternative is an error.
 
         Raises:
-            DataError: Nothing is left, a name is unknown, or a fact lacks a language and ``allow_missing`` is not set.
+            DataError: Nothing is left, a name is unknown, the set lacks a language, or a fact lacks one and
+                ``allow_missing`` is not set.
         """
         facts = _having(self.facts, "relation", relations)
         facts = _having(facts, "split", splits)
-        chosen = self.languages if languages is None else checked_languages(tuple(languages))
+        codes = self.languages if languages is None else as_languages(languages)
         if languages is not None:
-            facts = _worded_in(facts, chosen, self, allow_missing)
+            facts = _worded_in(facts, codes, self, allow_missing)
         if limit is not None:
             if limit < 1:
-                raise DataError(f"A limit of {limit} facts was asked for; it must be 1 or more.")
+                raise DataError(f"The limit is {limit} facts; 1 or more are expected.")
             facts = hash_sample(facts, limit, key=lambda fact: fact.fact_id)
         if not facts:
             raise DataError(f"No fact of '{visible(self.name)}' meets all the conditions at once.")
-        return replace(self, facts=tuple(_restricted(fact, chosen) for fact in facts), languages=chosen)
+        return replace(self, facts=tuple(_restricted(fact, codes) for fact in facts), languages=codes)
+
+    def asked_as(self, prompt_format: str) -> FactSet:
+        """Return the facts with other words around their questions; ``auto``: those of their authors."""
+        return self if prompt_format == "auto" else replace(self, prompt_format=prompt_format)
 
     def labels(self) -> dict[str, dict[str, str]]:
-        """Return the name of every subject and option per language; where facts disagree, the first fact's."""
+        """Return the name of every subject and option per language: that of the first fact with it."""
         names: dict[str, dict[str, str]] = {}
         for fact in self.facts:
             for code, wording in fact.wording.items():
@@ -164,16 +173,18 @@ class FactSet:
     def save(self, path: str | Path) -> Path:
         """Write the facts as ``.jsonl`` or ``.parquet`` (see `interp.data.schema`), whole or not at all.
 
-        The file does not keep ``name``, ``prompt_format`` and ``note``. `load_facts` refuses facts with one option, and questions
-        of more than 2000 characters.
+        Languages that users added are described in the file. It does not keep ``name``, ``prompt_format`` and
+        ``note``. `interp.load_facts` refuses facts with one option, and questions of more than 2000
+        characters.
         """
         from interp.data.files import write_rows
 
         aligned = {} if self.aligned else {"aligned": False}
-        return write_rows(path, [{**fact_to_row(fact, self.languages), **aligned} for fact in self.facts])
+        rows = [{**fact_to_row(fact, self.languages), **aligned} for fact in self.facts]
+        return write_rows(path, rows, languages=added_languages(self.languages))
 
 
-def fact_to_row(fact: Fact, languages: Collection[str]) -> dict:
+def fact_to_row(fact: Fact, languages: Collection[str]) -> dict[str, Any]:
     """Return a fact as the plain values of one row of a fact file."""
     return {
         "fact_id": fact.fact_id,
@@ -197,7 +208,7 @@ def fact_to_row(fact: Fact, languages: Collection[str]) -> dict:
     }
 
 
-def row_to_fact(row: Mapping) -> Fact:
+def row_to_fact(row: Mapping[str, Any]) -> Fact:
     """Return the fact of a row that has passed the checks of `interp.data.schema`, whose wording is ready."""
     names = {
         key: row[key] for key in ("fact_id", "relation", "subject_id", "object_id", "split", "option_ids")
@@ -205,45 +216,29 @@ def row_to_fact(row: Mapping) -> Fact:
     return Fact(**names, group=row.get("group") or "", wording=row["wording"])
 
 
-def load_facts(path: str | Path, *, sample: bool = False) -> FactSet:
-    """Read a ``.jsonl`` or ``.parquet`` file of facts; its form is documented in `interp.data.schema`.
-
-    A fact that lacks a language of the others is kept; it counts when that language is asked for. Of a large
-    file the texts stay where they are until one is used, so that a sample of its facts costs no more memory
-    than the ids.
-
-    Args:
-        path: The file.
-        sample: Whether few of the facts will be used. Then the texts of a large file are checked when they
-            are used, and those of the others are not; identifiers, splits and languages are checked in any
-            case.
-
-    Raises:
-        DataError: The file is missing or a row breaks the form; the message has the first 20 row numbers. Or,
-            when a text of a large file is used, the file has changed.
-    """
-    rows, found = stored_rows(Path(path), sample)
-    aligned = all(row.get("aligned") is not False for row in rows)
-    return FactSet(Path(path).stem, tuple(map(row_to_fact, rows)), found.languages, aligned=aligned)
-
-
-def _having(facts: Collection[Fact], attribute: str, wanted: Collection[str] | None) -> list[Fact]:
-    if wanted is None:
+def _having(facts: Collection[Fact], attribute: str, names: Collection[str] | None) -> list[Fact]:
+    if names is None:
         return list(facts)
-    wanted = [wanted] if isinstance(wanted, str) else list(wanted)
+    names = [names] if isinstance(names, str) else list(names)
     known = list(dict.fromkeys(getattr(fact, attribute) for fact in facts))
-    for name in wanted:
+    for name in names:
         if name not in known:
             raise DataError(
                 f"No fact has the {attribute} '{visible(name)}'.{nearest(name, known)} "
-                f"There is: {visible(', '.join(known)) or 'no fact at all'}."
+                f"Choose from: {visible(', '.join(known)) or 'no fact at all'}."
             )
-    return [fact for fact in facts if getattr(fact, attribute) in wanted]
+    return [fact for fact in facts if getattr(fact, attribute) in names]
 
 
 def _worded_in(
     facts: list[Fact], languages: tuple[str, ...], source: FactSet, allow_missing: bool
 ) -> list[Fact]:
+    if absent := [f"{language(code).name} ({code})" for code in languages if code not in source.languages]:
+        raise DataError(
+            f"'{visible(source.name)}' has no facts in {', '.join(absent)}. Choose from: "
+            f"{', '.join(source.languages)}. "
+            "For other languages give facts of your own (.jsonl or .parquet) or a folder of text."
+        )
     complete = [fact for fact in facts if all(code in fact.wording for code in languages)]
     if len(complete) == len(facts) or (allow_missing and complete):
         return complete

@@ -19,9 +19,19 @@ from interp.files import write_atomically
 
 SUFFIXES = (".jsonl", ".parquet")
 
+LANGUAGES_KEY = "languages"
+"""The one key of a first row that describes languages."""
 
-def write_rows(path: str | Path, rows: list[dict]) -> Path:
+
+def write_rows(
+    path: str | Path, rows: list[dict[str, Any]], languages: list[dict[str, Any]] | None = None
+) -> Path:
     """Write rows as JSON lines or Parquet, by the file's extension.
+
+    Args:
+        path: The file.
+        rows: One object per row.
+        languages: What describes languages that the package does not know; see `interp.data.schema`.
 
     Raises:
         DataError: The extension is another one, or pyarrow is missing.
@@ -29,15 +39,18 @@ def write_rows(path: str | Path, rows: list[dict]) -> Path:
     """
     path = Path(path)
     if fact_suffix(path) == ".parquet":
-        write_atomically(path, partial(_write_parquet, rows=rows))
+        write_atomically(path, partial(_write_parquet, rows=rows, languages=languages))
     else:
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        header = [{LANGUAGES_KEY: languages}] if languages else []
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in header + rows)
         write_atomically(path, lambda stream: stream.write(lines.encode()))
     return path
 
 
 def read_rows(path: str | Path) -> Iterator[tuple[int, object]]:
     """Yield row number, from 1, and row; a row that cannot be read is the `ValueError` that says why.
+
+    The description of languages in a Parquet file is row 0, as it would stand in JSON lines.
 
     Raises:
         DataError: There is no such file, or its kind is not known.
@@ -96,6 +109,10 @@ class ParquetRows:
     def placed(self) -> Iterator[tuple[int, int, object]]:
         """See `RowFile`."""
         with self._opened() as file:
+            if described := (file.schema_arrow.metadata or {}).get(LANGUAGES_KEY.encode()):
+                languages = _parse(described)
+                header = languages if isinstance(languages, ValueError) else {LANGUAGES_KEY: languages}
+                yield 0, -1, header
             batches = (batch.to_pylist() for batch in file.iter_batches(1000))
             for place, row in enumerate(chain.from_iterable(batches)):
                 yield place + 1, place, _with_wording(row)
@@ -123,7 +140,7 @@ class ParquetRows:
             ) from error
 
 
-def _with_wording(row: dict) -> object:
+def _with_wording(row: dict[str, Any]) -> object:
     wording = row.get("wording")
     texts = _parse(wording) if isinstance(wording, str) else wording
     return texts if isinstance(texts, ValueError) else {**row, "wording": texts}
@@ -162,13 +179,13 @@ def fact_suffix(path: Path) -> str:
     raise DataError(f"{visible(path.name)} is neither .jsonl nor .parquet, the two forms of a file of facts.")
 
 
-def no_key_twice(pairs: list[tuple[str, object]]) -> dict:
-    """Build a JSON object, refusing a key that appears twice, of which JSON readers silently keep the last."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+def no_key_twice(pairs: list[tuple[str, object]]) -> dict[str, Any]:
+    """Build a JSON object; refuse a key that appears twice, where JSON readers silently use the last."""
+    built = dict(pairs)
+    if len(built) < len(pairs):
         keys = [key for key, _ in pairs]
         raise ValueError(f"the key '{next(key for key in keys if keys.count(key) > 1)}' appears twice")
-    return found
+    return built
 
 
 def _parse(line: bytes | str) -> object:
@@ -179,12 +196,17 @@ def _parse(line: bytes | str) -> object:
         return error if isinstance(error, ValueError) else ValueError("it is nested too deeply")
 
 
-def _write_parquet(stream: IO[bytes], rows: list[dict]) -> None:
+def _write_parquet(
+    stream: IO[bytes], rows: list[dict[str, Any]], languages: list[dict[str, Any]] | None
+) -> None:
     parquet = _pyarrow_parquet()
     import pyarrow
 
     flat = [{**row, "wording": json.dumps(row["wording"], ensure_ascii=False)} for row in rows]
-    parquet.write_table(pyarrow.Table.from_pylist(flat), stream)
+    table = pyarrow.Table.from_pylist(flat)
+    if languages:
+        table = table.replace_schema_metadata({LANGUAGES_KEY: json.dumps(languages, ensure_ascii=False)})
+    parquet.write_table(table, stream)
 
 
 def _pyarrow_parquet() -> ModuleType:

@@ -1,4 +1,4 @@
-"""Choices that are the same on every machine and in every version of Python: digests, and sampling by hash."""
+"""Digests, and samples by hash: the same on every machine and in every version of Python."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ def hash_sample(items: Iterable[T], size: int, key: Callable[[T], str]) -> list[
     A smaller sample is part of every larger one.
     """
     items = list(items)
-    chosen = {key(item) for item in sorted(items, key=lambda item: hash_key("sample", key(item)))[:size]}
-    return [item for item in items if key(item) in chosen]
+    sampled = {key(item) for item in sorted(items, key=lambda item: hash_key("sample", key(item)))[:size]}
+    return [item for item in items if key(item) in sampled]

@@ -4,53 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from interp.data.boundaries import script_of
+from interp.data.characters import script_of
 from interp.data.languages import language as known_language
 from interp.data.matching import resolve
 from interp.data.normalization import normalize
 
 __all__ = ["copies_english", "wrong_language"]
 
-_SCRIPTS = {
-    "Latn": {"LATIN"},
-    "Cyrl": {"CYRILLIC"},
-    "Grek": {"GREEK"},
-    "Arab": {"ARABIC"},
-    "Hebr": {"HEBREW"},
-    "Beng": {"BENGALI"},
-    "Kore": {"HANGUL"},
-    "Hans": {"CJK", "IDEOGRAPHIC"},
-    "Jpan": {"CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA"},
-}
-
 
 def wrong_language(text: str, language: str, *, threshold: float = 0.5) -> bool:
     """Return whether a text is mostly in a script that its language is not written in.
 
-    More than ``threshold`` (0 to 1) of its letters must be of other scripts; a text without letters is not flagged.
-    Only scripts are seen: English in place of Swahili, Persian in place of Arabic, Chinese characters in place of
-    Japanese ones and traditional in place of simplified characters pass. `copies_english` sees the first of these
-    where the options differ.
+    More than ``threshold`` (0 to 1) of its letters must be of other scripts; a text without letters is not
+    flagged. Only scripts are seen: English in place of Swahili, Persian in place of Arabic, Chinese
+    characters in place of Japanese ones and traditional in place of simplified characters pass.
+    `copies_english` sees the first of these where the options differ.
 
     Raises:
         DataError: The language is unknown.
     """
-    own = _SCRIPTS[known_language(language).script]
+    expected = known_language(language).letters
     letters = [character for character in normalize(text) if character.isalpha()]
-    foreign = sum(script_of(character) not in own for character in letters)
+    foreign = sum(script_of(character) not in expected for character in letters)
     return foreign > threshold * len(letters)
 
 
 def copies_english(text: str, english_options: Sequence[str], options: Sequence[str]) -> bool:
-    """Return whether a text names an English option that is spelled differently in the asked language.
+    """Return whether a text names an English option that is spelled differently in the language of the
+    question.
 
-    It is not flagged when it also names an option of the asked language, or when both spellings are the same: then
+    It is not flagged when it also names an option in that language, or when both spellings are the same: then
     nobody can tell. An English name that is not among the options goes unseen.
 
     Args:
         text: The completion.
         english_options: The options in English.
-        options: The same options in the language asked; any order.
+        options: The same options in the language of the question; any order.
 
     Raises:
         DataError: A list is empty or has an empty name.

@@ -1,4 +1,5 @@
-"""The concept lexicon: what 191 countries, 85 languages and 99 currencies are called in every language.
+"""The concept lexicon: what countries, languages and currencies are called in the languages of the embedded
+facts.
 
 The names are CLDR's. Those of the embedded facts are taken from there; a small file beside it holds the rest
 (`interp.data.sources.cldr_build.lexicon` writes it).
@@ -14,42 +15,17 @@ from importlib import resources
 
 from interp.data.characters import visible
 from interp.data.hashing import hash_key
+from interp.data.languages import language as known_language
 from interp.data.sources.cldr import cldr_facts
 from interp.data.sources.cldr_build.options import split_of
 from interp.errors import DataError, nearest
 
-__all__ = ["ENDONYMS", "KINDS", "Concept", "concepts", "names_in", "shown_before"]
+__all__ = ["KINDS", "Concept", "concepts", "names_in", "require_lexicon", "shown_before"]
 
 LEXICON_FILE = "cldr_lexicon.json"
 
 KINDS = {"country": "territory", "language": "language", "currency": "currency"}
 """Kind of concept to the prefix of its identifiers."""
-
-ENDONYMS = {
-    "en": "English",
-    "de": "Deutsch",
-    "id": "Bahasa Indonesia",
-    "pt": "Português",
-    "ar": "العربية",
-    "bn": "বাংলা",
-    "sw": "Kiswahili",
-    "es": "Español",
-    "ru": "Русский",
-    "fr": "Français",
-    "ja": "日本語",
-    "zh": "中文",
-    "ca": "Català",
-    "nl": "Nederlands",
-    "tr": "Türkçe",
-    "ko": "한국어",
-    "uk": "Українська",
-    "vi": "Tiếng Việt",
-    "he": "עברית",
-    "hu": "Magyar",
-    "fa": "فارسی",
-    "el": "Ελληνικά",
-}
-"""What each language calls itself, as it stands in a list of languages."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +35,7 @@ class Concept:
     Attributes:
         concept_id: As in the facts, such as ``territory:NO``.
         kind: ``country``, ``language`` or ``currency``.
-        names: Language code to name; all known languages.
+        names: Language code to name; all languages of the embedded facts.
         split: ``train``, ``validation`` or ``test``; of a country, that of the facts about it.
         group: What it is resampled with: the country, or itself.
     """
@@ -81,7 +57,8 @@ def concepts(kinds: Collection[str] = tuple(KINDS)) -> tuple[Concept, ...]:
     for kind in kinds:
         if kind not in KINDS:
             raise DataError(
-                f"No concepts of the kind '{visible(kind)}'.{nearest(kind, KINDS)} There is: {', '.join(KINDS)}."
+                f"No concepts of the kind '{visible(kind)}'.{nearest(kind, KINDS)} Choose from: "
+                f"{', '.join(KINDS)}."
             )
     names = {**cldr_facts().labels(), **_added()}
     return tuple(
@@ -95,11 +72,27 @@ def concepts(kinds: Collection[str] = tuple(KINDS)) -> tuple[Concept, ...]:
 
 def names_in(language: str) -> tuple[str, ...]:
     """Return what all concepts are called in a language; nothing where the lexicon lacks the language."""
-    return tuple(concept.names[language] for concept in concepts()) if language in ENDONYMS else ()
+    return tuple(concept.names[language] for concept in concepts() if language in concept.names)
+
+
+def require_lexicon(languages: Collection[str]) -> None:
+    """Refuse languages that the lexicon lacks.
+
+    Raises:
+        DataError: There is one.
+    """
+    names = concepts()[0].names
+    if absent := [
+        f"{known_language(code).name} ({code})" for code in dict.fromkeys(languages) if code not in names
+    ]:
+        raise DataError(
+            f"The concept lexicon has no names in {', '.join(absent)}. Choose from: {', '.join(names)}."
+        )
 
 
 def shown_before(concept: Concept, pool: Collection[Concept], shots: int) -> list[Concept]:
-    """Return the concepts that are shown before one: of its kind, by the hash of both identifiers, never itself.
+    """Return the concepts that are shown before one: of its kind, by the hash of both identifiers, never
+    itself.
 
     Raises:
         DataError: There are too few.
@@ -109,7 +102,8 @@ def shown_before(concept: Concept, pool: Collection[Concept], shots: int) -> lis
     ]
     if len(others) < shots:
         raise DataError(
-            f"{shots} demonstrations were asked for, but there are {len(others)} other concepts of the kind '{concept.kind}'."
+            f"{shots} demonstrations need as many other concepts of the kind '{concept.kind}'; there are "
+            f"{len(others)}. Take fewer demonstrations."
         )
     return sorted(others, key=lambda other: hash_key("shown", concept.concept_id, other.concept_id))[:shots]
 

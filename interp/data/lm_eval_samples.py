@@ -49,12 +49,12 @@ class Sample:
     @property
     def fact(self) -> Fact:
         """The fact, in this language alone."""
-        said = self.document
+        row = self.document
         wording = Wording(
-            said["question"], said["subject"], tuple(said["options"]), said["suffix"], tuple(said["aliases"])
+            row["question"], row["subject"], tuple(row["options"]), row["suffix"], tuple(row["aliases"])
         )
-        ids = {key: said[key] for key in ("fact_id", "relation", "subject_id", "object_id", "split", "group")}
-        return Fact(**ids, option_ids=tuple(said["option_ids"]), wording={said["language"]: wording})
+        ids = {key: row[key] for key in ("fact_id", "relation", "subject_id", "object_id", "split", "group")}
+        return Fact(**ids, option_ids=tuple(row["option_ids"]), wording={row["language"]: wording})
 
     @property
     def longest(self) -> int:
@@ -69,33 +69,33 @@ def read_samples(path: str | Path) -> dict[str, Sample]:
         Fact id to sample, in the order of the task's documents.
 
     Raises:
-        DataError: There is no such file, it has no samples, a line is damaged or of another task, a fact is there twice,
-            or the right option is not the one that the harness counted as right.
+        DataError: There is no such file, it has no samples, a line is damaged or of another task, a fact is
+            there twice, or the right option is not the one that the harness counted as right.
     """
     path = Path(path)
     if not os.path.isfile(path) or path.suffix != ".jsonl":
         raise DataError(
-            f"{visible(path)} is no file of samples; samples_<task>_<date>.jsonl is expected, which the harness writes "
-            "with --log_samples --output_path FOLDER."
+            f"{visible(path)} is no file of samples; samples_<task>_<date>.jsonl is expected, which the "
+            "harness writes with --log_samples --output_path FOLDER."
         )
-    found: dict[str, tuple[int, Sample]] = {}
+    samples: dict[str, tuple[int, Sample]] = {}
     for number, row in read_rows(path):
         try:
             position, sample = _sample(row)
-            if sample.document["fact_id"] in found:
+            if sample.document["fact_id"] in samples:
                 raise ValueError(f"the fact '{visible(sample.document['fact_id'])}' is there twice")
         except ValueError as problem:
             raise DataError(f"{visible(path)}, line {number}: {visible(problem, 400)}.") from None
-        found[sample.document["fact_id"]] = position, sample
-    if not found:
+        samples[sample.document["fact_id"]] = position, sample
+    if not samples:
         raise DataError(f"{visible(path)} has no samples.")
-    several = {sample.document["language"] for _, sample in found.values()}
+    several = {sample.document["language"] for _, sample in samples.values()}
     if len(several) > 1:
         raise DataError(
             f"{visible(path)} has several languages ({', '.join(sorted(several))}); one is expected."
         )
     # several processes log their shares one after the other
-    return {fact_id: sample for fact_id, (_, sample) in sorted(found.items(), key=lambda item: item[1][0])}
+    return {fact_id: sample for fact_id, (_, sample) in sorted(samples.items(), key=lambda item: item[1][0])}
 
 
 def _sample(row: object) -> tuple[int, Sample]:
@@ -112,10 +112,10 @@ def _sample(row: object) -> tuple[int, Sample]:
     right = document["option_ids"].index(document["object_id"])
     if document["gold"] != right or row.get("target") not in (str(right), right):
         raise ValueError(
-            f"the right option is number {right} by its id, {document['gold']} in the document, and {row.get('target')!r} "
-            "for the harness"
+            f"the right option is number {right} by its id, {document['gold']} in the document, and "
+            f"{row.get('target')!r} for the harness"
         )
-    context, separator = _asked(row.get("arguments"), document["options"])
+    context, separator = _context_and_separator(row.get("arguments"), document["options"])
     return number, Sample(
         document, context, separator, _scores(row.get("filtered_resps"), document["options"])
     )
@@ -125,8 +125,8 @@ def _problems(document: dict[str, Any]) -> Iterator[str]:
     lacking = [name for name in _FIELDS if name not in document]
     if lacking:
         yield (
-            f"its document has no '{lacking[0]}', so this is no task of `interp export-lm-eval`. Only those say which "
-            "documents of different languages are the same fact, and which options the same answer"
+            f"its document has no '{lacking[0]}', so this is no task of `interp export-lm-eval`. Only those "
+            "say which documents of different languages are the same fact, and which options the same answer"
         )
         return
     for name, kind in _FIELDS.items():
@@ -143,34 +143,35 @@ def _problems(document: dict[str, Any]) -> Iterator[str]:
         yield f"the right answer '{document['object_id']}' is not among its option_ids"
 
 
-def _asked(arguments: Any, options: list[str]) -> tuple[str, str]:
+def _context_and_separator(arguments: Any, options: list[str]) -> tuple[str, str]:
     """Return the context and what stood between it and every option."""
     try:
-        found = [
+        pairs = [
             (each["arg_0"], each["arg_1"])
             for each in (arguments[f"gen_args_{i}"] for i in range(len(options)))
         ]
-        context, separator = found[0][0], found[0][1].removesuffix(options[0])
+        context, separator = pairs[0][0], pairs[0][1].removesuffix(options[0])
         expected = [(context, separator + name) for name in options]
     except (TypeError, KeyError, AttributeError):
         raise ValueError("'arguments' has not a context and a continuation per option") from None
-    if len(arguments) != len(options) or found != expected or not isinstance(context, str):
+    if len(arguments) != len(options) or pairs != expected or not isinstance(context, str):
         raise ValueError(
-            "its options were not asked one by one after the same context, in the document's order"
+            "its options were not scored one by one after the same context, in the document's order"
         )
     return context, separator
 
 
 def _scores(responses: Any, options: list[str]) -> tuple[float, ...]:
     try:
-        found = tuple(float(value) for value, _ in responses)
+        scores = tuple(float(value) for value, _ in responses)
     except (TypeError, ValueError):
         raise ValueError("'filtered_resps' has not a log-likelihood and a flag per option") from None
-    if len(found) != len(options) or not all(map(math.isfinite, found)):
+    if len(scores) != len(options) or not all(map(math.isfinite, scores)):
         raise ValueError(
-            f"{len(options)} finite log-likelihoods are expected, found {', '.join(map(str, found)) or 'none'}"
+            f"{len(options)} finite log-likelihoods are expected, found "
+            f"{', '.join(map(str, scores)) or 'none'}"
         )
-    return found
+    return scores
 
 
 def _bytes(text: str) -> int:

@@ -1,7 +1,8 @@
-"""Mismatched facts: each fact's partner, another fact of its relation with another subject and another answer.
+"""Mismatched facts: each fact's partner, another fact of its relation with another subject and another
+answer.
 
-What two languages share on a fact means nothing beside what they share on two different ones, so every fact needs one
-to be compared with. Facts are paired off, each with one partner, which is its partner in turn.
+What two languages share on a fact means nothing beside what they share on two different ones, so every fact
+needs one to be compared with. Facts are paired off, each with one partner, which is its partner in turn.
 """
 
 from __future__ import annotations
@@ -169,18 +170,18 @@ def pair_facts(facts: FactSet) -> Pairing:
     ordered = sorted(facts, key=lambda fact: (fact.relation, hash_key("partner", fact.fact_id)))
     answer = by_ids if ids_are_shared(ordered, facts.languages[0]) else by_names(facts.languages[0])
     clusters = _Clusters()
-    chosen: list[Fact] = []
+    members: list[Fact] = []
     for _, of_relation in groupby(ordered, key=lambda fact: fact.relation):
         row = [*of_relation]
         answers = [answer(fact, fact.answer_index) for fact in row]
         for one, other in _Row(row, answers, clusters).pairs():
-            chosen += [row[one], row[other]]
-    if not chosen:
+            members += [row[one], row[other]]
+    if not members:
         raise DataError(
-            f"No two of {len(facts)} facts share a relation and differ in subject and answer, so there is no level of "
-            "chance. Ask more facts of each relation."
+            f"No two of {len(facts)} facts share a relation and differ in subject and answer, so there is no "
+            "level of chance. Ask more facts of each relation."
         )
     paired = FactSet(
-        facts.name, tuple(chosen), facts.languages, facts.prompt_format, facts.aligned, facts.note
+        facts.name, tuple(members), facts.languages, facts.prompt_format, facts.aligned, facts.note
     )
-    return Pairing(paired, tuple(clusters.of(fact.group) for fact in chosen), len(facts) - len(chosen))
+    return Pairing(paired, tuple(clusters.of(fact.group) for fact in members), len(facts) - len(members))

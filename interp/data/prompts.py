@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from interp.data.characters import visible
 from interp.data.facts import Fact, FactSet
 from interp.data.hashing import digest_of, hash_key, hash_sample
-from interp.data.languages import LANGUAGES, checked_languages
-from interp.data.templates import PromptFormat
+from interp.data.languages import PromptFormat, as_languages, language
 from interp.data.templates import prompt_format as native_format
 from interp.errors import ConfigError, DataError, nearest
 
@@ -62,7 +62,7 @@ class PromptSet:
     parallel: bool
     note: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         missing = [code for code in self.languages if not self.prompts.get(code)]
         if missing or not self.languages:
             raise DataError(
@@ -84,7 +84,7 @@ class PromptSet:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) of all items, texts and answers; the order of languages, the name and the note do not count."""
+        """SHA-256 (hex) of all items, texts and answers; order of languages, name and note do not count."""
         items = {
             code: [[p.item_id, p.text, p.answer, p.separator, p.group] for p in prompts]
             for code, prompts in self.prompts.items()
@@ -96,36 +96,37 @@ class PromptSet:
         """The number of different items: prompts per language when parallel, all prompts when not."""
         return len({prompt.item_id for prompts in self.prompts.values() for prompt in prompts})
 
-    def restrict(self, languages: Collection[str]) -> PromptSet:
-        """Return the prompts of some languages, in the order given.
+    def restrict(self, languages: str | Collection[str]) -> PromptSet:
+        """Return the prompts of some languages (codes, or a text such as ``en,sw``), in the order given.
 
         Raises:
             DataError: The set has no prompts in one of them.
         """
-        languages = checked_languages(tuple(languages))
-        missing = [code for code in languages if code not in self.prompts]
+        codes = as_languages(languages)
+        missing = [code for code in codes if code not in self.prompts]
         if missing:
             raise DataError(
-                f"'{visible(self.name)}' has no prompts in {', '.join(missing)}; it has {' '.join(self.languages)}."
+                f"'{visible(self.name)}' has no prompts in {', '.join(missing)}. "
+                f"Choose from: {', '.join(self.languages)}."
             )
-        return replace(self, languages=languages, prompts={code: self.prompts[code] for code in languages})
+        return replace(self, languages=codes, prompts={code: self.prompts[code] for code in codes})
 
     def sample(self, limit: int) -> PromptSet:
         """Return ``limit`` items per language, drawn by the hash of their ids and kept in order."""
         if limit < 1:
-            raise DataError(f"A limit of {limit} items was asked for; it must be 1 or more.")
-        kept = {
+            raise DataError(f"The limit is {limit} items; 1 or more are expected.")
+        sampled = {
             code: tuple(hash_sample(prompts, limit, key=lambda prompt: prompt.item_id))
             for code, prompts in self.prompts.items()
         }
-        return replace(self, prompts=kept)
+        return replace(self, prompts=sampled)
 
     def group_blocks(self, n_blocks: int) -> dict[str, int]:
         """Deal the groups to blocks that hold nearly equal numbers of items.
 
-        Largest group first, and by SHA-256 of the name among equals, each to the block that holds least. In a parallel
-        set a group weighs its items; in running text every group weighs the same, since each is an equal share of its
-        language's file. So the blocks depend on no language, checkpoint or order of items.
+        Largest group first, and by SHA-256 of the name among equals, each to the block that holds least. In a
+        parallel set a group weighs its items; in running text every group weighs the same, since each is an
+        equal share of its language's file. So the blocks depend on no language, checkpoint or order of items.
 
         Args:
             n_blocks: How many blocks.
@@ -139,8 +140,8 @@ class PromptSet:
         weights = self._group_weights()
         if not 1 <= n_blocks <= len(weights):
             raise DataError(
-                f"{n_blocks} blocks were asked of '{visible(self.name)}', which has {len(weights)} groups of items. "
-                "A group cannot be divided. Ask for fewer blocks, or add items of other groups."
+                f"{n_blocks} blocks were asked of '{visible(self.name)}', which has {len(weights)} groups of "
+                "items. A group cannot be divided. Ask for fewer blocks, or add items of other groups."
             )
         load = [0] * n_blocks
         blocks = {}
@@ -157,25 +158,29 @@ class PromptSet:
 
 def prompts_from_facts(
     facts: FactSet,
-    languages: Collection[str] | None = None,
-    prompt_format: str = "native",
+    languages: str | Collection[str] | None = None,
+    prompt_format: str = "auto",
     answer: bool = True,
 ) -> PromptSet:
-    """Render facts as prompts: ``Question: ...``, a line break, ``Answer:``, and the right option as continuation.
+    """Render facts as prompts: ``Question: ...``, a line break, ``Answer:``, and the right option as
+    continuation.
 
     Args:
         facts: What to ask.
         languages: In which languages; all of the set by default.
-        prompt_format: ``native`` words around the question, ``english`` words in every language, or ``none``.
+        prompt_format: ``native`` words around the question, ``english`` words in every language, or ``none``;
+            ``auto``: as the facts say.
         answer: Whether prompts carry the answer.
 
     Raises:
         DataError: A fact lacks one of the languages.
         ConfigError: The prompt_format is unknown.
     """
+    prompt_format = facts.prompt_format if prompt_format == "auto" else prompt_format
     if prompt_format not in PROMPT_FORMATS:
         raise ConfigError(
-            f"Unknown prompt_format '{visible(prompt_format)}'.{nearest(prompt_format, PROMPT_FORMATS)} Known: {', '.join(PROMPT_FORMATS)}."
+            f"Unknown prompt_format '{visible(prompt_format)}'.{nearest(prompt_format, PROMPT_FORMATS)} "
+            f"Choose from: auto, {', '.join(PROMPT_FORMATS)}."
         )
     facts = facts.filter(languages=facts.languages if languages is None else languages)
     prompts = {}
@@ -188,15 +193,19 @@ def prompts_from_facts(
     return PromptSet(facts.name, facts.languages, prompts, parallel=True, note=note)
 
 
+def context_of(facts: FactSet) -> dict[str, Any]:
+    """What decides a result on facts beside the prompts: the options and the words around questions."""
+    return {"prompt_format": facts.prompt_format, "facts_digest": facts.digest}
+
+
 def _prompt(fact: Fact, code: str, words: PromptFormat | None, answer: bool) -> Prompt:
     question = fact.wording[code].question
-    spaced = LANGUAGES[code].script not in ("Jpan", "Hans")
     return Prompt(
         item_id=fact.fact_id,
         language=code,
         text=words.render(question) if words else question,
         answer=fact.answer(code) if answer else "",
-        separator=words.separator if words else " " * spaced,
+        separator=words.separator if words else " " * language(code).spaced,
         group=fact.group,
     )
 
@@ -211,9 +220,9 @@ def _require_parallel(prompts: Mapping[str, tuple[Prompt, ...]]) -> None:
     first, *others = prompts
     expected = [(prompt.item_id, prompt.group) for prompt in prompts[first]]
     for code in others:
-        found = [(prompt.item_id, prompt.group) for prompt in prompts[code]]
-        if found != expected:
+        items = [(prompt.item_id, prompt.group) for prompt in prompts[code]]
+        if items != expected:
             raise DataError(
                 f"Languages '{first}' and '{code}' do not have the same items in the same order "
-                f"({len(expected)} and {len(found)}), so the set is not parallel."
+                f"({len(expected)} and {len(items)}), so the set is not parallel."
             )

@@ -3,27 +3,31 @@
 One JSON object per line (JSON lines, UTF-8)::
 
     {"fact_id": "mine:1",                 unique in the file
-     "relation": "capital",               what is asked
-     "subject_id": "Q142",                what it is asked of
+     "relation": "capital",               between subject and answer
+     "subject_id": "Q142",                what the question is about
      "object_id": "Q90",                  the right answer, one of option_ids
-     "option_ids": ["Q90", "Q64", ...],   at least two, all different; an id has no invisible character in it
+     "option_ids": ["Q90", "Q64", ...],   at least two, all different; ids have no hidden characters
      "split": "test",                     train, validation or test
      "group": "FR",                       optional: facts that stay together; the subject when absent
-     "aligned": true,                     optional: false where only the right answer is known to be the same in all
-                                          languages; one such fact makes the whole set so
+     "aligned": true,                     optional: false where only the right answer is known to be the
+                                          same in all languages; one such fact makes the whole set so
      "wording": {                         per language code
        "en": {"question": "What is the capital of France?",
               "subject": "France",
               "options": ["Paris", "Berlin", ...],      in the order of option_ids, all different to a reader:
-              not by
-                                                        case, composition (NFC, NFD), spaces or width alone
+                                                        not by case, Unicode form, spaces or width alone
               "suffix": "",                             optional: what follows the answer in a cloze sentence
-              "aliases": ["City of Light"]},            optional: other names of the right answer, of no other
-              option
+              "aliases": ["City of Light"]},            optional: other names of the right answer alone
        "de": {...}}}
 
-A Parquet file has the same columns; ``option_ids`` is a list of strings and ``wording`` a string that holds the JSON
-object above.
+A Parquet file has the same columns; ``option_ids`` is a list of strings and ``wording`` a string that holds
+the JSON object above.
+
+Languages that the package does not know are described by the first line of the file, or in the metadata of a
+Parquet file's schema as JSON under the key ``languages``, with the keys of `interp.data.languages.Language`::
+
+    {"languages": [{"code": "am", "name": "Amharic", "endonym": "አማርኛ", "script": "Ethi", "resource": "low",
+                    "letters": ["ETHIOPIC"]}]}
 """
 
 from __future__ import annotations
@@ -35,6 +39,7 @@ from interp.data.characters import visible
 from interp.data.crossing import crossed
 from interp.data.equality import plain
 from interp.data.languages import LANGUAGES
+from interp.data.languages.hints import hint
 from interp.data.text_rules import (
     id_problems,
     ids_pass,
@@ -68,14 +73,17 @@ def row_problems(row: Any, texts: bool = True) -> Iterator[str]:
         for key, value in ids.items():
             yield from id_problems(key, value)
     if isinstance(row.get("split"), str) and row["split"] not in SPLITS:
-        yield f"split is '{visible(row['split'], 40)}', expected {', '.join(SPLITS)}{nearest(row['split'], SPLITS)}"
+        yield (
+            f"split is '{visible(row['split'], 40)}', expected "
+            f"{', '.join(SPLITS)}{nearest(row['split'], SPLITS)}"
+        )
     if not isinstance(row.get("aligned"), (bool, type(None))):
         yield f"aligned: expected true or false, found {kind_of(row['aligned'])}"
     yield from _option_id_problems(row)
     yield from _wording_problems(row, texts)
 
 
-def _key_problems(row: dict) -> Iterator[str]:
+def _key_problems(row: dict[str, Any]) -> Iterator[str]:
     for key in REQUIRED:
         if row.get(key) is None:
             yield f"'{key}' is missing"
@@ -84,7 +92,7 @@ def _key_problems(row: dict) -> Iterator[str]:
             yield f"unknown key '{visible(key, 40)}'{nearest(key, REQUIRED + OPTIONAL)}"
 
 
-def _option_id_problems(row: dict) -> Iterator[str]:
+def _option_id_problems(row: dict[str, Any]) -> Iterator[str]:
     options = row.get("option_ids")
     if options is None:
         return
@@ -102,7 +110,7 @@ def _option_id_problems(row: dict) -> Iterator[str]:
         yield f"object_id '{visible(answer, 60)}' is not among option_ids"
 
 
-def _wording_problems(row: dict, texts: bool) -> Iterator[str]:
+def _wording_problems(row: dict[str, Any], texts: bool) -> Iterator[str]:
     wording = row.get("wording")
     if wording is None:
         return
@@ -124,18 +132,22 @@ def _wording_problems(row: dict, texts: bool) -> Iterator[str]:
         yield f"options: {visible(found)}"
 
 
-def _by_language(wording: dict, texts: bool, ids: list | None, right: int | None) -> Iterator[str]:
+def _by_language(
+    wording: dict[str, Any], texts: bool, ids: list[Any] | None, right: int | None
+) -> Iterator[str]:
     for code, worded in wording.items():
         where = f"wording.{visible(code, 40)}"
         if code not in LANGUAGES:
-            yield f"unknown language '{visible(code, 40)}'{nearest(code, LANGUAGES)}"
+            yield (
+                f"unknown language '{visible(code, 40)}'.{hint(code, LANGUAGES)} Or describe it in the file."
+            )
         if not isinstance(worded, dict):
             yield f"{where}: expected an object, found {kind_of(worded)}"
         elif texts:
             yield from _language_problems(where, worded, ids, right)
 
 
-def all_pass(wording: dict, n_options: int) -> bool:
+def all_pass(wording: dict[str, Any], n_options: int) -> bool:
     """Return whether nothing is wrong with any language, in a fifth of the time that the rules below take.
 
     What passes here passes there; a row that does not pass is looked at rule by rule.
@@ -153,7 +165,9 @@ def all_pass(wording: dict, n_options: int) -> bool:
     return texts_pass(texts)
 
 
-def _language_problems(where: str, worded: dict, ids: list | None, right: int | None) -> Iterator[str]:
+def _language_problems(
+    where: str, worded: dict[str, Any], ids: list[Any] | None, right: int | None
+) -> Iterator[str]:
     for key in _NEEDED:
         if worded.get(key) is None:
             yield f"{where}: '{key}' is missing"

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 @lru_cache(maxsize=100_000)
 def fold(text: str) -> str:
-    """Return a text without case and accents, recomposed: Hangul left in single letters would share them by chance."""
+    """Return a text without case and accents, recomposed: single letters of Hangul would agree by chance."""
     apart = unicodedata.normalize("NFKD", text.casefold())
     return unicodedata.normalize("NFC", "".join(c for c in apart if not unicodedata.combining(c)))
 

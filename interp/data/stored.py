@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from interp.data.characters import visible
 from interp.data.check import SHOWN, FactCheck, FactChecker, refuse_violations
@@ -21,7 +22,7 @@ HELD = 8_000_000
 """Bytes; a file of up to this size is held in memory."""
 
 
-def stored_rows(path: Path, sample: bool = False) -> tuple[list[dict], FactCheck]:
+def stored_rows(path: Path, sample: bool = False) -> tuple[list[dict[str, Any]], FactCheck]:
     """Return the rows of a facts file, with texts or the means to fetch them, and the check that they passed.
 
     Args:
@@ -47,7 +48,9 @@ def stored_rows(path: Path, sample: bool = False) -> tuple[list[dict], FactCheck
     return rows, found
 
 
-def _held(row: dict, fetch: Callable[[int], Mapping] | None, place: int) -> dict:
+def _held(
+    row: dict[str, Any], fetch: Callable[[int], Mapping[str, Any]] | None, place: int
+) -> dict[str, Any]:
     """What stays of a row: identifiers, once each, and texts or where they are."""
     shared = {key: sys.intern(row[key]) for key in ("relation", "object_id", "split")}
     wording: Mapping[str, Wording]
@@ -60,7 +63,7 @@ def _held(row: dict, fetch: Callable[[int], Mapping] | None, place: int) -> dict
 
 def _fetch(
     path: Path, row_at: Callable[[int], object], stamp: tuple[int, int], checked: bool, place: int
-) -> Mapping[str, dict]:
+) -> Mapping[str, Any]:
     row = row_at(place) if _stamp(path) == stamp else None
     if not isinstance(row, dict):
         raise DataError(

@@ -1,4 +1,4 @@
-r"""What a model is asked to name: the answer of a fact, or a concept by translation, repetition or cloze.
+r"""What a model is to name: the answer of a fact, or a concept by translation, repetition or cloze.
 
 | task          | last lines of the prompt, in Swahili                     | what continues it |
 |---------------|----------------------------------------------------------|-------------------|
@@ -7,9 +7,10 @@ r"""What a model is asked to name: the answer of a fact, or a concept by transla
 | `repetition`  | ``Kiswahili: Norwe\nKiswahili:``                         | the same word     |
 | `cloze`       | ``Swali: Mji wa Oslo uko katika nchi gani?\nJibu:``      | the concept that is described |
 
-The last three show other concepts first, in the same form. Source: Wendler et al. (2024), https://aclanthology.org/2024.acl-long.820,
-whose prompts have quotation marks in one line, and whose cloze sentences were written by a model. Here the
-description is a question of the reviewed templates, so it exists in every language.
+The last three show other concepts first, in the same form. Source: Wendler et al. (2024),
+https://aclanthology.org/2024.acl-long.820, whose prompts have quotation marks in one line, and whose cloze
+sentences were written by a model. Here the description is a question from the templates, so it exists in
+every language.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from interp.data.characters import visible
 from interp.data.demonstrations import prompts_with_demonstrations
 from interp.data.facts import FactSet
 from interp.data.hashing import hash_key, hash_sample
-from interp.data.languages import checked_languages, language
-from interp.data.lexicon import ENDONYMS, KINDS, Concept, concepts, shown_before
+from interp.data.languages import as_languages, language
+from interp.data.lexicon import KINDS, Concept, concepts, require_lexicon, shown_before
 from interp.data.prompts import Prompt, PromptSet
+from interp.data.schema import SPLITS
 from interp.data.sources import open_facts
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import DataError, nearest
@@ -33,7 +35,7 @@ __all__ = ["TASKS", "Task", "open_task", "sources_of"]
 TASKS = ("facts", "translation", "repetition", "cloze")
 
 SHOTS = {"facts": 0, "translation": 4, "repetition": 4, "cloze": 4}
-"""Answered prompts that stand first, unless another number is asked for; a file of facts is asked as the facts are."""
+"""Answered prompts that stand first by default; with a file of facts as many as with ``facts``."""
 
 _DESCRIBED_BY = ("city_country", "country_language", "city_language", "country_currency", "city_currency")
 
@@ -53,7 +55,7 @@ class Task:
 
 def open_task(
     name: str,
-    languages: Collection[str],
+    languages: str | Collection[str],
     *,
     pivot: str,
     split: str | None = None,
@@ -67,7 +69,7 @@ def open_task(
 
     Args:
         name: One of `TASKS`, or a file of facts (``.jsonl`` or ``.parquet``).
-        languages: Of the prompts, in this order.
+        languages: Of the prompts (codes, or a text such as ``en,sw``), in this order.
         pivot: The language that a translation avoids as its source.
         split: ``train``, ``validation`` or ``test``; None or ``all`` for all of them.
         limit: At most this many items, drawn by the hash of their ids.
@@ -80,20 +82,20 @@ def open_task(
         DataError: There is no such task, language or split, or too little to show.
         ConfigError: The prompt_format is unknown.
     """
-    codes = checked_languages(tuple(languages))
+    codes = as_languages(languages)
     if name not in TASKS and (meant := nearest(name, TASKS)):
         raise DataError(
-            f"No prompts named '{visible(name)}'.{meant} There is: {', '.join(TASKS)}, or facts of your own."
+            f"No prompts named '{visible(name)}'.{meant} Choose from: {', '.join(TASKS)}, or a file of facts."
         )
     splits = None if split in (None, "all") else [split]
     shots = SHOTS.get(name, 0) if shots is None else shots
     if name in ("translation", "repetition"):
         return _lexicon_task(name, codes, _sampled(concepts(), splits, limit), shots, pivot, source)
     facts = _described(cldr_facts()) if name == "cloze" else open_facts("cldr" if name == "facts" else name)
-    chosen = facts.filter(splits=splits, languages=codes, limit=limit, allow_missing=allow_missing)
+    selected = facts.filter(splits=splits, languages=codes, limit=limit, allow_missing=allow_missing)
     pool = facts.filter(languages=codes, allow_missing=allow_missing)
-    prompts = prompts_with_demonstrations(chosen, pool=pool, shots=shots, prompt_format=prompt_format)
-    subjects = {code: {fact.fact_id: fact.wording[code].subject for fact in chosen} for code in codes}
+    prompts = prompts_with_demonstrations(selected, pool=pool, shots=shots, prompt_format=prompt_format)
+    subjects = {code: {fact.fact_id: fact.wording[code].subject for fact in selected} for code in codes}
     return Task(replace(prompts, name=name), subjects)
 
 
@@ -106,7 +108,7 @@ def sources_of(languages: Sequence[str], pivot: str, source: str = "") -> dict[s
         DataError: There is none.
     """
     preferred = (language(source).code,) if source else ()
-    chosen = {}
+    sources = {}
     for target in languages:
         fitting = [
             *(code for code in preferred if code != target),
@@ -114,17 +116,18 @@ def sources_of(languages: Sequence[str], pivot: str, source: str = "") -> dict[s
         ]
         if not fitting:
             raise DataError(
-                f"A translation into '{target}' needs a language to translate from, beside the target and the pivot "
-                f"'{pivot}'. Add a language, or name one as the source."
+                f"A translation into '{target}' needs a language to translate from, beside the target and "
+                f"the pivot '{pivot}'. Add a language, or name one as the source."
             )
-        chosen[target] = fitting[0]
-    return chosen
+        sources[target] = fitting[0]
+    return sources
 
 
 def _lexicon_task(
     name: str, codes: tuple[str, ...], items: list[Concept], shots: int, pivot: str, source: str
 ) -> Task:
     sources = sources_of(codes, pivot, source) if name == "translation" else {code: code for code in codes}
+    require_lexicon([*codes, *sources.values()])
     shown = {item.concept_id: shown_before(item, concepts(), shots) for item in items}
     prompts = {}
     for code in codes:
@@ -152,27 +155,29 @@ def _lexicon_task(
 
 
 def _pair(first: str, second: str) -> Callable[[Concept], str]:
-    return lambda concept: f"{ENDONYMS[first]}: {concept.names[first]}\n{ENDONYMS[second]}:"
+    one, other = language(first).endonym, language(second).endonym
+    return lambda concept: f"{one}: {concept.names[first]}\n{other}:"
 
 
 def _sampled(items: Sequence[Concept], splits: list[str] | None, limit: int | None) -> list[Concept]:
-    kept = [item for item in items if splits is None or item.split in splits]
+    of_split = [item for item in items if splits is None or item.split in splits]
     if limit is not None and limit < 1:
-        raise DataError(f"A limit of {limit} concepts was asked for; it must be 1 or more.")
-    if not kept:
+        raise DataError(f"The limit is {limit} concepts; 1 or more are expected.")
+    if not of_split:
         raise DataError(
-            f"No concept is in the split '{visible(', '.join(splits or ()))}'; there is train, validation, test and all."
+            f"No concept is in the split '{visible(', '.join(splits or ()))}'. Choose from: "
+            f"{', '.join(SPLITS)}, all."
         )
-    return kept if limit is None else hash_sample(kept, limit, key=lambda item: item.concept_id)
+    return of_split if limit is None else hash_sample(of_split, limit, key=lambda item: item.concept_id)
 
 
 def _described(facts: FactSet) -> FactSet:
-    """One fact per concept that is the answer of one, drawn by hash; the simpler relation where there are two."""
+    """One fact per concept that is the answer of one, drawn by hash; of the simpler relation."""
     prefixes = tuple(f"{prefix}:" for prefix in KINDS.values())
     ranked = sorted(
         (fact for fact in facts if fact.relation in _DESCRIBED_BY and fact.object_id.startswith(prefixes)),
         key=lambda fact: (_DESCRIBED_BY.index(fact.relation), hash_key("cloze", fact.fact_id)),
     )
     first = {fact.object_id: fact.fact_id for fact in reversed(ranked)}
-    kept = set(first.values())
-    return replace(facts, name="cloze", facts=tuple(fact for fact in facts if fact.fact_id in kept))
+    ids = set(first.values())
+    return replace(facts, name="cloze", facts=tuple(fact for fact in facts if fact.fact_id in ids))

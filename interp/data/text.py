@@ -10,12 +10,12 @@ from pathlib import Path
 
 from interp.data.characters import visible
 from interp.data.files import read_lines
-from interp.data.languages import LANGUAGES, checked_languages
+from interp.data.languages import LANGUAGES, as_languages
 from interp.data.prompts import Prompt, PromptSet
 from interp.errors import DataError
 
 MAX_SEGMENTS = 64
-"""A file is cut into this many stretches of neighboring texts, which stay together when texts are resampled."""
+"""A file is cut into so many stretches of neighboring texts; each is resampled as a whole."""
 
 _SUFFIXES = (".txt", ".jsonl")
 
@@ -32,19 +32,22 @@ class _Lines:
         return tuple(number for number, _ in self.texts)
 
 
-def load_text(folder: str | Path, languages: Collection[str] | None = None) -> PromptSet:
+def load_text(folder: str | Path, languages: str | Collection[str] | None = None) -> PromptSet:
     """Read ``<language>.txt`` (one text per line) or ``<language>.jsonl`` (``{"text": ...}`` per line).
 
-    The set is parallel when every language has a text on the same lines, and not when the numbers of texts differ; its
-    note says which. Blank lines are skipped and counted. Groups are up to `MAX_SEGMENTS` stretches of each file.
+    The set is parallel when every language has a text on the same lines, and not when the numbers of texts
+    differ; its note says which. Blank lines are skipped and counted. Groups are up to `MAX_SEGMENTS`
+    stretches of each file.
 
     Args:
         folder: Where the files are.
-        languages: Which to read, in this order; by default every known language that has a file.
+        languages: Which to read (codes, or a text such as ``en,sw``), in this order; by default every known
+            language that has a file.
 
     Raises:
-        DataError: A language has no file, two files or no text; a line is not UTF-8 or not JSON; or the numbers of
-            texts agree while blank lines stand in different places, so that it is unclear what belongs together.
+        DataError: A language has no file, two files or no text; a line is not UTF-8 or not JSON; or the
+            numbers of texts agree while blank lines stand in different places, so that it is unclear what
+            belongs together.
     """
     folder = Path(folder)
     if not os.path.isdir(folder):
@@ -52,7 +55,7 @@ def load_text(folder: str | Path, languages: Collection[str] | None = None) -> P
             f"No such folder of text: {visible(folder)} (looked in {visible(folder.absolute().parent)})."
         )
     files = _files(folder)
-    codes = tuple(files) if languages is None else checked_languages(tuple(languages))
+    codes = tuple(files) if languages is None else as_languages(languages)
     _require_files(folder, files, codes)
     lines = {code: _read(files[code][0]) for code in codes}
     parallel = _is_parallel(lines)
@@ -62,8 +65,8 @@ def load_text(folder: str | Path, languages: Collection[str] | None = None) -> P
 
 
 def _files(folder: Path) -> dict[str, list[Path]]:
-    found = {code: [folder / f"{code}{suffix}" for suffix in _SUFFIXES] for code in LANGUAGES}
-    present = {code: [path for path in paths if path.is_file()] for code, paths in found.items()}
+    candidates = {code: [folder / f"{code}{suffix}" for suffix in _SUFFIXES] for code in LANGUAGES}
+    present = {code: [path for path in paths if path.is_file()] for code, paths in candidates.items()}
     return {code: paths for code, paths in present.items() if paths}
 
 
@@ -74,7 +77,9 @@ def _require_files(folder: Path, files: dict[str, list[Path]], codes: tuple[str,
         listed = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
         raise DataError(
             f"No text for {', '.join(missing) or 'any known language'} in {visible(folder)}, which holds: "
-            f"{listed or 'nothing'}. Expected <language>.txt or <language>.jsonl, such as {(missing or ['en'])[0]}.txt."
+            f"{listed or 'nothing'}. Expected <language>.txt or <language>.jsonl, such as "
+            f"{(missing or ['en'])[0]}.txt; "
+            "a language that is not known here needs a file that describes it (--language-file)."
         )
     for code in codes:
         if len(files[code]) > 1:
@@ -99,7 +104,8 @@ def _text(path: Path, number: int, line: bytes) -> str:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{visible(path)}, line {number}: byte {error.start + 1} of the line is 0x{line[error.start]:02x}, "
+            f"{visible(path)}, line {number}: byte {error.start + 1} of the line is "
+            f"0x{line[error.start]:02x}, "
             "which is not UTF-8. Save the file as UTF-8."
         ) from error
     return _text_of_json(path, number, text) if path.suffix == ".jsonl" and text.strip() else text
@@ -126,9 +132,10 @@ def _is_parallel(lines: dict[str, _Lines]) -> bool:
         differing = next(((one, other) for one, other in pairs if one != other), None)
         if differing:
             raise DataError(
-                f"'{first}' and '{code}' both have {len(lines[first].texts)} texts, but blank lines stand in different "
-                f"places: line {differing[0]} of '{first}' would be paired with line {differing[1]} of '{code}'. "
-                "Remove the blank lines, or give every language a text on the same lines."
+                f"'{first}' and '{code}' both have {len(lines[first].texts)} texts, but blank lines stand in "
+                "different "
+                f"places: line {differing[0]} of '{first}' would be paired with line {differing[1]} of "
+                f"'{code}'. Remove the blank lines, or give every language a text on the same lines."
             )
     return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = ["StoredWording", "Wording", "worded"]
 
@@ -13,8 +14,8 @@ class Wording:
     """One fact in one language.
 
     Attributes:
-        question: What is asked, up to where the answer stands.
-        subject: Name of what it is asked of.
+        question: The question, up to where the answer stands.
+        subject: Name of what it is about.
         options: Names of the answers, in the order of the fact's ``option_ids``.
         suffix: What follows the answer in a cloze sentence.
         aliases: Other names of the right answer, which count as well.
@@ -32,7 +33,7 @@ class StoredWording(Mapping[str, Wording]):
 
     __slots__ = ("_codes", "_fetch", "_place", "_texts")
 
-    def __init__(self, codes: tuple[str, ...], fetch: Callable[[int], Mapping[str, dict]], place: int):
+    def __init__(self, codes: tuple[str, ...], fetch: Callable[[int], Mapping[str, Any]], place: int):
         self._codes, self._fetch, self._place = codes, fetch, place
         self._texts: dict[str, Wording] | None = None
 
@@ -64,7 +65,7 @@ class StoredWording(Mapping[str, Wording]):
         return there
 
 
-def worded(row: Mapping) -> Wording:
+def worded(row: Mapping[str, Any]) -> Wording:
     """Return the wording of one language of a row that has passed the checks of `interp.data.schema`."""
     return Wording(
         row["question"],

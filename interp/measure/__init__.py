@@ -1,1 +1,1 @@
-"""What is measured: one torch pass over the prompts keeps sufficient statistics; scores are defined in interp.results."""
+"""What is measured: one torch pass over the prompts keeps sufficient statistics, scored in interp.results."""

@@ -1,14 +1,14 @@
-"""Questions with the places where the right answer parts from the others: what a model decides, and at which tokens.
+"""The contrast of a question: the right answer's logit minus the wrong ones', where they first differ.
 
-The contrast of a fact is the mean over its wrong options of: logit of the right answer's token minus logit of the wrong
-one's, at the first token where the two differ. It is read from one row, the question and the right answer's tokens up to
-there, which both share. A wrong option that the right one begins with, or that begins with it, has no such token
-and does not count.
+The contrast of a fact is the mean over its wrong options of: logit of the right answer's token minus logit of
+the wrong one's, at the first token where the two differ. It is read from one row, the question and the right
+answer's tokens up to there, which both share. A wrong option that the right one begins with, or that begins
+with it, has no such token and does not count.
 
-Why not the log-probability of the answer: of a fact that the model knows it is flat, so its gradient is that of the last
-diagnostics about spelling; and it rewards whatever makes the text be in the language at all. A logit against the other
-options in the same language does neither. Why not the first token alone: in scripts of several tokens per letter the
-options often share it.
+Why not the log-probability of the answer: for a fact that the model knows it is flat, so its gradient comes
+from what is still uncertain about the spelling; and it rewards whatever makes the text be in the language at
+all. A logit against the other options in the same language does neither. Why not the first token alone: in
+scripts of several tokens per letter the options often share it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from interp.data.facts import Fact, FactSet
 from interp.data.prompts import Prompt, prompts_from_facts
 from interp.errors import MeasurementError
 from interp.model.loading import LoadedModel
-from interp.model.tokens import EncodedItem
+from interp.model.tokens import EncodedItem, TokenizedPrompt
 
 __all__ = ["Contrast", "contrast_metric", "make_contrasts"]
 
@@ -37,7 +37,7 @@ class Contrast:
         item: The row's tokens; its ``block`` is the number of the fact.
         places: Per wrong option, the token whose logits decide.
         right: Per wrong option, the right answer's token there.
-        wrong: Per wrong option, its own.
+        wrong: Per wrong option, its token there.
     """
 
     item: EncodedItem
@@ -50,8 +50,8 @@ def make_contrasts(loaded: LoadedModel, facts: FactSet, prompt_format: str) -> l
     """Return the contrasts of all facts in all languages, fact by fact.
 
     Raises:
-        MeasurementError: No wrong option of a fact parts from the right one, tokens of the prompt change before an answer,
-            or a row is longer than the context.
+        MeasurementError: No wrong option of a fact can be told from the right one by a token, tokens of the
+            prompt change before an answer, or a row is longer than the context.
     """
     prompts = prompts_from_facts(facts, prompt_format=prompt_format).prompts
     return [
@@ -65,10 +65,10 @@ def contrast_metric(
     loaded: LoadedModel, contrasts: Sequence[Contrast], hidden: Float[torch.Tensor, "prompt token model"]
 ) -> Float[torch.Tensor, " prompt"]:
     """The contrast of every row, in logits, from final hidden states padded on the right."""
-    used = sorted({(row, place) for row, c in enumerate(contrasts) for place in c.places})
-    at = {key: index for index, key in enumerate(used)}
+    read = sorted({(row, place) for row, c in enumerate(contrasts) for place in c.places})
+    at = {key: index for index, key in enumerate(read)}
     device = hidden.device
-    rows, places = torch.tensor(used, device=device).T
+    rows, places = torch.tensor(read, device=device).T
     logits = loaded.architecture.unembed(hidden[rows, places]).float()
     owner = [row for row, c in enumerate(contrasts) for _ in c.places]
     which = [at[row, place] for row, c in enumerate(contrasts) for place in c.places]
@@ -80,38 +80,25 @@ def contrast_metric(
 
 
 def _contrast(loaded: LoadedModel, fact: Fact, row: int, column: int, prompt: Prompt) -> Contrast:
-    said = f"'{visible(fact.fact_id)}' in '{prompt.language}'"
+    tokens = TokenizedPrompt(loaded.tokenizer, prompt)
     options = fact.wording[prompt.language].options
-    start = tuple(loaded.tokenizer(prompt.text)["input_ids"])
-    texts = [prompt.text + prompt.separator + name for name in options]
-    encoded = loaded.tokenizer(texts, return_special_tokens_mask=True)
-    joint = [tuple(ids) for ids in encoded["input_ids"]]
-    for name, ids in zip(options, joint, strict=True):
-        if ids[: len(start)] != start or len(ids) == len(start):
-            raise MeasurementError(
-                f"{said}: the tokens of the prompt are not the first ones of prompt and option '{visible(name)}'. Use another "
-                "prompt_format."
-            )
+    joint = [tokens.ids + ids for ids in tokens.continuations(options)]
     gold = joint[fact.answer_index]
-    gaps = {ids: _first_difference(gold, ids) for ids in joint}
-    parted = {ids: at for ids, at in gaps.items() if at < min(len(gold), len(ids))}
-    if not parted:
+    places = {ids: _first_difference(gold, ids) for ids in joint}
+    differing = {ids: at for ids, at in places.items() if at < min(len(gold), len(ids))}
+    if not differing:
         raise MeasurementError(
-            f"{said}: no wrong option has a token that tells it from the right answer, "
+            f"{tokens.label}: no wrong option has a token that tells it from the right answer, "
             f"'{visible(options[fact.answer_index])}'; leave out the fact."
         )
-    end = max(parted.values())
-    if end > loaded.context:
-        raise MeasurementError(
-            f"{said}: {end} tokens are needed, the model's context is {loaded.context}. Leave out the fact, or use a shorter "
-            "prompt_format."
-        )
-    counted = tuple(not special for special in encoded["special_tokens_mask"][fact.answer_index][:end])
+    end = max(differing.values())
+    tokens.require_room(end, loaded.context)
+    counted = (tokens.text.counted + (True,) * len(gold))[:end]
     return Contrast(
         EncodedItem(fact.fact_id, column, row, gold[:end], counted),
-        tuple(at - 1 for at in parted.values()),
-        tuple(gold[at] for at in parted.values()),
-        tuple(ids[at] for ids, at in parted.items()),
+        tuple(at - 1 for at in differing.values()),
+        tuple(gold[at] for at in differing.values()),
+        tuple(ids[at] for ids, at in differing.items()),
     )
 
 

@@ -1,7 +1,8 @@
-"""Values of sites and the gradient of a metric with respect to them: one forward and one backward, parameters frozen.
+"""Values of sites and the gradients of a metric with respect to them: one forward and one backward pass.
 
-The graph starts at the first site that is reached, so nothing is computed for what stands before it, and no parameter
-gets a gradient. A row touches only its own scalar, so the summed metric gives every row its own gradient.
+The graph starts at the first site that is reached, so nothing is computed for what stands before it, and no
+parameter gets a gradient. A row touches only its own scalar, so the summed metric gives every row its own
+gradient.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ __all__ = ["Metric", "reduced_gradients", "values_and_gradients"]
 Metric = Callable[[torch.Tensor], torch.Tensor]
 """Final hidden states of the body, ``[prompt, token, model]`` and normed -> one scalar per row, ``[prompt]``.
 
-``loaded.architecture.unembed(hidden[rows, positions])`` gives the logits at chosen positions; take them ``.float()``.
+``loaded.architecture.unembed(hidden[rows, positions])`` gives the logits at chosen positions; take them
+``.float()``.
 """
 
 Taken = TypeVar("Taken")
@@ -29,9 +31,10 @@ Taken = TypeVar("Taken")
 def values_and_gradients(
     loaded: LoadedModel, inputs: Mapping[str, Any], sites: Sequence[Site], metric: Metric
 ) -> dict[Site, tuple[torch.Tensor, torch.Tensor]]:
-    """Return the value of every site and the gradient of each row's metric with respect to it, with the site's axes.
+    """Return the value of every site and the gradient of each row's metric, with the site's axes.
 
-    Both are detached and in the model's dtype. `reduced_gradients` is for sites that are too large to be kept whole.
+    Both are detached and in the model's dtype. `reduced_gradients` is for sites that are too large to be kept
+    whole.
 
     Args:
         loaded: The model; its parameters are frozen.
@@ -53,7 +56,9 @@ def reduced_gradients(
     metric: Metric,
     take: Callable[[torch.Tensor, torch.Tensor], Taken],
 ) -> dict[Site, Taken]:
-    """As `values_and_gradients`, but keep only ``take(value, gradient)``, called as soon as a site's gradient arrives.
+    """As `values_and_gradients`, but keep only ``take(value, gradient)`` of each site.
+
+    It is called as soon as a site's gradient arrives.
 
     One gradient is alive at a time, and a site's value is let go of with it.
     """

@@ -1,4 +1,4 @@
-"""One pass over batches: memory that runs out, values that are not finite, interruption and resumption."""
+"""One pass over batches: out-of-memory, values that are not finite, interruption and resumption."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from interp.errors import Interrupted, MeasurementError, short
 from interp.files import require_room
 from interp.interruption import stop_signal
 from interp.model.loading import LoadedModel
-from interp.model.tokens import Batch, EncodedItem, EncodedPrompts, pad
+from interp.model.tokens import Batch, EncodedItem, EncodedPrompts
 from interp.results.storage import read_archive, write_archive
 
 __all__ = ["Accumulator", "Progress", "Resumable", "require_finite", "run_batches", "run_pass"]
@@ -29,7 +29,7 @@ Item = TypeVar("Item")
 
 @runtime_checkable
 class Resumable(Protocol):
-    """What an interrupted pass leaves and takes up again."""
+    """Statistics that an interrupted pass saves and restores."""
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything added so far."""
@@ -59,8 +59,8 @@ def run_pass(
 ) -> int:
     """Feed all batches to the accumulator, and return the number of items in the largest batch that fitted.
 
-    With ``resume``, the state is saved there every minute and on interruption, and a later call with the same ``key``
-    continues; the result is the same to the bit. The file stays: remove it once the result is safe.
+    With ``resume``, the state is saved there every minute and on interruption, and a later call with the same
+    ``key`` continues; the result is the same to the bit. The file stays: remove it once the result is safe.
 
     Raises:
         MeasurementError: One item alone does not fit into memory.
@@ -69,7 +69,7 @@ def run_pass(
     """
 
     def add(items: Sequence[EncodedItem]) -> None:
-        accumulator.add(pad(items, pad_id=loaded.pad_id, side=padding, device=loaded.device))
+        accumulator.add(loaded.pad(items, padding))
 
     def describe(item: EncodedItem) -> str:
         return f"Item {encoded.describe(item)} alone ({len(item)} tokens)"
@@ -81,7 +81,7 @@ def run_batches(
     loaded: LoadedModel,
     batches: Sequence[Sequence[Item]],
     add: Callable[[Sequence[Item]], None],
-    kept: Resumable,
+    statistics: Resumable,
     describe: Callable[[Item], str],
     *,
     resume: Path | None = None,
@@ -93,8 +93,8 @@ def run_batches(
     Args:
         loaded: The model, which decides what a saved state may continue.
         batches: The same ones, in the same order, whenever the run is taken up again.
-        add: Adds a batch to what is kept: all of it, or nothing if it raises.
-        kept: What is saved and restored.
+        add: Adds a batch to the statistics: all of it, or nothing if it raises.
+        statistics: What is saved and restored.
         describe: What to call an item that does not fit into memory alone.
         resume: File of the saved state.
         key: What must be the same to continue.
@@ -103,9 +103,9 @@ def run_batches(
     key = {**(key or {}), **_numerics(loaded)}
     if resume is not None and loaded.checkpoint is None:
         key["weights"] = _weights_digest(loaded)
-    done, largest = _restore(resume, key, kept)
+    done, largest = _restore(resume, key, statistics)
     if resume is not None:
-        require_room(resume.parent, sum(a.nbytes for a in kept.state().values()))
+        require_room(resume.parent, sum(a.nbytes for a in statistics.state().values()))
     saved = time.monotonic()
     with stop_signal() as stopped:
         for index in range(done, len(batches)):
@@ -113,10 +113,10 @@ def run_batches(
             if progress:
                 progress(index + 1, len(batches))
             if stopped():
-                _save(resume, key, kept, index + 1, largest)
+                _save(resume, key, statistics, index + 1, largest)
                 raise Interrupted(f"Stopped after {index + 1} of {len(batches)} batches.")
             if time.monotonic() - saved > _SAVE_EVERY:
-                _save(resume, key, kept, index + 1, largest)
+                _save(resume, key, statistics, index + 1, largest)
                 saved = time.monotonic()
     return largest
 
@@ -132,8 +132,9 @@ def require_finite(loaded: LoadedModel, encoded: EncodedPrompts, batch: Batch, h
         return
     layer, row = _first_bad(loaded, batch)
     raise MeasurementError(
-        f"Activations are not finite from layer {layer} on, first in item {encoded.describe(batch.items[row])}. "
-        f"The model runs in {str(loaded.model.dtype).removeprefix('torch.')}; try --dtype float32, and check the weights."
+        f"Activations are not finite from layer {layer} on, first in item "
+        f"{encoded.describe(batch.items[row])}. The model runs in "
+        f"{str(loaded.model.dtype).removeprefix('torch.')}; try --dtype float32, and check the weights."
     )
 
 
@@ -191,25 +192,27 @@ def _weights_digest(loaded: LoadedModel) -> str:
     return digest.hexdigest()
 
 
-def _restore(resume: Path | None, key: dict[str, Any], kept: Resumable) -> tuple[int, int]:
+def _restore(resume: Path | None, key: dict[str, Any], statistics: Resumable) -> tuple[int, int]:
     """Batches done before, and items in the largest of them."""
     if resume is None or not resume.exists():
         return 0, 0
     meta, arrays = read_archive(resume)
     if not {"key", "done", "largest"} <= meta.keys():
         raise MeasurementError(f"{resume} is not the state of an interrupted run. Use --fresh to discard it.")
-    there = meta["key"]
+    saved = meta["key"]
     differing = [
-        f"{k}: {short(there.get(k))} there, {short(v)} asked" for k, v in key.items() if there.get(k) != v
+        f"{k}: {short(saved.get(k))} there, {short(v)} asked" for k, v in key.items() if saved.get(k) != v
     ]
     if differing:
         raise MeasurementError(
             f"{resume} is of another run ({'; '.join(differing)}). Use --fresh to discard it."
         )
-    kept.restore(arrays)
+    statistics.restore(arrays)
     return int(meta["done"]), int(meta["largest"])
 
 
-def _save(resume: Path | None, key: dict[str, Any], kept: Resumable, done: int, largest: int) -> None:
+def _save(resume: Path | None, key: dict[str, Any], statistics: Resumable, done: int, largest: int) -> None:
     if resume is not None:
-        write_archive(resume, {"key": key, "done": done, "largest": largest}, kept.state(), compress=False)
+        write_archive(
+            resume, {"key": key, "done": done, "largest": largest}, statistics.state(), compress=False
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import platform
 import subprocess
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -13,43 +14,88 @@ from typing import Any
 from interp.data.prompts import PromptSet
 from interp.model.loading import LoadedModel
 from interp.results.base import Provenance
+from interp.results.settings import Settings, question
 
-__all__ = ["make_provenance", "resume_key", "settings_of"]
+__all__ = ["Measurement"]
 
 _PACKAGES = ("interp", "torch", "transformers", "tokenizers", "numpy")
 
 
-def settings_of(prompts: PromptSet, requested: dict[str, str], own: dict[str, Any]) -> dict[str, Any]:
-    """What decides the numbers: languages in order, the numerics asked for, and the measure's own settings."""
-    return {"languages": list(prompts.languages), **requested, **own}
+@dataclass(frozen=True)
+class Measurement:
+    """One measure of one model on one set of prompts.
 
+    Attributes:
+        loaded: The opened checkpoint.
+        prompts: What is read.
+        settings: Everything beside the prompts that decides the numbers, see
+            `interp.results.settings.question`.
+    """
 
-def make_provenance(loaded: LoadedModel, prompts: PromptSet, own: dict[str, Any]) -> Provenance:
-    """Describe a measurement. Settings hold only what decides the numbers; the rest goes into run."""
-    checkpoint = loaded.checkpoint
-    run = {
-        **loaded.describe(),
-        **({"revision": checkpoint.revision, "adapter": str(checkpoint.adapter or "")} if checkpoint else {}),
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
-        "prompts_note": f"{prompts.note}; {prompts.n_items} items",
-        "seed": None,  # nothing here is random
-        **_commit(),
-    }
-    return Provenance(
-        checkpoint=checkpoint.spec if checkpoint else "a model in memory",
-        fingerprint=checkpoint.fingerprint if checkpoint else "",
-        prompts=prompts.name,
-        prompts_digest=prompts.digest,
-        settings=settings_of(prompts, loaded.requested, own),
-        run=run,
-    )
+    loaded: LoadedModel
+    prompts: PromptSet
+    settings: dict[str, Any]
 
+    @classmethod
+    def of(
+        cls, loaded: LoadedModel, prompts: PromptSet, settings: Settings | dict[str, Any], **context: Any
+    ) -> Measurement:
+        """Put together what decides the numbers.
 
-def resume_key(provenance: Provenance, options: dict[str, Any]) -> dict[str, Any]:
-    """What must be the same for an interrupted pass to continue to the same result."""
-    identity = {"checkpoint": provenance.fingerprint, "prompts": provenance.prompts_digest}
-    return {**identity, **provenance.settings, **options}
+        Args:
+            loaded: The opened checkpoint.
+            prompts: What is read.
+            settings: Of the measure, or what is stored of them.
+            context: What comes from data, such as a digest of the facts.
+        """
+        stored = settings.stored() if isinstance(settings, Settings) else settings
+        return cls(loaded, prompts, question(prompts.languages, loaded.requested, stored, **context))
+
+    def key(self, **options: Any) -> dict[str, Any]:
+        """What must be the same for an interrupted pass to continue to the same result."""
+        checkpoint = self.loaded.checkpoint
+        identity = {
+            "checkpoint": checkpoint.fingerprint if checkpoint else "",
+            "prompts": self.prompts.digest,
+        }
+        return {**identity, **self.settings, **options}
+
+    def provenance(self, **run: Any) -> Provenance:
+        """Describe the finished measurement.
+
+        Args:
+            run: How it went: what may differ without changing the question.
+        """
+        checkpoint = self.loaded.checkpoint
+        origin = (
+            {
+                "spec": checkpoint.spec,
+                "revision": checkpoint.revision,
+                "adapter": str(checkpoint.adapter or ""),
+            }
+            if checkpoint
+            else {}
+        )
+        return Provenance(
+            checkpoint=checkpoint.name if checkpoint else "a model in memory",
+            fingerprint=checkpoint.fingerprint if checkpoint else "",
+            prompts=self.prompts.name,
+            prompts_digest=self.prompts.digest,
+            settings=self.settings,
+            run={
+                **self.loaded.describe(),
+                **origin,
+                "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                "versions": {
+                    "python": platform.python_version(),
+                    **{name: version(name) for name in _PACKAGES},
+                },
+                "prompts_note": f"{self.prompts.note}; {self.prompts.n_items} items",
+                "seed": None,
+                **_commit(),
+                **run,
+            },
+        )
 
 
 @cache

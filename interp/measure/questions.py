@@ -1,8 +1,8 @@
-"""Questions with options as tokens, in one encoding: its cache gives the score of every option, its states the loss."""
+"""Questions with options as tokens: one pass gives a cache to score options, and states for the loss."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,10 @@ import torch
 from jaxtyping import Float, Int
 from torch.nn import functional
 
-from interp.data.characters import visible
-from interp.data.facts import FactSet
+from interp.data.facts import Fact, FactSet
 from interp.data.prompts import Prompt, PromptSet
-from interp.errors import MeasurementError
 from interp.model.loading import LoadedModel
+from interp.model.tokens import TokenizedPrompt, make_batches, token_positions
 
 __all__ = [
     "EncodedQuestions",
@@ -37,12 +36,14 @@ class Question:
     Attributes:
         fact: Number of the fact.
         language: Number of the language.
+        label: What a message calls it.
         ids: The prompt's tokens.
         options: The tokens of each option, the separator before it included.
     """
 
     fact: int
     language: int
+    label: str
     ids: tuple[int, ...]
     options: tuple[tuple[int, ...], ...]
 
@@ -50,6 +51,10 @@ class Question:
     def cost(self) -> int:
         """Tokens that pass the model."""
         return len(self.ids) + len(self.options) * max(map(len, self.options))
+
+    def describe(self) -> str:
+        """What a message calls it, with its size."""
+        return f"Question {self.label} ({self.cost} tokens with its options)"
 
 
 @dataclass(frozen=True)
@@ -73,34 +78,27 @@ def make_questions(loaded: LoadedModel, facts: FactSet, prompts: PromptSet) -> l
     """Tokenize all facts in all languages, language by language.
 
     Raises:
-        MeasurementError: A prompt's tokens are not the first ones of prompt and option, or both are longer than the context.
+        MeasurementError: A prompt's tokens are not the first ones of prompt and option, or both are longer
+            than the context.
     """
     return [
-        _question(loaded, facts, row, column, prompts.prompts[code][row])
+        _question(loaded, fact, row, column, prompts.prompts[code][row])
         for column, code in enumerate(facts.languages)
-        for row in range(len(facts))
+        for row, fact in enumerate(facts)
     ]
 
 
-def question_batches(questions: Sequence[Question], batch_tokens: int) -> Iterator[list[Question]]:
+def question_batches(questions: Sequence[Question], batch_tokens: int) -> list[tuple[Question, ...]]:
     """Batches of about ``batch_tokens`` padded tokens, longest questions first."""
-    batch: list[Question] = []
-    for question in sorted(questions, key=lambda q: (-len(q.ids), -q.cost)):
-        if batch and (len(batch) + 1) * max(question.cost, *(q.cost for q in batch)) > batch_tokens:
-            yield batch
-            batch = []
-        batch.append(question)
-    if batch:
-        yield batch
+    return make_batches(questions, batch_tokens, lambda q: q.cost, order=lambda q: (-len(q.ids), -q.cost))
 
 
 @torch.no_grad()
 def encode_questions(loaded: LoadedModel, questions: Sequence[Question]) -> EncodedQuestions:
     """Pass questions through the decoder, and keep their cache."""
-    ids, mask = _padded([q.ids for q in questions], loaded, left=True)
+    ids, mask = loaded.pad_rows([q.ids for q in questions], side="left")
     body: Any = loaded.architecture.body
-    positions = (mask.cumsum(dim=1) - 1).clamp_min(0)
-    out = body(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True)
+    out = body(input_ids=ids, attention_mask=mask, position_ids=token_positions(mask), use_cache=True)
     return EncodedQuestions(ids, mask, out.last_hidden_state, out.past_key_values)
 
 
@@ -113,7 +111,7 @@ def score_options(
     owner = torch.tensor(
         [i for i, q in enumerate(questions) for _ in q.options]
     )  # the cache may be on several devices
-    options, mask = _padded([o for q in questions for o in q.options], loaded, left=False)
+    options, mask = loaded.pad_rows([option for q in questions for option in q.options])
     total = first[owner.to(first.device), options[:, 0].to(first.device)].double().to(loaded.device)
     if options.shape[1] > 1:
         encoded.cache.batch_select_indices(owner)
@@ -152,34 +150,20 @@ def text_losses(
     total = torch.zeros(len(questions), dtype=torch.double, device=each.device).index_add_(0, rows, each)
     scored = np.array([len(q.ids) - 1 for q in questions])
     logged, tokens = np.array([a[0] for a in answers]), np.array([a[1] for a in answers])
-    found: np.ndarray = (total.cpu().numpy() - logged) / (scored + tokens)
-    return found
+    mean: np.ndarray = (total.cpu().numpy() - logged) / (scored + tokens)
+    return mean
 
 
-def _question(loaded: LoadedModel, facts: FactSet, row: int, column: int, prompt: Prompt) -> Question:
-    """Tokenize a question, and see that the border between prompt and option is one between tokens."""
-    tokenizer = loaded.tokenizer
-    ids = tuple(tokenizer(prompt.text)["input_ids"])
-    options = []
-    for name in facts.facts[row].wording[facts.languages[column]].options:
-        joint = tuple(tokenizer(prompt.text + prompt.separator + name)["input_ids"])
-        said = f"'{visible(facts.facts[row].fact_id)}' in '{facts.languages[column]}'"
-        if joint[: len(ids)] != ids or len(joint) == len(ids):
-            raise MeasurementError(
-                f"{said}: the tokens of the prompt are not the first ones of prompt and option '{visible(name)}', so the "
-                "option's own log-probability is not defined. Use another prompt_format."
-            )
-        if len(joint) > loaded.context:
-            raise MeasurementError(
-                f"{said}: prompt and option have {len(joint)} tokens, the model's context is {loaded.context}. Leave out "
-                "the fact, or use a shorter prompt_format."
-            )
-        options.append(joint[len(ids) :])
-    return Question(row, column, ids, tuple(options))
+def _question(loaded: LoadedModel, fact: Fact, row: int, column: int, prompt: Prompt) -> Question:
+    """Tokenize a question with its options."""
+    tokens = TokenizedPrompt(loaded.tokenizer, prompt)
+    options = tokens.continuations(fact.wording[prompt.language].options)
+    tokens.require_room(len(tokens.ids) + max(map(len, options)), loaded.context)
+    return Question(row, column, tokens.label, tokens.ids, tuple(options))
 
 
 def _at(hidden: torch.Tensor, rows: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
-    """Chosen states, on their own device when a model is spread."""
+    """Some of the states, on their own device when a model is spread."""
     return hidden[rows.to(hidden.device), at.to(hidden.device)]
 
 
@@ -187,21 +171,8 @@ def _losses(
     loaded: LoadedModel, states: torch.Tensor, targets: torch.Tensor
 ) -> Float[torch.Tensor, " token"]:
     """Negative log-likelihood of each target, in float64 from a log-softmax in float32."""
-    found = []
-    for some, wanted in zip(states.split(_CHUNK), targets.split(_CHUNK), strict=True):
-        logits = loaded.architecture.unembed(some).float()  # on its own device when a model is spread
-        found.append(functional.cross_entropy(logits, wanted.to(logits.device), reduction="none").double())
-    return torch.cat(found).to(loaded.device)
-
-
-def _padded(
-    rows: Sequence[Sequence[int]], loaded: LoadedModel, *, left: bool
-) -> tuple[torch.Tensor, torch.Tensor]:
-    width = max(map(len, rows))
-    ids = torch.full((len(rows), width), loaded.pad_id)
-    mask = torch.zeros(len(rows), width, dtype=torch.long)
-    for number, row in enumerate(rows):
-        at = slice(width - len(row), width) if left else slice(0, len(row))
-        ids[number, at] = torch.tensor(row)
-        mask[number, at] = 1
-    return ids.to(loaded.device), mask.to(loaded.device)
+    losses = []
+    for part, ids in zip(states.split(_CHUNK), targets.split(_CHUNK), strict=True):
+        logits = loaded.architecture.unembed(part).float()  # on its own device when a model is spread
+        losses.append(functional.cross_entropy(logits, ids.to(logits.device), reduction="none").double())
+    return torch.cat(losses).to(loaded.device)

@@ -1,7 +1,7 @@
-"""Which weights: a folder, a hub id with a revision, or a LoRA adapter; found, checked and fingerprinted without torch.
+"""Which weights: a folder, a hub id or a LoRA adapter; found, checked and fingerprinted without torch.
 
-Only safetensors are read. A pickle can run code when it is opened, and a truncated safetensors file is detected
-from its header before anything is loaded.
+Only safetensors are read. A pickle can run code when it is opened, and a truncated safetensors file is
+detected from its header before anything is loaded.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import json
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from interp.data.characters import visible
-from interp.errors import CheckpointError
+from interp.errors import CheckpointError, nearest
+from interp.model.checkpoint_names import SHIPPED, label_of, name_of
 
 __all__ = ["Checkpoint", "resolve_checkpoint"]
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?$")
-_SHIPPED = "organism:"
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "merges.txt")
 _TOKENIZER_EXTRAS = ("special_tokens_map.json", "added_tokens.json")
@@ -40,19 +40,22 @@ class Checkpoint:
         path: Folder with config.json and *.safetensors.
         revision: Hub commit or branch, if it came from a hub.
         adapter: Folder of a LoRA adapter to put on top, if any.
+        label: The name that the user gave it, if any.
     """
 
     spec: str
     path: Path
     revision: str | None = None
     adapter: Path | None = None
+    label: str = ""
 
     @property
     def name(self) -> str:
-        """A short, file-system safe name: the last two parts of what the user wrote."""
-        parts = [p for p in re.split(r"[/\\:]", self.spec.rstrip("/\\")) if p not in ("", ".", "..")]
-        slug = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts[-2:])).strip("-.")
-        return slug[:80] or "checkpoint"
+        """Its name in every table, file and figure: the user's, or the last part of what the user wrote.
+
+        The part before is added where the last one says little, such as ``final`` or ``checkpoint-600``.
+        """
+        return self.label or name_of(self.spec)
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -86,21 +89,23 @@ def resolve_checkpoint(spec: str) -> Checkpoint:
     """Find a checkpoint and check that its files are whole.
 
     Args:
-        spec: A local folder (with weights, or a LoRA adapter), a hub id such as ``Qwen/Qwen2.5-7B@main``, or a checkpoint
-            that comes with the package (``organism:final``, ``organism:early``).
+        spec: A local folder (with weights, or a LoRA adapter), a hub id such as ``Qwen/Qwen2.5-7B@main``, or
+            a checkpoint that comes with the package (``organism:final``, ``organism:early``). ``NAME=``
+            before it names it.
 
     Raises:
         CheckpointError: Nothing is there, files are missing, truncated, or only pickles.
     """
+    label, spec = label_of(spec)
     folder, revision = _find(spec)
     if (folder / "adapter_config.json").is_file():
-        return _resolve_adapter(spec, folder)
+        return replace(_resolve_adapter(spec, folder), label=label)
     _check_folder(folder)
-    return Checkpoint(spec, folder, revision)
+    return Checkpoint(spec, folder, revision, label=label)
 
 
 def _find(spec: str) -> tuple[Path, str | None]:
-    if spec.startswith(_SHIPPED):
+    if spec.startswith(SHIPPED):
         return _shipped(spec), None
     folder = Path(os.path.expanduser(spec))
     if os.path.isdir(folder):  # unlike Path.is_dir, it does not raise on names that are too long
@@ -111,22 +116,30 @@ def _find(spec: str) -> tuple[Path, str | None]:
         )
     if _HUB_ID.match(spec):
         return _download(spec, folder)
+    hint = nearest(spec, [SHIPPED + name for name in _shipped_names()])
     raise CheckpointError(
-        f"No checkpoint '{visible(spec)}': looked for a folder at {visible(folder.absolute())}, and it is not a hub id "
-        "(org/name[@revision])."
+        f"No checkpoint '{visible(spec)}'.{hint} Looked for a folder at {visible(folder.absolute())}, and it is "
+        "not a hub id (org/name[@revision])."
     )
 
 
 def _shipped(spec: str) -> Path:
     """A checkpoint that comes with the package."""
-    folder = Path(str(files("training"))) / "checkpoints"
-    names = sorted(p.name for p in folder.glob("*") if p.is_dir())
-    name = spec.removeprefix(_SHIPPED)
+    names, name = _shipped_names(), spec.removeprefix(SHIPPED)
     if name not in names:
         raise CheckpointError(
-            f"No shipped checkpoint '{visible(spec)}'; there are: {', '.join(_SHIPPED + n for n in names) or 'none'}."
+            f"No shipped checkpoint '{visible(spec)}'.{nearest(name, names)} Choose from: "
+            f"{', '.join(SHIPPED + n for n in names) or 'none'}."
         )
-    return folder / name
+    return _shipped_folder() / name
+
+
+def _shipped_folder() -> Path:
+    return Path(str(files("training"))) / "checkpoints"
+
+
+def _shipped_names() -> list[str]:
+    return sorted(folder.name for folder in _shipped_folder().glob("*") if folder.is_dir())
 
 
 def _download(spec: str, looked_at: Path) -> tuple[Path, str | None]:
@@ -139,7 +152,8 @@ def _download(spec: str, looked_at: Path) -> tuple[Path, str | None]:
         path = Path(snapshot_download(repository, revision=revision or None, allow_patterns=_HUB_FILES))
     except GatedRepoError:
         raise CheckpointError(
-            f"'{repository}' is gated: accept its license at https://huggingface.co/{repository}, then 'hf auth login'."
+            f"'{repository}' is gated: accept its license at https://huggingface.co/{repository}, then 'hf "
+            "auth login'."
         ) from None
     except RepositoryNotFoundError:
         raise CheckpointError(
@@ -160,17 +174,19 @@ def _resolve_adapter(spec: str, folder: Path) -> Checkpoint:
         )
     if kind != "LORA":
         raise CheckpointError(
-            f"{folder} is an adapter of type {kind}; only LORA is supported, since it leaves the model's sites in place."
+            f"{folder} is an adapter of type {kind}; only LORA is supported, since it leaves the model's "
+            "sites in place."
         )
     _check_weights(folder, _ADAPTER)
     local = folder / base
     if (local / "adapter_config.json").is_file():
         raise CheckpointError(
-            f"{folder} is a LoRA adapter whose base '{base}' is an adapter too; merge that one into its own base first."
+            f"{folder} is a LoRA adapter whose base '{base}' is an adapter too; merge that one into its own "
+            "base first."
         )
     revision = adapter.get("revision")
     try:
-        found = resolve_checkpoint(
+        parent = resolve_checkpoint(
             str(local)
             if local.is_dir()
             else f"{base}@{revision}"
@@ -181,14 +197,15 @@ def _resolve_adapter(spec: str, folder: Path) -> Checkpoint:
         raise CheckpointError(
             f"{folder} is a LoRA adapter whose base '{base}' cannot be used: {error}"
         ) from None
-    return Checkpoint(spec, found.path, found.revision, folder)
+    return Checkpoint(spec, parent.path, parent.revision, folder)
 
 
 def _check_folder(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         held = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
         raise CheckpointError(
-            f"No config.json in {folder.absolute()} (it holds: {held}); a folder written by save_pretrained is expected."
+            f"No config.json in {folder.absolute()} (it holds: {held}); a folder written by save_pretrained "
+            "is expected."
         )
     if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         raise CheckpointError(
@@ -203,8 +220,9 @@ def _check_weights(folder: Path, pattern: str) -> None:
         pickles = sorted(p.name for glob in _PICKLES for p in folder.glob(glob))
         if pickles:
             raise CheckpointError(
-                f"{folder.absolute()} holds only pickle weights ({', '.join(pickles[:3])}), which can run code when opened; "
-                "convert them: AutoModelForCausalLM.from_pretrained(...).save_pretrained(folder)."
+                f"{folder.absolute()} holds only pickle weights ({', '.join(pickles[:3])}), which can run "
+                "code when opened; convert them: "
+                "AutoModelForCausalLM.from_pretrained(...).save_pretrained(folder)."
             )
         raise CheckpointError(f"No {pattern} in {folder.absolute()}.")
     for file in weights:
@@ -219,8 +237,8 @@ def _weight_files(folder: Path, pattern: str = "*.safetensors") -> list[Path]:
         missing = [s for s in shards if not (folder / s).is_file()]
         if missing:
             raise CheckpointError(
-                f"{folder.absolute()} lacks {len(missing)} of {len(shards)} weight files ({', '.join(missing[:3])}); "
-                "copy or download them again."
+                f"{folder.absolute()} lacks {len(missing)} of {len(shards)} weight files "
+                f"({', '.join(missing[:3])}); copy or download them again."
             )
         return [folder / s for s in shards]
     return sorted(folder.glob(pattern))

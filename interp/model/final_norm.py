@@ -1,8 +1,8 @@
 """From a residual stream to logits, at any layer: the model's own final norm, once, then its unembedding.
 
-The norm is found by watching a forward pass, not by name: it is the module that the last layer's output enters and that
-gives the decoder's last hidden states. So it stands in the right place in post-norm architectures too, whose layers have
-norms of their own, and a decoder that has none is read without one.
+The norm is found by watching a forward pass, not by name: it is the module that the last layer's output
+enters and that gives the decoder's last hidden states. So it stands in the right place in post-norm
+architectures too, whose layers have norms of their own, and a decoder that has none is read without one.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class LayerReadout:
     def gain(self) -> Float[torch.Tensor, " model"]:
         """The final norm's factor per dimension, in float32.
 
-        A vector of +1 and -1 in turn has mean 0 and mean square 1, so the norm does nothing to it but multiply and shift.
+        A vector of +1 and -1 in turn has mean 0 and mean square 1, so the norm does nothing to it but
+        multiply and shift.
         """
         weight = self.weight
         alternating = torch.ones(weight.shape[1], dtype=weight.dtype, device=weight.device)
@@ -75,7 +76,8 @@ def layer_readout(loaded: LoadedModel) -> LayerReadout:
     """Find the final norm, and prove that it is the one.
 
     Raises:
-        CapabilityError: The last hidden states are neither the last layer's output nor one module's output of it.
+        CapabilityError: The last hidden states are neither the last layer's output nor one module's output of
+            it.
     """
     architecture = loaded.architecture
     body: Any = architecture.body
@@ -83,13 +85,13 @@ def layer_readout(loaded: LoadedModel) -> LayerReadout:
     last: list[torch.Tensor] = []
     passed: list[tuple[nn.Module, torch.Tensor, torch.Tensor]] = []
 
-    def note(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    def record(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if last and args and isinstance(output, torch.Tensor):
             passed.append((module, args[0], output))
 
     site = Site("resid_post", architecture.n_layers - 1)
     handles = [
-        child.register_forward_hook(note) for child in body.children() if child is not architecture.layers
+        child.register_forward_hook(record) for child in body.children() if child is not architecture.layers
     ]
     try:
         with reading(architecture, {site: lambda value, site: last.append(value)}):
@@ -97,13 +99,13 @@ def layer_readout(loaded: LoadedModel) -> LayerReadout:
     finally:
         for handle in handles:
             handle.remove()
-    for module, entered, left in passed:
-        if torch.equal(entered, last[0]) and torch.equal(left, hidden):
+    for module, before, after in passed:
+        if torch.equal(before, last[0]) and torch.equal(after, hidden):
             return LayerReadout(architecture, module)
     if torch.equal(hidden, last[0]):
         return LayerReadout(architecture, None)
     names = ", ".join(name for name, _ in body.named_children())
     raise CapabilityError(
-        f"'{architecture.family}': its last hidden states are not one norm of the last layer's output (its parts: {names}), so "
-        "a lens would not read layers as the model reads its last one."
+        f"'{architecture.family}': its last hidden states are not the last layer's output after one norm "
+        f"(modules: {names}), so a lens would not read layers as the model reads its last one."
     )

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
+from interp.model.tokens import make_batches, pad_rows, tokenize
+
 __all__ = ["Completion", "Sampler", "complete", "newline_ids"]
 
 
@@ -62,26 +64,23 @@ def complete(
 
     Greedy completions depend neither on the batch nor on torch's random state, which they leave as it was.
     """
-    ids = tokenizer(list(prompts), add_special_tokens=True)["input_ids"]
-    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-    found: dict[int, Completion] = {}
+    ids = [text.without_end().ids for text in tokenize(tokenizer, prompts)]
+    shortest_first = make_batches(range(len(ids)), sampler.batch, lambda i: 1, order=lambda i: len(ids[i]))
+    completions: dict[int, Completion] = {}
     with _evaluating(model), torch.no_grad():
-        for start in range(0, len(order), sampler.batch):
-            chosen = order[start : start + sampler.batch]
-            written = _generate(model, tokenizer, [ids[i] for i in chosen], sampler)
-            found |= {i: _cut(tokenizer, tokens, sampler) for i, tokens in zip(chosen, written, strict=True)}
-    return [found[i] for i in range(len(ids))]
+        for batch in shortest_first:
+            rows = _generate(model, tokenizer, [ids[i] for i in batch], sampler)
+            completions |= {i: _cut(tokenizer, row, sampler) for i, row in zip(batch, rows, strict=True)}
+    return [completions[i] for i in range(len(ids))]
 
 
 def _generate(
-    model: Any, tokenizer: PreTrainedTokenizerBase, rows: Sequence[list[int]], sampler: Sampler
+    model: Any, tokenizer: PreTrainedTokenizerBase, rows: Sequence[tuple[int, ...]], sampler: Sampler
 ) -> list[list[int]]:
-    width = max(map(len, rows))
     pad: Any = tokenizer.pad_token_id
     device = model.get_input_embeddings().weight.device
-    ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=device)
-    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=device)
-    drawn = (
+    ids, mask = pad_rows(rows, fill=pad, side="left", device=device)
+    sampling = (
         {"temperature": sampler.temperature, "top_p": sampler.top_p, "top_k": 0}
         if sampler.temperature
         else {}
@@ -91,24 +90,25 @@ def _generate(
         do_sample=bool(sampler.temperature),
         eos_token_id=list(sampler.stop_ids),
         pad_token_id=pad,
-        **drawn,
+        **sampling,
     )
-    return model.generate(input_ids=ids, attention_mask=mask, generation_config=config)[:, width:].tolist()
+    written = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
+    return written[:, ids.shape[1] :].tolist()
 
 
 def _cut(tokenizer: PreTrainedTokenizerBase, tokens: list[int], sampler: Sampler) -> Completion:
     stop = next((i for i, token in enumerate(tokens) if token in sampler.stop_ids), None)
-    kept = tokens if stop is None else tokens[: stop + 1]
-    text = str(tokenizer.decode(kept, skip_special_tokens=True))
-    return Completion(text, len(kept), stop is not None)
+    tokens = tokens if stop is None else tokens[: stop + 1]
+    text = str(tokenizer.decode(tokens, skip_special_tokens=True))
+    return Completion(text, len(tokens), stop is not None)
 
 
 @contextmanager
 def _evaluating(model: Any) -> Iterator[None]:
     """Without dropout, and without what the model's own generation settings would add to the sampler's.
 
-    transformers fills every setting that is not given from the model's; a parent's repetition penalty would fall on
-    the options in the prompt.
+    transformers fills every setting that is not given from the model's; a parent's repetition penalty would
+    fall on the options in the prompt.
     """
     was, settings = model.training, model.generation_config
     model.eval()

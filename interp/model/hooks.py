@@ -1,4 +1,4 @@
-"""Read and edit sites during a forward pass: hooks that are always removed, and an error if one never fired."""
+"""Read and edit sites during a forward pass: hooks are always removed, and must have fired."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def _hooked(architecture: Architecture, editors: Mapping[Site, Editor], write: b
     if silent:
         module, _ = architecture.module(silent[0])
         raise CapabilityError(
-            f"{len(silent)} of {len(editors)} sites never fired, first {silent[0]} ({type(module).__name__} of "
-            f"'{architecture.family}'): was a forward pass run inside the context?"
+            f"{len(silent)} of {len(editors)} sites never fired, first {silent[0]} ({type(module).__name__} "
+            f"of '{architecture.family}'): was a forward pass run inside the context?"
         )
 
 
@@ -93,7 +93,10 @@ def _applier(
 def _rewriting_attention(
     architecture: Architecture, layer: int, apply: Callable[[torch.Tensor], torch.Tensor]
 ) -> Iterator[Any]:
-    """Edit the stream after attention by what attention adds to it: no module stands where both readers branch off."""
+    """Edit the stream after attention through what attention adds to it.
+
+    No module stands where both readers branch off.
+    """
     writer, scale = architecture.attention_write(layer)
     entered: list[torch.Tensor] = []
 

@@ -1,4 +1,4 @@
-"""Hand an opened checkpoint to TransformerLens or nnsight for a notebook, and leave the model itself as it is."""
+"""Hand an opened checkpoint to TransformerLens or nnsight, and leave the model itself unchanged."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ _TRANSFORMER_LENS = {
 def to_transformer_lens(loaded: LoadedModel) -> Any:
     """Build a TransformerLens bridge around a deep copy, so it takes the memory of a second model.
 
-    TransformerLens replaces submodules and switches to eager attention, hence the copy. The weights are unprocessed, so
-    activations equal ours up to the rounding of eager attention; `enable_compatibility_mode` changes that. The
+    TransformerLens replaces submodules and switches to eager attention, hence the copy. The weights are
+    unprocessed, so activations equal ours up to the rounding of eager attention; `enable_compatibility_mode`
+    changes that. The
     tokenizer is a copy of ours too: ``bridge.to_tokens(text)`` puts a BOS in front only if ours does.
 
     Returns:
@@ -60,9 +61,9 @@ def to_transformer_lens(loaded: LoadedModel) -> Any:
 def to_nnsight(loaded: LoadedModel) -> Any:
     """Wrap a second module tree over the same weights, so it takes no memory.
 
-    nnsight puts its own ``forward`` into every module and leaves it there, hence the second tree. Activations are
-    identical to ours to the bit. Whoever assigns to a weight in place changes both. The tokenizer is a copy, because
-    nnsight turns its padding side to the left.
+    nnsight puts its own ``forward`` into every module and leaves it there, hence the second tree. Activations
+    are identical to ours to the bit. Whoever assigns to a weight in place changes both. The tokenizer is a
+    copy, because nnsight turns its padding side to the left.
 
     Returns:
         An ``nnsight.TransformersModel``.
@@ -83,7 +84,9 @@ def transformer_lens_name(site: Site) -> str:
         CapabilityError: There is no such site.
     """
     if site.name not in _TRANSFORMER_LENS:
-        raise CapabilityError(f"No site '{site.name}'.{nearest(site.name, SITES)} Sites: {', '.join(SITES)}.")
+        raise CapabilityError(
+            f"No site '{site.name}'.{nearest(site.name, SITES)} Choose from: {', '.join(SITES)}."
+        )
     return f"blocks.{site.layer}.{_TRANSFORMER_LENS[site.name]}"
 
 

@@ -1,17 +1,21 @@
-"""Open a checkpoint: model, tokenizer, dtype and device policy, and a self-check before anything expensive."""
+"""Open a checkpoint: model, tokenizer, dtype and device, and a self-check before anything expensive."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from jaxtyping import Int
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from interp.errors import ConfigError
+from interp.data.prompts import PromptSet
+from interp.errors import ConfigError, nearest
 from interp.model.checkpoints import Checkpoint, resolve_checkpoint
 from interp.model.selfcheck import check_sites
 from interp.model.sites import Architecture, locate
+from interp.model.tokens import Batch, EncodedItem, EncodedPrompts, encode, pad, pad_rows
 from interp.model.weights import check_tokenizer, load_tokenizer, load_weights
 
 __all__ = ["LoadedModel", "adopt_model", "open_checkpoint"]
@@ -20,7 +24,7 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 _HEADROOM = 1.3  # weights + activations of a measuring pass, relative to the weights alone
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LoadedModel:
     """An opened checkpoint, in eval mode with frozen parameters.
 
@@ -37,6 +41,17 @@ class LoadedModel:
     tokenizer: PreTrainedTokenizerBase
     architecture: Architecture
     requested: dict[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        parts, described = self.architecture, self.describe()
+        name = self.checkpoint.name if self.checkpoint else "a model in memory"
+        missing = f", no {', '.join(parts.missing)}" if parts.missing else ""
+        return (
+            f"LoadedModel {name}: {parts.family}, {parts.n_layers} layers x {parts.n_heads} heads and "
+            f"{parts.n_neurons} neurons{missing}\n"
+            f"  {described['dtype']} on {described['device']}, attention {described['attention']}, vocabulary "
+            f"{self.n_embeddings:,}, context {self.context:,}"
+        )
 
     @property
     def device(self) -> torch.device:
@@ -59,6 +74,26 @@ class LoadedModel:
         pad = self.tokenizer.pad_token_id
         return pad if pad is not None and pad < self.n_embeddings else 0
 
+    def encode(self, prompts: PromptSet, n_blocks: int = 1) -> EncodedPrompts:
+        """Tokenize prompts for this model, see `interp.model.tokens.encode`."""
+        return encode(
+            prompts,
+            self.tokenizer,
+            n_blocks=n_blocks,
+            context=self.context,
+            n_embeddings=self.n_embeddings,
+        )
+
+    def pad(self, items: Sequence[EncodedItem], side: str = "right") -> Batch:
+        """Lay encoded prompts out as a rectangle on the model's device."""
+        return pad(items, pad_id=self.pad_id, side=side, device=self.device)
+
+    def pad_rows(
+        self, rows: Sequence[Sequence[int]], side: str = "right"
+    ) -> tuple[Int[torch.Tensor, "row token"], Int[torch.Tensor, "row token"]]:
+        """Lay rows of token ids out as a rectangle on the model's device, with the mask of what is real."""
+        return pad_rows(rows, fill=self.pad_id, side=side, device=self.device)
+
     def describe(self) -> dict[str, Any]:
         """What provenance records of the model as it runs."""
         return {
@@ -78,7 +113,8 @@ def open_checkpoint(
     Args:
         spec: Folder, hub id[@revision] or LoRA adapter folder, or an already resolved checkpoint.
         dtype: auto (as saved on an accelerator, float32 on a CPU), float32, bfloat16, float16.
-        device: auto (one GPU if the weights fit, else all of them; the CPU where there is none), or a torch device.
+        device: auto (one GPU if the weights fit, else all of them; the CPU where there is none), or a torch
+            device.
         attention: auto, sdpa or eager.
 
     Raises:
@@ -111,7 +147,7 @@ def _device(device: str, weight_bytes: int) -> str:
         try:
             name = torch.device(device)
         except RuntimeError:
-            raise ConfigError(f"No device '{device}'; auto, cpu, cuda or cuda:<n> is expected.") from None
+            raise ConfigError(f"No device '{device}'. Choose from: auto, cpu, cuda, cuda:<n>.") from None
         if name.type == "cuda" and (
             not torch.cuda.is_available() or (name.index or 0) >= torch.cuda.device_count()
         ):
@@ -136,5 +172,6 @@ def _dtype(dtype: str, place: str) -> torch.dtype | str:
     if dtype == "auto":
         return torch.float32 if place == "cpu" else "auto"
     if dtype not in _DTYPES:
-        raise ConfigError(f"No dtype '{dtype}'; one of auto, {', '.join(_DTYPES)} is expected.")
+        choices = ("auto", *_DTYPES)
+        raise ConfigError(f"No dtype '{dtype}'.{nearest(dtype, choices)} Choose from: {', '.join(choices)}.")
     return _DTYPES[dtype]

@@ -1,4 +1,4 @@
-"""Prove at load that the sites are what they are called: four identities, and edits that must change the logits.
+"""Prove at load that the sites are what they are called: four identities, and edits that change the logits.
 
 1. The heads add up: the projection of each head alone, summed, is the attention output.
 2. act(gate) * up is the input of the down projection.
@@ -9,10 +9,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
@@ -54,7 +54,7 @@ def _example(model: PreTrainedModel) -> torch.Tensor:
 def _read_all(
     model: PreTrainedModel, architecture: Architecture, ids: torch.Tensor
 ) -> tuple[dict[Site, torch.Tensor], dict[int, torch.Tensor], dict[int, torch.Tensor], torch.Tensor]:
-    """Every site, the un-gated half of every MLP, what attention writes, and the logits, from one forward pass."""
+    """Every site, the un-gated half of every MLP, what attention writes, and the logits of one pass."""
     values: dict[Site, torch.Tensor] = {}
     ups: dict[int, torch.Tensor] = {}
     writes: dict[int, torch.Tensor] = {}
@@ -63,10 +63,11 @@ def _read_all(
         values[site] = value
 
     names = [name for name in SITES if name not in architecture.missing]
-    sites = [Site(name, layer) for name in names for layer in range(architecture.n_layers)]
-    handles = [h for i, layer in enumerate(architecture.layers) if (h := _keep_up(layer, i, ups))]
+    layers = range(architecture.n_layers)
+    handles = [handle for layer in layers for handle in _keep_up(architecture, layer, ups)]
     if "resid_mid" not in architecture.missing:
-        handles += [_keep_write(architecture, layer, writes) for layer in range(architecture.n_layers)]
+        handles += [_keep_write(architecture, layer, writes) for layer in layers]
+    sites = [Site(name, layer) for name in names for layer in layers]
     try:
         with reading(architecture, dict.fromkeys(sites, keep)):
             logits = model(input_ids=ids, use_cache=False).logits
@@ -76,15 +77,16 @@ def _read_all(
     return values, ups, writes, logits
 
 
-def _keep_up(layer: nn.Module, index: int, ups: dict[int, torch.Tensor]) -> RemovableHandle | None:
-    mlp: Any = getattr(layer, "mlp", None)
-    if hasattr(mlp, "up_proj"):
-        return mlp.up_proj.register_forward_hook(lambda module, args, out: ups.update({index: out}))
-    if hasattr(mlp, "gate_up_proj"):  # fused: the gate's half comes first
-        return mlp.gate_up_proj.register_forward_hook(
-            lambda module, args, out: ups.update({index: out.chunk(2, -1)[1]})
-        )
-    return None
+def _keep_up(
+    architecture: Architecture, layer: int, ups: dict[int, torch.Tensor]
+) -> Iterator[RemovableHandle]:
+    if (up := architecture.up_projection(layer)) is not None:
+        module, parts = up
+
+        def keep(module: Any, args: Any, output: torch.Tensor) -> None:
+            ups[layer] = output.chunk(parts, -1)[-1]
+
+        yield module.register_forward_hook(keep)
 
 
 def _keep_write(architecture: Architecture, layer: int, writes: dict[int, torch.Tensor]) -> RemovableHandle:
@@ -110,7 +112,7 @@ def _check_between(
 
 
 def _check_heads(architecture: Architecture, layer: int, values: dict[Site, torch.Tensor]) -> None:
-    projection: Any = architecture.layers[layer].get_submodule("self_attn.o_proj")
+    projection, _ = architecture.module(Site("attn_out", layer))
     heads = values[Site("head", layer)]
     alone = torch.eye(architecture.n_heads, dtype=heads.dtype, device=heads.device)
     each = projection((heads.unsqueeze(0) * alone[:, None, None, :, None]).flatten(-2))
@@ -121,7 +123,7 @@ def _check_heads(architecture: Architecture, layer: int, values: dict[Site, torc
         values[Site("attn_out", layer)],
         architecture,
         f"layer {layer}",
-        "heads do not add up to o_proj's output",
+        "heads do not add up to the attention output",
     )
 
 
@@ -134,7 +136,7 @@ def _check_neurons(
         values[Site("mlp_neuron", layer)],
         architecture,
         f"layer {layer}",
-        "act(gate) * up is not down_proj's input",
+        "act(gate) * up is not what the MLP's output projection reads",
     )
 
 
@@ -168,25 +170,27 @@ def _check_edit(model: PreTrainedModel, architecture: Architecture, name: str, i
         if not change > least:
             module, side = architecture.module(site)
             raise CapabilityError(
-                f"'{architecture.family}': editing {site} ({side} of {type(module).__name__}) does not change the logits, "
-                "so this site is dead; the architecture is not supported."
+                f"'{architecture.family}': editing {site} ({side} of {type(module).__name__}) does not "
+                "change the logits, so this site is dead; the architecture is not supported."
             )
 
 
 def _same(
-    found: torch.Tensor, expected: torch.Tensor, architecture: Architecture, where: str, failure: str
+    actual: torch.Tensor, expected: torch.Tensor, architecture: Architecture, where: str, failure: str
 ) -> None:
-    found, expected = found.float(), expected.float().to(found.device)
+    actual, expected = actual.float(), expected.float().to(actual.device)
     scale = expected.abs().max().clamp(min=1e-6)
     if not torch.isfinite(expected).all():
         raise CapabilityError(
-            f"'{architecture.family}': {where}: the values are not finite. Check the weights, or try --dtype float32."
+            f"'{architecture.family}': {where}: the values are not finite. Check the weights, or try --dtype "
+            "float32."
         )
-    error = float((found - expected).abs().max() / scale)
+    error = float((actual - expected).abs().max() / scale)
     tolerance = 1e-4 if _dtype(architecture) == torch.float32 else 0.05
     if error > tolerance:
         raise CapabilityError(
-            f"'{architecture.family}': {where}: {failure} (relative error {error:.1e}, at most {tolerance:.0e})."
+            f"'{architecture.family}': {where}: {failure} (relative error {error:.1e}, at most "
+            f"{tolerance:.0e})."
         )
 
 

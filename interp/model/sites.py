@@ -1,25 +1,25 @@
-"""The one file that knows architectures: where in a Hugging Face decoder each quantity can be read and edited.
+"""The one file that knows architectures: where in a Hugging Face decoder each quantity is read and edited.
 
-A site is a named place in the forward pass. For the families that share Llama's module names (Llama, Qwen2, Qwen3,
-Mistral, Gemma, OLMo, OLMo2, Phi3 and others) the modules are found by structure and then verified at load
-(`interp.model.selfcheck`), so a fine-tune of any of them works without being listed.
+A site is a named place in the forward pass. For the families that share Llama's module names (Llama, Qwen2,
+Qwen3, Mistral, Gemma, OLMo, OLMo2, Phi3 and others) the modules are found by structure and then verified at
+load (`interp.model.selfcheck`), so a fine-tune of any of them works without being listed.
 
-| site          | what                                             | axes                     | TransformerLens          |
-|---------------|--------------------------------------------------|--------------------------|--------------------------|
-| `resid_pre`   | residual stream entering the layer               | prompt token model       | `hook_resid_pre`         |
-| `resid_mid`   | residual stream between attention and MLP        | prompt token model       | `hook_resid_mid`         |
-| `resid_post`  | residual stream leaving the layer                | prompt token model       | `hook_resid_post`        |
-| `head`        | each head's output, before the output projection | prompt token head d_head | `attn.hook_z`            |
-| `attn_out`    | attention output projection                      | prompt token model       | `attn.hook_out`          |
-| `mlp_gate`    | activated gate, act(gate): LAPE's site           | prompt token neuron      | act of `mlp.hook_pre`    |
-| `mlp_neuron`  | the neuron, act(gate) * up                       | prompt token neuron      | `mlp.hook_post`          |
-| `mlp_out`     | MLP output projection                            | prompt token model       | `mlp.hook_out`           |
+| site         | what                                   | axes                     | TransformerLens       |
+|--------------|----------------------------------------|--------------------------|-----------------------|
+| `resid_pre`  | residual stream entering the layer     | prompt token model       | `hook_resid_pre`      |
+| `resid_mid`  | stream between attention and MLP       | prompt token model       | `hook_resid_mid`      |
+| `resid_post` | residual stream leaving the layer      | prompt token model       | `hook_resid_post`     |
+| `head`       | head outputs before the projection     | prompt token head d_head | `attn.hook_z`         |
+| `attn_out`   | attention output projection            | prompt token model       | `attn.hook_out`       |
+| `mlp_gate`   | activated gate, act(gate): LAPE's site | prompt token neuron      | act of `mlp.hook_pre` |
+| `mlp_neuron` | the neuron, act(gate) * up             | prompt token neuron      | `mlp.hook_post`       |
+| `mlp_out`    | MLP output projection                  | prompt token model       | `mlp.hook_out`        |
 
-`attn_out` and `mlp_out` stand before the extra norm of post-norm architectures such as OLMo2: the projection, not the
-residual write.
-Families whose attention and MLP run side by side have no `resid_mid`. Where there is one, the module that reads it next
-holds it; it is edited through what attention writes, since the layer carries the stream past that module.
-The sign of `mlp_gate` agrees with that of `mlp_neuron` only about half of the time, so the two are kept apart.
+`attn_out` and `mlp_out` stand before the extra norm of post-norm architectures such as OLMo2: the projection,
+not the residual write. Families whose attention and MLP run side by side have no `resid_mid`. Where there is
+one, the module that reads it next holds it; it is edited through what attention writes, since the layer
+carries the stream past that module. The sign of `mlp_gate` agrees with that of `mlp_neuron` only about half
+of the time, so the two are kept apart.
 """
 
 from __future__ import annotations
@@ -33,7 +33,17 @@ from transformers import PreTrainedModel
 
 from interp.errors import CapabilityError, nearest
 
-__all__ = ["SITES", "Architecture", "Site", "SiteName", "locate"]
+__all__ = [
+    "SITES",
+    "SITES_OF",
+    "Architecture",
+    "Site",
+    "SiteName",
+    "Widths",
+    "linear_layers",
+    "locate",
+    "model_widths",
+]
 
 SiteName = Literal[
     "resid_pre", "resid_mid", "resid_post", "head", "attn_out", "mlp_gate", "mlp_neuron", "mlp_out"
@@ -51,6 +61,10 @@ _PLACES: dict[str, tuple[str, Literal["input", "output"]]] = {
     "mlp_neuron": ("mlp.down_proj", "input"),
     "mlp_out": ("mlp.down_proj", "output"),
 }
+
+
+SITES_OF = {"heads": "head", "neurons": "mlp_neuron"}
+"""Kind of unit -> the site at which it is read and edited."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +113,18 @@ class Architecture:
         """Raise CapabilityError unless every named site exists."""
         for name in names:
             if name not in _PLACES:
-                raise CapabilityError(f"No site '{name}'.{nearest(name, SITES)} Sites: {', '.join(SITES)}.")
-            if name in self.missing:
-                have = ", ".join(s for s in SITES if s not in self.missing)
                 raise CapabilityError(
-                    f"'{self.family}' has no site '{name}': {self.missing[name]}. It has: {have}."
+                    f"No site '{name}'.{nearest(name, SITES)} Choose from: {', '.join(SITES)}."
                 )
+            if name in self.missing:
+                present = ", ".join(s for s in SITES if s not in self.missing)
+                raise CapabilityError(
+                    f"'{self.family}' has no site '{name}': {self.missing[name]}. Choose from: {present}."
+                )
+
+    def n_units(self, site: str) -> int:
+        """Heads or neurons of a layer at one of `SITES_OF`; 0 at a site that is not of units."""
+        return {SITES_OF["heads"]: self.n_heads, SITES_OF["neurons"]: self.n_neurons}.get(site, 0)
 
     def unembed(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits of normed final hidden states, as the model itself computes them."""
@@ -127,10 +147,21 @@ class Architecture:
         return module, _PLACES[site.name][1]
 
     def attention_write(self, layer: int) -> tuple[nn.Module, float]:
-        """The module whose output attention adds to the residual stream, and what the layer multiplies it by."""
+        """The module whose output attention adds to the residual stream, and the factor of the layer."""
         block = self.layers[layer]
         module = block.get_submodule("post_attention_layernorm" if _normed_writes(block) else "self_attn")
         return module, float(getattr(self.config, "residual_multiplier", None) or 1.0)  # Granite
+
+    def mlp(self, layer: int) -> nn.Module:
+        """The module that is a layer's whole MLP."""
+        return self.layers[layer].get_submodule("mlp")
+
+    def up_projection(self, layer: int) -> tuple[nn.Module, int] | None:
+        """The module that the gate multiplies: its output, or the last of so many parts of a fused one."""
+        for path, parts in (("mlp.up_proj", 1), ("mlp.gate_up_proj", 2)):
+            if (module := _below(self.layers[layer], path)) is not None:
+                return module, parts
+        return None
 
     def to_axes(self, site: Site, value: torch.Tensor) -> torch.Tensor:
         """Give a site's tensor its own axes (heads apart)."""
@@ -145,7 +176,8 @@ def locate(model: PreTrainedModel) -> Architecture:
     """Find the sites of a Hugging Face decoder by structure.
 
     Raises:
-        CapabilityError: There is no stack of layers with an attention output projection; lists what was found.
+        CapabilityError: There is no stack of layers with an attention output projection; lists what was
+            found.
     """
     config = model.config.get_text_config()
     family = str(getattr(config, "model_type", type(model).__name__))
@@ -164,6 +196,48 @@ def locate(model: PreTrainedModel) -> Architecture:
     return Architecture(
         family, body, layers, model.get_output_embeddings(), config, n_heads, d_head, neurons, missing
     )
+
+
+def linear_layers(model: PreTrainedModel, *, attention_only: bool = False) -> dict[str, nn.Linear]:
+    """Return by name the linear layers that a LoRA adapter can be put on: all but the unembedding.
+
+    Raises:
+        CapabilityError: There is none, or none in attention.
+    """
+    unembedding = model.get_output_embeddings()
+    layers = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear)
+        and module is not unembedding
+        and (not attention_only or ".self_attn." in name)
+    }
+    if not layers:
+        where = "in modules named self_attn" if attention_only else "beside its unembedding"
+        raise CapabilityError(f"'{model.config.model_type}' has no linear layers {where}.")
+    return layers
+
+
+@dataclass(frozen=True)
+class Widths:
+    """What the memory of a decoder depends on.
+
+    Attributes:
+        layers: Number of layers.
+        residual: Width of the residual stream.
+        keys: Width of a token's keys in a layer, all heads together; its values are as wide.
+    """
+
+    layers: int
+    residual: int
+    keys: int
+
+
+def model_widths(config: Any) -> Widths:
+    """Return the widths in a model's configuration."""
+    text = config.get_text_config()
+    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    return Widths(text.num_hidden_layers, text.hidden_size, text.num_key_value_heads * head)
 
 
 def _below(layer: nn.Module, paths: str) -> nn.Module | None:

@@ -1,4 +1,4 @@
-"""Read weights and tokenizer from disk: safetensors only, no code from a repository, nothing filled in at random."""
+"""Read weights and tokenizer from disk: safetensors only, no remote code, nothing filled in at random."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def load_weights(
     try:
         config = AutoConfig.from_pretrained(checkpoint.path, local_files_only=True, trust_remote_code=False)
         opened: Any = AutoModelForCausalLM.from_pretrained(checkpoint.path, config=config, **options)
-        plain, found = opened
-        _require_all(checkpoint, found["missing_keys"])
+        plain, report = opened
+        _require_all(checkpoint, report["missing_keys"])
         model: Any = _with_adapter(plain, checkpoint)
         if place == "spread":
             _require_on_gpus(checkpoint, model)
@@ -90,8 +90,8 @@ def _require_on_gpus(checkpoint: Checkpoint, model: Any) -> None:
 def _does_not_fit(checkpoint: Checkpoint) -> str:
     free = sum(torch.cuda.mem_get_info(i)[0] for i in range(torch.cuda.device_count()))
     return (
-        f"does not fit on the accelerators: {checkpoint.weight_bytes / 1e9:.1f} GB of weights, {free / 1e9:.1f} GB free. "
-        "Use a smaller --dtype, more devices, or --device cpu."
+        f"does not fit on the accelerators: {checkpoint.weight_bytes / 1e9:.1f} GB of weights, "
+        f"{free / 1e9:.1f} GB free. Use a smaller --dtype, more devices, or --device cpu."
     )
 
 
@@ -99,13 +99,14 @@ def _require_all(checkpoint: Checkpoint, missing: Collection[str]) -> None:
     """transformers fills in what the weights lack with random numbers, and goes on."""
     if missing:
         raise CheckpointError(
-            f"{checkpoint.path} lacks {len(missing)} of the model's tensors ({', '.join(sorted(missing)[:3])}): its weights "
-            "and its config.json do not belong together, or a file is missing."
+            f"{checkpoint.path} lacks {len(missing)} of the model's tensors "
+            f"({', '.join(sorted(missing)[:3])}): its weights and its config.json do not belong together, or "
+            "a file is missing."
         )
 
 
 def _with_adapter(model: PreTrainedModel, checkpoint: Checkpoint) -> PreTrainedModel:
-    """Put the adapter on unmerged, as it was trained: merging into bfloat16 weights would round its update away."""
+    """Put the adapter on unmerged: merging into bfloat16 weights would round its update away."""
     if checkpoint.adapter is None:
         return model
     try:
@@ -131,15 +132,16 @@ def check_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, 
     largest = max((i for token, i in tokenizer.get_vocab().items() if token not in added), default=-1)
     if largest >= rows or largest + 1 < _FEWEST_ROWS_USED * rows:
         raise CheckpointError(
-            f"The tokenizer of {name} has ids up to {largest}, but the model embeds {rows}: they do not belong together. "
-            "Save both from the same run."
+            f"The tokenizer of {name} has ids up to {largest}, but the model embeds {rows}: they do not "
+            "belong together. Save both from the same run."
         )
 
 
 def _advice(checkpoint: Checkpoint, error: Exception) -> str:
     text = _first_line(error)
     if "trust_remote_code" in str(error):
-        text = f"its architecture '{checkpoint.config.get('model_type')}' needs code from the repository, which is never run"
+        family = checkpoint.config.get("model_type")
+        text = f"its architecture '{family}' needs code from the repository, which is never run"
     return f"{checkpoint.path} cannot be opened: {text}"
 
 

@@ -1,33 +1,37 @@
-"""What is kept and how it is defined: frozen results, pure functions of counts (numpy only)."""
+"""What is kept and how it is defined: settings, frozen results, pure functions of counts (numpy only).
+
+The names here are imported on first use, since the settings in `interp.results.settings` are read before anything is measured.
+"""
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from interp.errors import ResultError
-from interp.results.base import Result
-from interp.results.heads import HeadsResult
-from interp.results.migration import current
-from interp.results.specialization import SpecializationResult
-from interp.results.storage import read_archive
-from interp.results.units import UnitResult
+from interp.registry import MEASURES, load, measure_of_kind
 
-__all__ = ["HeadsResult", "Result", "SpecializationResult", "UnitResult", "load_result"]
+if TYPE_CHECKING:
+    from interp.results.base import FactResult, Result
+    from interp.results.heads import HeadsResult
+    from interp.results.specialization import SpecializationResult
+    from interp.results.units import UnitResult
 
-_KINDS = {
-    "specialization": "interp.results.specialization.SpecializationResult",
-    "heads": "interp.results.heads.HeadsResult",
-    "behavior": "interp.results.behavior.BehaviorResult",
-    "generation": "interp.results.generation.GenerationResult",
-    "lens": "interp.results.lens.LensResult",
-    "patching": "interp.results.patching.PatchingResult",
-    "attribution": "interp.results.attribution.AttributionResult",
-    "routing": "interp.results.routing.RoutingResult",
-    "ablation": "interp.results.ablation.AblationResult",
-    "probe": "probes.results.ProbeResult",
-    "alignment": "probes.alignment_results.AlignmentResult",
+__all__ = ["FactResult", "HeadsResult", "Result", "SpecializationResult", "UnitResult", "load_result"]
+
+_MODULES = {
+    "FactResult": "base",
+    "HeadsResult": "heads",
+    "Result": "base",
+    "SpecializationResult": "specialization",
+    "UnitResult": "units",
 }
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'interp.results' has no attribute '{name}'")
+    return load(f"interp.results.{_MODULES[name]}.{name}")
 
 
 def load_result(path: Path | str) -> Result:
@@ -36,12 +40,14 @@ def load_result(path: Path | str) -> Result:
     Raises:
         ResultError: Not a result, of an unknown kind, or from a newer version.
     """
+    from interp.results.migration import current
+    from interp.results.storage import read_archive
+
     meta, arrays = read_archive(Path(path))
     meta = current(meta)
-    if meta.get("kind") not in _KINDS:
-        raise ResultError(
-            f"{path} holds a result of kind '{meta.get('kind')}'; known kinds: {', '.join(_KINDS)}."
-        )
-    module, _, name = _KINDS[meta["kind"]].rpartition(".")
-    kind: type[Result] = getattr(importlib.import_module(module), name)
+    measure = measure_of_kind(meta.get("kind", ""))
+    if measure is None:
+        kinds = ", ".join(kind for each in MEASURES for kind in each.kinds)
+        raise ResultError(f"{path} holds a result of kind '{meta.get('kind')}'; known kinds: {kinds}.")
+    kind: type[Result] = load(measure.kinds[meta["kind"]])
     return kind.from_archive(meta, arrays, str(path))

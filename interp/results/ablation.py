@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,22 +9,21 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from interp.errors import ResultError, nearest
-from interp.results.base import FactResult, Provenance
+from interp.results.base import FactResult, Note, Provenance
 from interp.results.consistency import credit
-from interp.stats import paired_bootstrap
+from interp.results.settings.ablation import AblationSettings
+from interp.stats import diagonal_p, paired_bootstrap
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["HARMS", "AblationResult", "Dominance", "diagonal_p", "own_above_other"]
+__all__ = ["HARMS", "AblationResult", "AblationSettings", "Dominance", "own_above_other"]
 
 HARMS = ("loss", "accuracy")
 """What is lost: nats per token of question and answer, or the share of facts answered rightly."""
 
 _FEW = 30  # groups of facts
 _MUCH = 0.5  # of a language's units
-_MOST_ORDERS = 5040  # 7 languages: all orders; more: as many at random
-_LESS = 1e-12
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class Dominance:
         value: Mean of the diagonal minus mean of the rest, of the harm beyond random units.
         low: Lower end of its 95 % interval over groups of facts.
         high: Upper end.
-        p: Of the languages' labels being exchangeable, one-sided: see `diagonal_p`.
+        p: Of the languages' labels being exchangeable, one-sided: see `interp.stats.diagonal_p`.
         least_p: The least p that so many languages can give.
     """
 
@@ -109,7 +106,7 @@ class AblationResult(FactResult):
             ResultError: The kind is unknown.
         """
         if kind not in HARMS:
-            raise ResultError(f"No harm '{kind}'.{nearest(kind, HARMS)} There is: {', '.join(HARMS)}.")
+            raise ResultError(f"No harm '{kind}'.{nearest(kind, HARMS)} Choose from: {', '.join(HARMS)}.")
         if kind == "loss":
             return self.loss - self.intact_loss
         variants, owners = self.loss.shape[:2]
@@ -188,12 +185,26 @@ class AblationResult(FactResult):
                     )
         return pd.DataFrame(rows)
 
+    def dominances(self) -> pd.DataFrame:
+        """One row per harm: how far a language's own units harm it more than others', see `dominance`."""
+        import pandas as pd
+
+        return pd.DataFrame([{"harm": kind, **vars(self.dominance(kind))} for kind in HARMS])
+
+    def random_harm(self, kind: str = "loss") -> Float[np.ndarray, " language"]:
+        """Mean harm of random units, per language."""
+        harm: np.ndarray = self.harms(kind)[1:].mean(axis=(0, 1, 2))
+        return harm
+
     def diagnostics(self) -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
-        found, groups = [], len(set(self.groups))
+        found: list[str] = []
+        groups = len(set(self.groups))
         if groups < _FEW:
             found.append(
-                f"{len(self.fact_ids)} facts in {groups} groups; intervals over fewer than {_FEW} groups are not to be relied on."
+                Note(
+                    f"{len(self.fact_ids)} facts in {groups} groups; intervals over fewer than {_FEW} groups are not to be relied on."
+                )
             )
         shared = self.shared_units()
         if shared > _MUCH:
@@ -239,25 +250,3 @@ def own_above_other(values: Float[np.ndarray, "owner fact language"]) -> Float[n
     every = values.sum(axis=(0, 2))
     difference: np.ndarray = own / n - (every - own) / (n * (n - 1))
     return difference
-
-
-def diagonal_p(matrix: Float[np.ndarray, "owner language"], *, seed: int = 0) -> tuple[float, float]:
-    """Permutation test of a square matrix: is its diagonal larger than if the owners' labels meant nothing?
-
-    The sum of the diagonal is compared with that of every other order of the rows (of more than 7 languages, of 5,040
-    orders at random); p is the share of orders, the given one among them, that reach it. So p <= a happens in at most a
-    share a of matrices whose rows are exchangeable. With n languages p is at least 1 / n!: of 3, a sixth.
-
-    Returns:
-        p, and the least p that there can be.
-    """
-    n = len(matrix)
-    columns = np.arange(n)
-    if math.factorial(n) <= _MOST_ORDERS:
-        orders = np.array(list(itertools.permutations(range(n))))
-    else:
-        rng = np.random.default_rng(seed)
-        orders = np.stack([columns, *(rng.permutation(n) for _ in range(_MOST_ORDERS - 1))])
-    sums = matrix[orders, columns].sum(axis=1)
-    reached = sums >= sums[0] - _LESS * np.abs(matrix).max()
-    return float(reached.mean()), 1 / len(orders)

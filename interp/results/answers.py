@@ -1,4 +1,4 @@
-"""Which facts a model answers rightly in every language, and how alike the answers are, however they were asked for."""
+"""Which facts a model answers rightly in every language, and how alike the answers are, in any mode."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from interp.errors import ResultError, nearest
-from interp.results.base import FactResult
+from interp.results.base import FactResult, Note
 from interp.results.consistency import (
     Mean,
     accuracy,
@@ -33,8 +33,8 @@ __all__ = ["AnswersResult"]
 class AnswersResult(FactResult):
     """Answers to the same facts in several languages.
 
-    An answer is read off in one of several ways (``reading``): a normalization of log-probabilities, or a rule that
-    says whether a text names the answer. All of them are in the result, so another one needs no model.
+    ``scoring`` says what an answer earns: what a summed log-probability is divided by before options are
+    compared, or when a text names the answer. All scorings are in the result, so another one needs no model.
 
     Attributes:
         languages: Codes, in the order of the language axis.
@@ -44,7 +44,7 @@ class AnswersResult(FactResult):
         answers: Id of each fact's right answer.
         splits: Split of each fact.
         golds: The right answer's name, per fact and language.
-        aligned: Whether an answer can be compared between languages; where it is false, only right answers can.
+        aligned: Whether answers can be compared between languages; if not, only right answers can.
     """
 
     relations: tuple[str, ...]
@@ -53,15 +53,19 @@ class AnswersResult(FactResult):
     golds: tuple[tuple[str, ...], ...]
     aligned: bool
 
-    readings: ClassVar[tuple[str, ...]]
-    default_reading: ClassVar[str]
+    scorings: ClassVar[tuple[str, ...]]
+
+    @property
+    def clusterings(self) -> dict[str, tuple[str, ...]]:
+        """As of `FactResult`, and ``answer``: all facts of one right answer."""
+        return {**super().clusterings, "answer": self.answers}
 
     @abstractmethod
-    def credit(self, reading: str = "") -> Float[np.ndarray, "fact language"]:
+    def credit(self, scoring: str = "auto") -> Float[np.ndarray, "fact language"]:
         """What each answer earns, 0 to 1; above 0 and below 1 only where options tie."""
 
     @abstractmethod
-    def agreement(self, reading: str = "") -> Float[np.ndarray, "fact language language"]:
+    def agreement(self, scoring: str = "auto") -> Float[np.ndarray, "fact language language"]:
         """1 where two languages give the same answer, right or wrong, else 0.
 
         Raises:
@@ -69,7 +73,7 @@ class AnswersResult(FactResult):
         """
 
     @abstractmethod
-    def agree_wrong(self, reading: str = "") -> Bool[np.ndarray, " fact"]:
+    def agree_wrong(self, scoring: str = "auto") -> Bool[np.ndarray, " fact"]:
         """Facts with one and the same wrong answer in all languages."""
 
     @property
@@ -77,31 +81,38 @@ class AnswersResult(FactResult):
     def chance(self) -> float:
         """Expected accuracy of a guess; 0 where nothing is offered to guess from."""
 
-    def checked(self, reading: str) -> str:
-        """Return a reading, the default when empty.
+    @property
+    @abstractmethod
+    def default_scoring(self) -> str:
+        """What ``auto`` stands for."""
+
+    def checked(self, scoring: str) -> str:
+        """Return a scoring; for ``auto`` the default of this kind.
 
         Raises:
-            ResultError: There is no such reading.
+            ResultError: There is no such scoring.
         """
-        if reading and reading not in self.readings:
+        if scoring == "auto":
+            return self.default_scoring
+        if scoring not in self.scorings:
             raise ResultError(
-                f"Unknown reading '{reading}' of a '{self.kind}' result.{nearest(reading, self.readings)} "
-                f"There is: {', '.join(self.readings)}."
+                f"A '{self.kind}' result has no scoring '{scoring}'.{nearest(scoring, self.scorings)} "
+                f"Choose from: {', '.join(self.scorings)}."
             )
-        return reading or self.default_reading
+        return scoring
 
-    def right(self, reading: str = "") -> Bool[np.ndarray, "fact language"]:
+    def right(self, scoring: str = "auto") -> Bool[np.ndarray, "fact language"]:
         """Where the right answer alone was given."""
-        return self.credit(reading) == 1
+        return self.credit(scoring) == 1
 
-    def by_language(self, reading: str = "") -> pd.DataFrame:
+    def by_language(self, scoring: str = "auto") -> pd.DataFrame:
         """One row per language: ``n`` facts, ``accuracy`` with Wilson's 95 % interval ``low`` to ``high``.
 
-        ``relation_macro`` is the mean over relations of their accuracies, where a large relation weighs as a small one.
+        ``relation_macro`` is the mean over relations of their accuracies: large ones weigh as small ones.
         """
         import pandas as pd
 
-        earned = self.credit(reading)
+        earned = self.credit(scoring)
         rows = []
         for code, column in zip(self.languages, earned.T, strict=True):
             low, high = wilson(round(float(column.sum())), len(column))
@@ -115,62 +126,82 @@ class AnswersResult(FactResult):
             rows.append({**row, "relation_macro": relation_macro(column, self.relations).value})
         return pd.DataFrame(rows)
 
-    def by_class(self, classes: Mapping[str, Sequence[str]], reading: str = "") -> dict[str, Mean]:
+    def by_class(self, classes: Mapping[str, Sequence[str]], scoring: str = "auto") -> dict[str, Mean]:
         """Macro mean accuracy over the languages of each class that are here, with their number."""
-        return group_means(accuracy(self.credit(reading)), self.languages, classes)
+        return group_means(accuracy(self.credit(scoring)), self.languages, classes)
 
     def by_stratum(
-        self, masks: Mapping[str, Bool[np.ndarray, " fact"]], reading: str = ""
+        self, masks: Mapping[str, Bool[np.ndarray, " fact"]], scoring: str = "auto"
     ) -> dict[str, Mean]:
         """Mean accuracy over languages, over the facts of each mask, with their number."""
-        return strata(self.credit(reading).mean(axis=1), masks)
+        return strata(self.credit(scoring).mean(axis=1), masks)
 
-    def by_spelling(self, reading: str = "") -> dict[str, Mean]:
-        """Accuracy where the right answer is spelled as in English, and where it is not, with the numbers of items.
+    def by_spelling(self, scoring: str = "auto") -> dict[str, Mean]:
+        """Accuracy where the right answer is spelled as in English, and elsewhere, with numbers of items.
 
-        A name that is the same in two languages can be carried over by copying. English itself does not count; the
-        first language takes its place where it is not among the languages.
+        A name that is the same in two languages can be carried over by copying. English itself does not
+        count; the first language takes its place where it is not among the languages.
         """
         anchor = self.languages.index("en") if "en" in self.languages else 0
         names = np.array([[name.casefold() for name in row] for row in self.golds])
         alike = names == names[:, [anchor]]
         others = np.arange(len(self.languages)) != anchor
-        earned, alike = self.credit(reading)[:, others].ravel(), alike[:, others].ravel()
-        said = f"as in {self.languages[anchor]}"
-        return strata(earned, {f"spelled {said}": alike, f"not spelled {said}": ~alike})
+        earned, alike = self.credit(scoring)[:, others].ravel(), alike[:, others].ravel()
+        like = f"as in {self.languages[anchor]}"
+        return strata(earned, {f"spelled {like}": alike, "spelled otherwise": ~alike})
 
-    def histogram(self, reading: str = "") -> np.ndarray:
+    def histogram(self, scoring: str = "auto") -> np.ndarray:
         """Number of facts that are right in exactly k languages, for k from 0."""
-        return consistency_histogram(self.right(reading))
+        return consistency_histogram(self.right(scoring))
 
-    def consistency(self, reading: str = "") -> dict[str, float]:
+    def histogram_shares(self, scoring: str = "auto") -> Float[np.ndarray, " count"]:
+        """Share of facts that are right in exactly k languages, for k from 0."""
+        return self.histogram(scoring) / len(self.fact_ids)
+
+    def over_languages(self, scoring: str = "auto") -> pd.Series:
+        """The mean over languages of every number in `by_language`."""
+        return self.by_language(scoring).drop(columns="language").mean()
+
+    def consistency(self, scoring: str = "auto") -> dict[str, float]:
         """Return how alike the languages answer, 0 to 1.
 
-        ``total_consistency``: facts right in all languages. Where answers are aligned also ``agree_wrong``: facts with
-        one wrong answer in all; ``agreement``: pairs of languages with the same answer.
+        ``total_consistency``: facts right in all languages. Where answers are aligned also ``agree_wrong``:
+        facts with one wrong answer in all; ``agreement``: pairs of languages with the same answer.
         """
-        found = {"total_consistency": total_consistency(self.right(reading))}
+        found = {"total_consistency": total_consistency(self.right(scoring))}
         if self.aligned and len(self.languages) > 1:
-            found["agree_wrong"] = float(np.mean(self.agree_wrong(reading)))
-            found["agreement"] = float(pair_mean(mean_over_facts(self.agreement(reading))))
+            found["agree_wrong"] = float(np.mean(self.agree_wrong(scoring)))
+            found["agreement"] = float(pair_mean(mean_over_facts(self.agreement(scoring))))
         return found
 
-    def quantities(self, reading: str = "") -> dict[str, Float[np.ndarray, " fact"]]:
-        """Accuracy over all languages and in each; right in all; where answers are aligned, pairs that agree."""
-        earned = self.credit(reading)
+    def quantities(self, scoring: str = "auto") -> dict[str, Float[np.ndarray, " fact"]]:
+        """Accuracy over all languages and in each; right in all; of aligned answers, pairs that agree."""
+        earned = self.credit(scoring)
         found = {f"accuracy {code}": earned[:, i] for i, code in enumerate(self.languages)}
         if len(self.languages) > 1:
             found = {"accuracy": earned.mean(axis=1), **found}
             found["right in all languages"] = (earned == 1).all(axis=1).astype(float)
             if self.aligned:
-                found["pairs that agree"] = pair_mean(self.agreement(reading))
+                found["pairs that agree"] = pair_mean(self.agreement(scoring))
         return found
 
-    def to_frame(self, reading: str = "") -> pd.DataFrame:
-        """One row per fact and language: what was asked for, what was answered, and what it earned."""
+    def diagnostics(self, scoring: str = "auto") -> list[str]:
+        """Whether accuracy is above chance in no language, and what the run of the answers left open."""
+        notes: list[str] = [Note(note) for note in self.provenance.run.get("notes", ())]
+        table = self.by_language(scoring)
+        if (table.low > self.chance).any():
+            return notes
+        return [
+            f"Accuracy is not above chance ({self.chance:.3f}) in any language, at most "
+            f"{table.accuracy.max():.3f}. Does the model know this prompt format?",
+            *notes,
+        ]
+
+    def to_frame(self, scoring: str = "auto") -> pd.DataFrame:
+        """One row per fact and language: the right answer, the model's, and what it earned."""
         import pandas as pd
 
-        earned = self.credit(reading)
+        earned = self.credit(scoring)
         fact, language = (index.ravel() for index in np.indices(earned.shape))
         return pd.DataFrame(
             {
@@ -179,13 +210,13 @@ class AnswersResult(FactResult):
                 "split": np.array(self.splits)[fact],
                 "language": np.array(self.languages)[language],
                 "gold": [self.golds[f][c] for f, c in zip(fact, language, strict=True)],
-                **self.answer_columns(reading),
+                **self.answer_columns(scoring),
                 "credit": earned.ravel(),
             }
         )
 
     @abstractmethod
-    def answer_columns(self, reading: str = "") -> dict[str, Any]:
+    def answer_columns(self, scoring: str = "auto") -> dict[str, Any]:
         """What `to_frame` shows of the answers, by fact and then language."""
 
     def require_aligned(self) -> None:
@@ -196,18 +227,20 @@ class AnswersResult(FactResult):
         """
         if not self.aligned:
             raise ResultError(
-                "Answers of these facts cannot be compared between languages: their options have no ids (or there are "
-                "none), so agreement and RankC are not available. Give an alignment, or use right answers only."
+                "Answers of these facts cannot be compared between languages: their options have no ids, or "
+                "there are none. So agreement and RankC are not available; give an alignment, or use right "
+                "answers only."
             )
 
     def __repr__(self) -> str:
-        found = self.by_language()
-        shown = " ".join(f"{row.language} {row.accuracy:.3f}" for row in found.itertuples())
-        same = ", ".join(
-            f"{name.replace('_', ' ')} {value:.3f}" for name, value in self.consistency().items()
-        )
-        return (
+        rows = [
+            f"  accuracy {row.language}  {row.accuracy:.3f}  [{row.low:.3f}, {row.high:.3f}] 95 %"
+            for row in self.by_language().itertuples()
+        ]
+        alike = [f"{name.replace('_', ' ')} {value:.3f}" for name, value in self.consistency().items()]
+        head = (
             f"{type(self).__name__} of {self.provenance.checkpoint or 'a model'} on "
-            f"{self.provenance.prompts or 'facts'}: {len(self.fact_ids)} facts, {self.default_reading}"
-            f" (chance {self.chance:.3f})\n  accuracy  {shown}\n  {same}"
+            f"{self.provenance.prompts or 'facts'}: {len(self.fact_ids)} facts, {self.default_scoring} "
+            f"(chance {self.chance:.3f})"
         )
+        return "\n".join([head, *rows, f"  {', '.join(alike)}"])

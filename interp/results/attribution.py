@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from interp.errors import ResultError
-from interp.results.base import Provenance
-from interp.results.correlation import Means, correlations, resampled_means
-from interp.results.recovery import LEFT_OUT, RunsResult, over_languages
-from interp.stats import Jackknife
+from interp.results.base import Note, Provenance
+from interp.results.estimates import mean_estimates
+from interp.results.recovery import LEFT_OUT, RunsResult
+from interp.stats import Jackknife, Means, correlate, known_mean, resampled_means, slope
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["HIGH_ENOUGH", "AttributionResult", "mean_estimates"]
+__all__ = ["HIGH_ENOUGH", "AttributionResult"]
 
 HIGH_ENOUGH = (0.8, 0.5)
 """Pearson's correlation over the verified cells, and the lower end of its interval, below which estimates are not to be
 relied on."""
 
+_CHOSEN = ("top", "random", "both")
 _FEW = 30  # facts below which an interval over facts is not to be relied on
+_STRONGEST = 10  # rows
 _NAMED = 5  # cells that the repr lists
 
 
@@ -120,9 +122,8 @@ class AttributionResult(RunsResult):
             found = self.estimates(language, control=control)
             prefix = "" if name == "estimate" else f"{name}_"
             columns[name] = found.plug_in.ravel()
-            columns |= {
-                f"{prefix}{end}": v.ravel() for end, v in zip(("low", "high"), _around(found), strict=True)
-            }
+            low, high = found.plug_in_interval()
+            columns |= {f"{prefix}low": low.ravel(), f"{prefix}high": high.ravel()}
         return pd.DataFrame(columns)
 
     def largest(self, n: int = 10, language: str = "") -> pd.DataFrame:
@@ -130,6 +131,16 @@ class AttributionResult(RunsResult):
         table = self.to_frame(language)
         order = np.argsort(-table.estimate.abs().to_numpy(), kind="stable")[:n]
         return table.iloc[order].dropna(subset="estimate").reset_index(drop=True)
+
+    def by_layer(self) -> pd.DataFrame:
+        """One row per position and layer: ``n`` pairs, sums of |estimate| and |floor| (logits)."""
+        table = self.to_frame().assign(estimate=lambda t: t.estimate.abs(), floor=lambda t: t.floor.abs())
+        summed = table.groupby(["position", "layer"], sort=False, as_index=False)
+        return summed.agg(n=("n", "first"), estimate=("estimate", "sum"), floor=("floor", "sum"))
+
+    def peaks(self) -> Float[np.ndarray, " position"]:
+        """Largest absolute estimate at each position, logits; 0 where there is none."""
+        return np.nan_to_num(np.abs(self.estimates().plug_in)).max(axis=(0, 1), initial=0.0)
 
     def verified(self, language: str = "") -> pd.DataFrame:
         """One row per cell that was patched for real.
@@ -164,7 +175,17 @@ class AttributionResult(RunsResult):
         Columns: ``n`` cells; ``pearson`` and ``spearman`` with 95 % intervals (``pearson_low``, ...; groups of facts
         resampled, cells fixed); ``slope``: the true effect per estimated logit, by least squares through zero.
         """
-        return correlations(*self._means(language), self.top)
+        import pandas as pd
+
+        estimated, effects = self._means(language)
+        rows = []
+        for name, chosen in zip(_CHOSEN, (slice(self.top), slice(self.top, None), slice(None)), strict=True):
+            row: dict[str, Any] = {"cells": name}
+            for kind in ("pearson", "spearman"):
+                found = correlate(estimated, effects, chosen, ranks=kind == "spearman")
+                row |= {"n": found.n, kind: found.value, f"{kind}_low": found.low, f"{kind}_high": found.high}
+            rows.append({**row, "slope": slope(estimated.all[0, chosen], effects.all[0, chosen])})
+        return pd.DataFrame(rows)
 
     def low_correlation(self) -> str:
         """Why the estimates are not to be relied on, by the verified cells; empty if they are, or none was verified.
@@ -189,7 +210,7 @@ class AttributionResult(RunsResult):
         own mean estimate. Which cells are on top is each checkpoint's own.
         """
         found = {
-            f"{name} logit_diff": over_languages(self.of_metric(getattr(self, name), "logit_diff"))
+            f"{name} logit_diff": known_mean(self.of_metric(getattr(self, name), "logit_diff"), axis=1)
             for name in ("clean", "corrupt")
         }
         towards = np.sign(self._means("")[0].all[0])
@@ -197,8 +218,17 @@ class AttributionResult(RunsResult):
             if len(towards[chosen]):
                 for said, values in (("estimate", self.estimated), ("true effect", self.effects)):
                     each = values[:, :, chosen].astype(np.float64) * towards[chosen]
-                    found[f"{said} of the {name} {self.unit}"] = _known_mean(each.reshape(len(each), -1))
+                    found[f"{said} of the {name} {self.unit}"] = known_mean(
+                        each.reshape(len(each), -1), axis=1
+                    )
         return found
+
+    def strongest(self) -> pd.DataFrame:
+        """The rows of `to_frame` with the largest absolute estimates, and the true ``effect`` of those that were patched."""
+        effects = self.verified()[["layer", "unit", "position", "effect", "low", "high"]]
+        effects = effects.rename(columns={"low": "effect_low", "high": "effect_high"})
+        effects = effects.drop_duplicates(["layer", "unit", "position"])
+        return self.largest(_STRONGEST).merge(effects, how="left", on=["layer", "unit", "position"])
 
     def name_of(self, layer: int, unit: int, position: str) -> str:
         """What to call a cell."""
@@ -206,17 +236,19 @@ class AttributionResult(RunsResult):
 
     def diagnostics(self) -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
-        gap = over_languages(self.gap("logit_diff"))
+        gap = known_mean(self.gap("logit_diff"), axis=1)
         used = int((~np.isnan(gap)).sum())
         found = [self.low_correlation()] if self.low_correlation() else []
         if used < _FEW:
             found.append(
-                f"{used} facts are left of {len(gap)}; intervals over fewer than {_FEW} are not to be relied on."
+                Note(
+                    f"{used} facts are left of {len(gap)}; intervals over fewer than {_FEW} are not to be relied on."
+                )
             )
-        if not np.nanmean(gap) > 0:
+        if not known_mean(gap) > 0:
             found.append(
-                f"Clean runs are not better than corrupt ones by logit_diff (mean difference {np.nanmean(gap):.3g}), so there "
-                "is nothing to recover."
+                "Clean runs are not better than corrupt ones by logit_diff (mean difference "
+                f"{known_mean(gap):.3g}), so there is nothing to recover."
             )
         if not self.counts[1].any():
             found.append("No unrelated fact could serve as a control, so there is no noise floor.")
@@ -255,9 +287,8 @@ class AttributionResult(RunsResult):
 
     def _means_of(self, here: slice) -> tuple[Means, Means]:
         groups = list(self.groups)
-        return resampled_means(self.estimated[:, here], groups), resampled_means(
-            self.effects[:, here], groups
-        )
+        estimated, effects = (resampled_means(v[:, here], groups) for v in (self.estimated, self.effects))
+        return estimated, effects
 
     def _languages(self, language: str) -> slice:
         if language and language not in self.languages:
@@ -266,33 +297,3 @@ class AttributionResult(RunsResult):
             )
         at = self.languages.index(language) if language else 0
         return slice(at, at + 1) if language else slice(None)
-
-
-def mean_estimates(
-    sums: Float[np.ndarray, "language block layer unit position"],
-    counts: Int[np.ndarray, "language block position"],
-) -> Float[np.ndarray, "layer unit position"]:
-    """Mean over languages of the mean over pairs; a language without pairs has no part in it. NaN where none has any."""
-    n = counts.sum(axis=1)
-    weights = _over(np.ones(n.shape), n * (n > 0).sum(axis=0))
-    total = sums.sum(axis=1, dtype=np.float64)
-    found: np.ndarray = np.einsum("alup,ap->lup", total, np.nan_to_num(weights))
-    return np.where((n > 0).any(axis=0), found, np.nan)
-
-
-def _around(found: Jackknife) -> tuple[np.ndarray, np.ndarray]:
-    """A 95 % interval around the plain mean, by the standard error over blocks; NaN with fewer than 2 blocks."""
-    if found.n_blocks < 2:
-        nothing = np.full(found.plug_in.shape, np.nan)
-        return nothing, nothing
-    low, high = found.interval()
-    return found.plug_in - (high - low) / 2, found.plug_in + (high - low) / 2
-
-
-def _known_mean(values: Float[np.ndarray, "fact value"]) -> Float[np.ndarray, " fact"]:
-    known = ~np.isnan(values)
-    return _over(np.where(known, values, 0).sum(axis=1), known.sum(axis=1))
-
-
-def _over(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from jaxtyping import Float
 
-from interp.errors import ResultError
+from interp.errors import ResultError, nearest
+from interp.results.axes import select
 from interp.results.migration import SCHEMA, current
 from interp.results.storage import read_archive, write_archive
 from interp.stats import paired_bootstrap
@@ -19,7 +21,13 @@ from interp.stats import paired_bootstrap
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SCHEMA", "FactResult", "Provenance", "Result", "require_schema"]
+__all__ = ["SCHEMA", "FactResult", "Note", "Provenance", "Result", "require_schema"]
+
+
+class Note(str):
+    """A diagnostic that weakens a result without making it doubtful; any other diagnostic is a failed check."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,30 @@ class Result(ABC):
     def to_frame(self) -> pd.DataFrame:
         """One row per thing measured."""
 
+    @abstractmethod
+    def summary(self) -> pd.DataFrame:
+        """The answer in few rows, with its uncertainty and sample size."""
+
+    def diagnostics(self) -> list[str]:
+        """What makes the result weaker (`Note`) or doubtful, in words; empty if nothing does."""
+        return []
+
+    def select(self, name: str, **where: str | int | Sequence[str | int]) -> np.ndarray:
+        """Return an array of the result at named places of its axes, such as ``select("rates", language="sw", layer=3)``.
+
+        Args:
+            name: A field or property whose annotation names its axes.
+            where: Axis to a place or several; languages by code, other axes by number. An axis with one place is dropped.
+
+        Raises:
+            ResultError: There is no such array, axis or place.
+        """
+        return select(self, name, where)
+
+    def _repr_html_(self) -> str:
+        table = self.summary().to_html(index=False, float_format="%.4g")
+        return f"<pre>{escape(repr(self))}</pre>{table}"
+
     def save(self, path: Path | str) -> Path:
         """Write one .npz without pickle; whole or not at all."""
         path = Path(path)
@@ -147,6 +179,24 @@ class FactResult(Result):
     fact_ids: tuple[str, ...]
     groups: tuple[str, ...]
 
+    @property
+    def clusterings(self) -> dict[str, tuple[str, ...]]:
+        """What intervals may resample: name to a label per fact; facts of one label stay together."""
+        return {"group": self.groups, "fact": self.fact_ids}
+
+    def clusters(self, cluster: str = "group") -> tuple[str, ...]:
+        """The labels of one of `clusterings`.
+
+        Raises:
+            ResultError: There is no such one.
+        """
+        if cluster not in self.clusterings:
+            raise ResultError(
+                f"A '{self.kind}' result has no cluster '{cluster}'.{nearest(cluster, self.clusterings)} "
+                f"Choose from: {', '.join(self.clusterings)}."
+            )
+        return self.clusterings[cluster]
+
     @abstractmethod
     def quantities(self) -> dict[str, Float[np.ndarray, " fact"]]:
         """What checkpoints are compared by: name to a value per fact, NaN where a fact has none."""
@@ -154,10 +204,6 @@ class FactResult(Result):
     def in_common(self, other: Self) -> tuple[Self, Self]:
         """Both results with what can be compared fact by fact; all of it, unless a kind says otherwise."""
         return self, other
-
-    def diagnostics(self) -> list[str]:
-        """What makes the result doubtful, in words; empty if nothing does."""
-        return []
 
     def summary(self, **how: Any) -> pd.DataFrame:
         """One row per quantity: ``n`` facts with a value, ``mean``, and its 95 % interval over groups of facts.

@@ -1,4 +1,4 @@
-"""Multiple choice by log-likelihood: log-probabilities of all options, and everything that follows from them."""
+"""Multiple choice by log-likelihood: log-probabilities of all options, and all that follows from them."""
 
 from __future__ import annotations
 
@@ -24,26 +24,25 @@ from interp.results.consistency import (
     top_slot,
 )
 from interp.results.rankc import rankc, rankc_bounds, rescale
+from interp.results.settings.scorings import DEFAULT_SCORING, SCORINGS
+from interp.stats import known_mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["NORMALIZATIONS", "BehaviorResult"]
-
-NORMALIZATIONS = ("sum", "token", "character", "byte")
-"""What a summed log-probability is divided by: nothing, or the option's length. The space before it is not counted."""
+__all__ = ["DEFAULT_SCORING", "SCORINGS", "BehaviorResult"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BehaviorResult(AnswersResult):
-    """Log-probability of every option of every fact in every language, options in one order for all languages.
+    """Log-probability of every option of every fact in every language, in one order for all languages.
 
-    Everything else is recomputed from these without a model. The other attributes are those of `AnswersResult`.
+    All else is recomputed from these without a model. The other attributes are those of `AnswersResult`.
 
     Attributes:
         gold: Number of the right option.
         log_probability: Summed over the option's tokens, in nats; NaN where a fact has fewer options.
-        tokens: Tokens of the option, the space before it in the first; 0 where there is none, or it is not known.
+        tokens: Tokens of the option, the space before it in the first; 0 where there is none, or unknown.
         characters: Characters of the option, without the space.
         bytes: UTF-8 bytes of the option, without the space.
     """
@@ -64,88 +63,87 @@ class BehaviorResult(AnswersResult):
     provenance: Provenance
 
     kind: ClassVar[str] = "behavior"
-    readings: ClassVar[tuple[str, ...]] = NORMALIZATIONS
-    default_reading: ClassVar[str] = "byte"
+    scorings: ClassVar[tuple[str, ...]] = SCORINGS
 
-    def scores(self, reading: str = "") -> Float[np.ndarray, "fact language option"]:
+    @property
+    def default_scoring(self) -> str:
+        """See `DEFAULT_SCORING`."""
+        return DEFAULT_SCORING
+
+    def scores(self, scoring: str = "auto") -> Float[np.ndarray, "fact language option"]:
         """Return what options are compared by, in nats or nats per unit of length; NaN where there is none.
 
-        ``sum``: the log-probability. ``token``, ``character``, ``byte``: divided by that length. Sums favor short
-        options, tokens depend on the tokenizer's treatment of a script; bytes are the default of the field's harness.
+        ``sum``: the log-probability. ``token``, ``character``, ``byte``: divided by that length. Sums favor
+        short options, tokens depend on the tokenizer's treatment of a script; bytes are the default of the
+        field's harness.
 
         Raises:
-            ResultError: The normalization is unknown, or a length is.
+            ResultError: The scoring is unknown, or a length is.
         """
-        reading = self.checked(reading)
-        if reading == "sum":
+        scoring = self.checked(scoring)
+        if scoring == "sum":
             return self.log_probability
-        length = {"token": self.tokens, "character": self.characters, "byte": self.bytes}[reading]
+        length = {"token": self.tokens, "character": self.characters, "byte": self.bytes}[scoring]
         if (np.isfinite(self.log_probability) & (length <= 0)).any():
             raise ResultError(
-                f"The options' lengths in {reading}s are not known in this result, so '{reading}' cannot be used. "
-                "Use another normalization."
+                f"The options' lengths in {scoring}s are not known in this result, so '{scoring}' cannot be "
+                "used. Use another scoring."
             )
         return np.where(length > 0, self.log_probability / np.maximum(length, 1), np.nan)
 
-    def credit(self, reading: str = "") -> Float[np.ndarray, "fact language"]:
-        """Return 1 where the right option alone scores highest, a share where options tie, and 0 elsewhere."""
-        return credit(self.scores(reading), self.gold)
+    def credit(self, scoring: str = "auto") -> Float[np.ndarray, "fact language"]:
+        """Return 1 where the right option alone scores highest, a share where options tie, else 0."""
+        return credit(self.scores(scoring), self.gold)
 
-    def agreement(self, reading: str = "") -> Float[np.ndarray, "fact language language"]:
+    def agreement(self, scoring: str = "auto") -> Float[np.ndarray, "fact language language"]:
         """See `interp.results.consistency.pairwise_agreement`."""
         self.require_aligned()
-        return pairwise_agreement(self.scores(reading))
+        return pairwise_agreement(self.scores(scoring))
 
-    def agree_wrong(self, reading: str = "") -> Bool[np.ndarray, " fact"]:
+    def agree_wrong(self, scoring: str = "auto") -> Bool[np.ndarray, " fact"]:
         """See `interp.results.consistency.agree_wrong`."""
         self.require_aligned()
-        return agree_wrong(self.scores(reading), self.gold)
+        return agree_wrong(self.scores(scoring), self.gold)
 
     @cached_property
     def chance(self) -> float:
         """Expected accuracy of a guess: the mean of 1 / number of options."""
         return float((1 / pool_sizes(self.log_probability)).mean())
 
-    def by_language(self, reading: str = "") -> pd.DataFrame:
+    def by_language(self, scoring: str = "auto") -> pd.DataFrame:
         """As of `AnswersResult`, and the share of facts in which options tie for the highest score."""
-        return super().by_language(reading).assign(ties=tie_rate(self.scores(reading)))
+        return super().by_language(scoring).assign(ties=tie_rate(self.scores(scoring)))
 
-    def consistency(self, reading: str = "") -> dict[str, float]:
+    def consistency(self, scoring: str = "auto") -> dict[str, float]:
         """As of `AnswersResult`, and where answers are aligned RankC: how alike options are ranked.
 
-        ``rankc_floor`` and ``rankc_chance``: of opposite and of independent rankings of these pools. ``rankc_rescaled``:
-        0 at the floor. ``rankc_both_wrong``: on facts that both languages get wrong, where agreeing is no knowledge of
-        the fact; over the pairs of languages that have such facts, NaN when none has.
+        ``rankc_floor`` and ``rankc_chance``: of opposite and of independent rankings of these pools.
+        ``rankc_rescaled``: 0 at the floor. ``rankc_both_wrong``: on facts that both languages get wrong,
+        where agreeing is no knowledge of the fact; over the pairs of languages with such facts, else NaN.
         """
-        found = super().consistency(reading)
+        found = super().consistency(scoring)
         if not self.aligned or len(self.languages) < 2:
             return found
-        scores = self.scores(reading)
+        scores = self.scores(scoring)
         ranks = rankc(scores)
         floor, chance = rankc_bounds(pool_sizes(scores))
         mean = float(pair_mean(mean_over_facts(ranks)))
-        wrong = _over_pairs(mean_over_facts(ranks, both_wrong(self.right(reading))))
+        both = mean_over_facts(ranks, both_wrong(self.right(scoring)))
+        wrong = known_mean(both[np.triu_indices(len(both), k=1)])
         found |= {"rankc": mean, "rankc_floor": floor, "rankc_chance": chance}
         return found | {"rankc_rescaled": rescale(mean, floor), "rankc_both_wrong": wrong}
 
-    def quantities(self, reading: str = "") -> dict[str, Float[np.ndarray, " fact"]]:
+    def quantities(self, scoring: str = "auto") -> dict[str, Float[np.ndarray, " fact"]]:
         """As of `AnswersResult`, and RankC."""
-        found = super().quantities(reading)
+        found = super().quantities(scoring)
         if self.aligned and len(self.languages) > 1:
-            found["RankC"] = np.asarray(pair_mean(rankc(self.scores(reading))))
+            found["RankC"] = np.asarray(pair_mean(rankc(self.scores(scoring))))
         return found
 
-    def answer_columns(self, reading: str = "") -> dict[str, Any]:
+    def answer_columns(self, scoring: str = "auto") -> dict[str, Any]:
         """Number of the right option, and of the one that scores highest."""
         n_languages = len(self.languages)
         return {
             "gold_option": np.repeat(self.gold, n_languages),
-            "option": top_slot(self.scores(reading)).ravel(),
+            "option": top_slot(self.scores(scoring)).ravel(),
         }
-
-
-def _over_pairs(matrix: Float[np.ndarray, "language language"]) -> float:
-    """Mean over the pairs of different languages that have a value."""
-    values = matrix[np.triu_indices(len(matrix), k=1)]
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")

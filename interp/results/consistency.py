@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from interp.errors import ResultError
+from interp.stats import known_mean, ratio
 
 __all__ = [
     "Mean",
@@ -184,8 +185,7 @@ def mean_over_facts(
     if keep is None:
         return values.mean(axis=0)
     kept = keep if keep.ndim == 3 else np.broadcast_to(keep[:, None, None], values.shape)
-    with np.errstate(invalid="ignore"):
-        return np.where(kept, values, 0.0).sum(axis=0) / kept.sum(axis=0)
+    return ratio(np.where(kept, values, 0.0).sum(axis=0), kept.sum(axis=0))
 
 
 def pair_mean(
@@ -225,8 +225,7 @@ def relation_macro(values: Float[np.ndarray, " fact"], relations: Sequence[str])
 
 
 def _mean(values: Float[np.ndarray, " item"]) -> Mean:
-    known = values[~np.isnan(values)]
-    return Mean(float(known.mean()) if known.size else float("nan"), known.size)
+    return Mean(known_mean(values), int((~np.isnan(values)).sum()))
 
 
 def filled(scores: Float[np.ndarray, "fact language option"]) -> Float[np.ndarray, "fact language option"]:

@@ -10,15 +10,12 @@ from jaxtyping import Bool, Float, Int
 
 from interp.results.answers import AnswersResult
 from interp.results.base import Provenance
+from interp.results.settings.scorings import MATCHES, default_match
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MATCHES", "GenerationResult"]
-
-MATCHES = ("strict", "boundary", "anywhere", "prefix", "published")
-"""When a text names the right answer: see `interp.data.matching.names`; ``prefix``: it begins with the name, as in
-KLAR-CLC's own evaluation; ``published``: `interp.data.klar.klar_match`, as in PolyFact's."""
+__all__ = ["MATCHES", "GenerationResult", "default_match"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,20 +49,24 @@ class GenerationResult(AnswersResult):
     provenance: Provenance
 
     kind: ClassVar[str] = "generation"
-    readings: ClassVar[tuple[str, ...]] = MATCHES
-    default_reading: ClassVar[str] = "boundary"
+    scorings: ClassVar[tuple[str, ...]] = MATCHES
 
-    def credit(self, reading: str = "") -> Float[np.ndarray, "fact language"]:
+    @property
+    def default_scoring(self) -> str:
+        """See `default_match`."""
+        return default_match(self.provenance.settings.get("protocol", ""))
+
+    def credit(self, scoring: str = "auto") -> Float[np.ndarray, "fact language"]:
         """Return 1 where the text names the right answer, else 0."""
-        return self.hits[..., MATCHES.index(self.checked(reading))].astype(float)
+        return self.hits[..., MATCHES.index(self.checked(scoring))].astype(float)
 
-    def agreement(self, reading: str = "") -> Float[np.ndarray, "fact language language"]:
-        """1 where the texts of two languages name the same option; a text that names none agrees with nothing."""
+    def agreement(self, scoring: str = "auto") -> Float[np.ndarray, "fact language language"]:
+        """1 where the texts of two languages name the same option; naming none agrees with nothing."""
         self.require_aligned()
         same = self.named[:, :, None] == self.named[:, None, :]
         return (same & (self.named[:, :, None] >= 0)).astype(float)
 
-    def agree_wrong(self, reading: str = "") -> Bool[np.ndarray, " fact"]:
+    def agree_wrong(self, scoring: str = "auto") -> Bool[np.ndarray, " fact"]:
         """Facts whose texts name one and the same wrong option in all languages."""
         self.require_aligned()
         first = self.named[:, 0]
@@ -76,19 +77,19 @@ class GenerationResult(AnswersResult):
         """0: nothing is offered to guess from."""
         return 0.0
 
-    def by_language(self, reading: str = "") -> pd.DataFrame:
+    def by_language(self, scoring: str = "auto") -> pd.DataFrame:
         """As of `AnswersResult`, and what tells how a model fails: each share of its texts, 0 to 1.
 
-        ``resolved``: name one of the fact's options. ``empty``: no letter or digit. ``ended``: the model stopped by
-        itself. ``tokens``: mean length.
+        ``resolved``: name one of the fact's options. ``empty``: no letter or digit. ``ended``: the model
+        stopped by itself. ``tokens``: mean length.
         """
-        table = super().by_language(reading)
+        table = super().by_language(scoring)
         shares = {"empty": self.empty, "ended": self.ended, "tokens": self.n_tokens}
         if self.aligned:
             shares = {"resolved": self.named >= 0, **shares}
         return table.assign(**{name: values.mean(axis=0) for name, values in shares.items()})
 
-    def answer_columns(self, reading: str = "") -> dict[str, Any]:
+    def answer_columns(self, scoring: str = "auto") -> dict[str, Any]:
         """The text, the option that it names, and each way to match it."""
         flat = self.hits.reshape(-1, len(MATCHES))
         return {

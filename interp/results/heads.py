@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from interp.errors import ResultError
 from interp.results.units import UnitResult
-from interp.stats import entropy
+from interp.stats import entropy, shares_of_total
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["HeadsResult", "importance_information", "pairwise_overlap", "top_heads"]
 
@@ -75,9 +78,7 @@ class HeadsResult(UnitResult):
 
     def activity(self, blocks: Bool[np.ndarray, " block"]) -> Float[np.ndarray, "language layer unit"]:
         """Each head's share of all importance in the language (0 to 1, summing to 1 over heads)."""
-        importance = np.clip(self._importance(blocks), 0, None)
-        total = importance.sum(axis=(1, 2), keepdims=True)
-        return np.divide(importance, total, out=np.zeros_like(importance), where=total > 0)
+        return shares_of_total(np.clip(self._importance(blocks), 0, None), axis=(1, 2))
 
     @staticmethod
     def score(activity: Float[np.ndarray, "language layer unit"]) -> Float[np.ndarray, "layer unit"]:
@@ -102,6 +103,16 @@ class HeadsResult(UnitResult):
         """Overlap of each language's top heads with those of the other languages, averaged (0 to 1)."""
         overlap = pairwise_overlap(self.selected())
         return (overlap.sum(axis=1) - 1) / max(1, len(overlap) - 1)
+
+    def by_language(self) -> pd.DataFrame:
+        """One row per language: prompts, tokens, its most important head, and how far it shares its top heads.
+
+        ``top_head``: layer.head; ``shared``: mean overlap of its top heads with those of each other language (0 to 1).
+        """
+        n_heads = self.magnitude.shape[3]
+        top = self.importance.reshape(len(self.languages), -1).argmax(axis=1)
+        named = [f"{head // n_heads}.{head % n_heads}" for head in top.tolist()]
+        return self._counts().assign(top_head=named, shared=self.mean_overlap())
 
     def layer_profile(self) -> Float[np.ndarray, "language layer"]:
         """Share of each language's top heads that lies in each layer (sums to 1)."""

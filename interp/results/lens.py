@@ -9,15 +9,21 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from interp.errors import MeasurementError, nearest
-from interp.results.base import FactResult, Provenance
-from interp.stats import paired_bootstrap
+from interp.errors import MeasurementError
+from interp.results.base import FactResult, Note, Provenance
+from interp.results.separable import require_separable
+from interp.stats import known_mean, paired_bootstrap
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LensResult", "require_separable"]
+__all__ = ["LensResult"]
 
+QUANTITIES = ("takeover layer", "pivot area", "pivot lead", "answer at output", "pivot mass")
+"""What is compared between checkpoints, see `LensResult.quantities`."""
+
+_FEW = 30  # facts below which a curve of a language is not worth looking at
+_UNSPOKEN = 0.01
 _DRAWS = 2000  # of the bootstrap of a point on a curve
 
 
@@ -25,7 +31,8 @@ _DRAWS = 2000  # of the bootstrap of a point on a curve
 class LensResult(FactResult):
     """The answer's tokens in each language at each layer, read at one position of prompts in each language.
 
-    Layer 0 is what enters the first layer, layer l leaves the l-th, the last is the model's own output. An item counts for a
+    The first place of the layer axes is what enters layer 0 (the embedding, number -1), the next what leaves layer 0, and so on;
+    the last is the model's own output. An item counts for a
     prompt language only where its answers there and in the pivot begin with different tokens; the others are left out of
     everything but ``mass``, and counted by `left_out`.
 
@@ -72,6 +79,11 @@ class LensResult(FactResult):
         """Points of a curve: the model's layers, and what enters the first."""
         return self.probability.shape[2]
 
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Number of each place of the layer axes; -1 for what enters layer 0."""
+        return tuple(range(-1, self.n_layers - 1))
+
     def with_pivot(self, pivot: str) -> LensResult:
         """The same measurement compared with another language; no model is needed.
 
@@ -107,12 +119,12 @@ class LensResult(FactResult):
     def takeover(self, language: str) -> Float[np.ndarray, " fact"]:
         """Return the first layer from which on the prompt's language is above the pivot, up to the output.
 
-        0 to the number of layers, and one more where it is not above at the output either; NaN for a fact that does not
-        count.
+        -1 where it is so from what enters layer 0 on; the number of layers where it is not above at the output either; NaN
+        for a fact that does not count.
         """
         ahead = self.curve(language, language) > self.curve(language, self.pivot)
         run = np.logical_and.accumulate(ahead[:, ::-1], axis=1).sum(axis=1)
-        return _spread(self.kept(language), self.n_layers - run)
+        return _spread(self.kept(language), self.n_layers - 1 - run)
 
     def quantities(self) -> dict[str, Float[np.ndarray, " fact"]]:
         """What checkpoints are compared by; over all other languages than the pivot, then for each of them.
@@ -127,8 +139,7 @@ class LensResult(FactResult):
         found = {}
         for name in each[others[0]]:
             columns = np.stack([each[code][name] for code in others])
-            known = (~np.isnan(columns)).sum(axis=0)
-            found[name] = np.where(known > 0, np.nansum(columns, axis=0) / np.maximum(known, 1), np.nan)
+            found[name] = known_mean(columns, axis=0)
         if len(others) > 1:
             for code in others:
                 found |= {f"{name} {code}": values for name, values in each[code].items()}
@@ -174,11 +185,11 @@ class LensResult(FactResult):
                     continue
                 groups = [group for group, kept in zip(self.groups, here, strict=True) if kept]
                 ranks = self.rank[here, self._index(code), :, self._index(answer)]
-                for layer, values in enumerate(curve.T.astype(float)):
+                for place, values in enumerate(curve.T.astype(float)):
                     found = paired_bootstrap(values, np.zeros_like(values), draws=_DRAWS, groups=groups)
                     mean = {"value": found.difference, "low": found.low, "high": found.high}
-                    where = {"prompt": code, "answer": answer, "layer": layer, "n": len(values)}
-                    rank = float(np.median(ranks[:, layer])) if of == "probability" else float("nan")
+                    where = {"prompt": code, "answer": answer, "layer": place - 1, "n": len(values)}
+                    rank = float(np.median(ranks[:, place])) if of == "probability" else float("nan")
                     rows.append({**where, **mean, "rank": rank})
         numbers = {"layer": int, "n": int} | dict.fromkeys(("value", "low", "high", "rank"), float)
         return pd.DataFrame(rows, columns=["prompt", "answer", *numbers]).astype(numbers)
@@ -191,18 +202,60 @@ class LensResult(FactResult):
         """
         import pandas as pd
 
-        rows = []
+        rows, entropy = [], self.mean_entropy()
         for code in self.languages:
             here, own = self.kept(code), self._index(code)
-            spread = self.entropy[here, own].mean(axis=0) / (np.log(2) if bits else 1)
+            spread = entropy[own] / (np.log(2) if bits else 1)
             energy = self.energy[here, own].mean(axis=0)
             means = {f"answer_{a}": _mean(self.curve(code, a), self.n_layers) for a in self.languages}
             means |= {f"mass_{a}": _mean(self.mass_curve(code, a), self.n_layers) for a in self.languages}
-            for layer in range(self.n_layers):
+            for place, layer in enumerate(self.layers):
                 row = {"prompt": code, "layer": layer, "n": int(here.sum())}
-                row |= {"entropy": float(spread[layer]), "energy": float(energy[layer])}
-                rows.append(row | {name: float(curve[layer]) for name, curve in means.items()})
+                row |= {"entropy": float(spread[place]), "energy": float(energy[place])}
+                rows.append(row | {name: float(curve[place]) for name, curve in means.items()})
         return pd.DataFrame(rows)
+
+    def by_language(self) -> pd.DataFrame:
+        """One row per language of the prompt but the pivot, and last ``all``: quantities with their intervals.
+
+        ``n`` facts that count and ``left_out``; then each name of `QUANTITIES` with ``<name> low`` and ``<name> high``.
+        """
+        import pandas as pd
+
+        table, left = self.summary().set_index("quantity"), self.left_out()
+        others = [code for code in self.languages if code != self.pivot]
+        rows = []
+        for code in [*others, *(["all"] if len(others) > 1 else [])]:
+            suffix = f" {code}" if len(others) > 1 and code != "all" else ""
+            n = int(table.n[QUANTITIES[0]]) if code == "all" else len(self.fact_ids) - left[code]
+            row = {"language": code, "n": n, "left_out": np.nan if code == "all" else left[code]}
+            for name in QUANTITIES:
+                found = table.loc[f"{name}{suffix}"]
+                row |= {name: found["mean"], f"{name} low": found.low, f"{name} high": found.high}
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def mean_entropy(self) -> Float[np.ndarray, "language layer"]:
+        """Mean over the facts that count, in nats."""
+        return np.stack(
+            [self.entropy[self.kept(code), i].mean(axis=0) for i, code in enumerate(self.languages)]
+        )
+
+    def diagnostics(self) -> list[str]:
+        """Languages with few facts that count, and whether the model says the answer in any language."""
+        notes: list[str] = []
+        few = [f"{code} {self.kept(code).sum()}" for code in self.languages if self.kept(code).sum() < _FEW]
+        if few:
+            notes.append(
+                Note(f"Fewer than {_FEW} facts tell these languages from the pivot: {', '.join(few)}.")
+            )
+        spoken = max(float(self.curve(code, code)[:, -1].mean()) for code in self.languages)
+        if spoken < _UNSPOKEN:
+            notes.append(
+                f"At the output the answer has a probability below {_UNSPOKEN} in every language, at most {spoken:.4f}. Are "
+                "these prompts that the model can continue?"
+            )
+        return notes
 
     def _index(self, language: str) -> int:
         if language not in self.languages:
@@ -235,35 +288,3 @@ def _spread(here: Bool[np.ndarray, " fact"], values: np.ndarray) -> Float[np.nda
 
 def _mean(curve: Float[np.ndarray, "row layer"], n_layers: int) -> Float[np.ndarray, " layer"]:
     return curve.mean(axis=0) if len(curve) else np.full(n_layers, np.nan)
-
-
-def require_separable(
-    overlap: Bool[np.ndarray, "fact language language"],
-    clean: Bool[np.ndarray, "fact language"],
-    languages: Sequence[str],
-    pivot: str,
-) -> None:
-    """Refuse a pivot that is not there, or a language of which no fact is told apart from it.
-
-    Raises:
-        MeasurementError: Names the languages.
-    """
-    if pivot not in languages:
-        raise MeasurementError(
-            f"The pivot '{pivot}' is not one of the languages {' '.join(languages)}.{nearest(pivot, languages)}"
-        )
-    if len(languages) < 2:
-        raise MeasurementError(f"One language ({pivot}); a lens compares at least one other with the pivot.")
-    at = list(languages).index(pivot)
-    for own, code in enumerate(languages):
-        apart = clean[:, own] & ~overlap[:, own, own] & ((own == at) | ~overlap[:, own, at])
-        if not apart.any():
-            reason = (
-                f"the answers in '{code}' and '{pivot}' begin with the same tokens, or one contains the other"
-            )
-            if not clean[:, own].any():
-                reason = "the tokenizer joins the end of the prompt with its answer"
-            raise MeasurementError(
-                f"No token set separates '{code}' from '{pivot}' in any of {len(overlap)} items: {reason}. Leave out the language, or "
-                "take other prompts or a narrower rule for tokens ('first')."
-            )

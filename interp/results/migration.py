@@ -11,9 +11,12 @@ SCHEMA = 2
 """2: American spelling, and the words of the field (`prompt_format`)."""
 
 _KINDS = {"behaviour": "behavior"}
-_SETTINGS = {"scaffold": "prompt_format"}
+_SETTINGS = {"scaffold": "prompt_format", "position": "positions", "span": "positions"}
 _VALUES = {"rule": {"specialised": "specialized"}}
-_FIELDS = {"ablation": {"rule": {"specialised": "specialized"}}}
+_FIELDS = {
+    "ablation": {"rule": {"specialised": "specialized"}},
+    "probe": {"offsets": {"centred": "centered"}},
+}
 
 
 def current(meta: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,4 +37,6 @@ def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _translated(tables: Mapping[str, Mapping[str, str]], name: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_translated(tables, name, each) for each in value]
     return tables.get(name, {}).get(value, value) if isinstance(value, str) else value

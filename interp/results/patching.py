@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from jaxtyping import Float, Int
 
-from interp.results.base import Provenance
-from interp.results.recovery import LEFT_OUT, RunsResult, over_languages, ratio_of_means
+from interp.results.base import Note, Provenance
+from interp.results.recovery import LEFT_OUT, RunsResult
+from interp.stats import known_mean, ratio_of_means
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,10 +101,10 @@ class PatchingResult(RunsResult):
             "unit": np.array(self.units)[unit.ravel()],
             "position": np.array(self.positions)[position.ravel()],
             "n": (~np.isnan(patched)).sum(axis=0).ravel(),
-            "clean": _mean(clean).ravel(),
-            "corrupt": _mean(corrupt).ravel(),
-            "patched": _mean(patched).ravel(),
-            "control": _mean(control).ravel(),
+            "clean": known_mean(clean, axis=0).ravel(),
+            "corrupt": known_mean(corrupt, axis=0).ravel(),
+            "patched": known_mean(patched, axis=0).ravel(),
+            "control": known_mean(control, axis=0).ravel(),
         }
         for name, ratio in found.items():
             prefix = "" if name == "recovery" else f"{name}_"
@@ -111,12 +112,39 @@ class PatchingResult(RunsResult):
             columns |= {part: values.ravel() for part, values in zip(names, ratio, strict=True)}
         return pd.DataFrame(columns)
 
+    def strongest(self, n: int, metric: str = "logit_diff") -> pd.DataFrame:
+        """The rows of `recovery` with the largest recovery beyond the floor, in their order; without a floor: recovery."""
+        table = self.recovery(metric)
+        by = table.beyond.fillna(table.recovery).sort_values(ascending=False, kind="stable")
+        return table.loc[by.index[:n]].sort_index()
+
+    def by_language(self, metric: str = "logit_diff") -> pd.DataFrame:
+        """The `best` cell in every language: ``n``, ``recovery`` and ``beyond`` with intervals, and two shares of facts.
+
+        ``rescued``: facts where the right answer overtakes the wrong one; ``rescued_by_control``: with an unrelated fact's
+        activations.
+        """
+        import pandas as pd
+
+        cell = self.best(metric)
+        rows = []
+        for code in self.languages:
+            here, rescued = self.at(*cell, metric, code), self.at(*cell, "rescued", code)
+            shares = {"rescued": rescued.patched, "rescued_by_control": rescued.control}
+            rows.append({"language": code, **here.to_dict(), **shares})
+        return pd.DataFrame(rows)
+
     def best(self, metric: str = "logit_diff") -> tuple[int, int, int]:
         """Layer, unit and position of the cell that recovers most beyond the floor (without a floor: most)."""
         table = self.recovery(metric)
         beyond = table.beyond.where(table.beyond.notna(), table.recovery).fillna(-np.inf)
         layer, unit, position = np.unravel_index(int(beyond.argmax()), self.patched.shape[3:])
         return int(layer), int(unit), int(position)
+
+    def means(self, metric: str = "logit_diff") -> tuple[float, float]:
+        """Mean over cells of the clean and of the corrupt metric; NaN without any pair."""
+        table = self.recovery(metric)
+        return float(table.clean.mean()), float(table.corrupt.mean())
 
     def at(
         self, layer: int, unit: int, position: int, metric: str = "logit_diff", language: str = ""
@@ -142,11 +170,11 @@ class PatchingResult(RunsResult):
         """
         parts = self._parts(metric)
         found = {
-            f"{name} {metric}": over_languages(self.of_metric(getattr(self, name), metric))
+            f"{name} {metric}": known_mean(self.of_metric(getattr(self, name), metric), axis=1)
             for name in ("clean", "corrupt")
         }
         for name, above, below in (("recovery", "recovered", "gap"), ("beyond", "beyond", "control_gap")):
-            usual = _mean(parts[below])
+            usual = known_mean(parts[below], axis=0)
             values = parts[above] / np.where(usual > 0, usual, np.nan)
             for cell in np.ndindex(usual.shape):
                 found[f"{name} {self.name_of(*cell)}"] = values[:, *cell]
@@ -179,7 +207,7 @@ class PatchingResult(RunsResult):
             "by_control": control - corrupt,
             "beyond": patched - control,
         }
-        return {name: over_languages(values) for name, values in found.items()}
+        return {name: known_mean(values, axis=1) for name, values in found.items()}
 
     def name_of(self, layer: int, unit: int, position: int) -> str:
         """What to call a cell."""
@@ -189,17 +217,19 @@ class PatchingResult(RunsResult):
 
     def diagnostics(self, metric: str = "logit_diff") -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
-        gap = over_languages(self.gap(metric))
+        gap = known_mean(self.gap(metric), axis=1)
         used = int((~np.isnan(gap)).sum())
-        found = []
+        found: list[str] = []
         if used < _FEW:
             found.append(
-                f"{used} facts are left of {len(gap)}; intervals over fewer than {_FEW} are not to be relied on."
+                Note(
+                    f"{used} facts are left of {len(gap)}; intervals over fewer than {_FEW} are not to be relied on."
+                )
             )
-        if not _mean(gap) > 0:
+        if not known_mean(gap) > 0:
             found.append(
-                f"Clean runs are not better than corrupt ones by {metric} (mean difference {_mean(gap):.3g}), so there is "
-                "nothing to recover."
+                f"Clean runs are not better than corrupt ones by {metric} (mean difference "
+                f"{known_mean(gap):.3g}), so there is nothing to recover."
             )
         if not (~np.isnan(self.control)).any():
             found.append("No unrelated fact could serve as a control, so there is no noise floor.")
@@ -221,10 +251,3 @@ class PatchingResult(RunsResult):
                 f"fact {best.floor:.3f}"
             )
         return "\n".join(said)
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean over facts that have a value; NaN where none has."""
-    known = ~np.isnan(values)
-    total, n = np.where(known, values, 0).sum(axis=0), known.sum(axis=0)
-    return np.asarray(total / np.where(n > 0, n, np.nan))

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from interp.errors import ResultError, nearest
-from interp.results.base import FactResult, Provenance
-from interp.stats import paired_bootstrap
+from interp.results.base import FactResult, Note, Provenance
+from interp.stats import known_mean, paired_bootstrap, ratio
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +89,7 @@ class RoutingResult(FactResult):
         if _checked(kind) == "top":
             return _jaccard(self.shared[:, :, a, b], self.top)
         size = self._norms
-        return _ratio(_with_all(self.dots)[:, :, a, b], size[:, :, a] * size[:, :, b])
+        return ratio(_with_all(self.dots)[:, :, a, b], size[:, :, a] * size[:, :, b])
 
     def chance(self, kind: str = "cosine") -> Float[np.ndarray, "unit fact language_pair places"]:
         """Overlap of a fact in one language and its partner in the other, the mean of both ways round.
@@ -102,7 +102,7 @@ class RoutingResult(FactResult):
             both = [_jaccard(self.shared_cross[:, :, i, j], self.top) for i, j in ((a, b), (b, a))]
         else:
             cross, one, other = _with_all(self.cross), self._norms[:, ::2], self._norms[:, 1::2]
-            both = [_ratio(cross[:, :, i, j], one[:, :, i] * other[:, :, j]) for i, j in ((a, b), (b, a))]
+            both = [ratio(cross[:, :, i, j], one[:, :, i] * other[:, :, j]) for i, j in ((a, b), (b, a))]
         return np.repeat((both[0] + both[1]) / 2, 2, axis=1)
 
     def specific(self) -> Float[np.ndarray, "unit fact language_pair places"]:
@@ -116,7 +116,7 @@ class RoutingResult(FactResult):
         summed = both - cross - cross.swapaxes(2, 3)
         square, scale = (np.diagonal(m, axis1=2, axis2=3).swapaxes(2, 3) for m in (summed, both))
         size = np.sqrt(np.where(square > _ROUNDING * scale, square, 0))
-        return np.repeat(_ratio(summed[:, :, a, b], size[:, :, a] * size[:, :, b]), 2, axis=1)
+        return np.repeat(ratio(summed[:, :, a, b], size[:, :, a] * size[:, :, b]), 2, axis=1)
 
     def quantities(self) -> dict[str, Float[np.ndarray, " fact"]]:
         """The contrast, and over all layers, the mean of all pairs of languages: overlap, its excess, what is specific.
@@ -128,9 +128,9 @@ class RoutingResult(FactResult):
         apart = np.array([self.scripts[a] != self.scripts[b] for a, b in zip(*self._pairs, strict=True)])
         for number, unit in enumerate(self.units):
             for name, values in parts.items():
-                found[f"{unit}: {name}"] = _mean_known(values[number, :, :, -1], axis=1)
+                found[f"{unit}: {name}"] = known_mean(values[number, :, :, -1], axis=1)
                 if name in _ACROSS and apart.any() and not apart.all():
-                    found[f"{unit}: {name}, across scripts"] = _mean_known(
+                    found[f"{unit}: {name}, across scripts"] = known_mean(
                         values[number][:, apart, -1], axis=1
                     )
         return found
@@ -143,7 +143,7 @@ class RoutingResult(FactResult):
         import pandas as pd
 
         parts = {name: values[..., -1] for name, values in self._parts().items()}
-        means = {name: _mean_known(values, axis=1) for name, values in parts.items()}
+        means = {name: known_mean(values, axis=1) for name, values in parts.items()}
         rows = []
         for u, unit in enumerate(self.units):
             for p, (one, other) in enumerate(self.pairs):
@@ -152,6 +152,26 @@ class RoutingResult(FactResult):
                 found = self._interval("", parts[_ACROSS[0]][u, :, p])
                 rows.append(row | {"low": found["_low"], "high": found["_high"]})
         return pd.DataFrame(rows)
+
+    def matrix(
+        self, unit: str
+    ) -> tuple[Float[np.ndarray, "language language"], Bool[np.ndarray, "language language"]]:
+        """Overlap above chance of every two languages, over all layers, and where its interval leaves out 0.
+
+        NaN of a language with itself.
+        """
+        table = self.by_language()
+        table, n = table[table.units == unit], len(self.languages)
+        values, clear = np.full((n, n), np.nan), np.zeros((n, n), dtype=bool)
+        for a, b in (self._pairs, self._pairs[::-1]):
+            values[a, b] = table[_ACROSS[0]]
+            clear[a, b] = (table.low > 0) | (table.high < 0)
+        return values, clear
+
+    def with_others(self, unit: str) -> Float[np.ndarray, " language"]:
+        """Overlap above chance, over all layers, of each language: the mean of its pairs that have one."""
+        means: np.ndarray = known_mean(self.matrix(unit)[0], axis=1)
+        return means
 
     def by_layer(self, kind: str = "cosine") -> pd.DataFrame:
         """One row per kind of unit and layer: overlap, chance and excess with 95 % intervals over groups of facts.
@@ -167,7 +187,7 @@ class RoutingResult(FactResult):
             for layer in range(self.dots.shape[-1]):
                 row: dict[str, Any] = {"units": unit, "layer": layer}
                 for name, values in shown.items():
-                    row |= self._interval(name, _mean_known(values[number, :, :, layer], axis=1))
+                    row |= self._interval(name, known_mean(values[number, :, :, layer], axis=1))
                 rows.append(row)
         return pd.DataFrame(rows)
 
@@ -191,11 +211,14 @@ class RoutingResult(FactResult):
 
     def diagnostics(self) -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
-        found, groups = [], len(set(self.groups))
+        found: list[str] = []
+        groups = len(set(self.groups))
         if groups < _FEW:
             found.append(
-                f"{len(self.fact_ids)} facts in {groups} groups; intervals over fewer than {_FEW} groups are not to be relied "
-                "on. A fact needs a partner: another subject and answer of its relation."
+                Note(
+                    f"{len(self.fact_ids)} facts in {groups} groups; intervals over fewer than {_FEW} groups are not to be relied "
+                    "on. A fact needs a partner: another subject and answer of its relation."
+                )
             )
         gap = self.summary().iloc[0]
         if not gap.low > 0:
@@ -254,16 +277,6 @@ def _with_all(dots: np.ndarray) -> np.ndarray:
     return np.concatenate([exact, exact.sum(axis=-1, keepdims=True)], axis=-1)
 
 
-def _ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
-    return np.divide(over, under, out=np.full(over.shape, np.nan), where=under > 0)
-
-
 def _jaccard(shared: np.ndarray, top: np.ndarray) -> np.ndarray:
     """|A and B| / |A or B| of sets of equal size."""
     return shared / (2 * top[:, None, None, :] - shared)
-
-
-def _mean_known(values: np.ndarray, axis: int) -> np.ndarray:
-    """Mean of what is not NaN; NaN where nothing is left."""
-    known = ~np.isnan(values)
-    return _ratio(np.where(known, values, 0).sum(axis=axis), known.sum(axis=axis).astype(float))

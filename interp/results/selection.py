@@ -9,6 +9,7 @@ from interp.errors import ResultError
 from interp.results.heads import HeadsResult
 from interp.results.specialization import SpecializationResult, language_information
 from interp.results.units import UnitResult
+from interp.stats import shares_of_total
 
 __all__ = ["RULES", "default_count", "random_units", "top_units", "unit_shape"]
 
@@ -91,7 +92,6 @@ def _eligibility(result: UnitResult, rule: str) -> Float[np.ndarray, "language l
     importance = np.maximum(result.importance, 0)  # a trained mask's can be below
     if rule == "important":
         return np.where(importance > 0, importance, -np.inf)
-    total = importance.sum(axis=(1, 2), keepdims=True)
-    share = np.divide(importance, total, out=np.zeros_like(importance), where=total > 0)
+    share = shares_of_total(importance, axis=(1, 2))
     above = share - share.mean(axis=0)
     return np.where(above > 0, above, -np.inf)

@@ -6,13 +6,13 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from interp.results.base import Provenance, Result
+from interp.results.noise import NoiseFloor, noise_floor
 from interp.stats import Jackknife
 
 if TYPE_CHECKING:
@@ -89,6 +89,37 @@ class UnitResult(Result):
         """Mean specialization over all units, in nats."""
         return self.per_layer.mean()
 
+    @cached_property
+    def noise_floor(self) -> NoiseFloor:
+        """How much the mean specialization moves when nothing that matters changes, see `interp.results.noise`."""
+        return noise_floor(self)
+
+    def summary(self) -> pd.DataFrame:
+        """One row per layer, and last over all: mean specialization in nats with its 95 % interval over blocks."""
+        import pandas as pd
+
+        places = [*map(str, range(self.n_layers)), "all"]
+        rows = []
+        for place, mean in ((p, self._mean_at(i)) for i, p in enumerate(places)):
+            low, high = mean.interval()
+            row = {"layer": place, "mean": float(mean.value), "low": float(low), "high": float(high)}
+            rows.append({**row, "n_blocks": self.n_blocks})
+        return pd.DataFrame(rows)
+
+    def diagnostics(self) -> list[str]:
+        """Whether the units are more specialized than with shuffled language labels."""
+        chance, (low, high) = self.noise_floor.chance, self.overall.interval()
+        if low > chance:
+            return []
+        return [
+            f"The {self.unit}s' mean specialization, {self.overall.value:.2g} nats [{low:.2g}, {high:.2g}], is not "
+            f"above that with shuffled language labels (up to {chance:.2g}): the 95 % interval reaches below it."
+        ]
+
+    @abstractmethod
+    def by_language(self) -> pd.DataFrame:
+        """One row per language: ``language``, ``prompts``, ``tokens``, and what is counted of its units."""
+
     def subset(self: Units, blocks: Sequence[int]) -> Units:
         """The result from some of its blocks."""
         index = np.asarray(blocks)
@@ -110,15 +141,6 @@ class UnitResult(Result):
             f"{self.tokens.sum():,} tokens in {self.items.sum():,} prompts, {self.n_blocks} blocks"
         )
 
-    def _repr_html_(self) -> str:
-        low, high = self.per_layer.interval()
-        rows = "".join(
-            f"<tr><td>{i}</td><td>{v:.4g}</td><td>[{a:.4g}, {b:.4g}]</td></tr>"
-            for i, (v, a, b) in enumerate(zip(self.per_layer.value, low, high, strict=True))
-        )
-        head = f"<tr><th>layer</th><th>mean {escape(self.score_name)}</th><th>95 %</th></tr>"
-        return f"<pre>{escape(repr(self))}</pre><table>{head}{rows}</table>"
-
     @abstractmethod
     def per_language(self) -> tuple[str, Float[np.ndarray, "language layer unit"]]:
         """Name and values of what `to_frame` shows for each language."""
@@ -138,6 +160,20 @@ class UnitResult(Result):
                 **{f"{name}_{code}": values[i].ravel() for i, code in enumerate(self.languages)},
             }
         )
+
+    def _counts(self) -> pd.DataFrame:
+        """Prompts and tokens of each language."""
+        import pandas as pd
+
+        counts = {"prompts": self.items.sum(axis=1), "tokens": self.tokens.sum(axis=1)}
+        return pd.DataFrame({"language": list(self.languages), **counts})
+
+    def _mean_at(self, place: int) -> Jackknife:
+        """Mean specialization of a layer; of all where there is no such layer."""
+        mean = self.per_layer
+        if place == self.n_layers:
+            return mean.mean()
+        return Jackknife(mean.plug_in[place], mean.replicates[:, place])
 
     def _statistics(self) -> list[np.ndarray]:
         return [a for a in self._arrays().values() if a.ndim == 4]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,45 +10,37 @@ import pytest
 
 import interp.measure.specialization.neurons
 import interp.model.loading
-from analyses.ablation import run_ablation
-from analyses.specialization import run_specialization
-from interp import cli
-from interp.config import AblationConfig, SpecializationConfig
+from analyses.runner import run as measured
+from figures.table import estimate
 from interp.data.sources import open_prompts
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import ConfigError, Interrupted, MeasurementError, ResultError
 from interp.measure.ablation import ablation
-from interp.measure.ablation.ablation import measure_ablation
-from interp.measure.specialization.neurons import measure_specialization
 from interp.model.checkpoints import resolve_checkpoint
 from interp.model.loading import open_checkpoint
 from interp.results.specialization import SpecializationResult
+from tests.support.command import no_model, run
+from tests.support.measuring import measure_ablation, measure_specialization
+from tests.support.runs import comparisons, only
 
 LANGUAGES = ("en", "sw", "ja")
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
-    return AblationConfig(
-        ckpt=("organism:final", "organism:grpo"),
-        languages=",".join(LANGUAGES),
-        limit=12,
-        read=80,
-        draws=1,
-        out=tmp_path_factory.mktemp("ablation"),
-    )
+    return {
+        "ckpt": ("organism:final", "organism:grpo"),
+        "languages": ",".join(LANGUAGES),
+        "limit": 12,
+        "read": 80,
+        "draws": 1,
+        "out": tmp_path_factory.mktemp("ablation"),
+    }
 
 
 @pytest.fixture(scope="module")
 def series(config):
-    return run_ablation(config)
-
-
-@pytest.fixture
-def no_model(monkeypatch):
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
-    )
+    return measured("ablate", **config)
 
 
 def test_units_are_selected_in_each_checkpoint_on_the_facts_that_are_read(config, series):
@@ -59,20 +49,20 @@ def test_units_are_selected_in_each_checkpoint_on_the_facts_that_are_read(config
     loaded = open_checkpoint(resolve_checkpoint("organism:grpo"))
     selection = measure_specialization(loaded, read)
     alone = measure_ablation(loaded, facts, selection, read, draws=1)
-    found = series.results[1]
+    found = only(series)[1]
     assert np.array_equal(found.removed, alone.removed)
     assert np.array_equal(found.loss, alone.loss)
     assert found.provenance.settings == alone.provenance.settings
-    assert not np.array_equal(found.removed, series.results[0].removed)
-    saved = SpecializationResult.load(next(config.out.glob("organism-grpo-*.neurons.npz")))
+    assert not np.array_equal(found.removed, only(series)[0].removed)
+    saved = SpecializationResult.load(next(config["out"].glob("organism-grpo*.neurons.npz")))
     assert np.array_equal(saved.counts, selection.counts)
 
 
 def test_a_rerun_needs_no_model_and_other_settings_are_refused(config, series, no_model):
-    again = run_ablation(config)
-    pd.testing.assert_frame_equal(again.comparisons[0].table, series.comparisons[0].table)
-    table = series.comparisons[0].table.set_index("quantity")
-    before, after = (result.quantities()["nats lost: own above other"] for result in series.results)
+    again = measured("ablate", **config)
+    pd.testing.assert_frame_equal(comparisons(again)[0].to_frame(), comparisons(series)[0].to_frame())
+    table = comparisons(series)[0].to_frame().set_index("quantity")
+    before, after = (result.quantities()["nats lost: own above other"] for result in only(series))
     assert table.change["nats lost: own above other"] == pytest.approx((after - before).mean())
     for change, said in (
         ({"mode": "mean"}, "mode: zero there, mean asked"),
@@ -83,30 +73,31 @@ def test_a_rerun_needs_no_model_and_other_settings_are_refused(config, series, n
         ({"read": 81}, "selected_on"),
     ):
         with pytest.raises(ResultError, match=rf"{said}.* Use --fresh"):
-            run_ablation(replace(config, **change))
+            measured("ablate", **{**config, **change})
 
 
-def test_every_option_reaches_the_measure(config, tmp_path, monkeypatch):
+def test_every_option_reaches_the_measure(config, tmp_path):
     """A rerun would refuse a result that was measured otherwise."""
     options = {"mode": "mean", "count": 2, "draws": 2, "seed": 3, "prompt_format": "none", "split": "train"}
-    other = replace(config, ckpt=("organism:final",), languages="en,de", limit=3, out=tmp_path)
-    other = replace(other, read=150, min_tokens=10, batch_tokens=512, **options)
-    found = run_ablation(other).results[0]
+    other = {**config, "ckpt": ("organism:final",), "languages": "en,de", "limit": 3, "out": tmp_path}
+    other = {**other, "read": 150, "min_tokens": 10, "batch_tokens": 512, **options}
+    found = only(measured("ablate", **other))[0]
     assert found.removed.shape == (2, 3, 2, 2)
     assert found.provenance.run["batch_tokens"] == 512
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
-    )
-    assert np.array_equal(run_ablation(other).results[0].loss, found.loss)
+    with no_model():
+        assert np.array_equal(only(measured("ablate", **other))[0].loss, found.loss)
 
 
 def test_units_that_were_measured_before_are_reused(config, series, tmp_path, monkeypatch):
     """By this command, or by `interp specialization` in the same folder with the same facts."""
-    one = replace(config, ckpt=("organism:final",), out=tmp_path)
-    run_specialization(
-        SpecializationConfig(
-            ckpt=one.ckpt, languages=config.languages, units="neurons", limit=80, out=tmp_path
-        )
+    one = {**config, "ckpt": ("organism:final",), "out": tmp_path}
+    measured(
+        "specialization",
+        ckpt=one["ckpt"],
+        languages=config["languages"],
+        units="neurons",
+        limit=80,
+        out=tmp_path,
     )
     with monkeypatch.context() as patched:
         patched.setattr(
@@ -114,29 +105,29 @@ def test_units_that_were_measured_before_are_reused(config, series, tmp_path, mo
             "measure_specialization",
             lambda *a, **k: pytest.fail("measured again"),
         )
-        found = run_ablation(one).results[0]
-    assert np.array_equal(found.loss, series.results[0].loss)
+        found = only(measured("ablate", **one))[0]
+    assert np.array_equal(found.loss, only(series)[0].loss)
     for file in tmp_path.glob("*.ablation.npz"):
         file.unlink()
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
-    )
-    with pytest.raises(ResultError, match=r"neurons.npz answers another question \(prompts: .*80 facts"):
-        run_ablation(replace(one, read=81))
+    with (
+        no_model(),
+        pytest.raises(ResultError, match=r"neurons.npz answers another question \(prompts: .*80 facts"),
+    ):
+        measured("ablate", **{**one, "read": 81})
 
 
 def test_fresh_discards_the_units_too(config, series, tmp_path):
-    shutil.copytree(config.out, tmp_path / "copy")
-    one = replace(config, ckpt=("organism:final",), out=tmp_path / "copy", read=81, limit=2)
+    shutil.copytree(config["out"], tmp_path / "copy")
+    one = {**config, "ckpt": ("organism:final",), "out": tmp_path / "copy", "read": 81, "limit": 2}
     with pytest.raises(ResultError, match="Use --fresh"):
-        run_ablation(one)
-    assert len(run_ablation(replace(one, fresh=True)).results[0].fact_ids) == 2
-    kept = SpecializationResult.load(next(one.out.glob("organism-final-*.neurons.npz")))
+        measured("ablate", **one)
+    assert len(only(measured("ablate", **{**one, "fresh": True}))[0].fact_ids) == 2
+    kept = SpecializationResult.load(next(one["out"].glob("organism-final.neurons.npz")))
     assert kept.items.sum() == 3 * 81
 
 
 def test_an_interrupted_run_goes_on(config, series, tmp_path, monkeypatch):
-    one = replace(config, ckpt=("organism:final",), out=tmp_path)
+    one = {**config, "ckpt": ("organism:final",), "out": tmp_path}
     original, calls = ablation.encode_questions, []
 
     def stopping(*arguments):
@@ -149,20 +140,22 @@ def test_an_interrupted_run_goes_on(config, series, tmp_path, monkeypatch):
 
     monkeypatch.setattr(ablation, "encode_questions", stopping)
     with pytest.raises(Interrupted, match="Stopped after 3 of"):
-        run_ablation(one)
+        measured("ablate", **one)
     assert list(tmp_path.glob("*.neurons.ablation.partial"))
-    found = run_ablation(one).results[0]
-    assert np.array_equal(found.loss, series.results[0].loss)
+    found = only(measured("ablate", **one))[0]
+    assert np.array_equal(found.loss, only(series)[0].loss)
     assert not list(tmp_path.glob("*.partial"))
 
 
 def test_what_cannot_be_asked_is_refused_before_a_model_is_opened(config, no_model, tmp_path):
     def refused(kind, match, **changes):
         with pytest.raises(kind, match=match):
-            run_ablation(replace(config, out=tmp_path / "new", **changes))
+            measured("ablate", **{**config, "out": tmp_path / "new", **changes})
 
-    refused(ConfigError, r"One language \(en\); its own units", languages="en")
-    refused(ConfigError, "'draws' is 0; without random units", draws=0)
+    refused(
+        ConfigError, r"One language \(en\); a language's own units are told from another's", languages="en"
+    )
+    refused(ConfigError, "'draws' is 0; a number of at least 1 is expected", draws=0)
     refused(ConfigError, "No checkpoint: give --ckpt", ckpt=())
     refused(ConfigError, "the same weights, byte for byte", ckpt=("organism:final", "organism:final"))
     refused(ConfigError, "--rule important is of heads", rule="important")
@@ -171,59 +164,68 @@ def test_what_cannot_be_asked_is_refused_before_a_model_is_opened(config, no_mod
 
 
 def test_heads_are_removed_by_either_rule_and_many_units_are_refused(config, tmp_path):
-    one = replace(config, ckpt=("organism:sft",), units="heads", out=tmp_path, limit=4, languages="en,de")
-    found = run_ablation(one).results[0]
+    one = {
+        **config,
+        "ckpt": ("organism:sft",),
+        "units": "heads",
+        "out": tmp_path,
+        "limit": 4,
+        "languages": "en,de",
+    }
+    found = only(measured("ablate", **one))[0]
     assert (found.unit, found.shared_units()) == ("heads", 0)
-    assert list(tmp_path.glob("organism-sft-*.heads.ablation.npz"))
+    assert list(tmp_path.glob("organism-sft.heads.ablation.npz"))
     with pytest.raises(ResultError, match="rule: specialized there, important asked"):
-        run_ablation(replace(one, rule="important"))
-    everyones = replace(one, rule="important", out=tmp_path / "important")
-    shutil.copytree(tmp_path, everyones.out, ignore=shutil.ignore_patterns("*.ablation.npz", "important"))
-    assert run_ablation(everyones).results[0].shared_units() == 0.5
+        measured("ablate", **{**one, "rule": "important"})
+    everyones = {**one, "rule": "important", "out": tmp_path / "important"}
+    shutil.copytree(tmp_path, everyones["out"], ignore=shutil.ignore_patterns("*.ablation.npz", "important"))
+    assert only(measured("ablate", **everyones))[0].shared_units() == 0.5
     with pytest.raises(
         ResultError, match=r"heads that are more important in it than on average; 16 are asked"
     ):
-        run_ablation(replace(one, count=16, fresh=True))
+        measured("ablate", **{**one, "count": 16, "fresh": True})
 
 
 def test_few_facts_and_a_model_that_knows_nothing_are_doubted(checkpoints, series, tmp_path):
     assert all(
         "12 facts in" in diagnostic and "30 groups" in diagnostic for diagnostic in series.diagnostics()
     )
-    random = AblationConfig(
-        ckpt=(str(checkpoints["qwen2"]),), languages="en,de", limit=40, read=80, draws=1, out=tmp_path
-    )
+    random = {
+        "ckpt": (str(checkpoints["qwen2"]),),
+        "languages": "en,de",
+        "limit": 40,
+        "read": 80,
+        "draws": 1,
+        "out": tmp_path,
+    }
     assert any(
         "The intact model is not above chance (" in diagnostic
-        for diagnostic in run_ablation(random).diagnostics()
+        for diagnostic in measured("ablate", **random).diagnostics()
     )
 
 
-def test_the_command_writes_the_matrix_and_says_whether_its_diagonal_dominates(
-    config, series, monkeypatch, capsys
-):
-    monkeypatch.setenv("COLUMNS", "200")
-    asked = ["--languages", config.languages, "--limit", "12", "--read", "80", "--draws", "1"]
-    checkpoints = [f for c in config.ckpt for f in ("--ckpt", c)]
-    flags = [*checkpoints, *asked, "--out", str(config.out), "--figure"]
-    monkeypatch.setattr(sys, "argv", ["interp", "ablate", *flags])
-    with pytest.raises(SystemExit, match="0"):
-        cli.main()
-    out = capsys.readouterr().out
-    first = series.results[0]
+def test_the_command_writes_the_matrix_and_says_whether_its_diagonal_dominates(config, series):
+    asked = ["--languages", config["languages"], "--limit", "12", "--read", "80", "--draws", "1"]
+    checkpoints = [f for c in config["ckpt"] for f in ("--ckpt", c)]
+    flags = [*checkpoints, *asked, "--out", str(config["out"]), "--figure"]
+    code, out, _ = run("ablate", *flags)
+    assert code == 0
+    first = only(series)[0]
     test = first.dominance()
     for said in (
         "organism-final: nats per token lost",
-        f"own language above the others: {test.value:+.4f} [{test.low:+.4f}, {test.high:+.4f}] nats per token, "
-        f"p = {test.p:.2g} (at least 0.17 with 3 languages)",
+        "organism-final: does a language's own diagonal dominate?",
+        estimate(test.value, test.low, test.high, 4, signed=True),
+        f"{test.p:.2g}",
+        "0.17",
         "14 neurons per language set to zero, 12 facts in",
-        "organism-final -> organism-grpo: change, 95 % over groups of facts",
+        "organism-final -> organism-grpo: change",
     ):
         assert said in out
-    data = pd.read_csv(config.out / "neurons.ablation.csv").set_index(
+    data = pd.read_csv(config["out"] / "neurons.ablation.csv").set_index(
         ["checkpoint", "harm", "units_of", "language"]
     )
     row = data.loc["organism-final", "loss", "sw", "ja"]
     assert row.beyond_random == pytest.approx(first.matrix()[1, 2])
     for stem in ("neurons.ablation", "organism-final-to-organism-grpo.neurons.ablation"):
-        assert all((config.out / f"{stem}{suffix}").exists() for suffix in (".png", ".pdf", ".csv"))
+        assert all((config["out"] / f"{stem}{suffix}").exists() for suffix in (".png", ".pdf", ".csv"))

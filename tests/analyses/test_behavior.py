@@ -1,9 +1,8 @@
-"""Studies of answers: reuse, paired changes, what is doubtful, and the command from flags to files."""
+"""`interp evaluate` and `rescore`: reuse, paired changes, doubtful results, flags to files."""
 
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -11,22 +10,27 @@ import pandas as pd
 import pytest
 
 import interp.model.loading
-from analyses.behavior import clustered, run_evaluation
-from analyses.changes import compare_facts
-from interp import cli
-from interp.config import EvaluationConfig
+from analyses.behavior import MEASURE
+from analyses.comparison import compare
+from analyses.plan import Plan, Request
+from analyses.runner import Run
+from analyses.runner import run as run_command
+from interp.config import DataOptions, NumericOptions
 from interp.data.baselines import rule_baselines
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import ConfigError, DataError, ResultError
-from interp.results.base import Provenance
+from interp.results.base import Note, Provenance
 from interp.results.behavior import BehaviorResult
+from interp.results.settings.evaluation import EvaluationSettings, EvaluationView
 from interp.stats import paired_bootstrap
+from tests.support.command import refused, run
+from tests.support.golden import FOLDER, golden
 
 LANGUAGES = ("en", "sw", "zh")
 
 
 def made(right: np.ndarray, seed: int = 0) -> BehaviorResult:
-    """Answers in three languages of which these are right, by a margin that no normalization undoes."""
+    """Answers in three languages of which these are right, by a margin that no scoring undoes."""
     random, (n, languages) = np.random.default_rng(seed), right.shape
     scores = -20 - random.random((n, languages, 4))
     gold = random.integers(4, size=n)
@@ -58,7 +62,7 @@ def test_a_planted_change_is_found_where_it_is():
     before = random.random((200, 3)) < 0.5
     after = before.copy()
     after[:, 1] |= random.random(200) < 0.5
-    table = compare_facts(made(before), made(after)).table.set_index("quantity")
+    table = compare(made(before), made(after)).to_frame().set_index("quantity")
     assert table.change["accuracy sw"] == pytest.approx(after[:, 1].mean() - before[:, 1].mean())
     assert table.low["accuracy sw"] > 0.1
     assert table.holm["accuracy sw"] < 0.01
@@ -71,16 +75,21 @@ def test_a_planted_change_is_found_where_it_is():
 def test_facts_of_a_group_are_resampled_together():
     random = np.random.default_rng(2)
     before, after = random.random((2, 100, 3)) < 0.5
-    table = compare_facts(made(before), made(after)).table.set_index("quantity")
+    table = compare(made(before), made(after)).to_frame().set_index("quantity")
     groups = [f"g{i // 2}" for i in range(100)]
     one, other = before[:, 0].astype(float), after[:, 0].astype(float)
     own = paired_bootstrap(other, one, groups=groups)
     assert (table.low["accuracy en"], table.high["accuracy en"]) == (own.low, own.high)
     for cluster, labels in (("fact", None), ("answer", [f"a{i // 4}" for i in range(100)])):
-        results = [clustered(made(right), cluster) for right in (before, after)]
-        row = compare_facts(*results).table.set_index("quantity").loc["accuracy en"]
+        comparison = compare(made(before), made(after), cluster=cluster)
+        assert comparison.to_dict()["view"] == {"cluster": cluster}
+        row = comparison.to_frame().set_index("quantity").loc["accuracy en"]
         own = paired_bootstrap(other, one, groups=labels)
         assert (row.low, row.high) == (own.low, own.high)
+    with pytest.raises(
+        ResultError, match=r"has no cluster 'facts'\. Did you mean 'fact'\?.*: group, fact, answer"
+    ):
+        compare(made(before), made(after), cluster="facts")
 
 
 def test_the_order_of_facts_does_not_change_a_digit():
@@ -96,66 +105,90 @@ def test_the_order_of_facts_does_not_change_a_digit():
         )
         for r in results
     ]
-    pd.testing.assert_frame_equal(compare_facts(*results).table, compare_facts(*turned).table)
+    pd.testing.assert_frame_equal(compare(*results).to_frame(), compare(*turned).to_frame())
 
 
 def test_answers_to_different_questions_are_not_compared():
     right = np.ones((10, 3), dtype=bool)
     other = replace(made(right), fact_ids=tuple(f"x{i}" for i in range(10)))
     with pytest.raises(ResultError, match="facts or languages differ"):
-        compare_facts(made(right), other)
+        compare(made(right), other)
     asked = replace(made(right), provenance=Provenance(settings={"prompt_format": "none"}))
     with pytest.raises(ResultError, match="prompt_format: None and none"):
-        compare_facts(made(right), asked)
+        compare(made(right), asked)
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
-    return EvaluationConfig(
-        ckpt=("organism:final", "organism:sft"),
-        languages=",".join(LANGUAGES),
-        limit=12,
-        split="train",
-        out=tmp_path_factory.mktemp("evaluation"),
-    )
+    return {
+        "ckpt": ("organism:final", "organism:sft"),
+        "languages": ",".join(LANGUAGES),
+        "limit": 12,
+        "split": "train",
+        "out": tmp_path_factory.mktemp("evaluation"),
+    }
+
+
+def evaluated(config: dict, **changes: object) -> Run:
+    """The measure with these flags."""
+    return run_command("evaluate", **{**config, **changes})
+
+
+def planned(data: DataOptions, settings: EvaluationSettings, **view: object) -> Plan:
+    return MEASURE.plan(Request(data, NumericOptions(), settings, EvaluationView(**view)))
+
+
+def changes_of(run: Run) -> pd.DataFrame:
+    return run.comparisons["behavior"][0].to_frame()
 
 
 @pytest.fixture(scope="module")
 def study(config):
-    return run_evaluation(config)
+    return evaluated(config)
 
 
-def test_a_rerun_and_another_normalization_need_no_model(config, study, monkeypatch):
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
-    )
-    again = run_evaluation(config)
-    pd.testing.assert_frame_equal(again.comparisons[0].table, study.comparisons[0].table)
-    summed = run_evaluation(replace(config, normalization="sum"))
-    assert summed.results[0].provenance == study.results[0].provenance
-    assert not summed.comparisons[0].table.equals(study.comparisons[0].table)
-    by_answer = run_evaluation(replace(config, cluster="answer")).comparisons[0].table
-    assert not by_answer[["low", "high"]].equals(study.comparisons[0].table[["low", "high"]])
+def test_a_rerun_and_another_scoring_need_no_model(config, study, no_model):
+    again = evaluated(config)
+    pd.testing.assert_frame_equal(changes_of(again), changes_of(study))
+    summed = evaluated(config, scoring="sum")
+    assert summed.results["behavior"][0].provenance == study.results["behavior"][0].provenance
+    assert not changes_of(summed).equals(changes_of(study))
+    by_answer = changes_of(evaluated(config, cluster="answer"))
+    assert not by_answer[["low", "high"]].equals(changes_of(study)[["low", "high"]])
     with pytest.raises(ResultError, match=r"prompt_format: native there, english asked.* Use --fresh"):
-        run_evaluation(replace(config, prompt_format="english"))
+        evaluated(config, prompt_format="english")
     with pytest.raises(ResultError, match="facts_digest"):
-        run_evaluation(replace(config, limit=11))
+        evaluated(config, limit=11)
+
+
+@pytest.mark.parametrize("kind", ["behavior", "generation"])
+def test_a_result_of_schema_1_answers_the_question_of_today(kind):
+    """Measured with ``--languages en,sw,ja --limit 40 --split train`` (and ``--shots 1 --new-tokens 8``)."""
+    settings = EvaluationSettings()
+    if kind == "generation":
+        settings = EvaluationSettings(mode="generate", shots=1, new_tokens=8)
+    data = DataOptions(languages="en,sw,ja", limit=40, split="train")
+    (part,) = planned(data, settings).parts
+    saved = golden(kind)[0]
+    assert part.kind is type(saved)
+    words = ("prompts", "facts_digest")  # of the embedded facts, which may be mended
+    assert saved.provenance.differences(part.question, ignore=words) == {}
 
 
 def test_sft_changed_answers_and_the_base_knows_english(study):
-    assert study.results[0].by_language().set_index("language").accuracy["en"] > 0.8
-    assert study.comparisons[0].table.set_index("quantity").change["accuracy"] >= 0
+    assert study.results["behavior"][0].by_language().set_index("language").accuracy["en"] > 0.8
+    assert changes_of(study).set_index("quantity").change["accuracy"] >= 0
     assert not study.diagnostics()
 
 
 def test_no_checkpoint_and_twice_the_same(config):
     with pytest.raises(ConfigError, match="No checkpoint"):
-        run_evaluation(replace(config, ckpt=()))
+        evaluated(config, ckpt=())
     with pytest.raises(ConfigError, match="the same weights, byte for byte"):
-        run_evaluation(replace(config, ckpt=("organism:final", "organism:final")))
+        evaluated(config, ckpt=("organism:final", "organism:final"))
 
 
-def test_a_model_that_knows_nothing_is_a_loud_failure_when_strict(checkpoints, tmp_path, monkeypatch, capsys):
+def test_a_model_that_knows_nothing_is_a_loud_failure_when_strict(checkpoints, tmp_path):
     """A random model has no business above chance."""
     asked = (
         "--languages",
@@ -167,47 +200,34 @@ def test_a_model_that_knows_nothing_is_a_loud_failure_when_strict(checkpoints, t
         "--ckpt",
         str(checkpoints["qwen2"]),
     )
-    codes = {}
-    for flag in ((), ("--strict",)):
-        monkeypatch.setattr(sys, "argv", ["interp", "evaluate", *asked, *flag])
-        try:
-            cli.main()
-            codes[flag] = 0
-        except SystemExit as stop:
-            codes[flag] = stop.code or 0
-    out = capsys.readouterr().out
-    assert codes == {(): 0, ("--strict",): 1}
+    code, out, _ = run("evaluate", *asked)
+    assert (code, run("evaluate", *asked, "--strict").code) == (0, 1)
     assert "SANITY CHECK FAILED" in out
-    assert "accuracy is not above chance (0.250) in any language" in " ".join(out.replace("│", " ").split())
+    assert "Accuracy is not above chance (0.250) in any language" in " ".join(out.replace("│", " ").split())
 
 
-def test_the_command_writes_results_and_changes(config, study, monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "200")
-    flags = ["--languages", config.languages, "--limit", "12", "--split", "train", "--out", str(config.out)]
-    monkeypatch.setattr(
-        sys, "argv", ["interp", "evaluate", *(f for c in config.ckpt for f in ("--ckpt", c)), *flags]
-    )
-    with pytest.raises(SystemExit, match="0"):
-        cli.main()
-    out = capsys.readouterr().out
-    for said in (
+def test_the_command_writes_results_and_changes(config, study):
+    out = config["out"]
+    flags = ["--languages", config["languages"], "--limit", "12", "--split", "train", "--out", str(out)]
+    code, shown, _ = run("evaluate", *(f for c in config["ckpt"] for f in ("--ckpt", c)), *flags)
+    assert code == 0
+    one, other = study.names
+    for text in (
         "log-probability per byte",
-        "organism-final -> organism-sft",
+        f"{one} -> {other}",
         "right in all languages",
-        "12 facts; 95 % by Wilson; a guess",
+        "12 facts. Accuracy with its 95 % interval (Wilson). Chance 0.250; tied options share credit",
+        "paired over groups of facts",
     ):
-        assert said in out
-    written = json.loads((config.out / "organism-final-to-organism-sft.behavior.byte.json").read_text())
+        assert text in shown
+    written = json.loads((out / f"{one}-to-{other}.behavior.json").read_text())
+    assert written["view"] == {"cluster": "group", "scoring": "byte"}
     changes = [row["change"] for row in written["quantities"]]
-    np.testing.assert_allclose(changes, study.comparisons[0].table.change)
-
-
-def run(monkeypatch, *flags: object) -> int:
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(sys, "argv", ["interp", *map(str, flags)])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    return int(stop.value.code or 0)
+    np.testing.assert_allclose(changes, changes_of(study).change)
+    data = pd.read_csv(out / "behavior.csv")  # without --figure
+    accuracy = data[(data.checkpoint == other) & (data.quantity == "accuracy")].value
+    np.testing.assert_allclose(accuracy, study.results["behavior"][1].by_language().accuracy)
+    assert not (out / "behavior.png").exists()
 
 
 def test_means_over_languages_classes_spellings_and_strata():
@@ -223,7 +243,7 @@ def test_means_over_languages_classes_spellings_and_strata():
     assert (means["low"].value, means["low"].n, means["none"].n) == (0.5, 1, 0)
     spelled = result.by_spelling()
     assert (spelled["spelled as in en"].value, spelled["spelled as in en"].n) == (0.5, 20)
-    assert (spelled["not spelled as in en"].value, spelled["not spelled as in en"].n) == (20 / 60, 60)
+    assert (spelled["spelled otherwise"].value, spelled["spelled otherwise"].n) == (20 / 60, 60)
     mask = np.arange(40) < 10
     parts = result.by_stratum({"contaminated": mask, "not contaminated": ~mask})
     assert (parts["contaminated"].value, parts["contaminated"].n) == (1.0, 10)
@@ -231,28 +251,70 @@ def test_means_over_languages_classes_spellings_and_strata():
     assert result.histogram().tolist() == [0, 20, 10, 10]
 
 
-def test_rescore_and_compare_need_no_model(config, study, monkeypatch, capsys, tmp_path):
+def test_rescore_and_compare_need_no_model(config, study, no_model, tmp_path):
     files = [file for file in study.files if file.suffix == ".npz"]
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda *a, **k: pytest.fail("a model was opened")
-    )
-    summed = run_evaluation(replace(config, normalization="sum")).results[0].by_language("sum")
-    assert run(monkeypatch, "rescore", *files, "--as", "sum", "--out", tmp_path / "answers") == 0
-    out = capsys.readouterr().out
+    summed = study.results["behavior"][0].by_language("sum")
+    code, out, _ = run("rescore", *files, "--scoring", "sum", "--out", tmp_path / "answers")
+    assert code == 0
     assert "log-probability summed" in out
     assert all(f"{value:.3f}" in out for value in summed.accuracy)
-    written = pd.read_csv(next(tmp_path.glob("answers-organism-final*.sum.csv")))
+    written = pd.read_csv(tmp_path / f"answers-{study.names[0]}.sum.csv")
     assert written.groupby("language", sort=False).credit.mean().to_list() == pytest.approx(
         summed.accuracy.to_list()
     )
-    assert run(monkeypatch, "compare", *files, "--out", tmp_path / "both") == 0
-    assert "RankC" in capsys.readouterr().out
+    code, out, _ = run("compare", *files, "--out", tmp_path / "both")
+    assert code == 0
+    assert "RankC" in out
     assert {file.suffix for file in tmp_path.glob("both*")} == {".json", ".png", ".pdf", ".csv"}
-    assert run(monkeypatch, "rescore", files[0], "--as", "bite") == 2
-    assert "Unknown reading 'bite'" in capsys.readouterr().err
+    for flags, text in (
+        (("--scoring", "bite"), "A 'behavior' result has no scoring 'bite'. Did you mean 'byte'?"),
+        (("--scoring", "boundary"), "Choose from: sum, token, character, byte."),
+        (("--cluster", "facts"), "has no cluster 'facts'. Did you mean 'fact'?"),
+    ):
+        assert text in refused("rescore", files[0], *flags)
+    assert "paired over facts of one answer" in run("rescore", *files, "--cluster", "answer").stdout
+    text = refused("rescore", FOLDER / "routing-schema-1.npz")
+    assert "is a 'routing' result; one of evaluate is expected" in text
 
 
-def test_generation_from_the_command(monkeypatch, capsys, tmp_path):
+def test_compare_reads_answers_as_asked(study):
+    before, after = study.results["behavior"]
+    table = interp.compare(before, after).to_frame().set_index("quantity")
+    assert table.before["accuracy"] == pytest.approx(before.credit().mean())
+    summed = interp.compare(before, after, scoring="sum").to_frame().set_index("quantity")
+    assert summed.before["accuracy"] == pytest.approx(before.credit("sum").mean())
+    assert summed.after["RankC"] == pytest.approx(after.consistency("sum")["rankc"])
+    with pytest.raises(ResultError, match="has no scoring 'bite'"):
+        interp.compare(before, after, scoring="bite")
+
+
+def test_a_result_says_its_answer_with_uncertainty_and_sample_size(study):
+    result = study.results["behavior"][0]
+    row = result.by_language().iloc[1]
+    assert f"accuracy sw  {row.accuracy:.3f}  [{row.low:.3f}, {row.high:.3f}] 95 %" in repr(result)
+    assert "12 facts, byte (chance 0.250)" in repr(result)
+    summary = result.summary(scoring="sum").set_index("quantity")
+    assert summary["mean"]["accuracy"] == pytest.approx(result.credit("sum").mean())
+    assert (summary.n == 12).all()
+    shown = result._repr_html_()
+    assert "accuracy sw" in shown
+    assert "<th>low</th>" in shown
+
+
+def test_what_is_not_above_chance_is_doubtful_and_what_a_run_left_open_is_a_note():
+    wrong = made(np.zeros((40, 3), dtype=bool))
+    (doubt,) = wrong.diagnostics()
+    assert doubt.startswith("Accuracy is not above chance (0.250) in any language, at most 0.000.")
+    assert not isinstance(doubt, Note)
+    right = made(np.arange(120).reshape(40, 3) % 3 == 1)  # in one language
+    assert right.diagnostics() == []
+    noted = replace(right, provenance=Provenance(run={"notes": ["Cut on the left."]}))
+    (note,) = noted.diagnostics("sum")
+    assert isinstance(note, Note)
+    assert note == "Cut on the left."
+
+
+def test_generation_from_the_command(tmp_path):
     asked = (
         "evaluate",
         "--ckpt",
@@ -265,15 +327,14 @@ def test_generation_from_the_command(monkeypatch, capsys, tmp_path):
         "train",
     )
     where = ("--mode", "generate", "--out", tmp_path / "out")
-    assert run(monkeypatch, *asked, *where, "--figure") == 0
-    out = capsys.readouterr().out
+    code, out, _ = run(*asked, *where, "--figure")
+    assert code == 0
     assert "generated text has the answer at word boundaries" in out
     assert "prior" in out
     assert "longest" not in out
     assert {file.suffix for file in (tmp_path / "out").iterdir()} == {".npz", ".png", ".pdf", ".csv"}
-    assert run(monkeypatch, *asked, *where, "--match", "strict") == 0
-    assert run(monkeypatch, *asked, *where, "--shots", 2) == 2
-    assert "answers another question" in capsys.readouterr().err
+    assert "generated text is the answer" in run(*asked, *where, "--scoring", "strict").stdout
+    assert "answers another question" in refused(*asked, *where, "--shots", 2)
 
 
 @pytest.mark.parametrize(
@@ -281,32 +342,81 @@ def test_generation_from_the_command(monkeypatch, capsys, tmp_path):
     [
         (("--shots", "2"), "--shots is of --mode generate"),
         (("--new-tokens", "2"), "--new-tokens is of --mode generate"),
-        (("--match", "strict"), "--match is of --mode generate"),
-        (("--mode", "generate", "--normalization", "sum"), "--normalization is of --mode mcq"),
+        (("--stop", "end"), "--stop is of --mode generate"),
+        (("--protocol", "published"), "--protocol is of --mode generate"),
+        (("--scoring", "strict"), "--scoring strict does not apply to --mode mcq. Choose from: sum, token,"),
+        (
+            ("--mode", "generate", "--scoring", "sum"),
+            "--scoring sum does not apply to --mode generate. Choose",
+        ),
+        (
+            ("--mode", "generate", "--protocol", "published", "--shots", "2"),
+            "decides demonstrations, template",
+        ),
+        (
+            ("--mode", "generate", "--protocol", "published", "--stop", "line"),
+            "leave out --shots, --template",
+        ),
         (
             ("--mode", "generate", "--protocol", "published"),
             "--protocol published is of klar:DIR, not of 'cldr'",
         ),
-        (("--mode", "generate", "--new-tokens", "0"), "--new-tokens is 0"),
-        (("--benchmark", "cldrr"), "cldr"),
+        (
+            ("--mode", "generate", "--new-tokens", "0"),
+            "'new_tokens' is 0; a number of at least 1 is expected",
+        ),
+        (("--data", "cldrr"), "Did you mean 'cldr'?"),
+        (("--template", "2"), "template 2 does not apply to 'cldr'"),
         (("--contaminated", "nowhere.json"), "nowhere.json is not readable JSON"),
-        (("--cluster", "facts"), "one of group, fact, answer is expected"),
+        (("--cluster", "facts"), "Choose from: group, fact, answer."),
     ],
 )
-def test_flags_that_do_not_go_together(flags, said, monkeypatch, capsys, tmp_path):
-    assert run(monkeypatch, "evaluate", "--ckpt", "organism:final", "--out", tmp_path, *flags) == 2
-    assert said in capsys.readouterr().err
+def test_flags_that_do_not_go_together(flags, said, tmp_path):
+    assert said in refused("evaluate", "--ckpt", "organism:final", "--out", tmp_path, *flags)
 
 
-def test_contaminated_facts_are_told_apart(monkeypatch, capsys, tmp_path, study, config):
-    ids = [fact.fact_id for fact in study.asked.facts][:5]
-    (tmp_path / "seen.json").write_text(json.dumps([*ids, "of another benchmark"]))
-    apart = run_evaluation(replace(config, contaminated=tmp_path / "seen.json"))
-    assert apart.asked.strata["contaminated"].sum() == 5
-    assert apart.results[0].by_stratum(apart.asked.strata)["not contaminated"].n == 7
+def test_contaminated_facts_are_told_apart(tmp_path, study, config):
+    result = study.results["behavior"][0]
+    (tmp_path / "seen.json").write_text(json.dumps([*result.fact_ids[:5], "of another benchmark"]))
+    apart = evaluated(config, contaminated=tmp_path / "seen.json")
+    strata = apart.plan.context["strata"]
+    assert strata["contaminated"].sum() == 5
+    assert result.by_stratum(strata)["not contaminated"].n == 7
+    flags = [f for c in config["ckpt"] for f in ("--ckpt", c)]
+    flags += ["--languages", config["languages"], "--limit", 12, "--split", "train", "--out", config["out"]]
+    code, out, _ = run("evaluate", *flags, "--contaminated", tmp_path / "seen.json")
+    assert code == 0
+    assert "not contaminated (7 facts)" in out
     (tmp_path / "none.json").write_text('["x"]')
     with pytest.raises(DataError, match="names 1 facts, but none of the 12 that are asked"):
-        run_evaluation(replace(config, contaminated=tmp_path / "none.json"))
+        evaluated(config, contaminated=tmp_path / "none.json")
+
+
+def test_what_is_usual_for_the_data_and_the_protocol_is_filled_in():
+    asked = EvaluationSettings(mode="generate")
+    assert [
+        (each.shots, each.new_tokens, each.stop)
+        for each in (asked.resolved("cldr"), asked.resolved("klar:x"))
+    ] == [
+        (0, 16, "line"),
+        (3, 10, "line"),
+    ]
+    chosen = EvaluationSettings(mode="generate", shots=1, new_tokens=5, stop="end")
+    assert chosen.resolved("klar:x") == chosen
+    published = EvaluationSettings(mode="generate", protocol="published")
+    assert published.resolved("klar:x").stored() == {
+        "mode": "generate",
+        "new_tokens": 10,
+        "stop": "end",
+        "protocol": "published",
+    }
+    assert [s.scoring() for s in (EvaluationSettings(), asked, published)] == [
+        "byte",
+        "boundary",
+        "published",
+    ]
+    assert EvaluationSettings(mode="generate", protocol="upstream").scoring() == "prefix"
+    assert EvaluationSettings().resolved("klar:x").stored() == {"mode": "mcq"}
 
 
 def test_rules_beside_the_model():

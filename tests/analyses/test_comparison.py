@@ -9,18 +9,17 @@ import json
 import numpy as np
 import pytest
 
-from analyses.comparison import compare, contrast
-from analyses.noise import noise_floor
+from analyses.comparison import compare
+from analyses.comparison.units import contrast
 from interp.data.prompts import Prompt, PromptSet
 from interp.errors import ResultError
-from interp.measure.specialization.heads import measure_heads
-from interp.measure.specialization.neurons import measure_specialization
-from interp.model.loading import adopt_model
 from interp.results import SpecializationResult
+from interp.results.noise import noise_floor
 from interp.stats import jaccard
-from tests.planted import planted_model, planted_prompts
-from tests.results.made import heads, neurons, provenance
-from tests.tiny import byte_tokenizer, tiny_model
+from tests.support.measuring import measure_heads, measure_specialization
+from tests.support.planted.language import planted_model, planted_prompts
+from tests.support.results import heads, neurons, provenance
+from tests.support.tiny import opened
 
 REPETITIONS, BLOCKS = 200, 8
 MOST_ALARMS = 18  # 5 % of 200 and 2.6 standard errors of a binomial
@@ -46,7 +45,7 @@ def topical_prompts(n_blocks: int, items_per_block: int, length: int) -> PromptS
 def many_blocks():
     """A specialized tiny model, measured on 3,200 independent blocks of text."""
     prompts = topical_prompts(REPETITIONS * 2 * BLOCKS, items_per_block=1, length=20)
-    loaded = adopt_model(tiny_model("qwen2", num_hidden_layers=2), byte_tokenizer())
+    loaded = opened("qwen2", num_hidden_layers=2)
     options = {"n_blocks": REPETITIONS * 2 * BLOCKS, "batch_tokens": 1024}
     return {
         "neurons": measure_specialization(loaded, prompts, **options),

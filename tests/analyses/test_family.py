@@ -5,18 +5,19 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from analyses.family import family_curves, family_table, relation_prior, strata
+from analyses.family import evaluate_member, family_curves, load_family_facts
+from analyses.family_table import FamilyFacts, family_table, strata
 from figures.family import plot_family
-from interp.data.facts import FactSet
 from interp.data.sources.cldr import cldr_facts
-from training.family import BASE, questions
+from tests.support.extras import needed
+from training.family import BASE
 from training.organism.exposure import exposure
 from training.organism.recipe import OrganismConfig
 
 
 @pytest.fixture(scope="module")
 def asked():
-    return questions(train=20, held_out=30)
+    return load_family_facts(train=20, held_out=30)
 
 
 def test_questions_are_of_every_split_and_the_first_are_those_trained_on(asked):
@@ -74,7 +75,7 @@ def test_the_interval_resamples_countries_not_questions():
     config = OrganismConfig()
     facts = cldr_facts().filter(languages=config.languages, splits=["validation"])
     group = max({f.group for f in facts}, key=[f.group for f in facts].count)
-    asked = type(questions(1, 1))(facts, exposure(cldr_facts().filter(languages=config.languages), config))
+    asked = FamilyFacts(facts, exposure(cldr_facts().filter(languages=config.languages), config))
     base = np.zeros((len(facts), len(facts.languages)), dtype=bool)
     moved = base.copy()
     moved[[f.group == group for f in facts]] = True
@@ -82,21 +83,42 @@ def test_the_interval_resamples_countries_not_questions():
     assert (table[table.member == "moved"].low == 0).all()  # some draws miss the country
 
 
-def test_the_prior_is_the_relations_most_frequent_answer():
-    train = cldr_facts().filter(relations=["country_continent"], splits=["train"])
-    golds = Counter(fact.object_id for fact in train)
-    few = FactSet("few", train.facts[:40], train.languages)
-    for fact, credit in zip(few, relation_prior(few), strict=True):
+def test_the_prior_is_the_relations_most_frequent_answer_among_other_facts(asked):
+    """By hand: the option most often right in the relation's train facts, the fact itself not counted."""
+    train = cldr_facts().filter(splits=["train"])
+    credits = []
+    for fact in asked.facts:
+        golds = Counter(
+            f.object_id for f in train if f.relation == fact.relation and f.fact_id != fact.fact_id
+        )
         most = max(golds[option] for option in fact.option_ids)
         tied = [option for option in fact.option_ids if golds[option] == most]
-        assert (credit == (fact.object_id in tied) / len(tied)).all()
-    assert relation_prior(few).mean() > 0.3  # continents are few, and one is frequent
+        credits.append((fact.object_id in tied) / len(tied))
+    nothing = np.zeros((len(asked.facts), len(asked.facts.languages)), dtype=bool)
+    rows = family_table({("base", 0): nothing}, asked).frame.set_index("stratum")
+    for name, mask in strata(asked).items():
+        assert rows.loc[name, "prior"] == pytest.approx(
+            (mask * np.array(credits)[:, None]).sum() / mask.sum()
+        )
+
+
+def test_a_saved_result_is_reused_for_its_checkpoint_and_facts_only(tmp_path, monkeypatch):
+    facts = load_family_facts(1, 1).facts.filter(languages=["en", "sw"])
+    file = tmp_path / "base.behavior.npz"
+    first = evaluate_member(BASE, facts, file)
+    calls = []
+    monkeypatch.setattr("analyses.family.measure_behavior", lambda *given: calls.append(given) or first)
+    assert (evaluate_member(BASE, facts, file).log_probability == first.log_probability).all()
+    assert not calls
+    evaluate_member("organism:early", facts, file)
+    evaluate_member(BASE, facts.filter(languages=["en"]), file)
+    assert len(calls) == 2
 
 
 def test_curves_count_right_answers_by_stratum_and_step(tmp_path, asked):
     """Answers made by hand: at step 20 everything but one stratum is right."""
-    pq = pytest.importorskip("pyarrow.parquet")
-    pa = pytest.importorskip("pyarrow")
+    pq = needed("pyarrow.parquet")
+    pa = needed("pyarrow")
     wrong = strata(asked)["validation, unread, spelled otherwise"]
     for step in (0, 20):
         rows = [

@@ -7,64 +7,61 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import interp.model.loading
-from analyses.changes import compare_facts
-from analyses.lens import LensStudy, run_lens
-from interp.config.lens import LensConfig
-from interp.data.tasks import open_task
+from analyses.comparison import compare
+from analyses.plan import Plan
+from analyses.runner import Run
+from analyses.runner import run as measured
 from interp.errors import ConfigError, DataError, ResultError
 from interp.results.lens import LensResult
-from tests.results.test_lens import lens_result, random_result
-from tests.tiny import save_checkpoint
+from tests.support.command import models_opened
+from tests.support.results.lens import lens_result, random_lens_result
+from tests.support.runs import comparisons, only
+from tests.support.tiny import save_checkpoint
 
 
 @pytest.fixture
 def config(checkpoints, tmp_path):
-    return LensConfig(
-        ckpt=(str(checkpoints["llama"]), str(checkpoints["other"])),
-        languages="en,ru,ja",
-        limit=6,
-        dtype="float32",
-        out=tmp_path / "out",
-    )
+    return {
+        "ckpt": (str(checkpoints["llama"]), str(checkpoints["other"])),
+        "languages": "en,ru,ja",
+        "limit": 6,
+        "dtype": "float32",
+        "out": tmp_path / "out",
+    }
 
 
 @pytest.fixture
-def opened(monkeypatch):
+def opened():
     """What is opened from now on."""
-    specs: list[str] = []
-    real = interp.model.loading.open_checkpoint
-    monkeypatch.setattr(
-        interp.model.loading, "open_checkpoint", lambda c, **o: specs.append(c.spec) or real(c, **o)
-    )
-    return specs
+    with models_opened() as specs:
+        yield specs
 
 
 def test_each_later_checkpoint_is_compared_with_the_first(config, opened, tmp_path):
     third = str(save_checkpoint(tmp_path / "third", seed=2))
-    study = run_lens(config)
-    assert opened == list(config.ckpt)
-    more = run_lens(replace(config, ckpt=(*config.ckpt, third)))
-    assert opened == [*config.ckpt, third]  # the others were there
-    assert [len(more.results["logit"]), len(more.comparisons["logit"])] == [3, 2]
-    first, _, last = more.results["logit"]
-    expected = compare_facts(first, last).table
-    assert more.comparisons["logit"][1].table.equals(expected)
-    assert more.comparisons["logit"][1].names == (more.names[0], more.names[2])
-    assert np.array_equal(study.results["logit"][1].probability, more.results["logit"][1].probability)
-    assert not list(config.out.glob("*.partial"))
+    study = measured("lens", **config)
+    assert opened == list(config["ckpt"])
+    more = measured("lens", **{**config, "ckpt": (*config["ckpt"], third)})
+    assert opened == [*config["ckpt"], third]  # the others were there
+    assert [len(only(more)), len(comparisons(more))] == [3, 2]
+    first, _, last = only(more)
+    expected = compare(first, last).to_frame()
+    assert comparisons(more)[1].to_frame().equals(expected)
+    assert comparisons(more)[1].names == (more.names[0], more.names[2])
+    assert np.array_equal(only(study)[1].probability, only(more)[1].probability)
+    assert not list(config["out"].glob("*.partial"))
 
 
 def test_a_tuned_lens_joins_a_finished_plain_one(config, opened):
-    one = replace(config, ckpt=config.ckpt[:1])
-    run_lens(one)
-    kept = {file: file.read_bytes() for file in config.out.iterdir()}
-    study = run_lens(replace(one, tuned=True, tuned_positions=300, tuned_steps=2))
-    assert opened == [config.ckpt[0]] * 2
+    one = {**config, "ckpt": config["ckpt"][:1]}
+    measured("lens", **one)
+    kept = {file: file.read_bytes() for file in config["out"].iterdir()}
+    study = measured("lens", **{**one, "tuned": True, "tuned_positions": 300, "tuned_steps": 2})
+    assert opened == [config["ckpt"][0]] * 2
     assert all(file.read_bytes() == content for file, content in kept.items())
-    assert list(study.results) == ["logit", "tuned"]
-    tuned = study.results["tuned"][0].provenance
-    assert tuned.settings["tuned_on"] == study.task.prompts.digest
+    assert list(study.results) == ["lens", "tuned-lens"]
+    tuned = study.results["tuned-lens"][0].provenance
+    assert tuned.settings["tuned_on"] == tuned.prompts_digest
     assert tuned.run["tuned_positions_used"].keys() == {"fit", "choose", "report"}
 
 
@@ -75,11 +72,11 @@ def test_the_text_of_the_tuned_lens_is_the_users(config, tmp_path):
         lines = [f"{code} {i} {'abc' * (i % 5)}" for i in range(12)]
         (folder / f"{code}.txt").write_text("\n".join(lines))
     options = {"tuned": True, "tuned_positions": 300, "tuned_steps": 1}
-    chosen = replace(config, ckpt=config.ckpt[:1], tuned_text=str(folder), **options)
-    study = run_lens(chosen)
-    assert study.results["tuned"][0].provenance.settings["tuned_on"] != study.task.prompts.digest
+    chosen = {**config, "ckpt": config["ckpt"][:1], "tuned_text": str(folder), **options}
+    tuned = measured("lens", **chosen).results["tuned-lens"][0].provenance
+    assert tuned.settings["tuned_on"] != tuned.prompts_digest
     with pytest.raises(ResultError, match="tuned_on: "):
-        run_lens(replace(chosen, tuned_text=""))
+        measured("lens", **{**chosen, "tuned_text": ""})
 
 
 @pytest.mark.parametrize(
@@ -91,38 +88,41 @@ def test_the_text_of_the_tuned_lens_is_the_users(config, tmp_path):
         ({"shots": -1}, ConfigError, "'shots' is -1"),
         ({"source": "ja"}, ConfigError, "only a translation has one"),
         ({"tuned_text": "x"}, ConfigError, "no tuned lens is asked for"),
-        ({"tuned": True, "tuned_positions": 0}, ConfigError, "must be 1 or more"),
+        (
+            {"tuned": True, "tuned_positions": 0},
+            ConfigError,
+            "'tuned_positions' is 0; a number of at least 1 is expected",
+        ),
         ({"tuned": True, "tuned_text": "nowhere"}, DataError, "'nowhere'"),
-        ({"prompts": "nothing"}, DataError, "'nothing'"),
-        ({"split": "tset"}, DataError, "'tset'"),
+        ({"data": "nothing"}, DataError, "'nothing'"),
+        ({"split": "tset"}, ConfigError, "'split' is 'tset'. Did you mean 'test'"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
 def test_everything_cheap_is_checked_before_a_checkpoint_is_looked_for(config, changes, error, text):
-    wanted = replace(config, **{"ckpt": ("nowhere/at-all",), **changes})
+    wanted = {**config, "ckpt": ("nowhere/at-all",), **changes}
     with pytest.raises(error, match=text):
-        run_lens(wanted)
-    assert not config.out.exists()
+        measured("lens", **wanted)
+    assert not config["out"].exists()
 
 
-def _study(*results: LensResult) -> LensStudy:
-    task = open_task("facts", ("en", "sw", "ja"), pivot="en", limit=1)
-    return LensStudy(("a", "b")[: len(results)], task, {"logit": list(results)})
+def _run(*results: LensResult) -> Run:
+    return Run(("a", "b")[: len(results)], Plan(()), {"lens": list(results)})
 
 
 def test_what_is_doubtful():
-    sound = random_result(40)
-    assert _study(sound, sound).diagnostics() == []
+    sound = random_lens_result(40)
+    assert _run(sound, sound).diagnostics() == []
     overlap = sound.overlap.copy()
     overlap[:11, [0, 1], [1, 0]] = True
-    assert _study(replace(sound, overlap=overlap)).diagnostics() == [
-        "Fewer than 30 facts tell these languages from the pivot: sw 29."
+    assert _run(replace(sound, overlap=overlap)).diagnostics() == [
+        "a: Fewer than 30 facts tell these languages from the pivot: sw 29."
     ]
     partly = sound.probability.copy()
     partly[:, 1:, -1] = 0.001
-    assert _study(replace(sound, probability=partly)).diagnostics() == []  # one language is enough
+    assert _run(replace(sound, probability=partly)).diagnostics() == []  # one language is enough
     silent = lens_result(np.full((40, 3, 4, 3), 0.004))
-    (diagnostic,) = _study(sound, silent).diagnostics()
+    (diagnostic,) = _run(sound, silent).diagnostics()
     assert diagnostic.startswith(
-        "b: at the output the answer has a probability below 0.01 in every language, at most 0.0040."
+        "b: At the output the answer has a probability below 0.01 in every language, at most 0.0040."
     )

@@ -8,20 +8,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import typer
-from typer.testing import CliRunner
 
-from analyses.changes import compare_facts
+from analyses.comparison import compare
 from analyses.lm_eval import import_samples
 from analyses.lm_eval_runs import describe_run
-from interp.commands.lm_eval import export_lm_eval, import_lm_eval
 from interp.data.lm_eval import METRICS, write_tasks
 from interp.data.prompts import prompts_from_facts
 from interp.data.sources import open_facts
-from interp.errors import ConfigError, DataError, ResultError
+from interp.errors import DataError, ResultError
 from interp.results import load_result
 from interp.results.behavior import BehaviorResult
-from tests.lm_eval_logs import DATE, RESULTS, log_run, read_rows, write_samples
+from tests.support.command import refused, run
+from tests.support.lm_eval_logs import DATE, RESULTS, log_run, read_rows, write_samples
 
 LANGUAGES = ("ja", "en", "sw")  # not the project's order
 
@@ -150,7 +148,7 @@ def test_save_and_load(samples, tmp_path):
     assert isinstance(again, BehaviorResult)
     assert np.array_equal(again.log_probability, found.log_probability, equal_nan=True)
     assert again.provenance == found.provenance
-    assert (compare_facts(found, again).table.change == 0).all()
+    assert (compare(found, again).to_frame().change == 0).all()
 
 
 def test_files_that_do_not_belong_together(facts, samples, tasks, tmp_path):
@@ -277,44 +275,34 @@ def test_a_run_that_nothing_is_known_of(tmp_path):
             describe_run([file], 100)
 
 
-@pytest.fixture
-def run(monkeypatch):
-    app = typer.Typer()
-    app.command("export-lm-eval")(export_lm_eval)
-    app.command("import-lm-eval")(import_lm_eval)
-    runner = CliRunner(env={"COLUMNS": "200"})
-    return lambda *arguments: runner.invoke(app, [str(a) for a in arguments], catch_exceptions=False)
-
-
-def test_the_commands(run, tmp_path):
+def test_the_commands(tmp_path):
     options = ("--languages", "en,ja", "--limit", 6, "--split", "test", "--prompt-format", "english")
     done = run("export-lm-eval", "--out", tmp_path / "tasks", *options)
-    assert done.exit_code == 0
-    assert "6 facts in 2 languages, prompt_format english" in done.output
-    assert f"lm_eval run --include_path {tmp_path / 'tasks'} --tasks interp_cldr --log_samples" in done.output
+    assert done.code == 0
+    assert "6 facts in 2 languages, prompt format english" in done.stdout
+    assert f"lm_eval run --include_path {tmp_path / 'tasks'} --tasks interp_cldr --log_samples" in done.stdout
     asked = open_facts("cldr").filter(languages=["en", "ja"], splits=["test"], limit=6)
     files = log_run(tmp_path / "tasks", tmp_path / "run", score)
     out = tmp_path / "r.npz"
-    done = run("import-lm-eval", *files.values(), "--out", out, "--normalization", "sum")
+    done = run("import-lm-eval", *files.values(), "--out", out, "--scoring", "sum")
     found = load_result(out)
     assert found.provenance.prompts_digest == prompts_from_facts(asked, prompt_format="english").digest
-    assert "log-probability summed" in done.output
-    assert f"{found.by_language('sum').accuracy[1]:.3f}" in done.output
-    assert str(out.with_suffix("")) in done.output
+    assert "log-probability summed" in done.stdout
+    assert f"{found.by_language('sum').accuracy[1]:.3f}" in done.stdout
+    assert str(out.with_suffix("")) in done.stdout
     one = run("import-lm-eval", *files.values(), "--out", out, "--languages", "ja")
     assert load_result(out).languages == ("ja",)
-    assert "agreement" in done.output
-    assert "agreement" not in one.output
+    assert "pairs that agree" in done.stdout
+    assert "pairs that agree" not in one.stdout
 
 
-def test_what_the_commands_refuse(run, samples, tmp_path):
+def test_what_the_commands_refuse(samples, tmp_path):
     out = tmp_path / "r.npz"
-    with pytest.raises(ResultError, match="lengths in tokens are not known"):
-        run("import-lm-eval", *samples.values(), "--out", out, "--normalization", "token")
-    with pytest.raises(ResultError, match="Unknown reading 'bytes'"):
-        run("import-lm-eval", *samples.values(), "--out", out, "--normalization", "bytes")
+    command = ("import-lm-eval", *samples.values(), "--out", out, "--scoring")
+    assert "lengths in tokens are not known" in refused(*command, "token")
+    assert "has no scoring 'bytes'. Did you mean 'byte'?" in refused(*command, "bytes")
     assert not out.exists()
-    with pytest.raises(ConfigError, match="'prompt_format' is 'nativ'"):
-        run("export-lm-eval", "--out", tmp_path / "t", "--prompt-format", "nativ")
-    assert run("export-lm-eval", "--out", tmp_path / "t", "--limit", -1).exit_code == 2
+    export = ("export-lm-eval", "--out", tmp_path / "t")
+    assert "'prompt_format' is 'nativ'" in refused(*export, "--prompt-format", "nativ")
+    assert run(*export, "--limit", -1).code == 2
     assert not (tmp_path / "t").exists()

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from interp.measure.attributions import attributions
 from interp.measure.contrasts import Contrast, contrast_metric
-from interp.measure.routing.routing import attributions
 from interp.model.loading import LoadedModel
 from interp.model.sites import Site
 from interp.model.tokens import Batch

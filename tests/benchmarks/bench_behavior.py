@@ -51,7 +51,7 @@ def bench(loaded: LoadedModel, repeats: int) -> dict[str, float]:
         return tuple(random.integers(loaded.n_embeddings, size=n).tolist())
 
     batch = [
-        Question(i, 0, tokens(PROMPT), tuple(tokens(OPTION) for _ in range(OPTIONS)))
+        Question(i, 0, "made", tokens(PROMPT), tuple(tokens(OPTION) for _ in range(OPTIONS)))
         for i in range(QUESTIONS)
     ]
 

@@ -37,10 +37,10 @@ def check(path: Path) -> None:
 
 def sample(path: Path) -> None:
     """What a measure with `--limit 16` reads."""
-    from interp.data.languages import PAPER_LANGUAGES
+    from interp.data.languages import POLYFACT_LANGUAGES
     from interp.data.sources import open_prompts
 
-    prompts = open_prompts(path, PAPER_LANGUAGES, split="test", limit=LIMIT)
+    prompts = open_prompts(path, POLYFACT_LANGUAGES, split="test", limit=LIMIT)
     if prompts.n_items != LIMIT:
         raise SystemExit(f"{prompts.n_items} items")
 
@@ -48,17 +48,17 @@ def sample(path: Path) -> None:
 def evaluation(path: Path) -> None:
     """What `interp evaluate --limit 16` reads: the sample, and the prior of all facts."""
     from interp.data.baselines import rule_baselines
-    from interp.data.languages import PAPER_LANGUAGES
+    from interp.data.languages import POLYFACT_LANGUAGES
     from interp.data.sources import open_facts
 
     known = open_facts(path, sample=True)
-    rule_baselines(known.filter(splits=["test"], languages=PAPER_LANGUAGES, limit=LIMIT), known)
+    rule_baselines(known.filter(splits=["test"], languages=POLYFACT_LANGUAGES, limit=LIMIT), known)
 
 
 def partners(path: Path) -> None:
     """Partners for all facts, once they are read."""
-    from interp.data.facts import load_facts
     from interp.data.partners import pair_facts
+    from interp.data.sources import load_facts
 
     facts = load_facts(path)
     began = time.process_time()

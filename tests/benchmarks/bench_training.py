@@ -20,11 +20,12 @@ from trl import GRPOConfig, GRPOTrainer
 from interp.model.generation import Completion
 from tests.benchmarks.bench_specialization import describe_machine
 from tests.benchmarks.timing import interleave, paired
-from tests.tiny import byte_tokenizer, tiny_model
+from tests.support.tiny import byte_tokenizer, tiny_model
 from training.examples import Example, ExampleSet
+from training.methods import GrpoConfig
 from training.rollouts.pool import RewardRule
 from training.rollouts.trainer import PooledGRPOTrainer, fact_rows
-from training.running.evaluation import judge
+from training.run.evaluation import judge
 
 HERE = Path(__file__).parent
 LANGUAGES = ("en", "de", "id", "pt", "ar", "bn", "sw", "es", "ru", "fr", "ja", "zh")
@@ -110,7 +111,7 @@ def stock(examples: ExampleSet, folder: str) -> GRPOTrainer:
             judge(examples.facts[0][number], Completion(text, 0, True))
             for text, number in zip(completions, language, strict=True)
         ]
-        scores = np.array([RewardRule().scores.worth(answer.outcome) for answer in said])
+        scores = np.array([RewardRule(GrpoConfig()).scores.worth(answer.outcome) for answer in said])
         rollouts = scores.reshape(len(LANGUAGES), GENERATIONS).sum(axis=0)
         return np.tile(rollouts, len(LANGUAGES)).tolist()
 
@@ -127,7 +128,7 @@ def pooled(examples: ExampleSet, folder: str, *, bucketing: bool) -> PooledGRPOT
     """Ours."""
     return PooledGRPOTrainer(
         examples=examples,
-        rule=RewardRule(),
+        rule=RewardRule(GrpoConfig()),
         bucketing=bucketing,
         rollouts_every=0,
         model=tiny_model("qwen2", **SHAPE, max_position_embeddings=256).requires_grad_(True),

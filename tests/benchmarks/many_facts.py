@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from interp.data.hashing import hash_uniform
-from interp.data.languages import PAPER_LANGUAGES
+from interp.data.languages import POLYFACT_LANGUAGES
 
 RELATIONS, ANSWERS, OPTIONS = 20, 200, 4
 _LETTERS = {
@@ -34,7 +34,7 @@ def many_rows(n_facts: int) -> Iterator[dict]:
             "object_id": f"A{relation}-{right}",
             "option_ids": [f"A{relation}-{answer}" for answer in answers],
             "split": ("train", "test")[subject % 2],
-            "wording": {code: _wording(code, subject, relation, answers) for code in PAPER_LANGUAGES},
+            "wording": {code: _wording(code, subject, relation, answers) for code in POLYFACT_LANGUAGES},
         }
 
 

@@ -10,19 +10,18 @@ import torch
 
 from interp.measure.specialization.activations import NeuronCounter
 from interp.measure.specialization.heads import FrozenHeads
-from interp.model.loading import adopt_model
 from interp.model.tokens import EncodedItem, EncodedPrompts, pad
 from tests.benchmarks.live import LiveBytes
 from tests.benchmarks.memory import measure_memory
 from tests.benchmarks.peers import OneByOne
-from tests.tiny import FAMILIES, PLANTED_FAMILIES, byte_tokenizer, tiny_model
+from tests.support.tiny import FAMILIES, PLANTED_FAMILIES, opened
 
 N_BLOCKS = 2
 
 
 @pytest.fixture(params=PLANTED_FAMILIES)
 def loaded(request):
-    return adopt_model(tiny_model(request.param), byte_tokenizer())
+    return opened(request.param)
 
 
 def _encoded(n_items, length, seed=0, ragged=False):
@@ -44,7 +43,7 @@ def _batch(encoded, side="right"):
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_one_backward_for_a_batch_gives_the_gradients_of_one_per_item(family, side, parameter_gradients):
-    loaded = adopt_model(tiny_model(family), byte_tokenizer())
+    loaded = opened(family)
     encoded = _encoded(6, 24, ragged=True)
     peer = OneByOne(loaded, _batch(encoded), parameter_gradients=parameter_gradients)
     peer.run()
@@ -129,7 +128,7 @@ def test_a_tensor_that_is_kept_is_noticed():
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's /proc")
 def test_the_peak_of_a_process_does_not_depend_on_the_number_of_batches():
     """Resident size; 3 MB are allowed to the allocator, 4 MB with the code that only the count loads."""
-    memory = measure_memory(few=4, many=32)
+    memory = measure_memory(few=2, many=12)
     assert (
         memory["count_few"] > memory["bare"] + memory["totals"] / 2
     )  # the instrument sees what is surely there

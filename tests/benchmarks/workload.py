@@ -7,7 +7,7 @@ import torch
 from interp.model.loading import LoadedModel
 from interp.model.sites import locate
 from interp.model.tokens import Batch, EncodedItem, EncodedPrompts, pad
-from tests.tiny import byte_tokenizer, tiny_model
+from tests.support.tiny import byte_tokenizer, tiny_model
 
 FAMILIES = ("qwen2", "olmo2")
 LANGUAGES = ("en", "de", "id", "pt", "ar", "bn", "sw", "es", "ru", "fr", "ja", "zh")

@@ -1,15 +1,44 @@
 import json
+from importlib import resources
 
 import pytest
 
 from interp.data.facts import FactSet
+from interp.data.languages import LANGUAGES, register_language_file, registry
 from interp.data.sources.cldr import cldr_facts
-from tests.data.made import make_fact
+from tests.support.facts import make_fact
 
 
 @pytest.fixture(scope="session")
 def cldr():
     return cldr_facts()
+
+
+@pytest.fixture
+def thai_unknown(registration):
+    """The file of a language that the package does not know: Thai's own, while it is taken out."""
+    del LANGUAGES["th"]
+    for clear in registry._caches:
+        clear()
+    return resources.files("interp.data.languages") / "known" / "th.toml"
+
+
+AMHARIC = """
+code = "am"
+name = "Amharic"
+endonym = "አማርኛ"
+script = "Ethi"
+resource = "low"
+letters = ["ETHIOPIC"]
+"""
+
+
+@pytest.fixture
+def few_words(registration, tmp_path):
+    """A language of which only the necessary is known: its code."""
+    path = tmp_path / "am.toml"
+    path.write_text(AMHARIC, encoding="utf-8")
+    return register_language_file(path).code
 
 
 @pytest.fixture

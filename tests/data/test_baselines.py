@@ -1,6 +1,4 @@
 import dataclasses
-import os
-from pathlib import Path
 
 import pytest
 
@@ -8,10 +6,9 @@ from interp.data.baselines import accuracy, model_free_baselines, rule_baselines
 from interp.data.facts import FactSet, Wording
 from interp.data.sources import open_facts
 from interp.errors import DataError
-from tests.data.benchmarks import write_tsv
-from tests.data.made import make_fact
-
-VERIFY = Path(os.environ.get("INTERP_VERIFY", Path(__file__).resolve().parents[3] / "shared" / "verify"))
+from tests.support.benchmark_files import write_tsv
+from tests.support.facts import make_fact
+from tests.support.published import full, needs_full_files
 
 
 def test_cldr_gives_nothing_away(cldr):
@@ -173,11 +170,11 @@ def test_bmlama_numbers_its_candidates_by_row(tmp_path):
     assert rule_baselines(facts, facts)["prior"] == {"en": 0.75}
 
 
-@pytest.mark.skipif(not VERIFY.is_dir(), reason=f"published files are not at {VERIFY}")
+@needs_full_files
 def test_the_published_sample_has_the_prior_of_its_names(tmp_path):
     """37.75 of 100, counted by hand over names: 73 x 1/4 and 4 x 0, 14 + 1 + 2 + 1, and three ties of two."""
     for code in ("en", "fr", "de", "ar"):
-        (tmp_path / f"{code}.json").symlink_to(VERIFY / "polyfact_samples" / f"{code}.json")
-    for alignment in (None, VERIFY / "polyfact_samples" / "alignment_full.json"):
+        (tmp_path / f"{code}.json").symlink_to(full(f"polyfact_samples/{code}.json"))
+    for alignment in (None, full("polyfact_samples/alignment_full.json")):
         facts = open_facts(f"polyfact:{tmp_path}", alignment=alignment)
         assert rule_baselines(facts, facts)["prior"] == dict.fromkeys(facts.languages, pytest.approx(0.3775))

@@ -4,10 +4,9 @@ import json
 import pytest
 
 from interp.data.check import check_facts
-from interp.data.facts import load_facts
 from interp.data.files import write_rows
 from interp.data.schema import row_problems
-from interp.data.sources import open_prompts
+from interp.data.sources import load_facts, open_prompts
 from interp.errors import DataError
 
 

@@ -4,13 +4,13 @@ from collections import Counter
 
 import pytest
 
-from interp.data.languages import LANGUAGES
+from interp.data.languages import EMBEDDED_LANGUAGES, LANGUAGES
 from interp.data.similarity import fold
 from interp.data.sources.cldr_build import babel_data
 from interp.data.sources.cldr_build.filters import (
+    filtered,
     fully_labeled,
     in_own_script,
-    kept,
     not_given_away,
     one_answer_per_name,
     one_subject_per_name,
@@ -97,7 +97,10 @@ def labeled(**names):
     """Labels that are the same word in every language unless a dictionary says otherwise."""
     return {
         entity: Labels(
-            {code: name.get(code, name.get("*")) if isinstance(name, dict) else name for code in LANGUAGES}
+            {
+                code: name.get(code, name.get("*")) if isinstance(name, dict) else name
+                for code in EMBEDDED_LANGUAGES
+            }
         )
         for entity, name in names.items()
     }
@@ -113,7 +116,7 @@ def test_fully_labeled():
 
 
 def test_in_own_script():
-    latin, own = "Oslo", dict.fromkeys(LANGUAGES, "")
+    latin, own = "Oslo", dict.fromkeys(EMBEDDED_LANGUAGES, "")
     labels = labeled(latin=latin, own=own) | labeled(**{"tld:.no": ".no"})
     assert in_own_script([triple("own", "latin"), triple("tld:.no", "own")], labels) == [
         triple("tld:.no", "own")
@@ -259,4 +262,4 @@ def test_a_relation_passes_through_all_filters(tables):
         triple("territory:SG", "city:Asia/Nowhere"),
     ]
     labels = entity_labels({e for each in facts for e in (each.subject, each.object)}, tables)
-    assert kept(facts, labels) == facts[:1]
+    assert filtered(facts, labels) == facts[:1]

@@ -8,7 +8,7 @@ import pytest
 from interp.data.crossing import crossed, misplaced
 from interp.data.sources import open_facts
 from interp.errors import DataError
-from tests.data.benchmarks import (
+from tests.support.benchmark_files import (
     LETTERS,
     change_json,
     flat_row,

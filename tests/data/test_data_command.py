@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from interp import cli
-from tests.data.benchmarks import flat_row, write_klar, write_lines
+from tests.support.benchmark_files import flat_row, write_klar, write_lines
 
 
 @pytest.fixture

@@ -81,6 +81,7 @@ def test_a_sentence_is_filled_in_where_its_answer_stands():
 def test_a_relation_with_too_few_facts():
     facts = FactSet("cloze", tuple(map(cloze, range(3))), ("en", "ja"))
     with pytest.raises(
-        DataError, match=r"3 demonstrations were asked for, but relation 'capital' has 2 other facts"
+        DataError,
+        match=r"3 demonstrations for 'f0' need as many other facts of the relation 'capital'; there are 2",
     ):
         prompts_with_demonstrations(facts, shots=3, prompt_format="none")

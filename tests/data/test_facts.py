@@ -3,9 +3,10 @@ from dataclasses import replace
 
 import pytest
 
-from interp.data.facts import FactSet, Wording, load_facts
+from interp.data.facts import FactSet, Wording
+from interp.data.sources import load_facts
 from interp.errors import DataError, WriteError
-from tests.data.made import make_fact
+from tests.support.facts import make_fact
 
 
 def test_answer_is_the_option_at_the_object_id():
@@ -48,8 +49,16 @@ def test_a_missing_language_is_refused_or_the_common_facts_are_kept(small):
     assert "10 facts have all of en de" in str(error.value)
     assert len(poorer.filter(languages=["en", "de"], allow_missing=True)) == 10
     assert len(poorer.filter(languages=["en"])) == 12
-    with pytest.raises(DataError, match=r"'sw' is missing in 12 of 12 facts.*nothing in common"):
+    with pytest.raises(DataError, match=r"'gaps' has no facts in Swahili \(sw\)\. Choose from: en, de\."):
         poorer.filter(languages=["en", "sw"], allow_missing=True)
+
+
+def test_facts_that_have_no_two_languages_in_common():
+    apart = FactSet("apart", (make_fact(1, ["en"]), make_fact(2, ["de"])), ("en", "de"))
+    with pytest.raises(
+        DataError, match=r"'en' is missing in 1 of 2 .*'de' is missing in 1 of 2 .*nothing in common"
+    ):
+        apart.filter(languages="en,de", allow_missing=True)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +67,7 @@ def test_a_missing_language_is_refused_or_the_common_facts_are_kept(small):
         ({"relations": ["capitol"]}, r"No fact has the relation 'capitol'\. Did you mean 'capital'\?"),
         ({"splits": ["tets"]}, r"No fact has the split 'tets'\. Did you mean 'test'\?"),
         ({"languages": ["en", "en"]}, "more than once"),
-        ({"limit": 0}, "limit of 0 facts"),
+        ({"limit": 0}, "The limit is 0 facts"),
         ({"relations": []}, "meets all the conditions"),
     ],
 )
@@ -168,9 +177,8 @@ def test_a_malformed_alignment_is_refused(row, jsonl):
 
 
 def test_odd_ids_and_texts_survive_and_name_no_file(tmp_path):
-    odd = make_fact(
-        1, fact_id="../../x", group="CON", wording={"en": Wording("<script>?\nLine", "=1+1", ("a/b:c", "ی‌ک"))}
-    )
+    words = Wording("<script>?\nLine", "=1+1", ("a/b:c", "ی‌ک"))
+    odd = make_fact(1, fact_id="../../x", group="CON", wording={"en": words})
     path = FactSet("odd", (odd,), ("en",)).save(tmp_path / "odd.jsonl")
     assert load_facts(path).facts == (odd,)
     assert len(list(tmp_path.iterdir())) == 1

@@ -1,18 +1,15 @@
 """The published matcher and prompts: their rules by hand, and the published records reproduced."""
 
 import json
-import os
 import random
 import unicodedata
-from pathlib import Path
 
 import pytest
 
 from interp.data.klar import klar_match, published_prompts, upstream_prompts
 from interp.errors import DataError
-from tests.data.benchmarks import change_json, write_klar
-
-VERIFY = Path(os.environ.get("INTERP_VERIFY", Path(__file__).resolve().parents[3] / "shared" / "verify"))
+from tests.support.benchmark_files import change_json, write_klar
+from tests.support.published import full, needs_full_files, read_full
 
 
 @pytest.mark.parametrize(
@@ -44,12 +41,12 @@ def test_klar_rules(prediction, gold, expected):
     assert klar_match(prediction, gold) is expected
 
 
-@pytest.mark.skipif(not VERIFY.is_dir(), reason=f"published outputs are not at {VERIFY}")
+@needs_full_files
 @pytest.mark.parametrize(
     ("name", "correct"), [("OLMo-2-1124-7B", 2856), ("Qwen-2.5-7B-grpo-consistent", 7055)]
 )
 def test_klar_records_are_reproduced(name, correct):
-    records = json.loads((VERIFY / "klar_runs" / f"{name}.json").read_text())["records"]
+    records = read_full(f"klar_runs/{name}.json")["records"]
     assert len(records) == 6 * 2619
     found = [klar_match(record["pred"], record["target"]) for record in records]
     assert found == [record["correct"] for record in records]
@@ -118,10 +115,10 @@ def test_upstream_prompts_fill_the_mask_and_show_the_same_rows_in_every_language
         upstream_prompts(tmp_path, ("en",))
 
 
-@pytest.mark.skipif(not VERIFY.is_dir(), reason=f"published outputs are not at {VERIFY}")
+@needs_full_files
 def test_published_prompts_ask_what_the_records_answer():
-    records = json.loads((VERIFY / "klar_runs" / "OLMo-2-1124-7B.json").read_text())
-    found = published_prompts(VERIFY / "klar", records["langs"])
+    records = read_full("klar_runs/OLMo-2-1124-7B.json")
+    found = published_prompts(full("klar"), records["langs"])
     keys = ("language", "relation", "index", "subject", "target")
     assert [tuple(getattr(prompt, key) for key in keys) for prompt in found] == [
         tuple(record[key] for key in keys) for record in records["records"]

@@ -6,7 +6,7 @@ from interp.data.language_check import copies_english, wrong_language
 from interp.data.languages import LANGUAGES
 from interp.data.matching import resolve
 from interp.errors import DataError
-from tests.data.cities import CITIES
+from tests.support.cities import CITIES
 
 
 def test_wrong_language_by_script():

@@ -1,4 +1,4 @@
-"""Exported tasks ask what we ask; a line of samples that is damaged, or of another task, is refused by its number."""
+"""Exported tasks ask what we ask; a line of samples that is damaged or of another task is refused."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from interp.data.lm_eval import task_name, write_tasks
 from interp.data.lm_eval_samples import read_samples
 from interp.data.prompts import prompts_from_facts
 from interp.errors import ConfigError, DataError
-from tests.data.made import make_fact
-from tests.lm_eval_logs import documents, log_run, read_rows, read_task, write_samples
+from tests.support.extras import needed
+from tests.support.facts import make_fact
+from tests.support.lm_eval_logs import documents, log_run, read_rows, read_task, write_samples
 
 LANGUAGES = ("en", "sw", "zh", "ja")
 
@@ -72,7 +73,7 @@ def test_names_that_a_command_line_takes(name, task):
 
 
 def test_documents_are_read_where_the_folder_is_moved_to_and_as_they_are(small, tmp_path):
-    pytest.importorskip("datasets")
+    needed("datasets")
     dated = replace(
         small.facts[0].wording["en"], options=("1999-12-31", "2000-01-01"), question="one\u2028line?"
     )
@@ -178,9 +179,9 @@ def _drop(*path):
         (_set("doc_id", value="0"), "doc_id is '0'"),
         (_drop("arguments"), "'arguments' has not a context and a continuation per option"),
         (_drop("arguments", "gen_args_2"), "'arguments' has not a context"),
-        (_set("arguments", "gen_args_4", value={"arg_0": "x", "arg_1": "y"}), "not asked one by one"),
-        (_set("arguments", "gen_args_1", "arg_0", value="another"), "not asked one by one"),
-        (_set("arguments", "gen_args_1", "arg_1", value=" another"), "not asked one by one"),
+        (_set("arguments", "gen_args_4", value={"arg_0": "x", "arg_1": "y"}), "not scored one by one"),
+        (_set("arguments", "gen_args_1", "arg_0", value="another"), "not scored one by one"),
+        (_set("arguments", "gen_args_1", "arg_1", value=" another"), "not scored one by one"),
         (_set("arguments", "gen_args_0", "arg_1", value=3), "'arguments' has not a context"),
         (_drop("filtered_resps"), "'filtered_resps' has not a log-likelihood"),
         (

@@ -6,10 +6,10 @@ import unicodedata
 import pytest
 
 from interp.data.languages import LANGUAGES
-from interp.data.matching import names, resolve
+from interp.data.matching import mentions, resolve
 from interp.data.templates import prompt_format
 from interp.errors import DataError
-from tests.data.cities import CASES, CITIES, QUOTES, TRAILING
+from tests.support.cities import CASES, CITIES, QUOTES, TRAILING
 
 
 def named(text, options, language, **settings):
@@ -106,7 +106,7 @@ def test_every_embedded_option_names_itself_only(cldr):
             for index, option in enumerate(wording.options):
                 found = resolve(option, wording.options, language)
                 assert (found.index, found.kind) == (index, "exact")
-                assert [names(option, other, language) for other in wording.options].count(True) == 1
+                assert [mentions(option, other, language) for other in wording.options].count(True) == 1
 
 
 def test_every_embedded_answer_after_its_label_and_in_other_forms(cldr):
@@ -125,7 +125,7 @@ def test_greek_capitals_have_no_accents(cldr):
     for names_of in cldr.labels().values():
         apart = unicodedata.normalize("NFD", names_of["el"].upper())
         bare = "".join(c for c in apart if c not in "\u0301\u0308")
-        assert names(bare, names_of["el"], "el")
+        assert mentions(bare, names_of["el"], "el")
 
 
 @pytest.mark.parametrize(
@@ -141,19 +141,19 @@ def test_greek_capitals_have_no_accents(cldr):
     ],
 )
 def test_modes(text, language, strict, boundary, anywhere):
-    found = [names(text, "Paris", language, mode=mode) for mode in ("strict", "boundary", "anywhere")]
+    found = [mentions(text, "Paris", language, mode=mode) for mode in ("strict", "boundary", "anywhere")]
     assert found == [strict, boundary, anywhere]
-    assert names(text, "Paris", language) is strict
+    assert mentions(text, "Paris", language) is strict
 
 
 def test_aliases_and_coverage():
-    assert not names("Holland", "Netherlands", "en")
-    assert names("Holland", "Netherlands", "en", aliases=["Holland"])
+    assert not mentions("Holland", "Netherlands", "en")
+    assert mentions("Holland", "Netherlands", "en", aliases=["Holland"])
     usa = {"answer": "United States of America", "language": "en", "mode": "boundary"}
-    assert not names("United States", **usa)
-    assert names("United States", **usa, minimum_coverage=0.5)
-    assert not names("United States", **usa, minimum_coverage=0.6)
-    assert not names("of", **usa, minimum_coverage=0.01)
+    assert not mentions("United States", **usa)
+    assert mentions("United States", **usa, minimum_coverage=0.5)
+    assert not mentions("United States", **usa, minimum_coverage=0.6)
+    assert not mentions("of", **usa, minimum_coverage=0.01)
 
 
 def test_settings_of_resolve():
@@ -179,12 +179,12 @@ def test_settings_of_resolve():
             r"The name ' \?! ' is empty once white space and punctuation",
         ),
         (lambda: resolve("x", ["a"], "en", others=["…"]), "is empty once"),
-        (lambda: resolve("x", ["a"], "en", minimum_coverage=0), "minimum coverage of 0 was asked for"),
+        (lambda: resolve("x", ["a"], "en", minimum_coverage=0), "The minimum coverage is 0; a share above 0"),
         (lambda: resolve("x", ["a"], "xx"), "Unknown language 'xx'"),
-        (lambda: names("x", "a", "en", minimum_coverage=1.5), "minimum coverage of 1.5 was asked for"),
-        (lambda: names("x", "", "en"), "The name '' is empty"),
-        (lambda: names("x", "a", "en", mode="loose"), "Unknown mode 'loose' of matching"),
-        (lambda: names("x", "a", "xx"), "Unknown language 'xx'"),
+        (lambda: mentions("x", "a", "en", minimum_coverage=1.5), "The minimum coverage is 1.5; a share"),
+        (lambda: mentions("x", "", "en"), "The name '' is empty"),
+        (lambda: mentions("x", "a", "en", mode="loose"), "Unknown mode 'loose' of matching"),
+        (lambda: mentions("x", "a", "xx"), "Unknown language 'xx'"),
     ],
 )
 def test_refusals(call, message):

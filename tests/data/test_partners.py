@@ -15,7 +15,7 @@ from interp.data.hashing import hash_key
 from interp.data.partners import pair_facts
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import DataError
-from tests.data.made import make_fact
+from tests.support.facts import make_fact
 
 
 def fact(number, relation="capital", subject=None, answer="right"):

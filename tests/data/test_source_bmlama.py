@@ -3,7 +3,7 @@ import pytest
 from interp.data.sources import open_facts
 from interp.data.sources.bmlama import bmlama_facts
 from interp.errors import DataError
-from tests.data.benchmarks import write_tsv
+from tests.support.benchmark_files import write_tsv
 
 EN = [
     ("Ann died in <mask>.", "Rome", "Venice, Rome", "Ann"),
@@ -99,7 +99,7 @@ def test_the_order_of_languages_does_not_matter_and_unknown_ones_are_noted(folde
 
 
 def test_refusals(folder):
-    with pytest.raises(DataError, match=r"lacks the language sw\. It has: de, en"):
+    with pytest.raises(DataError, match=r"lacks the language sw\. Choose from: de, en"):
         bmlama_facts(str(folder), languages=["en", "sw"])
     with (folder / "de.tsv").open("a", encoding="utf-8") as file:
         file.write("one\ttwo\n")

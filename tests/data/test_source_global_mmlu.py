@@ -3,7 +3,7 @@ import pytest
 from interp.data.sources import open_facts
 from interp.data.sources.global_mmlu import global_mmlu_facts
 from interp.errors import DataError
-from tests.data.benchmarks import mmlu_row, write_lines
+from tests.support.benchmark_files import mmlu_row, write_lines
 
 
 @pytest.fixture
@@ -27,7 +27,8 @@ def test_a_sample_by_hand(folder):
     assert (second.option_ids, second.object_id) == (("A", "B", "C", "D"), "B")
     assert second.wording["de"].options == ("A", "B", "C", "D")
     assert second.wording["de"].question == (
-        "Question: de question 1?\nA. de option A 1\nB. de option B 1\nC. de option C 1\nD. de option D 1\nAnswer:"
+        "Question: de question 1?\nA. de option A 1\nB. de option B 1\nC. de option C 1\nD. de option D "
+        "1\nAnswer:"
     )
     dev = facts.split("validation")
     assert [fact.fact_id for fact in dev] == ["virology/dev/9"]

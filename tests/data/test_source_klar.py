@@ -1,18 +1,13 @@
 """KLAR-CLC: made-up folders by hand, and the published files where they are at hand."""
 
-import os
-from pathlib import Path
-
 import pytest
 
 from interp.data.facts import Wording
 from interp.data.sources import open_facts
 from interp.data.sources.klar import klar_facts
 from interp.errors import DataError
-from tests.data.benchmarks import change_json, klar_row, write_klar
-
-VERIFY = Path(os.environ.get("INTERP_VERIFY", Path(__file__).resolve().parents[3] / "shared" / "verify"))
-published = pytest.mark.skipif(not VERIFY.is_dir(), reason=f"published files are not at {VERIFY}")
+from tests.support.benchmark_files import change_json, klar_row, write_klar
+from tests.support.published import full, needs_full_files
 
 
 @pytest.fixture
@@ -127,7 +122,8 @@ FAULTS = [
     ),
     (
         lambda v: v["samples"][2].update(subject="Rome"),
-        "de/capital row 3: index 12 translates 'en capital 12', 'en answer 12'; the English row is 'Rome', 'en answer 12'",
+        "de/capital row 3: index 12 translates 'en capital 12', 'en answer 12'; the English row is 'Rome', "
+        "'en answer 12'",
     ),
 ]
 
@@ -149,14 +145,14 @@ def test_the_first_twenty_violations_are_listed(tmp_path):
 
 
 def test_missing_files_languages_and_templates_are_refused(folder, tmp_path):
-    with pytest.raises(DataError, match=r"lacks the language sw\. It has: de, en"):
+    with pytest.raises(DataError, match=r"lacks the language sw\. Choose from: de, en"):
         klar_facts(folder, languages=["en", "sw"])
-    with pytest.raises(DataError, match=r"Template 2 was asked for .*4 files \(first en/capital \(2\)"):
+    with pytest.raises(DataError, match=r"There is no template 2 .*4 files \(first en/capital \(2\)"):
         klar_facts(folder, template=2)
-    with pytest.raises(DataError, match="Template -1 was asked for"):
+    with pytest.raises(DataError, match="There is no template -1"):
         klar_facts(folder, template=-1)
     change_json(folder / "de" / "capital.json", lambda values: values["prompt_templates"].pop())
-    with pytest.raises(DataError, match=r"there are fewer in 1 files \(de/capital \(1\)\)"):
+    with pytest.raises(DataError, match=r"in 1 files \(de/capital \(1\)\)"):
         klar_facts(folder, template=1)
     assert len(klar_facts(folder, template=1, languages=["en"])) == 6
     (folder / "de" / "capital.json").write_text("{")
@@ -171,9 +167,9 @@ def test_missing_files_languages_and_templates_are_refused(folder, tmp_path):
         klar_facts(tmp_path / "none")
 
 
-@published
+@needs_full_files
 def test_the_published_files():
-    facts = open_facts(f"klar:{VERIFY / 'klar'}")
+    facts = open_facts(f"klar:{full('klar')}")
     assert len(facts) == 2619
     assert len(facts.languages) == 17
     assert len({fact.relation for fact in facts}) == 20
@@ -184,5 +180,7 @@ def test_the_published_files():
     assert len(several) == 145
     assert sum(bool(fact.wording["en"].suffix) for fact in facts) == 303
     assert sum(bool(fact.wording["ca"].suffix) for fact in facts) == 1205
-    with pytest.raises(DataError, match=r"Template 1 .* 4 files \(first he/language_of_work_or_name \(1\)"):
-        open_facts(f"klar:{VERIFY / 'klar'}", template=1)
+    with pytest.raises(
+        DataError, match=r"There is no template 1 .* 4 files \(first he/language_of_work_or_name \(1\)"
+    ):
+        open_facts(f"klar:{full('klar')}", template=1)

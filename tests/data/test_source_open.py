@@ -4,7 +4,14 @@ import pytest
 
 from interp.data.sources import open_facts, open_prompts
 from interp.errors import ConfigError, DataError
-from tests.data.benchmarks import mmlu_row, parallel_row, write_json, write_klar, write_lines, write_tsv
+from tests.support.benchmark_files import (
+    mmlu_row,
+    parallel_row,
+    write_json,
+    write_klar,
+    write_lines,
+    write_tsv,
+)
 
 
 @pytest.fixture
@@ -22,7 +29,10 @@ def test_every_benchmark_opens_by_its_name(folders, kind):
     facts = open_facts(f"{kind}:{folders / kind}")
     assert facts.name == kind
     assert facts.languages == ("en", "de")
-    assert open_facts(f"{kind}:{folders / kind}", languages=["de"]).languages == ("de",)
+    for named in (["de"], "de"):
+        assert open_facts(f"{kind}:{folders / kind}", languages=named).languages == ("de",)
+    for by_the_data in ("auto", "all", None):
+        assert open_facts(f"{kind}:{folders / kind}", languages=by_the_data).languages == ("en", "de")
     prompts = open_prompts(f"{kind}:{folders / kind}", ("de",), prompt_format="none", split="test")
     assert prompts.n_items == len(facts)
     assert prompts.note.endswith("; template 0; a fact has only its right answer as option") == (
@@ -55,12 +65,12 @@ def test_options_of_another_benchmark_are_refused(source, options, message):
     [
         (
             "klarr:x",
-            r"No prompts named 'klarr:x'\. Did you mean 'klar:'\? There is: cldr .*, klar:DIR, bmlama:DIR",
+            r"No data named 'klarr:x'\. Did you mean 'klar:'\? Choose from: cldr .*, klar:DIR, bmlama:DIR",
         ),
         ("globalmmlu:x/y", r"Did you mean 'global-mmlu:'\?"),
         ("klar:", r"'klar:' names no folder\. Give klar:DIR"),
         ("a/klar:x", r"Looked at /.*a/klar:x"),
-        ("zzz:x", r"No prompts named 'zzz:x'\. There is: "),
+        ("zzz:x", r"No data named 'zzz:x'\. Choose from: "),
     ],
 )
 def test_unknown_names(source, message):

@@ -1,15 +1,11 @@
 """PolyFact in its three schemas; an alignment file by hand, and the published one where it is at hand."""
 
-import json
-import os
-from pathlib import Path
-
 import pytest
 
 from interp.data.sources import open_facts
 from interp.data.sources.polyfact import polyfact_facts
 from interp.errors import ConfigError, DataError
-from tests.data.benchmarks import (
+from tests.support.benchmark_files import (
     entity,
     flat_row,
     parallel_row,
@@ -19,8 +15,8 @@ from tests.data.benchmarks import (
     write_json,
     write_lines,
 )
+from tests.support.published import EXCERPTS, full, needs_full_files, read_excerpt, read_full
 
-VERIFY = Path(os.environ.get("INTERP_VERIFY", Path(__file__).resolve().parents[3] / "shared" / "verify"))
 TURNS = {"en": 1, "de": 3, "sw": 2}
 
 
@@ -236,7 +232,8 @@ def test_gaps_unknown_languages_and_other_files_are_noted(tmp_path):
     assert facts.note == (
         f"1 facts that some language lacks (Q2|P36|{entity(2, 0)}); "
         f"1 facts of no split taken for test (Q1|P36|{entity(1, 0)}); "
-        "4 other files or configurations not read (first alignment, de, en); 1 not read, no known language (la)"
+        "4 other files or configurations not read (first alignment, de, en); 1 not read, no known language "
+        "(la)"
     )
     assert facts.languages == ("en", "de")
     assert [fact.split for fact in facts] == ["test", "validation"]
@@ -251,7 +248,7 @@ def test_order_of_rows_and_languages_does_not_matter(tmp_path):
     chosen = polyfact_facts(str(one), languages=["sw", "en"])
     assert chosen.digest == polyfact_facts(str(other), languages=["en", "sw"]).digest
     assert chosen.digest == polyfact_facts(str(one)).filter(languages=["en", "sw"]).digest
-    with pytest.raises(DataError, match=r"lacks the language ru\. It has: de, en, sw"):
+    with pytest.raises(DataError, match=r"lacks the language ru\. Choose from: de, en, sw"):
         polyfact_facts(str(one), languages=["en", "ru"])
 
 
@@ -271,24 +268,24 @@ def test_a_single_file_with_a_language_column(tmp_path):
         polyfact_facts(str(tmp_path / "test.jsonl"))
 
 
-@pytest.mark.skipif(not VERIFY.is_dir(), reason=f"published files are not at {VERIFY}")
-def test_the_published_sample_and_its_alignment(tmp_path):
+@pytest.mark.parametrize("source", ["excerpt", pytest.param("full", marks=needs_full_files)])
+def test_the_published_sample_and_its_alignment(tmp_path, source):
     codes = ("en", "fr", "de", "ar")
-    samples = {
-        code: json.loads((VERIFY / "polyfact_samples" / f"{code}.json").read_text())["items"]
-        for code in codes
-    }
+    if source == "excerpt":
+        samples = {code: read_excerpt(f"polyfact/{code}.json") for code in codes}
+        n, alignment = 12, EXCERPTS / "polyfact" / "alignment.json"
+    else:
+        samples = {code: read_full(f"polyfact_samples/{code}.json")["items"] for code in codes}
+        n, alignment = 100, full("polyfact_samples/alignment_full.json")
     for code, items in samples.items():
         flat = [
             {**item, **{f"option_{k.lower()}": name for k, name in item["options"].items()}} for item in items
         ]
         write_lines(tmp_path / f"{code}.jsonl", flat)
     facts = open_facts(f"polyfact:{tmp_path}")
-    assert (len(facts), facts.aligned) == (100, False)
-    aligned = open_facts(
-        f"polyfact:{tmp_path}", alignment=VERIFY / "polyfact_samples" / "alignment_full.json"
-    )
-    assert (len(aligned), aligned.aligned) == (100, True)
+    assert (len(facts), facts.aligned) == (n, False)
+    aligned = open_facts(f"polyfact:{tmp_path}", alignment=alignment)
+    assert (len(aligned), aligned.aligned) == (n, True)
     english = {item["fact_id"]: item for item in samples["en"]}
     equal = 0
     for fact in aligned:
@@ -300,4 +297,4 @@ def test_the_published_sample_and_its_alignment(tmp_path):
                 if name in fact.wording["en"].options:
                     equal += 1
                     assert fact.wording["en"].options[place] == name
-    assert equal > 200, "the direction of the places would show"
+    assert equal > 2 * n, "the direction of the places would show"

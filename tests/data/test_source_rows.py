@@ -9,13 +9,14 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from interp.data.sources.configs import open_configs
 from interp.data.sources.folders import split_named
 from interp.data.sources.global_mmlu import global_mmlu_facts
 from interp.data.sources.hub import hub_configs
 from interp.data.sources.polyfact import polyfact_facts
-from interp.data.sources.rows import Row, known_languages, listed, open_configs, refuse
+from interp.data.sources.rows import Row, known_languages, listed, refuse
 from interp.errors import CapabilityError, DataError
-from tests.data.benchmarks import flat_row, mmlu_row, parallel_row, write_json, write_lines
+from tests.support.benchmark_files import flat_row, mmlu_row, parallel_row, write_json, write_lines
 
 ROWS = {code: [mmlu_row(n, code, "ABC"[n]) for n in range(3)] for code in ("en", "ja")}
 
@@ -195,7 +196,7 @@ def test_without_pyarrow_the_extra_is_named(monkeypatch, tmp_path):
             r"has no \.jsonl, \.json, \.csv, \.tsv, \.parquet file and nothing that datasets saved",
         ),
         (".cache/en.jsonl", b"{}", "has no .*file and nothing"),
-        ("be.jsonl", b"{}", r"has no language that is known here\. It has: be"),
+        ("be.jsonl", b"{}", r"has no language that is known here\. Choose from: be"),
     ],
 )
 def test_damaged_files_are_refused(tmp_path, name, content, message):

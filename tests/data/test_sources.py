@@ -1,13 +1,12 @@
-import subprocess
-import sys
-
 import pytest
 
+import interp
 from interp.data.facts import FactSet
-from interp.data.languages import LANGUAGES
+from interp.data.languages import EMBEDDED_LANGUAGES, POLYFACT_LANGUAGES
 from interp.data.sources import open_prompts
 from interp.errors import ConfigError, DataError
-from tests.data.made import make_fact
+from tests.support.command import run_process
+from tests.support.facts import make_fact
 
 
 def test_cldr_by_split(cldr):
@@ -20,6 +19,24 @@ def test_cldr_by_split(cldr):
     )
     assert made.languages == ("en", "sw")
     assert "split test" in made.note
+
+
+def test_languages_as_a_text_and_by_the_data(tmp_path):
+    for named in ("sw,en", ["sw", "en"]):
+        assert open_prompts("cldr", named, limit=1).languages == ("sw", "en")
+    assert open_prompts("cldr", limit=1).languages == POLYFACT_LANGUAGES
+    assert open_prompts("cldr", "all", limit=1).languages == EMBEDDED_LANGUAGES
+    path = FactSet("x", (make_fact(1, ("de", "en")),), ("de", "en")).save(tmp_path / "x.jsonl")
+    assert open_prompts(path).languages == open_prompts(path, "all").languages == ("en", "de")
+    (tmp_path / "texts").mkdir()
+    for code in ("ja", "en"):
+        (tmp_path / "texts" / f"{code}.txt").write_text("a\nb\n")
+    assert open_prompts(tmp_path / "texts").languages == ("en", "ja")
+    assert open_prompts(tmp_path / "texts", "ja").languages == ("ja",)
+
+
+def test_the_embedded_facts_are_one_call_away(cldr):
+    assert interp.load_facts("cldr") is interp.open_facts("cldr") is cldr
 
 
 def test_arguments_reach_the_prompts():
@@ -63,12 +80,12 @@ def test_a_folder_of_text(tmp_path):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("cldrr", r"No prompts named 'cldrr'\. Did you mean 'cldr'\? There is: cldr"),
+        ("cldrr", r"No data named 'cldrr'\. Did you mean 'cldr'\? Choose from: cldr"),
         ("none/facts.jsonl", r"Looked at /.*none/facts\.jsonl"),
-        ("../../x", r"No prompts named '\.\./\.\./x'\. Looked at"),
-        ("a\u202eb\x00", r"No prompts named 'a\\u202eb\\u0000'"),
+        ("../../x", r"No data named '\.\./\.\./x'\. Looked at"),
+        ("a\u202eb\x00", r"No data named 'a\\u202eb\\u0000'"),
         ("x" * 5000, r"x\.\.\. \(5000 characters\)"),
-        ("", "No prompts named ''"),
+        ("", "No data named ''"),
     ],
 )
 def test_unknown_sources(source, message):
@@ -79,18 +96,16 @@ def test_unknown_sources(source, message):
 def test_unknown_names_are_refused():
     with pytest.raises(DataError, match="Unknown language 'xx'"):
         open_prompts("cldr", ("en", "xx"))
-    with pytest.raises(DataError, match=r"split 'dev'\. There is: "):
+    with pytest.raises(DataError, match=r"split 'dev'\. Choose from: "):
         open_prompts("cldr", ("en",), split="dev")
 
 
 def test_importing_needs_no_heavy_library():
     code = "import sys, interp.data; print(*sorted(sys.modules))"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
+    loaded = run_process("-c", code).stdout.split()
     assert "interp.data.sources.cldr" in loaded
     assert not {"torch", "transformers", "pandas", "numpy", "babel", "pyarrow"} & set(loaded)
 
 
 def test_every_language_opens():
-    assert open_prompts("cldr", tuple(LANGUAGES), limit=3).languages == tuple(LANGUAGES)
+    assert open_prompts("cldr", tuple(EMBEDDED_LANGUAGES), limit=3).languages == tuple(EMBEDDED_LANGUAGES)

@@ -6,10 +6,10 @@ import os
 
 import pytest
 
-from interp.data.facts import FactSet, load_facts
+from interp.data.facts import FactSet
 from interp.data.files import open_rows, write_rows
 from interp.data.prompts import prompts_from_facts
-from interp.data.sources import open_prompts
+from interp.data.sources import load_facts, open_prompts
 from interp.data.wording import StoredWording
 from interp.errors import DataError
 
@@ -159,3 +159,17 @@ def test_saving_and_copying_a_stored_set(file, stored, tmp_path):
     again = load_facts(facts.save(tmp_path / "again.jsonl"))
     assert again.facts == facts.facts == FactSet("x", facts.facts, facts.languages).facts
     assert repr(facts.facts[2].wording) == "StoredWording(en)"
+
+
+@pytest.mark.parametrize("name", ["f.jsonl", "f.parquet"])
+@pytest.mark.parametrize("sample", [True, False])
+def test_languages_that_a_large_file_describes_are_known(rows, few_words, stored, tmp_path, name, sample):
+    for row in rows:
+        row["wording"][few_words] = {"question": "ጥያቄ?", "subject": "ስም", "options": ["ካይሮ", "አዲስ አበባ"]}
+        row["wording"][few_words]["question"] += row["fact_id"]
+    first = load_facts(write_rows(tmp_path / "first.jsonl", rows))
+    facts = load_facts(first.save(tmp_path / name), sample=sample)
+    assert facts.digest == first.digest
+    assert facts.languages[-1] == few_words
+    assert facts.facts[3].answer(few_words) == "አዲስ አበባ"
+    assert len(facts) == 6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from interp.data.lexicon import ENDONYMS, concepts
+from interp.data.lexicon import concepts
 from interp.data.tasks import TASKS, open_task, sources_of
 from interp.errors import DataError
 
@@ -116,22 +116,25 @@ def test_what_a_translation_is_from():
     assert sources_of(("en", "fr", "ja"), "en", "fr") == {"en": "fr", "fr": "ja", "ja": "fr"}
     assert sources_of(("en", "sw"), "en", "en")["sw"] == "en"  # the pivot, where it is asked for
     task = open_task("translation", ("en", "sw"), pivot="en", source="fr", shots=0)
-    assert _of(task, "sw", "territory:NO").text == f"{ENDONYMS['fr']}: Norvège\nKiswahili:"
+    assert _of(task, "sw", "territory:NO").text == "Français: Norvège\nKiswahili:"
 
 
 def test_refusals():
     with pytest.raises(
         DataError,
-        match="A translation into 'sw' needs a language to translate from, beside the target and the pivot 'en'",
+        match=(
+            "A translation into 'sw' needs a language to translate from, beside the target and the pivot 'en'"
+        ),
     ):
         open_task("translation", ("en", "sw"), pivot="en")
     with pytest.raises(
-        DataError, match="No concept is in the split 'validatio'; there is train, validation, test"
+        DataError,
+        match=r"No concept is in the split 'validatio'\. Choose from: train, validation, test, all\.",
     ):
         open_task("repetition", ("en", "sw"), pivot="en", split="validatio")
-    with pytest.raises(DataError, match="A limit of 0 concepts was asked for; it must be 1 or more"):
+    with pytest.raises(DataError, match="The limit is 0 concepts; 1 or more are expected"):
         open_task("repetition", ("en", "sw"), pivot="en", limit=0)
-    with pytest.raises(DataError, match="1000 demonstrations were asked for, but there are"):
+    with pytest.raises(DataError, match="1000 demonstrations need as many other concepts"):
         open_task("repetition", ("en", "sw"), pivot="en", limit=1, shots=1000)
     with pytest.raises(DataError, match="Unknown language 'xx'"):
         open_task("facts", ("en", "xx"), pivot="en")
@@ -139,10 +142,22 @@ def test_refusals():
         open_task("repetitio", ("en", "sw"), pivot="en")
 
 
+def test_the_lexicon_has_the_languages_of_the_embedded_facts_alone():
+    assert open_task("translation", "en,sw", pivot="en", source="fr", shots=0).prompts.languages == (
+        "en",
+        "sw",
+    )
+    for name in ("translation", "repetition"):
+        with pytest.raises(
+            DataError, match=r"The concept lexicon has no names in Thai \(th\)\. Choose from: en, .*, el\."
+        ):
+            open_task(name, ("en", "th", "ja"), pivot="en")
+
+
 def test_a_task_that_is_misspelled_is_named():
     with pytest.raises(
-        DataError, match=r"No prompts named 'translatio'. Did you mean 'translation'\? There is: facts, "
+        DataError, match=r"No prompts named 'translatio'. Did you mean 'translation'\? Choose from: facts, "
     ):
         open_task("translatio", ("en", "sw"), pivot="en")
-    with pytest.raises(DataError, match=r"facts of your own|no file|No prompts|No facts|not found"):
+    with pytest.raises(DataError, match=r"No data named 'elsewhere\.jsonl'\. Looked at /"):
         open_task("elsewhere.jsonl", ("en", "sw"), pivot="en")

@@ -1,18 +1,17 @@
 import pytest
 
 from interp.data.languages import LANGUAGES
-from interp.data.templates import prompt_format, question, relations, template, template_resource
+from interp.data.templates import prompt_format, question, relations, template
 from interp.errors import DataError
 
 ALL = [(relation, code) for relation in relations() for code in LANGUAGES]
-QUESTION_MARKS = {"ar": "؟", "fa": "؟", "ja": "？", "zh": "？", "el": ";"}
+QUESTION_MARKS = {"ar": "؟", "fa": "؟", "ja": "？", "zh": "？", "el": ";", "th": ""}
 
 
 def test_ten_relations_in_every_language():
     assert len(relations()) == 10
-    for code, block in template_resource()["languages"].items():
-        assert tuple(block["templates"]) == relations(), code
-    assert tuple(template_resource()["languages"]) == tuple(LANGUAGES)
+    for code, record in LANGUAGES.items():
+        assert tuple(record.templates) == relations(), code
 
 
 @pytest.mark.parametrize(("relation", "code"), ALL)
@@ -29,22 +28,19 @@ def test_templates_of_a_language_differ():
         assert len({template(relation, code) for relation in relations()}) == len(relations())
 
 
-def test_confidence_covers_each_relation_once_and_no_review_is_claimed():
-    for code, block in template_resource()["languages"].items():
-        confidence = block["confidence"]
-        assert sorted(confidence["high"] + confidence["medium"]) == sorted(relations()), code
-        assert block["reviewed_by"] == []
+def test_no_review_is_claimed():
+    assert not any(record.reviewed_by for record in LANGUAGES.values())
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
-def test_scaffold_ends_in_a_colon_and_spaces_follow_the_script(code):
+def test_prompt_format_ends_in_a_colon_and_spaces_follow_the_script(code):
     words = prompt_format(code)
     assert words.question.count("{q}") == 1
     assert words.answer_label[-1] in ":："
     assert words.separator == ("" if code in ("ja", "zh") else " ")
 
 
-def test_scaffold_renders_two_lines():
+def test_prompt_format_renders_two_lines():
     assert prompt_format("en").render("Why?") == "Question: Why?\nAnswer:"
     assert prompt_format("ja").render("なぜ？") == "質問：なぜ？\n回答："
     assert prompt_format("fr").render("Pourquoi ?").splitlines()[1] == "Réponse :"
@@ -88,3 +84,14 @@ def test_unknown_relation_names_the_nearest():
         template("capitol", "en")
     with pytest.raises(DataError, match="Unknown language 'xx'"):
         prompt_format("xx")
+
+
+def test_a_language_without_templates_says_what_to_do(few_words):
+    with pytest.raises(
+        DataError, match=r"Amharic \('am'\) has no question templates\. Give facts that bring their"
+    ):
+        template("capital", "am")
+    with pytest.raises(
+        DataError, match=r"Amharic \('am'\) has no words around a question\. Ask with the prompt format"
+    ):
+        prompt_format("am")

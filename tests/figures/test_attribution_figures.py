@@ -7,19 +7,18 @@ from io import StringIO
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from figures import plot
 from figures.attribution import attribution_data
-from figures.terminal.attribution import print_attribution
-from tests.results.test_attribution import CELLS, attributed, gaps, noise
+from tests.support.printed import printed
+from tests.support.results.attribution import CELLS, attribution_result, gaps, noise
 
-RESULT = attributed(gaps(40), top=3, cells=CELLS)
+RESULT = attribution_result(gaps(40), top=3, cells=CELLS)
 NEURONS = replace(RESULT, unit="neurons")
 
 
 def test_maps_are_the_mean_estimates_of_heads_on_one_scale():
-    twice = attributed(2 * gaps(40), top=3, cells=CELLS)
+    twice = attribution_result(2 * gaps(40), top=3, cells=CELLS)
     axes = plot([RESULT, twice], ["base", "grpo"]).axes
     maps = [a for a in axes if a.images]
     for axis, (result, span) in zip(maps, [(RESULT, 0), (RESULT, 1), (twice, 0), (twice, 1)], strict=True):
@@ -35,7 +34,7 @@ def test_maps_are_the_mean_estimates_of_heads_on_one_scale():
 
 
 def test_the_scatter_is_estimate_against_effect_and_red_where_it_warns():
-    wrong = attributed(gaps(40), -gaps(40)[:, :, *CELLS.T], top=3, cells=CELLS)
+    wrong = attribution_result(gaps(40), -gaps(40)[:, :, *CELLS.T], top=3, cells=CELLS)
     for result, color in ((RESULT, "black"), (wrong, "firebrick")):
         axes = next(a for a in plot(result).axes if a.get_xlabel() == "estimate (logits)")
         table = result.verified()
@@ -48,7 +47,7 @@ def test_the_scatter_is_estimate_against_effect_and_red_where_it_warns():
             assert [s[1][1] for s in ends] == pytest.approx(part.high)
         assert axes.get_title(loc="left").startswith(f"r = {result.correlation().pearson[2]:.3f}")
         assert axes._left_title.get_color() == color
-    assert any(a.get_title(loc="left") == "not verified" for a in plot(attributed(gaps())).axes)
+    assert any(a.get_title(loc="left") == "not verified" for a in plot(attribution_result(gaps())).axes)
 
 
 def test_neurons_have_a_profile_over_layers_and_their_largest():
@@ -65,7 +64,7 @@ def test_neurons_have_a_profile_over_layers_and_their_largest():
 
 def test_of_many_positions_those_with_the_largest_estimates_are_drawn():
     values = noise(20, 2, 2, 3, 30) * np.where(np.isin(np.arange(30), [3, 11, 12, 20, 25, 29]), 5, 0.1)
-    many = replace(attributed(values), positions=tuple(map(str, range(30))))
+    many = replace(attribution_result(values), positions=tuple(map(str, range(30))))
     maps = [a for a in plot(many, ["a"]).axes if a.images]
     assert [a.get_title(loc="left") for a in maps] == ["a: 3", "11", "12", "20", "25", "29"]
     assert len(plot(replace(many, unit="neurons")).axes[0].get_lines()) == 12
@@ -81,12 +80,11 @@ def test_the_table_beside_the_figure_holds_what_is_drawn():
 
 
 def test_the_terminal_says_estimates_effects_and_correlation():
-    out = StringIO()
-    print_attribution(["base", "raw"], [RESULT, attributed(gaps())], Console(file=out, width=140), top=24)
-    text = out.getvalue()
+    StringIO()
+    text = printed([RESULT, attribution_result(gaps())], ["base", "raw"])
     row, cell = RESULT.largest(1).iloc[0], RESULT.verified().iloc[0]
     assert f"{row.layer}.{row.unit}" in text
     assert f"{row.estimate:+.3f} [{row.low:+.3f}, {row.high:+.3f}]" in text
     assert f"{cell.effect:+.3f} [{cell.low:+.3f}, {cell.high:+.3f}]" in text
     assert "+1.000 [+1.000, +1.000]" in text
-    assert text.count("Not verified: nothing was patched for real.") == 1
+    assert text.count("Not verified: nothing was patched.") == 1

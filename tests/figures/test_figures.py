@@ -12,7 +12,7 @@ from figures import plot
 from figures.specialization import specialization_data
 from figures.style import look, new_figure, save_figure
 from interp.errors import ResultError
-from tests.results.made import heads, neurons
+from tests.support.results import heads, neurons
 
 A = neurons(np.random.default_rng(0).random((3, 4, 30)), name="base")
 B = neurons(np.random.default_rng(1).random((3, 4, 30)), name="grpo")

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import io
+import re
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from figures import plot
 from figures.alignment import alignment_data, plot_pairs
 from figures.layers import spaced
-from figures.probes import plot_transfer, probe_data
+from figures.probing import plot_transfer, probe_data
 from figures.style import save_figure
-from figures.terminal.alignment import print_alignment
-from figures.terminal.probes import print_probes
+from figures.table import number
 from probes.results import ProbeResult
-from tests.probes.test_alignment import aligned, translations
-from tests.probes.test_results import LANGUAGES, made, random_result
+from tests.support.printed import interval, printed
+from tests.support.results.alignment import alignment_result, translations
+from tests.support.results.probes import LANGUAGES, probe_result, random_probe_result
 
-PROBES = [random_result(seed) for seed in range(2)]
+PROBES = [random_probe_result(seed) for seed in range(2)]
 NAMES = ("a", "b")
-ALIGNED = [aligned(np.concatenate([translations(noise=y) for y in (x, 1.0, 0.5)])) for x in (0.4, 0.8)]
+ALIGNED = [
+    alignment_result(np.concatenate([translations(noise=y) for y in (x, 1.0, 0.5)])) for x in (0.4, 0.8)
+]
 
 
 def joint_result() -> ProbeResult:
     correct = np.random.default_rng(0).integers(2, size=(1, 3, 1, 3, 20))
-    return made(correct, np.tile(np.arange(3), (20, 1)), joint=True)
-
-
-def printed(show, *arguments) -> str:
-    console = Console(file=io.StringIO(), width=200)
-    show(*arguments, console)
-    return console.file.getvalue()
+    return probe_result(correct, np.tile(np.arange(3), (20, 1)), joint=True)
 
 
 def check_curves(axes, data, curves) -> None:
@@ -98,31 +93,29 @@ def test_what_is_not_asked_stays_white():
     labels = np.tile([[0, -1], [1, -1]], (10, 1))
     correct = np.full((2, 2, 2, 2, 20), -1)
     correct[:, :, 0, 0] = 1
-    figure = plot_transfer(made(correct, labels), "a")
+    figure = plot_transfer(probe_result(correct, labels), "a")
     shown = np.ma.asarray(figure.axes[0].images[0].get_array())
     assert np.ma.getmaskarray(np.ma.masked_invalid(shown)).tolist() == [[False, True], [True, True]]
-    text = printed(print_probes, ("a",), [made(correct, labels)])
-    assert "│ sw │      - │" in text
+    text = printed([probe_result(correct, labels)], ("a",))
+    assert re.search(r"│ sw +│ +- │", text)
 
 
 def test_the_table_of_probes_has_the_numbers():
-    text = printed(print_probes, NAMES, PROBES)
+    text = printed(PROBES, NAMES)
     table = probe_data(PROBES, NAMES).set_index(["checkpoint", "curve", "layer"])
     for name in NAMES:
-        assert f"{name}: whether the model will be right, carried to other languages" in " ".join(
-            text.split()
-        )
+        assert f"{name}: whether the model will be right" in text
         for curve in ("accuracy", "control", "selectivity", "transfer raw", "transfer centered"):
             for layer in ("emb.", "0", "1"):
                 row = table.loc[(name, curve, layer)]
-                assert f"{row['mean']:.3f} [{row.low:.3f}, {row.high:.3f}]" in text
+                assert interval(row) in text
     assert (
         "40 facts, 3 languages, chance 0.500; balanced accuracy on facts whose group was in no training fold"
         in text
     )
     result = PROBES[0]
     best = int(np.argmax([row.mean() for row in result.curves()["accuracy"]]))
-    assert f"a: layer {('emb.', '0', '1')[best]}, balanced accuracy by language" in text
+    assert f"a: balanced accuracy by language at layer {('emb.', '0', '1')[best]}" in text
     raw = result.matrix("raw")[best]
     cells = [raw[1, 1], (raw[1, 0] + raw[1, 2]) / 2, (raw[0, 1] + raw[2, 1]) / 2]
     row = next(line for line in text.splitlines() if line.startswith("│ sw "))
@@ -130,9 +123,9 @@ def test_the_table_of_probes_has_the_numbers():
 
 
 def test_what_was_left_out_is_said_once_with_its_checkpoints():
-    results = [random_result(s, left_out=("sw, where nothing is",)) for s in range(2)]
-    text = printed(print_probes, NAMES, results)
-    assert text.count("Left out of a, b: sw, where nothing is.") == 1
+    results = [random_probe_result(s, left_out=("sw, where nothing is",)) for s in range(2)]
+    text = printed(results, NAMES)
+    assert "left out of a: sw, where nothing is; left out of b: sw, where nothing is" in text
 
 
 def test_curves_of_alignment_stand_with_their_intervals():
@@ -164,8 +157,8 @@ def test_pairs_have_the_query_in_rows():
     result = ALIGNED[0]
     figure = plot_pairs(result, "a")
     found = {axes.get_title(): np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images}
-    for number, treatment in enumerate(("raw", "centered")):
-        share = result.retrieved[number, 1].mean(axis=0)
+    for place, treatment in enumerate(("raw", "centered")):
+        share = result.retrieved[place, 1].mean(axis=0)
         shown = found[f"{treatment}, layer 1"]
         assert np.isnan(np.diagonal(shown)).all()
         off = ~np.eye(3, dtype=bool)
@@ -174,7 +167,7 @@ def test_pairs_have_the_query_in_rows():
 
 
 def test_the_table_of_alignment_has_the_numbers():
-    text = printed(print_alignment, NAMES, ALIGNED)
+    text = printed(ALIGNED, NAMES)
     data = alignment_data(ALIGNED, NAMES).set_index(["checkpoint", "curve", "layer"])
     for name, result in zip(NAMES, ALIGNED, strict=True):
         assert f"{name}: English with another language" in text
@@ -182,15 +175,15 @@ def test_the_table_of_alignment_has_the_numbers():
             for layer in ("0", "1"):
                 for treatment in ("raw", "centered"):
                     row = data.loc[(name, f"mutual {treatment} {kind}", layer)]
-                    assert f"{row['mean']:.3f} [{row.low:.3f}, {row.high:.3f}]" in text
+                    assert interval(row) in text
                 row, floor = (data.loc[(name, f"{c} {kind}", layer)] for c in ("CKA", "CKA shuffled"))
-                assert f"{row['mean']:.3f} [{row.low:.3f}, {row.high:.3f}] ({floor['mean']:.3f})" in text
+                assert f"{interval(row)} ({number(floor['mean'])})" in text
         mexa = result.mexa()[:, 0, 2]
-        assert f"{mexa.mean():.3f}, at most {mexa.max():.3f}" in next(
-            line for line in text.splitlines() if line.startswith("│ ja ")
-        )
-    without = [aligned(translations()[:, :, :2], ("sw", "ja"))]
-    text = printed(print_alignment, ("a",), without)
+        row = [line for line in text.splitlines() if line.startswith("│ ja ")][-1]
+        assert f"{mexa.mean():.3f}" in row
+        assert f"{mexa.max():.3f}" in row
+    without = [alignment_result(translations()[:, :, :2], ("sw", "ja"))]
+    text = printed(without, ("a",))
     assert "MEXA with English" not in text
     assert "English with another" not in text
 

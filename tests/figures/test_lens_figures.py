@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import io
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from rich.console import Console
 
-from analyses.changes import compare_facts
+from analyses.comparison import compare
 from figures import plot
 from figures.lens import lens_data, plot_lens
 from figures.style import save_figure
-from figures.terminal.lens import print_lens
-from tests.results.test_lens import random_result
+from tests.support.printed import interval, printed
+from tests.support.results.lens import random_lens_result
 
-BEFORE, AFTER = random_result(20, seed=1), random_result(20, seed=2, name="b")
+BEFORE, AFTER = random_lens_result(20, seed=1), random_lens_result(20, seed=2, name="b")
 PANELS = ("sw", "ja")  # the pivot has none
 
 
@@ -41,7 +40,7 @@ def test_curves_stand_with_their_intervals(quantity, tmp_path):
                 & (data.prompt == code)
                 & (data.answer == answer)
             ]
-            assert line.get_xdata().tolist() == [0, 1, 2, 3]
+            assert line.get_xdata().tolist() == [-1, 0, 1, 2]
             assert line.get_ydata() == pytest.approx(rows.value)
             heights = {round(float(y), 6) for y in band.get_paths()[0].vertices[:, 1]}
             assert heights >= {round(y, 6) for y in (*rows.low, *rows.high)}
@@ -93,7 +92,7 @@ def test_a_lexicon_without_tokens_leaves_its_curve_out():
 
 
 def test_changes_stand_in_a_panel_per_quantity(tmp_path):
-    changes = compare_facts(BEFORE, AFTER)
+    changes = compare(BEFORE, AFTER)
     table = changes.table.set_index("quantity")
     figure = plot(changes)
     rows = [text.get_text() for text in figure.axes[0].get_yticklabels()]
@@ -114,9 +113,7 @@ def test_changes_stand_in_a_panel_per_quantity(tmp_path):
 
 
 def _printed(*results):
-    file = io.StringIO()
-    print_lens("logit", ("a", "b")[: len(results)], results, Console(file=file, width=200))
-    return file.getvalue()
+    return printed(results, ("a", "b")[: len(results)])
 
 
 def test_the_table_says_what_counts_and_how_sure_it_is():
@@ -130,9 +127,9 @@ def test_the_table_says_what_counts_and_how_sure_it_is():
     assert cells[1:4] == ["sw", "17", "3"]
     for cell, name in zip(cells[4:9], ("takeover layer", "pivot area", "pivot lead"), strict=False):
         row = found.loc[f"{name} sw"]
-        assert cell == f"{row['mean']:.3g} [{row.low:.3g}, {row.high:.3g}]"
-    assert "│ all │ 20 │" in text
-    assert "3 layers; layer 0 is what enters the first." in text
+        assert cell == interval(row)
+    assert re.search(r"│ all +│ 20 │", text)
+    assert "a: logit lens, pivot en, 3 layers" in text
     assert "KL" not in text
 
 
@@ -141,7 +138,7 @@ def test_the_table_of_a_tuned_lens_and_of_a_lexicon_without_tokens():
     mass = np.full_like(BEFORE.mass, np.nan)
     tuned = replace(BEFORE, mass=mass, provenance=replace(BEFORE.provenance, run=run))
     text = _printed(tuned, BEFORE)
-    assert "KL(output || lens) on held-out text, nats" in text
+    assert "KL(output || lens) on held-out text by layer (nats)" in text
     assert "│ plain │ 1.500 │ 0.250 │ 0.000 │ 0.000 │" in text
     assert "│ tuned │ 0.500 │ 0.125 │ 0.000 │ 0.000 │" in text
     row = next(line for line in text.splitlines() if "│ sw " in line)

@@ -7,9 +7,9 @@ import pytest
 
 from figures import plot
 from figures.patching import plot_languages, plot_patching
-from tests.results.test_patching import made
+from tests.support.results.patching import patching_result
 
-BEFORE, AFTER = made(noise=0.5), made(recovered=0.8, noise=0.5, seed=1)
+BEFORE, AFTER = patching_result(noise=0.5), patching_result(recovered=0.8, noise=0.5, seed=1)
 
 
 def of_heads():
@@ -19,10 +19,10 @@ def of_heads():
     patched[:, :, :, 1, 1, 1] = 1.0
     control = np.full(shape, -2.0)
     values = {"units": ("0", "1", "2"), "positions": ("subject_last", "last"), "site": "head"}
-    plain = made()
+    plain = patching_result()
     for run in (patched, control):
         run[np.isnan(plain.clean[:, :, 0])] = np.nan
-    return made(patched=patched, control=control, **values)
+    return patching_result(patched=patched, control=control, **values)
 
 
 def test_recovery_and_floor_stand_at_their_layer():
@@ -63,7 +63,7 @@ def test_many_positions_are_one_map():
     control = np.full(shape, -2.0)
     for run in (patched, control):
         run[-1, 1] = np.nan
-    result = made(patched=patched, control=control, positions=tuple("012345"))
+    result = patching_result(patched=patched, control=control, positions=tuple("012345"))
     axes = plot([result], names=("a",)).axes[0]
     expected = np.zeros((2, 6))
     expected[0, 4] = 1
@@ -75,9 +75,9 @@ def test_languages_are_rows():
     values = AFTER.patched.copy()
     values[:, 1] = -2  # nothing is recovered in 'sw'
     values[-1, 1] = np.nan
-    figure = plot_languages(made(patched=values), "b")
+    figure = plot_languages(patching_result(patched=values), "b")
     axes = figure.axes[0]
     shown = np.asarray(axes.images[0].get_array())
     assert shown[1] == pytest.approx(0)
-    assert shown[0, 1] == pytest.approx(made(patched=values).recovery(language="ja").recovery[1])
+    assert shown[0, 1] == pytest.approx(patching_result(patched=values).recovery(language="ja").recovery[1])
     assert [label.get_text() for label in axes.get_yticklabels()] == ["ja", "sw"]

@@ -9,10 +9,10 @@ from figures import plot
 from figures.ablation import ablation_data
 from figures.routing import plot_pairs, routing_data
 from figures.style import save_figure
-from tests.results.test_ablation import ablated, noise
-from tests.results.test_routing import routed, vectors
+from tests.support.results.ablation import ablation_result, noise
+from tests.support.results.routing import routing_result, vectors
 
-BEFORE, AFTER = routed(vectors(n_facts=20)), routed(vectors(n_facts=20, seed=1) + 1, name="b")
+BEFORE, AFTER = routing_result(vectors(n_facts=20)), routing_result(vectors(n_facts=20, seed=1) + 1, name="b")
 
 
 def drawn(axes) -> dict[str, np.ndarray]:
@@ -58,7 +58,7 @@ def test_pairs_are_a_symmetric_matrix_with_dots_where_the_interval_leaves_out_ze
 def test_the_ablation_matrix_has_its_owners_in_rows_and_its_marks():
     lost = noise(seed=1)
     lost[1, :, 2] += 0.3
-    first, second = ablated(lost), ablated(noise(seed=2), name="b")
+    first, second = ablation_result(lost), ablation_result(noise(seed=2), name="b")
     figure = plot([first, second], names=("a", "b"))
     above, below = figure.axes[:2], figure.axes[2:4]
     for axes, result in zip(above, (first, second), strict=True):
@@ -76,7 +76,7 @@ def test_the_ablation_matrix_has_its_owners_in_rows_and_its_marks():
 
 
 def test_the_data_of_an_ablation_name_their_checkpoint(tmp_path):
-    results = [ablated(noise(seed=1)), ablated(noise(seed=2), name="b")]
+    results = [ablation_result(noise(seed=1)), ablation_result(noise(seed=2), name="b")]
     data = ablation_data(results, ("a", "b"))
     row = data[(data.checkpoint == "b") & (data.harm == "loss")].iloc[5]
     assert (row.units_of, row.language) == ("sw", "ja")
@@ -85,7 +85,7 @@ def test_the_data_of_an_ablation_name_their_checkpoint(tmp_path):
 
 
 def test_nothing_lost_is_drawn_as_nothing():
-    axes = plot([ablated(np.zeros((3, 10, 3)))], names=("a",)).axes[0]
+    axes = plot([ablation_result(np.zeros((3, 10, 3)))], names=("a",)).axes[0]
     assert not axes.images[0].get_array().any()
     assert axes.images[0].norm(0.0) == 0.5  # white
     assert not len(axes.collections[0].get_offsets())

@@ -8,17 +8,12 @@ import torch
 from interp.errors import CapabilityError
 from interp.measure.gradients import reduced_gradients, values_and_gradients
 from interp.model.hooks import editing
-from interp.model.loading import adopt_model
 from interp.model.sites import SITES, Site
 from interp.model.tokens import EncodedItem, pad
-from tests.tiny import FAMILIES, byte_tokenizer, tiny_model
+from tests.support.tiny import FAMILIES, opened
 
 IDS = ((5, 80, 33, 7, 120), (9, 61, 4), (77, 30, 2, 99))
 TARGETS = torch.tensor([11, 200, 45])
-
-
-def opened(family: str = "llama", dtype: torch.dtype = torch.float64):
-    return adopt_model(tiny_model(family).to(dtype), byte_tokenizer())
 
 
 def batch_of(rows=IDS, side: str = "right"):
@@ -54,7 +49,7 @@ def finite_difference(loaded, batch, metric, site, direction):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_gradients_equal_finite_differences_at_every_site(family):
     """Along the gradient itself, where a part too many or too few shows; the norms of the models are in float32."""
-    loaded, batch = opened(family), batch_of()
+    loaded, batch = opened(family, dtype=torch.float64), batch_of()
     metric = last_log_probability(loaded, batch)
     found = values_and_gradients(loaded, batch.inputs(), every_site(loaded), metric)
     assert len(found) == 3 * len(SITES)
@@ -70,7 +65,7 @@ def test_gradients_equal_finite_differences_at_every_site(family):
 
 def test_a_site_has_the_value_and_gradient_that_it_has_alone():
     """The end of a layer is the beginning of the next, one tensor under two names."""
-    loaded, batch = opened("qwen2"), batch_of()
+    loaded, batch = opened("qwen2", dtype=torch.float64), batch_of()
     metric = last_log_probability(loaded, batch)
     sites = [Site("resid_pre", 1), Site("resid_post", 0), Site("head", 0), Site("mlp_neuron", 2)]
     together = values_and_gradients(loaded, batch.inputs(), sites, metric)
@@ -86,7 +81,7 @@ def test_a_site_has_the_value_and_gradient_that_it_has_alone():
 @pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize("family", ["qwen2", "olmo2"])
 def test_a_row_has_its_own_gradient_whoever_stands_beside_it(family, side):
-    loaded, batch = opened(family), batch_of(side=side)
+    loaded, batch = opened(family, dtype=torch.float64), batch_of(side=side)
     sites = every_site(loaded, ("head", "mlp_neuron"))
     found = values_and_gradients(loaded, batch.inputs(), sites, last_log_probability(loaded, batch))
     for row, ids in enumerate(IDS):
@@ -103,7 +98,7 @@ def test_a_row_has_its_own_gradient_whoever_stands_beside_it(family, side):
 def test_bfloat16_agrees_with_float64(attention):
     batch, found = batch_of(), {}
     for dtype in (torch.float64, torch.bfloat16):
-        loaded = opened("llama", dtype)
+        loaded = opened("llama", dtype=dtype)
         loaded.model.set_attn_implementation(attention)
         metric = last_log_probability(loaded, batch)
         sites = every_site(loaded, ("head", "mlp_neuron"))
@@ -115,7 +110,7 @@ def test_bfloat16_agrees_with_float64(attention):
 
 
 def test_nothing_of_the_model_changes_and_no_parameter_gets_a_gradient():
-    loaded, batch = opened("gemma"), batch_of()
+    loaded, batch = opened("gemma", dtype=torch.float64), batch_of()
     with torch.no_grad():  # as a caller may stand in
         before = loaded.model(**batch.inputs()).logits
         values_and_gradients(loaded, batch.inputs(), every_site(loaded), last_log_probability(loaded, batch))
@@ -126,7 +121,7 @@ def test_nothing_of_the_model_changes_and_no_parameter_gets_a_gradient():
 
 
 def test_a_reduction_sees_each_site_once_and_only_it_is_kept():
-    loaded, batch = opened(), batch_of()
+    loaded, batch = opened(dtype=torch.float64), batch_of()
     metric, sites = last_log_probability(loaded, batch), every_site(loaded, ("head", "mlp_neuron"))
     whole = values_and_gradients(loaded, batch.inputs(), sites, metric)
     seen = []
@@ -142,7 +137,7 @@ def test_a_reduction_sees_each_site_once_and_only_it_is_kept():
 
 
 def test_a_metric_over_all_rows_and_a_site_that_is_missing_are_refused():
-    loaded, batch = opened(), batch_of()
+    loaded, batch = opened(dtype=torch.float64), batch_of()
     with pytest.raises(ValueError, match=r"the metric has shape \(\); \(3,\) is expected"):
         values_and_gradients(loaded, batch.inputs(), [Site("head", 0)], lambda hidden: hidden.sum())
     with pytest.raises(CapabilityError, match=r"No site 'heads'. Did you mean 'head'\?"):

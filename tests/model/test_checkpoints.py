@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 from interp.errors import CheckpointError
 from interp.model.checkpoints import Checkpoint, resolve_checkpoint
 from interp.model.loading import open_checkpoint
-from tests.tiny import save_checkpoint, tiny_model
+from tests.support.tiny import save_checkpoint, tiny_model
 
 # peft asks transformers for what is about to be renamed
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -90,7 +90,7 @@ def test_a_hub_id_without_network_is_one_line():
 
 
 def test_an_unknown_shipped_checkpoint():
-    assert refusal("organism:unknown").startswith("No shipped checkpoint 'organism:unknown'; there are: ")
+    assert refusal("organism:unknown").startswith("No shipped checkpoint 'organism:unknown'. Choose from: ")
     assert refusal("organism:../../etc").startswith("No shipped checkpoint")
 
 
@@ -162,8 +162,9 @@ def test_a_tensor_that_is_absent_is_never_made_up(folder):
     ("spec", "name"),
     [
         ("runs/grpo/step-600", "grpo-step-600"),
-        ("/data/runs/grpo/", "runs-grpo"),
-        ("Qwen/Qwen2.5-7B@main", "Qwen-Qwen2.5-7B-main"),
+        ("/data/runs/grpo/", "grpo"),
+        ("Qwen/Qwen2.5-7B@main", "Qwen2.5-7B-main"),
+        ("runs/grpo/final", "grpo-final"),
         ("organism:final", "organism-final"),
         ("../../x", "x"),
         ("..", "checkpoint"),

@@ -10,7 +10,7 @@ from interp.errors import CapabilityError
 from interp.model.final_norm import layer_readout
 from interp.model.loading import LoadedModel
 from interp.model.sites import locate
-from tests.tiny import FAMILIES, byte_tokenizer, tiny_model
+from tests.support.tiny import FAMILIES, byte_tokenizer, tiny_model
 
 
 def _loaded(model):
@@ -85,7 +85,7 @@ def test_more_than_one_norm_at_the_end_is_refused():
     model.model.projection = Twice()
     with pytest.raises(
         CapabilityError,
-        match=r"'llama': its last hidden states are not one norm .* norm, rotary_emb, projection",
+        match=r"'llama': its last hidden states are not the last layer's output .* norm, rotary_emb, projection",
     ):
         layer_readout(_loaded(model))
 

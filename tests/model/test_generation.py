@@ -6,9 +6,9 @@ from transformers import GenerationConfig
 
 from interp.data.sources.cldr import cldr_facts
 from interp.model.generation import Completion, Sampler, complete, newline_ids
-from tests.tiny import byte_tokenizer, tiny_model
+from tests.support.tiny import byte_tokenizer, tiny_model
 from training.examples import make_examples
-from training.running.evaluation import Answer, ask, judge, summary
+from training.run.evaluation import Answer, complete_examples, judge, summarize
 
 EOS = 258
 PROMPTS = ["a", "a longer prompt than the others", "ab", "prompt", "x" * 60]
@@ -69,11 +69,13 @@ def test_every_token_with_a_line_break_is_found():
 def test_shares_of_processes_add_up_to_all(model):
     facts = cldr_facts().filter(languages=["en", "sw", "zh"], limit=5)
     examples = make_examples(facts, facts)
-    whole = ask(model, byte_tokenizer(), examples, "train", Sampler(3, (EOS,)))
+    whole = complete_examples(model, byte_tokenizer(), examples, "train", Sampler(3, (EOS,)))
     assert len(whole) == 15
     for processes in (2, 4):
         parts = [
-            ask(model, byte_tokenizer(), examples, "train", Sampler(3, (EOS,)), share=(rank, processes))
+            complete_examples(
+                model, byte_tokenizer(), examples, "train", Sampler(3, (EOS,)), share=(rank, processes)
+            )
             for rank in range(processes)
         ]
         assert sorted(str(answer) for part in parts for answer in part) == sorted(map(str, whole))
@@ -89,7 +91,7 @@ def test_a_summary_by_hand():
         answer("c", "en", "other", 3),
         answer("c", "sw", "wrong_language", 6),
     ]
-    found = summary(rows)
+    found = summarize(rows)
     assert found["accuracy"] == 0.5
     assert found["total_consistency"] == round(1 / 3, 4)
     assert (found["resolved"], found["empty"], found["facts"]) == (round(4 / 6, 4), round(1 / 6, 4), 3)

@@ -7,9 +7,8 @@ import torch
 
 from interp.errors import CapabilityError
 from interp.model.hooks import editing, reading
-from interp.model.loading import adopt_model
 from interp.model.sites import SITES, Site
-from tests.tiny import PLANTED_FAMILIES, byte_tokenizer, tiny_model
+from tests.support.tiny import PLANTED_FAMILIES, opened
 
 IDS = torch.arange(60, 84).reshape(2, 12)
 EVERYWHERE = [Site(name, layer) for name in SITES for layer in range(3)]
@@ -17,7 +16,7 @@ EVERYWHERE = [Site(name, layer) for name in SITES for layer in range(3)]
 
 @pytest.fixture(scope="module")
 def loaded():
-    return adopt_model(tiny_model("llama"), byte_tokenizer())
+    return opened("llama")
 
 
 def hooks(model) -> int:
@@ -31,7 +30,7 @@ def logits(loaded):
 
 @pytest.mark.parametrize("family", PLANTED_FAMILIES)
 def test_reading_and_editing_with_the_identity_change_no_bit(family):
-    loaded = adopt_model(tiny_model(family), byte_tokenizer())
+    loaded = opened(family)
     bare = logits(loaded)
     with reading(loaded.architecture, dict.fromkeys(EVERYWHERE, lambda value, site: None)):
         assert torch.equal(logits(loaded), bare)

@@ -6,8 +6,6 @@ TransformerLens and nnsight represent all of the families below; none is left ou
 from __future__ import annotations
 
 import functools
-import importlib
-import os
 import sys
 
 import numpy as np
@@ -23,7 +21,8 @@ from interp.model.interop import to_nnsight, to_transformer_lens, transformer_le
 from interp.model.loading import adopt_model
 from interp.model.sites import SITES, Site
 from interp.model.tokens import encode, length_sorted, pad
-from tests.tiny import FAMILIES, byte_tokenizer, tiny_model
+from tests.support.extras import needed
+from tests.support.tiny import FAMILIES, byte_tokenizer, opened, tiny_model
 
 N_BLOCKS = 3
 _ORDER = (
@@ -38,21 +37,14 @@ _ORDER = (
 )  # as they are computed
 
 
-def _needed(module: str):
-    """The extra's module: without it the test is skipped, or fails where the extras are promised."""
-    if os.environ.get("INTERP_REQUIRE_EXTRAS") == "1":
-        return importlib.import_module(module)
-    return pytest.importorskip(module)
-
-
 @pytest.fixture(scope="module")
 def lens():
-    return _needed("transformer_lens")
+    return needed("transformer_lens")
 
 
 @pytest.fixture(scope="module")
 def nnsight():
-    return _needed("nnsight")
+    return needed("nnsight")
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +53,9 @@ def encoded():
     return encode(prompts, byte_tokenizer(), n_blocks=N_BLOCKS, context=256)
 
 
-def _open(family):
-    return adopt_model(tiny_model(family), byte_tokenizer())
-
-
 @functools.cache
 def _bridged(family):
-    loaded = _open(family)
+    loaded = opened(family)
     return loaded, to_transformer_lens(loaded)
 
 
@@ -174,7 +162,7 @@ def test_neuron_counts_are_those_of_transformer_lens(family, encoded, lens):
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_site_holds_what_nnsight_holds_to_the_bit(family, side, encoded, nnsight):
-    loaded = _open(family)
+    loaded = opened(family)
     batch = _batch(encoded.items[::9], side)
     ours, theirs = _ours(loaded, batch), _nnsight_values(loaded, to_nnsight(loaded), batch)
     assert {site.name for site in theirs} == set(SITES)
@@ -185,7 +173,7 @@ def test_every_site_holds_what_nnsight_holds_to_the_bit(family, side, encoded, n
 @pytest.mark.nnsight
 @pytest.mark.parametrize("family", FAMILIES)
 def test_neuron_counts_are_those_of_nnsight(family, encoded, nnsight):
-    loaded = _open(family)
+    loaded = opened(family)
     wrapped = to_nnsight(loaded)
     for side in ("left", "right"):
         theirs = np.zeros((3, N_BLOCKS, 3, loaded.architecture.n_neurons), dtype=np.int64)
@@ -232,7 +220,7 @@ def _assert_untouched(before, after):
 @pytest.mark.filterwarnings("ignore:.*does not support fold_ln:UserWarning")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_transformer_lens_leaves_the_model_bit_identical(family, encoded, lens):
-    loaded = _open(family)
+    loaded = opened(family)
     batch = _batch(encoded.items[:4], "left")
     logits, before = loaded.model(**batch.inputs()).logits, _portrait(loaded)
     bridge = to_transformer_lens(loaded)
@@ -245,7 +233,7 @@ def test_transformer_lens_leaves_the_model_bit_identical(family, encoded, lens):
 @pytest.mark.nnsight
 @pytest.mark.parametrize("family", FAMILIES)
 def test_nnsight_leaves_the_model_bit_identical_and_shares_its_weights(family, encoded, nnsight):
-    loaded = _open(family)
+    loaded = opened(family)
     batch = _batch(encoded.items[:4], "left")
     logits, before = loaded.model(**batch.inputs()).logits, _portrait(loaded)
     wrapped = to_nnsight(loaded)
@@ -262,7 +250,7 @@ def test_nnsight_leaves_the_model_bit_identical_and_shares_its_weights(family, e
 @pytest.mark.tl
 @pytest.mark.parametrize("bos", [False, True])
 def test_transformer_lens_tokenizes_as_we_do(bos, lens):
-    loaded = adopt_model(tiny_model("llama"), byte_tokenizer(bos))
+    loaded = opened("llama", bos=bos)
     assert to_transformer_lens(loaded).to_tokens("Ziwa").tolist() == [loaded.tokenizer("Ziwa")["input_ids"]]
 
 
@@ -284,7 +272,7 @@ def test_an_architecture_that_transformer_lens_does_not_know_is_named(lens):
 def test_without_the_extra_the_message_says_what_to_install(hand, module, message, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(CapabilityError, match=message):
-        hand(_open("llama"))
+        hand(opened("llama"))
 
 
 def test_every_site_has_a_transformer_lens_name():

@@ -15,7 +15,7 @@ from interp.data.prompts import Prompt, PromptSet
 from interp.errors import CapabilityError, CheckpointError, ConfigError, MeasurementError
 from interp.model.loading import adopt_model, open_checkpoint
 from interp.model.tokens import encode
-from tests.tiny import byte_tokenizer, tiny_model
+from tests.support.tiny import byte_tokenizer, opened, tiny_model
 
 IDS = torch.arange(60, 80)[None]
 
@@ -40,7 +40,7 @@ def test_an_opened_model_is_frozen_in_eval_mode_and_computes_as_saved(checkpoint
     assert not loaded.model.training
     assert not any(p.requires_grad for p in loaded.model.parameters())
     assert torch.equal(loaded.model(IDS).logits, tiny_model()(IDS).logits)
-    assert loaded.context == 256
+    assert loaded.context == 512
     assert loaded.checkpoint.spec == str(checkpoints["llama"])
     assert loaded.describe() == {
         "family": "llama",
@@ -84,8 +84,11 @@ def test_attention(checkpoints, attention):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"dtype": "float8"}, "No dtype 'float8'; one of auto, float32, bfloat16, float16 is expected"),
-        ({"device": "gpu"}, "No device 'gpu'; auto, cpu, cuda or cuda:<n> is expected"),
+        (
+            {"dtype": "float8"},
+            r"No dtype 'float8'\. Did you mean 'float32'\? Choose from: auto, float32, bfloat16, float16",
+        ),
+        ({"device": "gpu"}, "No device 'gpu'. Choose from: auto, cpu, cuda, cuda:<n>"),
         ({"device": "cuda:99"}, "No device 'cuda:99': torch sees"),
         ({"device": ""}, "No device ''"),
     ],
@@ -131,7 +134,7 @@ def test_a_tokenizer_with_far_fewer():
         CheckpointError, match="tokenizer of the model has ids up to 255, but the model embeds 400"
     ):
         adopt_model(model, byte_tokenizer())
-    adopt_model(tiny_model(vocab_size=264), byte_tokenizer())  # padded to a round number
+    opened(vocab_size=264)  # padded to a round number
 
 
 def test_a_damaged_tokenizer(folder):

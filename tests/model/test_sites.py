@@ -13,16 +13,12 @@ from interp.model.hooks import editing, reading
 from interp.model.loading import adopt_model
 from interp.model.selfcheck import check_sites
 from interp.model.sites import SITES, Site, locate
-from tests.tiny import FAMILIES, byte_tokenizer, tiny_model
+from tests.support.tiny import FAMILIES, byte_tokenizer, opened, tiny_model
 
 MORE = ("gemma2", "gemma3_text", "olmo3", "granite", "cohere", "mixtral")
 GATED = tuple(family for family in (*FAMILIES, *MORE) if family != "mixtral")
 IDS = torch.arange(60, 84).reshape(2, 12)
 WIDTHS = {"head": (4, 8), "mlp_gate": (48,), "mlp_neuron": (48,)}
-
-
-def opened(family, **changes):
-    return adopt_model(tiny_model(family, **changes), byte_tokenizer())
 
 
 def read_all(loaded, names=SITES):
@@ -111,7 +107,7 @@ def test_a_layer_that_adds_attention_otherwise_loses_that_site_alone():
 
 @pytest.mark.parametrize("family", [*FAMILIES, *MORE])
 def test_bfloat16_passes_the_self_check(family):
-    adopt_model(tiny_model(family).bfloat16(), byte_tokenizer())
+    opened(family, dtype=torch.bfloat16)
 
 
 @pytest.mark.parametrize(
@@ -186,13 +182,13 @@ def test_a_mixture_of_experts_has_heads_and_no_neurons():
     assert "'mixtral' has no site 'mlp_gate': layer 0 has no mlp.act_fn or mlp.activation_fn (found: " in str(
         caught.value
     )
-    assert str(caught.value).endswith("It has: resid_pre, resid_mid, resid_post, head, attn_out.")
+    assert str(caught.value).endswith("Choose from: resid_pre, resid_mid, resid_post, head, attn_out.")
 
 
 def test_unknown_site_and_layer():
     architecture = opened("llama").architecture
     with pytest.raises(
-        CapabilityError, match=r"No site 'mlp_gat'\. Did you mean 'mlp_gate'\? Sites: resid_pre,"
+        CapabilityError, match=r"No site 'mlp_gat'\. Did you mean 'mlp_gate'\? Choose from: resid_pre,"
     ):
         architecture.module(Site("mlp_gat", 0))
     for layer in (-1, 3):
@@ -228,7 +224,8 @@ class _IgnoresItsActivation(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("calls", "text"), [(True, r"act\(gate\) \* up is not down_proj's input"), (False, "never fired")]
+    ("calls", "text"),
+    [(True, r"act\(gate\) \* up is not what the MLP's output projection reads"), (False, "never fired")],
 )
 def test_a_site_that_the_model_does_not_use(calls, text):
     model = tiny_model("llama")
@@ -257,7 +254,7 @@ def test_heads_that_do_not_add_up():
     old = model.model.layers[1].self_attn.o_proj
     model.model.layers[1].self_attn.o_proj = Saturating(32, 32, bias=False)
     model.model.layers[1].self_attn.o_proj.weight = old.weight
-    with pytest.raises(CapabilityError, match="layer 1: heads do not add up to o_proj's output"):
+    with pytest.raises(CapabilityError, match="layer 1: heads do not add up to the attention output"):
         adopt_model(model, byte_tokenizer())
 
 

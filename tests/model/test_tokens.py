@@ -11,11 +11,9 @@ import torch
 from interp.data.prompts import Prompt, PromptSet
 from interp.data.text import load_text
 from interp.errors import MeasurementError
-from interp.measure.specialization.heads import measure_heads
-from interp.measure.specialization.neurons import measure_specialization
-from interp.model.loading import adopt_model
 from interp.model.tokens import encode, length_sorted, pad
-from tests.tiny import byte_tokenizer, tiny_model
+from tests.support.measuring import measure_heads, measure_specialization
+from tests.support.tiny import byte_tokenizer, opened
 
 LAWS = {"n_blocks": 2}
 CPU = torch.device("cpu")
@@ -94,7 +92,7 @@ def test_length_sorted_batches_hold_every_item_once_within_the_budget(uneven, bu
 @pytest.fixture(scope="module", params=["llama", "qwen2", "gemma", "olmo2"])
 def loaded(request):
     """In float64, where no sum rounds an activation to the other side of zero: what differs is a fault."""
-    return adopt_model(tiny_model(request.param).double(), byte_tokenizer(bos=True))
+    return opened(request.param, bos=True, dtype=torch.float64)
 
 
 def shuffled(prompts: PromptSet, seed: int) -> PromptSet:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,20 +11,18 @@ import torch
 from scipy.spatial.distance import cosine
 
 import probes.alignment
-from analyses.comparison import compare_results
+from analyses.comparison import compare
 from interp.errors import DataError
 from interp.model.loading import adopt_model
 from interp.results import load_result
-from interp.results.base import Provenance
-from probes.alignment import measure_alignment, retrieved, units
-from probes.alignment_results import AlignmentResult
+from probes.alignment import measure_alignment, retrieved, unit_vectors
+from probes.alignment_results import AlignmentResult, AlignmentSettings
 from probes.cka import linear_cka
 from probes.collect import collect
-from tests.probes.made import activations, fact_set
-from tests.probes.test_collect import prompt_set
-from tests.tiny import byte_tokenizer, tiny_model
-
-GOLDEN = Path(__file__).parent.parent / "golden"
+from tests.support.activations import activations, fact_set, prompt_set
+from tests.support.golden import golden
+from tests.support.results.alignment import alignment_result, translations
+from tests.support.tiny import byte_tokenizer, tiny_model
 
 
 def mexa_by_loops(similarity: np.ndarray) -> float:
@@ -71,12 +67,12 @@ def test_shares_equal_the_authors_loops(seed, monkeypatch):
     a = random.normal(size=(30, 4))
     b = a + 0.7 * random.normal(size=(30, 4))
     similarity = np.array([[1 - cosine(x, y) for y in b] for x in a])
-    both = np.logical_and(*retrieved(units(a), units(b)))
+    both = np.logical_and(*retrieved(unit_vectors(a), unit_vectors(b)))
     assert both.mean() == pytest.approx(mexa_by_loops(similarity))
     assert 0 < both.mean() < 1
-    whole = retrieved(units(a), units(b))
+    whole = retrieved(unit_vectors(a), unit_vectors(b))
     monkeypatch.setattr(probes.alignment, "_ROWS", 7)
-    assert np.array_equal(retrieved(units(a), units(b)), whole)
+    assert np.array_equal(retrieved(unit_vectors(a), unit_vectors(b)), whole)
 
 
 @pytest.mark.parametrize("embedding", ["weighted", "last"])
@@ -112,24 +108,13 @@ def test_mexa_of_a_model_as_its_authors_compute_it(family, embedding):
         ]
         for layer in range(3)
     ]
-    found = measure_alignment(collect(adopt_model(model, tokenizer), prompts, span=embedding))
+    found = measure_alignment(collect(adopt_model(model, tokenizer), prompts, positions=embedding))
     assert found.mexa()[:3, 0, 1:].tolist() == expected
     assert 0 < np.mean(expected) < 1 or embedding == "last"
 
 
-def aligned(values: np.ndarray, languages=("en", "sw", "ja"), **options) -> AlignmentResult:
-    """Values [layer, fact, language, model]."""
-    facts = fact_set(["a"] * values.shape[1], languages=languages)
-    return measure_alignment(activations(values, facts), **options)
-
-
-def translations(n: int = 40, noise: float = 0.5, seed: int = 0, width: int = 16) -> np.ndarray:
-    random = np.random.default_rng(seed)
-    return random.normal(size=(1, n, 1, width)) + noise * random.normal(size=(1, n, 3, width))
-
-
 def test_the_same_vectors_in_all_languages_meet():
-    result = aligned(np.tile(translations(noise=0)[:, :, :1], (2, 1, 3, 1)))
+    result = alignment_result(np.tile(translations(noise=0)[:, :, :1], (2, 1, 3, 1)))
     assert result.retrieved.all()
     assert result.cka == pytest.approx(np.ones_like(result.cka))
     assert result.curves()["CKA en-x"] == pytest.approx(np.ones((2, 40)))
@@ -140,7 +125,7 @@ def test_facts_that_are_told_alike_are_not_found():
     """The first two facts have the same vector."""
     values = translations(noise=0)
     values[0, 1] = values[0, 0]
-    found = aligned(np.tile(values[:, :, :1], (1, 1, 3, 1))).mutual[0, 0, :, 0, 1]
+    found = alignment_result(np.tile(values[:, :, :1], (1, 1, 3, 1))).mutual[0, 0, :, 0, 1]
     assert found.tolist() == [False] * 2 + [True] * 38
 
 
@@ -149,7 +134,7 @@ def test_independent_vectors_are_found_at_the_rate_of_chance():
     n, found = 20, []
     for seed in range(40):
         values = np.random.default_rng(seed).normal(size=(1, n, 3, 200))
-        found.append(aligned(values))
+        found.append(alignment_result(values))
     one_way = np.mean([r.retrieved[:, :, :, ~np.eye(3, dtype=bool)].mean() for r in found])
     both = np.mean([r.mexa()[0, [0, 0, 1], [1, 2, 2]].mean() for r in found])
     assert one_way == pytest.approx(1 / n, abs=0.01)
@@ -160,7 +145,7 @@ def test_an_offset_of_the_language_hides_what_centring_shows():
     """A common offset of two languages makes all cosines large and equal; that of the third is of no account."""
     values = translations(noise=0.01)
     values[:, :, 1] += 1000 * np.random.default_rng(1).normal(size=16)
-    result = aligned(values)
+    result = alignment_result(values)
     assert result.mexa("centered")[0].tolist() == np.ones((3, 3)).tolist()
     assert result.mexa()[0, 0, 2] == 1
     assert (result.mexa()[0, 1, [0, 2]] < 0.4).all()
@@ -170,11 +155,11 @@ def test_an_offset_of_the_language_hides_what_centring_shows():
 def test_rotation_and_scale_of_all_do_not_matter_and_rotation_of_one_does():
     values = translations()
     rotation, _ = np.linalg.qr(np.random.default_rng(5).normal(size=(16, 16)))
-    result, turned = aligned(values), aligned(3 * values @ rotation)
+    result, turned = alignment_result(values), alignment_result(3 * values @ rotation)
     assert np.array_equal(result.retrieved, turned.retrieved)
     np.testing.assert_allclose(result.cka, turned.cka, rtol=1e-5)
     values[:, :, 1] = values[:, :, 1] @ rotation
-    one = aligned(values)
+    one = alignment_result(values)
     assert one.mexa()[0, 0, 1] < 0.5 * result.mexa()[0, 0, 1]
     np.testing.assert_allclose(one.cka, result.cka, rtol=1e-5)
 
@@ -183,13 +168,13 @@ def test_the_order_of_facts_and_languages_does_not_matter():
     values = translations()
     facts = fact_set(["a"] * 40)
     order = np.random.default_rng(2).permutation(40)
-    result = aligned(values)
+    result = alignment_result(values)
     turned = measure_alignment(
         activations(values[:, order], replace(facts, facts=tuple(facts.facts[i] for i in order)))
     )
     assert np.array_equal(turned.retrieved, result.retrieved[:, :, order])
     np.testing.assert_allclose(turned.cka, result.cka)
-    back = aligned(values[:, :, ::-1], ("ja", "sw", "en"))
+    back = alignment_result(values[:, :, ::-1], ("ja", "sw", "en"))
     assert np.array_equal(back.retrieved, result.retrieved[..., ::-1, ::-1])
     np.testing.assert_allclose(back.cka, result.cka[:, ::-1, ::-1])
 
@@ -197,19 +182,19 @@ def test_the_order_of_facts_and_languages_does_not_matter():
 def test_query_and_target_are_told_apart():
     """Both English facts are nearest to the first Swahili one; each Swahili fact is nearest to its own."""
     en, sw = np.array([[1.0, 0.1], [1.0, 0.2]]), np.array([[1.0, 0.0], [0.0, 1.0]])
-    found = aligned(np.stack([en, sw], axis=1)[None], ("en", "sw")).retrieved[0, 0]
+    found = alignment_result(np.stack([en, sw], axis=1)[None], ("en", "sw")).retrieved[0, 0]
     assert found[:, 0, 1].tolist() == [True, False]
     assert found[:, 1, 0].tolist() == [True, True]
 
 
 def test_kinds_of_pairs():
-    result = aligned(translations())
+    result = alignment_result(translations())
     assert {kind: np.argwhere(chosen).tolist() for kind, chosen in result.pairs.items()} == {
         "en-x": [[0, 1], [0, 2]],
         "x-y": [[1, 2]],
     }
-    assert list(aligned(translations()[:, :, :2], ("sw", "ja")).pairs) == ["x-y"]
-    assert list(aligned(translations()[:, :, :2], ("sw", "en")).pairs) == ["en-x"]
+    assert list(alignment_result(translations()[:, :, :2], ("sw", "ja")).pairs) == ["x-y"]
+    assert list(alignment_result(translations()[:, :, :2], ("sw", "en")).pairs) == ["en-x"]
     mutual = result.mexa()[0]
     curves = {name: curve.mean() for name, curve in result.curves().items()}
     assert curves["mutual raw en-x"] == pytest.approx(mutual[0, 1:].mean())
@@ -225,7 +210,7 @@ def test_kinds_of_pairs():
 
 def test_the_interval_of_cka_equals_a_bootstrap_that_computes_it_of_every_resample():
     values = translations(200)
-    row = aligned(values).summary().set_index("quantity").loc["CKA en-x layer 0"]
+    row = alignment_result(values).summary().set_index("quantity").loc["CKA en-x layer 0"]
     scores, random = [], np.random.default_rng(0)
     for _ in range(400):
         rows = random.integers(200, size=200)
@@ -240,7 +225,7 @@ def test_the_interval_of_cka_equals_a_bootstrap_that_computes_it_of_every_resamp
 def test_a_layer_whose_vectors_are_all_the_same_has_no_cka():
     """As the last token's embedding, where all prompts end alike."""
     values = np.concatenate([np.ones((1, 40, 3, 16)), translations()])
-    result = aligned(values)
+    result = alignment_result(values)
     table = result.summary().set_index("quantity")
     assert np.isnan(table["mean"]["CKA en-x layer 0"])
     assert table["mean"]["CKA en-x, mean over layers"] == table["mean"]["CKA en-x layer 1"]
@@ -249,7 +234,7 @@ def test_a_layer_whose_vectors_are_all_the_same_has_no_cka():
 
 
 def test_the_table_has_a_row_per_layer_and_pair():
-    result = aligned(np.concatenate([translations(), translations(seed=1)]))
+    result = alignment_result(np.concatenate([translations(), translations(seed=1)]))
     table = result.to_frame()
     assert len(table) == 2 * 3
     row = table.iloc[4]
@@ -264,10 +249,10 @@ def test_the_table_has_a_row_per_layer_and_pair():
 
 
 def test_a_change_is_found_where_it_is():
-    before = aligned(np.concatenate([translations(200, 0.8), translations(200, 0.8, seed=1)]))
+    before = alignment_result(np.concatenate([translations(200, 0.8), translations(200, 0.8, seed=1)]))
     values = np.concatenate([translations(200, 0.8), translations(200, 0.1, seed=1)])
-    after = aligned(values)
-    table = compare_results(before, after).table.set_index("quantity")
+    after = alignment_result(values)
+    table = compare(before, after).table.set_index("quantity")
     assert (table.loc[[name for name in table.index if name.endswith("layer 0")], "change"] == 0).all()
     assert table.low["mutual raw en-x layer 1"] > 0.1
     assert table.low["CKA en-x layer 1"] > 0.1
@@ -278,28 +263,32 @@ def test_a_change_is_found_where_it_is():
 
 def test_one_language_and_one_prompt_are_refused():
     with pytest.raises(DataError, match=r"One language \(sw\); alignment compares at least 2\."):
-        aligned(translations()[:, :, :1], ("sw",))
+        alignment_result(translations()[:, :, :1], ("sw",))
     with pytest.raises(
         DataError, match="One prompt in each language; retrieval among at least 2 is compared"
     ):
-        aligned(translations(1))
+        alignment_result(translations(1))
 
 
 def test_progress_and_settings():
     seen = []
-    result = aligned(
-        np.concatenate([translations()] * 3), settings={"layers": "0,1,2"}, progress=lambda *c: seen.append(c)
+    result = alignment_result(
+        np.concatenate([translations()] * 3),
+        settings=AlignmentSettings(layers="0,1,2"),
+        progress=lambda *c: seen.append(c),
     )
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert result.provenance.settings == {
         "languages": ["en", "sw", "ja"],
         "measure": "alignment",
+        "positions": "weighted",
         "layers": "0,1,2",
+        "site": "resid_post",
     }
 
 
 def test_round_trip(tmp_path):
-    result = aligned(translations())
+    result = alignment_result(translations())
     again = load_result(result.save(tmp_path / "r.npz"))
     assert type(again) is AlignmentResult
     for name in AlignmentResult.__dataclass_fields__:
@@ -307,22 +296,8 @@ def test_round_trip(tmp_path):
     pd.testing.assert_frame_equal(again.to_frame(), result.to_frame())
 
 
-def golden() -> AlignmentResult:
-    made = aligned(np.concatenate([translations(10, seed=s, width=4) for s in range(2)]))
-    origin = Provenance(
-        checkpoint="golden",
-        fingerprint="f" * 64,
-        prompts="made",
-        prompts_digest="d" * 64,
-        settings={"measure": "alignment"},
-        run={"device": "cpu"},
-    )
-    return replace(made, provenance=origin)
-
-
 def test_the_golden_file_of_schema_1_loads():
-    result = load_result(GOLDEN / "alignment-schema-1.npz")
-    expected = json.loads((GOLDEN / "alignment-schema-1.json").read_text())
+    result, expected = golden("alignment")
     assert type(result) is AlignmentResult
     assert result.provenance.checkpoint == expected["checkpoint"]
     means = {name: float(values.mean()) for name, values in result.quantities().items()}

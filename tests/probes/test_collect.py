@@ -6,51 +6,32 @@ import copy
 import os
 import signal
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
 import torch
 
-from interp.data.prompts import Prompt, PromptSet
+from interp.data.prompts import PromptSet
 from interp.errors import CapabilityError, ConfigError, DataError, Interrupted, MeasurementError
 from interp.model.checkpoints import resolve_checkpoint
-from interp.model.loading import LoadedModel, adopt_model, open_checkpoint
+from interp.model.loading import LoadedModel, open_checkpoint
 from interp.model.sites import locate
 from interp.model.tokens import encode
 from probes.collect import Collector, collect, parse_layers
-from probes.spans import SPANS, span_weights
-from tests.tiny import PLANTED_FAMILIES, byte_tokenizer, tiny_model
+from probes.positions import POSITIONS, position_weights
+from tests.support.activations import LANGUAGES, N_PROMPTS, prompt_set
+from tests.support.tiny import PLANTED_FAMILIES, byte_tokenizer, opened
 
-LANGUAGES = ("en", "sw", "ja")
-N = 7
-
-
-def prompt_set(order: tuple[int, ...] = tuple(range(N))) -> PromptSet:
-    """Texts of 5 to 60 bytes that name their subject."""
-    said = {"en": "Is {} big?", "sw": "Je, {} ni kubwa au ndogo sana leo?", "ja": "{}は大きい?"}
-    made = {
-        code: tuple(
-            Prompt(f"f{i}", code, text.format("Lima" * (1 + i % 3) + str(i)), "", "", f"g{i}") for i in order
-        )
-        for code, text in said.items()
-    }
-    return PromptSet("made", LANGUAGES, made, parallel=True)
+SUBJECTS = {(column, f"f{i}"): "Lima" * (1 + i % 3) + str(i) for column in range(3) for i in range(N_PROMPTS)}
 
 
-SUBJECTS = {(column, f"f{i}"): "Lima" * (1 + i % 3) + str(i) for column in range(3) for i in range(N)}
-
-
-@cache
-def opened(family: str = "llama", bos: bool = False) -> LoadedModel:
-    return adopt_model(tiny_model(family), byte_tokenizer(bos))
-
-
-def one_by_one(loaded: LoadedModel, prompts: PromptSet, span: str, site: str, layers: range) -> np.ndarray:
-    """Every prompt alone, its span's weights from `probes.spans`, its sites from modules by name."""
+def one_by_one(
+    loaded: LoadedModel, prompts: PromptSet, positions: str, site: str, layers: range
+) -> np.ndarray:
+    """Every prompt alone, its positions's weights from `probes.positions`, its sites from modules by name."""
     encoded = encode(prompts, loaded.tokenizer, n_blocks=1, context=256)
-    weights = span_weights(span, prompts, encoded, loaded.tokenizer, SUBJECTS)
-    found = np.zeros((len(layers), N, len(LANGUAGES), 32))
+    weights = position_weights(positions, prompts, encoded, loaded.tokenizer, SUBJECTS)
+    found = np.zeros((len(layers), N_PROMPTS, len(LANGUAGES), 32))
     rows = {p.item_id: i for i, p in enumerate(prompts.prompts["en"])}
     for item in encoded.items:
         kept: dict[int, torch.Tensor] = {}
@@ -90,10 +71,10 @@ def one_by_one(loaded: LoadedModel, prompts: PromptSet, span: str, site: str, la
 @pytest.mark.parametrize("family", PLANTED_FAMILIES)
 def test_vectors_equal_those_of_every_prompt_alone(family):
     loaded = opened(family, bos=True)
-    for span in SPANS:
-        found = collect(loaded, prompt_set(), span=span, subjects=SUBJECTS, batch_tokens=150)
+    for positions in POSITIONS:
+        found = collect(loaded, prompt_set(), positions=positions, subjects=SUBJECTS, batch_tokens=150)
         assert found.layers == (-1, 0, 1, 2)
-        expected = one_by_one(loaded, prompt_set(), span, "resid_post", range(-1, 3))
+        expected = one_by_one(loaded, prompt_set(), positions, "resid_post", range(-1, 3))
         np.testing.assert_allclose(found.values, expected, atol=2e-5)
 
 
@@ -124,28 +105,28 @@ def test_the_residual_stream_equals_hidden_states_up_to_the_final_norm():
         assert np.abs(found[3, row, 1] - states[3][0, -1].numpy()).max() > 0.1
 
 
-@pytest.mark.parametrize("span", SPANS)
-def test_batches_padding_and_order_do_not_matter(span):
+@pytest.mark.parametrize("positions", POSITIONS)
+def test_batches_padding_and_order_do_not_matter(positions):
     loaded = opened("qwen2", bos=True)
-    whole = collect(loaded, prompt_set(), span=span, subjects=SUBJECTS).values
+    whole = collect(loaded, prompt_set(), positions=positions, subjects=SUBJECTS).values
     for options in ({"batch_tokens": 1}, {"batch_tokens": 200}, {"padding": "left"}):
-        again = collect(loaded, prompt_set(), span=span, subjects=SUBJECTS, **options).values
+        again = collect(loaded, prompt_set(), positions=positions, subjects=SUBJECTS, **options).values
         np.testing.assert_allclose(again, whole, atol=2e-5)
     order = (3, 1, 6, 0, 2, 5, 4)
-    turned = collect(loaded, prompt_set(order), span=span, subjects=SUBJECTS).values
+    turned = collect(loaded, prompt_set(order), positions=positions, subjects=SUBJECTS).values
     np.testing.assert_allclose(turned, whole[:, list(order)], atol=2e-5)
-    fewer = collect(loaded, prompt_set().restrict(("ja", "en")), span="last").values
+    fewer = collect(loaded, prompt_set().restrict(("ja", "en")), positions="last").values
     np.testing.assert_allclose(fewer, collect(loaded, prompt_set()).values[:, :, [2, 0]], atol=2e-5)
 
 
 def test_what_a_model_makes_of_padding_is_not_read():
     loaded = opened()
     encoded = encode(prompt_set(), loaded.tokenizer, n_blocks=1, context=256)
-    for span in ("last", "mean"):
-        collector = Collector(loaded, encoded, {}, [], span, np.zeros((0, 0, 0, 0), np.float32))
+    for positions in ("last", "mean"):
+        collector = Collector(loaded, encoded, {}, [], positions, np.zeros((0, 0, 0, 0), np.float32))
         value = torch.tensor([[[float("nan")] * 2, [1.0, 2.0], [3.0, 4.0]]])
-        weights = torch.tensor([[0, 0, 1.0]] if span == "last" else [[0, 0.5, 0.5]])
-        expected = [[3, 4]] if span == "last" else [[2, 3]]
+        weights = torch.tensor([[0, 0, 1.0]] if positions == "last" else [[0, 0.5, 0.5]])
+        expected = [[3, 4]] if positions == "last" else [[2, 3]]
         assert collector._pooled(value, weights).tolist() == expected
 
 
@@ -180,10 +161,10 @@ def test_layers_that_add_nothing_keep_the_embedding():
             layer.self_attn.o_proj.weight.zero_()
             layer.mlp.down_proj.weight.zero_()
     still = replace(loaded, model=silent, architecture=locate(silent))
-    for span in ("mean", "weighted"):
-        found = collect(still, prompt_set(), span=span).values
+    for positions in ("mean", "weighted"):
+        found = collect(still, prompt_set(), positions=positions).values
         assert (found == found[:1]).all()
-        assert np.array_equal(found[0], collect(loaded, prompt_set(), span=span).values[0])
+        assert np.array_equal(found[0], collect(loaded, prompt_set(), positions=positions).values[0])
         assert len(np.unique(found[0].reshape(-1, 32), axis=0)) > 1
 
 
@@ -210,7 +191,7 @@ def test_what_is_large_is_kept_on_disk_and_used_again(file, checkpoints, monkeyp
     again = collect(loaded, prompt_set(), file=file, in_memory=0)
     assert np.array_equal(again.values, small.values)
     assert again.provenance.settings == small.provenance.settings
-    for changed in ({"span": "mean"}, {"site": "mlp_out"}, {"layers": (0, 1)}):
+    for changed in ({"positions": "mean"}, {"site": "mlp_out"}, {"layers": (0, 1)}):
         with pytest.raises(MeasurementError, match=rf"holds other activations \(.*{next(iter(changed))}: "):
             collect(loaded, prompt_set(), file=file, in_memory=0, **changed)
     with pytest.raises(MeasurementError, match="holds other activations"):
@@ -254,7 +235,7 @@ def test_an_interrupted_collection_continues_to_the_same_bits(file, in_memory, m
         Collector, "add", lambda self, batch: added.append(len(batch.items)) or real(self, batch)
     )
     found = collect(loaded, prompt_set(), **options)
-    assert sum(added) < N * 3
+    assert sum(added) < N_PROMPTS * 3
     assert np.array_equal(found.values, whole)
     assert not list(file.parent.glob("*.partial"))
 
@@ -307,4 +288,4 @@ def test_values_that_are_not_finite_are_named():
 
 def test_a_subject_that_a_prompt_does_not_name():
     with pytest.raises(MeasurementError, match="does not mention its subject"):
-        collect(opened(), prompt_set(), span="subject_last", subjects={})
+        collect(opened(), prompt_set(), positions="subject_last", subjects={})

@@ -45,7 +45,7 @@ def test_two_points_by_hand(l2):
 
 @pytest.mark.parametrize(("n", "width", "classes"), [(30, 4, 2), (40, 3, 3), (12, 30, 3), (10, 40, 2)])
 def test_no_step_away_from_the_minimum_is_better(n, width, classes):
-    """Also with fewer examples than features, where the fit is done in the span of the examples."""
+    """Also with fewer examples than features, where the fit is done in the positions of the examples."""
     x, y = blobs(n, width, classes)
     probe = fit_probe(x, y, 0.1)
     standard = (x - probe.mean) / probe.scale

@@ -7,9 +7,9 @@ import pytest
 
 from interp.stats import paired_bootstrap
 from probes.results import ProbeResult
-from probes.sweep import sweep
 from probes.tasks import Task, answer_task, language_task, right_task
-from tests.probes.made import activations, fact_set
+from tests.support.activations import activations, fact_set
+from tests.support.measuring import measure_probes
 
 N, LAYERS = 48, 50
 
@@ -24,7 +24,7 @@ def noise_read(kind: str, seed: int, layers: int, signal: float = 0.0) -> ProbeR
         "right": lambda: right_task(facts, (random.random((N, 2)) < 0.3).astype(float), 4),
     }[kind]()
     values = random.normal(size=(layers, N, 2, 4)) + signal * np.eye(4)[task.labels]
-    return sweep(activations(values, facts), facts, task, folds=4, seed=seed)
+    return measure_probes(activations(values, facts), facts, task, folds=4, seed=seed)
 
 
 def misses(curve: np.ndarray, truth: float) -> float:

@@ -7,11 +7,11 @@ import pytest
 
 from interp.data.prompts import prompts_from_facts
 from probes.collect import collect
-from probes.sweep import sweep
 from probes.tasks import answer_task, language_task, right_task
-from tests.planted import _ALPHABETS, HEAD, LANGUAGES, planted_model
-from tests.probes.made import fact_set
-from tests.tiny import PLANTED_FAMILIES
+from tests.support.activations import fact_set
+from tests.support.measuring import measure_probes
+from tests.support.planted.language import _ALPHABETS, HEAD, LANGUAGES, planted_model
+from tests.support.tiny import PLANTED_FAMILIES
 
 BEFORE = (-1, *range(HEAD[0]))
 N = 24
@@ -31,7 +31,7 @@ def test_a_language_is_read_from_the_layer_that_a_head_writes_it_in(family):
     texts = [[spelled(word, code) for code in LANGUAGES] for word in words(N)]
     facts = fact_set(["a"] * N, texts=texts)
     found = collect(planted_model(family), prompts_from_facts(facts, prompt_format="none", answer=False))
-    result = sweep(found, facts, language_task(facts), folds=4)
+    result = measure_probes(found, facts, language_task(facts), folds=4)
     assert result.layers == (*BEFORE, HEAD[0])
     accuracy = result.curves()["accuracy"].mean(axis=1)
     np.testing.assert_allclose(
@@ -48,14 +48,14 @@ def test_an_answer_is_read_from_the_layer_that_a_head_writes_it_in(family):
     answers, groups = ["one", "two"] * N, [f"g{i:02d}" for i in range(N) for _ in range(2)]
     facts = fact_set(answers, languages=("en", "ja"), texts=texts, groups=groups)
     found = collect(planted_model(family), prompts_from_facts(facts, prompt_format="none", answer=False))
-    result = sweep(found, facts, answer_task(facts, 4), folds=4)
+    result = measure_probes(found, facts, answer_task(facts, 4), folds=4)
     for name in ("accuracy", "transfer raw", "transfer centered"):
         curve = result.curves()[name].mean(axis=1)
         np.testing.assert_allclose(curve[:-1], 0.5, atol=1e-7)
         assert curve[-1] == 1
     assert abs(result.curves()["control"][-1].mean() - 0.5) < 0.2
     without = collect(planted_model(family, head=False), found.prompts)
-    absent = sweep(without, facts, answer_task(facts, 4), folds=4).curves()["accuracy"].mean(axis=1)
+    absent = measure_probes(without, facts, answer_task(facts, 4), folds=4).curves()["accuracy"].mean(axis=1)
     np.testing.assert_allclose(absent, 0.5, atol=1e-7)
 
 
@@ -68,7 +68,7 @@ def test_whether_the_model_will_be_right_is_read_too():
     task = right_task(facts, credit, 4)
     assert task.left_out == ("ja, where the model is right in 100.0% of 48 facts",)
     found = collect(planted_model("qwen2"), prompts_from_facts(facts, prompt_format="none", answer=False))
-    result = sweep(found, facts, task, folds=4)
+    result = measure_probes(found, facts, task, folds=4)
     np.testing.assert_allclose(result.curves()["accuracy"].mean(axis=1), [0.5] * 3 + [1.0], atol=1e-7)
     assert np.isnan(result.curves()["transfer raw"]).all()
     assert (result.correct[:, :, :, 1] == -1).all()
@@ -82,7 +82,7 @@ def test_the_subjects_last_token_holds_what_its_own_letters_say():
     prompts = prompts_from_facts(facts, prompt_format="none", answer=False)
     subjects = {(0, fact.fact_id): fact.wording["en"].subject for fact in facts}
     loaded = planted_model("llama")
-    found = collect(loaded, prompts, span="subject_last", subjects=subjects)
-    result = sweep(found, facts, answer_task(facts, 4), folds=4)
+    found = collect(loaded, prompts, positions="subject_last", subjects=subjects)
+    result = measure_probes(found, facts, answer_task(facts, 4), folds=4)
     assert (result.curves()["accuracy"].mean(axis=1) == 1).all()
     assert not any(name.startswith("transfer") for name in result.curves())

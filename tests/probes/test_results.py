@@ -2,66 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from analyses.changes import compare_facts
-from analyses.comparison import compare_results
+from analyses.comparison import compare
 from interp.errors import ResultError
 from interp.results import load_result
 from interp.results.base import Provenance
+from probes.layers import layer_name
 from probes.linear import balanced_accuracy
-from probes.results import ProbeResult, layer_name
-
-GOLDEN = Path(__file__).parent.parent / "golden"
-LANGUAGES = ("en", "sw", "ja")
-
-
-def made(
-    correct: np.ndarray, labels: np.ndarray, *, joint: bool = False, strata=None, groups=None, **changes
-) -> ProbeResult:
-    """A result with these guesses [offset, layer, train, test, fact] of these labels [fact, language]."""
-    n, n_languages = labels.shape
-    languages = LANGUAGES[:n_languages]
-    return ProbeResult(
-        **{
-            "languages": languages,
-            "fact_ids": tuple(f"f{i:03d}" for i in range(n)),
-            "groups": tuple(groups or (f"g{i}" for i in range(n))),
-            "strata": tuple(strata or [""] * n),
-            "task": "language" if joint else "right",
-            "classes": ("0", "1", "2"),
-            "layers": tuple(range(-1, correct.shape[1] - 1)),
-            "trained_on": ("all",) if joint else languages,
-            "offsets": ("raw",) if joint else ("raw", "centered"),
-            "labels": labels,
-            "control_labels": labels,
-            "folds": np.where((labels >= 0).any(axis=1), np.arange(n) % 2, -1),
-            "correct": correct.astype(np.int8),
-            "control": np.where(correct < 0, -1, 0).astype(np.int8),
-            "left_out": (),
-            "provenance": Provenance(checkpoint="made"),
-            **changes,
-        }
-    )
-
-
-def random_result(seed: int = 0, n: int = 40, **options) -> ProbeResult:
-    random = np.random.default_rng(seed)
-    labels = (random.random((n, 3)) < 0.3).astype(np.int64)
-    return made(random.integers(2, size=(2, 3, 3, 3, n)), labels, **options)
+from probes.results import ProbeResult
+from tests.support.golden import golden
+from tests.support.results.probes import LANGUAGES, probe_result, random_probe_result
 
 
 def test_scores_by_hand():
     """Two facts of class 0, both right; two of class 1, of which one is; in the other language all wrong."""
     correct = np.zeros((2, 1, 2, 2, 4))
     correct[:, 0, 0, 0] = [1, 1, 1, 0]
-    result = made(correct, np.array([[0, 0], [0, 1], [1, 1], [1, 1]]))
+    result = probe_result(correct, np.array([[0, 0], [0, 1], [1, 1], [1, 1]]))
     assert result.matrix()[0].tolist() == [[0.75, 0], [0, 0]]
     assert result.curves()["accuracy"].mean() == pytest.approx(0.375)
     # B = 3/4; n / (K n_y) = 1; class 0 is at its share 1, class 1 half above and half below its share 1/2
@@ -77,14 +39,14 @@ def test_means_are_balanced_accuracies(seed):
     labels[:9] = np.repeat(np.arange(3), 3)[:, None]
     guess = random.integers(3, size=(2, 4, 3, 3, 60))
     strata = ["r" if i % 3 else "s" for i in range(60)]
-    result = made(guess == labels.T, labels, strata=strata)
+    result = probe_result(guess == labels.T, labels, strata=strata)
     inside = [np.array(strata) == name for name in "rs"]
     for a, b in [(0, 0), (0, 2), (2, 1)]:
         expected = sum(
             rows.mean() * balanced_accuracy(labels[rows, b], guess[1, 2, a, b, rows]) for rows in inside
         )
         assert result.matrix("centered")[2, a, b] == pytest.approx(expected)
-    everything = made(guess == labels.T, labels)
+    everything = probe_result(guess == labels.T, labels)
     expected = np.mean([balanced_accuracy(labels[:, a], guess[0, 3, a, a]) for a in range(3)])
     assert everything.curves()["accuracy"][3].mean() == pytest.approx(expected)
     pairs = [(a, b) for a in range(3) for b in range(3) if a != b]
@@ -96,7 +58,7 @@ def test_one_probe_for_all_languages_is_balanced_over_all_of_them():
     labels = np.tile(np.arange(3), (10, 1))
     correct = np.zeros((1, 1, 1, 3, 10))
     correct[0, 0, 0, 0], correct[0, 0, 0, 1, :5] = 1, 1
-    result = made(correct, labels, joint=True)
+    result = probe_result(correct, labels, joint=True)
     assert result.matrix()[0].tolist() == [[1, 0.5, 0]]
     assert result.curves()["accuracy"][0] == pytest.approx([2 / 3] * 5 + [1 / 3] * 5)
     assert set(result.curves()) == {"accuracy", "control", "selectivity"}
@@ -111,14 +73,14 @@ def test_a_guess_that_ignores_the_layers_is_at_chance_without_any_width():
     labels = (random.random((50, 3)) < 0.2).astype(np.int64)
     strata = ["r" if i < 20 else "s" for i in range(50)]
     always = np.broadcast_to(labels.T == 1, (2, 2, 3, 3, 50))
-    result = made(always, labels, strata=strata)
+    result = probe_result(always, labels, strata=strata)
     row = result.summary().set_index("quantity").loc["accuracy layer 0"]
     assert row["mean"] == pytest.approx(0.5)
     assert row.high - row.low < 1e-6
     assert result.chance == 0.5
     three = labels.copy()
     three[:20] = np.arange(20)[:, None] % 3
-    assert made(always, three, strata=strata).chance == pytest.approx(0.4 / 3 + 0.6 / 2)
+    assert probe_result(always, three, strata=strata).chance == pytest.approx(0.4 / 3 + 0.6 / 2)
 
 
 def test_the_interval_equals_a_bootstrap_that_scores_every_resample():
@@ -128,7 +90,7 @@ def test_the_interval_equals_a_bootstrap_that_scores_every_resample():
     labels = (random.random((n, 1)) < 0.25).astype(np.int64)
     right = random.random(n) < np.where(labels[:, 0] == 1, 0.45, 0.85)
     groups = [f"g{i // 2}" for i in range(n)]
-    result = made(np.broadcast_to(right, (2, 1, 1, 1, n)), labels, groups=groups)
+    result = probe_result(np.broadcast_to(right, (2, 1, 1, 1, n)), labels, groups=groups)
     row = result.summary().set_index("quantity").loc["accuracy layer emb."]
     scores = []
     for _ in range(2000):
@@ -144,7 +106,7 @@ def test_what_is_not_asked_is_not_a_number():
     labels = np.array([[0, -1], [1, -1], [0, -1], [1, -1], [-1, -1]])
     correct = np.full((2, 2, 2, 2, 5), -1)
     correct[:, :, 0, 0, :4] = 1
-    result = made(correct, labels)
+    result = probe_result(correct, labels)
     assert np.isnan(result.matrix()[:, [0, 1, 1], [1, 0, 1]]).all()
     assert (result.matrix()[:, 0, 0] == 1).all()
     assert np.isnan(result.curves()["transfer raw"]).all()
@@ -156,7 +118,7 @@ def test_what_is_not_asked_is_not_a_number():
 
 
 def test_quantities_that_are_compared_and_all_of_them():
-    result = random_result()
+    result = random_probe_result()
     compared, every = result.quantities(), result.quantities(every=True)
     curves = ("accuracy", "control", "selectivity", "transfer raw", "transfer centered")
     layers = ("emb.", "0", "1")
@@ -178,7 +140,7 @@ def test_quantities_that_are_compared_and_all_of_them():
 
 
 def test_the_table_has_a_row_per_pair():
-    result = random_result()
+    result = random_probe_result()
     table = result.to_frame()
     assert len(table) == 2 * 3 * 9
     row = table[
@@ -192,7 +154,7 @@ def test_the_table_has_a_row_per_pair():
 
 
 def test_repr_gives_the_best_layer_with_its_interval():
-    text = repr(random_result(left_out=("x, where nothing is",)))
+    text = repr(random_probe_result(left_out=("x, where nothing is",)))
     assert text.startswith("ProbeResult of made: right, 40 facts, 3 languages, 3 layers\n  best at layer ")
     assert "95 %, control 0.000, chance 0.500" in text
     assert text.endswith("  left out: x, where nothing is")
@@ -200,10 +162,10 @@ def test_repr_gives_the_best_layer_with_its_interval():
 
 
 def test_a_planted_change_is_found_where_it_is():
-    before = random_result(n=200)
+    before = random_probe_result(n=200)
     better = before.correct.copy()
     better[:, 2, 1, 1] = 1
-    table = compare_results(before, replace(before, correct=better)).table.set_index("quantity")
+    table = compare(before, replace(before, correct=better)).table.set_index("quantity")
     gain = (1 - before.matrix()[2, 1, 1]) / 3
     assert table.change["accuracy layer 1"] == pytest.approx(gain)
     assert table.low["accuracy layer 1"] > 0
@@ -216,33 +178,33 @@ def test_a_planted_change_is_found_where_it_is():
 
 def test_checkpoints_are_compared_in_the_languages_that_were_asked_in_both():
     """The second was not asked in the language that is hardest to read; it reads no better in the others."""
-    before = random_result()
+    before = random_probe_result()
     correct = before.correct.copy()
     correct[..., 0, :], correct[..., 1:, :] = 0, 1
     labels = before.labels.copy()
     labels[:, 0] = -1
     left = correct.copy()
     left[:, :, :, 0], left[:, :, 0] = -1, -1
-    before, after = made(correct, before.labels), made(left, labels)
+    before, after = probe_result(correct, before.labels), probe_result(left, labels)
     assert np.nanmean(after.quantities()["accuracy layer 0"]) > np.nanmean(
         before.quantities()["accuracy layer 0"]
     )
-    assert (compare_facts(before, after).table.change.abs() < 1e-12).all()
-    whole = compare_facts(before, before).table
+    assert (compare(before, after).table.change.abs() < 1e-12).all()
+    whole = compare(before, before).table
     assert (
         whole.before == before.summary().set_index("quantity").loc[whole.quantity, "mean"].to_numpy()
     ).all()
 
 
 def test_results_of_other_questions_are_not_compared():
-    one = random_result()
-    other = replace(one, provenance=Provenance(settings={"span": "mean"}))
-    with pytest.raises(ResultError, match="span: None and mean"):
-        compare_results(one, other)
+    one = random_probe_result()
+    other = replace(one, provenance=Provenance(settings={"positions": "mean"}))
+    with pytest.raises(ResultError, match="positions: None and mean"):
+        compare(one, other)
 
 
 def test_round_trip(tmp_path):
-    result = random_result(left_out=("this", "that"))
+    result = random_probe_result(left_out=("this", "that"))
     again = load_result(result.save(tmp_path / "r.npz"))
     assert type(again) is ProbeResult
     for name in ProbeResult.__dataclass_fields__:
@@ -253,8 +215,7 @@ def test_round_trip(tmp_path):
 
 
 def test_the_golden_file_of_schema_1_loads():
-    result = load_result(GOLDEN / "probe-schema-1.npz")
-    expected = json.loads((GOLDEN / "probe-schema-1.json").read_text())
+    result, expected = golden("probe")
     assert type(result) is ProbeResult
     assert result.provenance.checkpoint == expected["checkpoint"]
     assert result.chance == pytest.approx(expected["chance"], rel=1e-12)

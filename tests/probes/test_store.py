@@ -12,7 +12,7 @@ import pytest
 from interp.errors import MeasurementError, NoSpaceError
 from probes import store
 
-KEY = {"prompts": "abc", "layers": [0, 1], "span": "last"}
+KEY = {"prompts": "abc", "layers": [0, 1], "positions": "last"}
 VALUES = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)
 
 

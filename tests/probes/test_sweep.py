@@ -9,9 +9,10 @@ import pytest
 
 from interp.errors import DataError, MeasurementError
 from probes.linear import L2_GRID, choose_l2, fit_probe
-from probes.sweep import held_out_guesses, sweep, task_folds
+from probes.sweep import held_out_guesses, task_folds
 from probes.tasks import UNASKED, answer_task, language_task, right_task
-from tests.probes.made import activations, fact_set
+from tests.support.activations import activations, fact_set
+from tests.support.measuring import measure_probes
 
 LANGUAGES = ("en", "sw", "ja")
 
@@ -89,7 +90,7 @@ def test_no_fact_of_a_fold_is_seen_in_any_language():
     n = 32
     facts = fact_set(["a", "b"] * (n // 2))
     values = np.tile(20 * np.eye(n)[None, :, None], (1, 1, 3, 1))
-    result = sweep(activations(values, facts), facts, answer_task(facts, 4), folds=4)
+    result = measure_probes(activations(values, facts), facts, answer_task(facts, 4), folds=4)
     for curve in ("accuracy", "transfer raw", "transfer centered"):
         assert result.curves()[curve].mean() <= 0.5 + 1e-7
     seen = fit_probe(values[0, :, 0], np.arange(n) % 2, 0.1).predict(values[0, :, 1])
@@ -103,10 +104,14 @@ def test_what_a_group_shares_is_read_only_where_the_groups_are_divided():
     answers = ["ab"[g % 2] for g in group]
     values = np.tile(20 * np.eye(8)[group][None, :, None], (1, 1, 3, 1))
     apart = fact_set(answers, groups=[f"g{i}" for i in range(n)])
-    divided = sweep(activations(values, apart), apart, answer_task(apart, 4), folds=4).curves()["accuracy"]
+    divided = measure_probes(activations(values, apart), apart, answer_task(apart, 4), folds=4).curves()[
+        "accuracy"
+    ]
     assert divided.mean() == 1
     facts = fact_set(answers, groups=[f"g{g}" for g in group])
-    kept = sweep(activations(values, facts), facts, answer_task(facts, 4), folds=4).curves()["accuracy"]
+    kept = measure_probes(activations(values, facts), facts, answer_task(facts, 4), folds=4).curves()[
+        "accuracy"
+    ]
     assert kept.mean() <= 0.5 + 1e-7
 
 
@@ -123,11 +128,11 @@ def test_held_out_facts_decide_no_guess_but_their_own(task):
     }[task]
     folds = task_folds(asked, tuple(f.group for f in facts), 4)
     values = random.normal(size=(1, 24, 3, 6))
-    before = sweep(activations(values, facts), facts, asked, folds=4)
+    before = measure_probes(activations(values, facts), facts, asked, folds=4)
     assert np.array_equal(before.folds, folds)
     held = np.flatnonzero(folds == 0)
     values[0, held[1:]] = 100
-    after = sweep(activations(values, facts), facts, asked, folds=4)
+    after = measure_probes(activations(values, facts), facts, asked, folds=4)
     assert np.array_equal(before.correct[..., held[0]], after.correct[..., held[0]])
     assert not np.array_equal(before.correct, after.correct)
 
@@ -142,7 +147,7 @@ def test_an_answer_is_found_in_the_layer_where_it_is_and_no_other():
     values = random.normal(size=(5, 60, 3, 8))
     values[3] += 8 * np.eye(8)[:3][np.arange(60) % 3][:, None]
     values += 300 * random.normal(size=(3, 8))
-    result = sweep(activations(values, facts), facts, answer_task(facts, 4), folds=4)
+    result = measure_probes(activations(values, facts), facts, answer_task(facts, 4), folds=4)
     curves = {name: curve.mean(axis=1) for name, curve in result.curves().items()}
     assert curves["accuracy"][3] == curves["transfer centered"][3] == 1
     assert curves["accuracy"][[0, 1, 2, 4]] == pytest.approx([1 / 3] * 4, abs=0.12)
@@ -157,7 +162,7 @@ def test_an_offset_of_the_language_defeats_a_raw_probe_and_no_centered_one():
     values = np.random.default_rng(0).normal(size=(1, 24, 2, 3))
     values[0, 1::2, :, 0] += 20
     values[0, :, 1, 0] += 1000
-    result = sweep(activations(values, facts), facts, answer_task(facts, 4), folds=4)
+    result = measure_probes(activations(values, facts), facts, answer_task(facts, 4), folds=4)
     matrix = result.matrix("raw")[0]
     assert np.diagonal(matrix).tolist() == [1, 1]
     assert matrix[[0, 1], [1, 0]].tolist() == [0.5, 0.5]
@@ -172,7 +177,7 @@ def test_a_matrix_reads_from_training_to_test():
     size = np.array([[40.0, 40.0], [40.0, -120.0]])
     noise = np.random.default_rng(0).normal(size=(40, 2, 2))
     values = (noise + size * (np.arange(40) % 2)[:, None, None])[None]
-    result = sweep(activations(values, facts), facts, answer_task(facts, 4), folds=4)
+    result = measure_probes(activations(values, facts), facts, answer_task(facts, 4), folds=4)
     assert result.matrix("centered")[0].tolist() == [[1, 0], [1, 1]]
     table = result.to_frame().set_index(["offset", "trained_on", "tested_on"]).balanced_accuracy
     assert table["centered", "en", "sw"] == 0
@@ -184,7 +189,7 @@ def test_a_fact_in_another_relation_is_another_question():
     facts = fact_set(["a", "b"] * 8 + ["c", "d"] * 8, relations=["r"] * 16 + ["s"] * 16)
     sign = np.where(np.arange(32) % 2, 1.0, -1.0) * np.where(np.arange(32) < 16, 1, -1)
     values = np.tile(sign[None, :, None, None], (1, 1, 3, 1))
-    result = sweep(activations(values, facts), facts, answer_task(facts, 4), folds=4)
+    result = measure_probes(activations(values, facts), facts, answer_task(facts, 4), folds=4)
     assert (result.correct[0] == 1).all()
     assert result.chance == 0.5
 
@@ -198,8 +203,8 @@ def test_the_order_of_facts_does_not_matter():
     order = np.random.default_rng(2).permutation(24)
     turned = replace(facts, facts=tuple(facts.facts[i] for i in order))
     for make in (language_task, lambda f: answer_task(f, 4)):
-        one = sweep(activations(values, facts), facts, make(facts), folds=4)
-        other = sweep(activations(values[:, order], turned), turned, make(turned), folds=4)
+        one = measure_probes(activations(values, facts), facts, make(facts), folds=4)
+        other = measure_probes(activations(values[:, order], turned), turned, make(turned), folds=4)
         assert np.array_equal(other.folds, one.folds[order])
         assert np.array_equal(other.correct, one.correct[..., order])
 
@@ -208,8 +213,8 @@ def test_the_order_of_languages_does_not_matter():
     facts = fact_set(["a", "b"] * 12)
     values = np.random.default_rng(1).normal(size=(1, 24, 3, 4))
     turned = facts.filter(languages=LANGUAGES[::-1])
-    one = sweep(activations(values, facts), facts, answer_task(facts, 4), folds=4)
-    other = sweep(activations(values[:, :, ::-1], turned), turned, answer_task(turned, 4), folds=4)
+    one = measure_probes(activations(values, facts), facts, answer_task(facts, 4), folds=4)
+    other = measure_probes(activations(values[:, :, ::-1], turned), turned, answer_task(turned, 4), folds=4)
     assert np.array_equal(other.correct, one.correct[:, :, ::-1, ::-1])
 
 
@@ -217,11 +222,11 @@ def test_every_option_decides_something():
     facts = fact_set(["a", "b"] * 20)
     made = activations(np.random.default_rng(1).normal(size=(1, 40, 3, 8)) + 0.0, facts)
     task = answer_task(facts, 5)
-    first = sweep(made, facts, task)
-    assert np.array_equal(first.correct, sweep(made, facts, task, folds=5, l2=0.1, seed=0).correct)
+    first = measure_probes(made, facts, task)
+    assert np.array_equal(first.correct, measure_probes(made, facts, task, folds=5, l2=0.1, seed=0).correct)
     for changed in ({"folds": 3}, {"l2": 10.0}, {"l2": 0.0}):
-        assert not np.array_equal(first.correct, sweep(made, facts, task, **changed).correct)
-    seeded = sweep(made, facts, task, seed=1)
+        assert not np.array_equal(first.correct, measure_probes(made, facts, task, **changed).correct)
+    seeded = measure_probes(made, facts, task, seed=1)
     assert np.array_equal(first.correct, seeded.correct)
     assert not np.array_equal(first.control, seeded.control)
     assert not np.array_equal(first.control_labels, seeded.control_labels)
@@ -231,14 +236,14 @@ def test_the_result_says_how_it_was_made():
     facts = fact_set(["a", "b"] * 8 + ["c"])
     made = activations(np.random.default_rng(1).normal(size=(3, 17, 3, 4)), facts, layers=(-1, 0, 7))
     seen = []
-    result = sweep(
+    result = measure_probes(
         made,
         facts,
         answer_task(facts, 4),
         folds=4,
         l2=0.2,
         seed=3,
-        settings={"layers": "some"},
+        layers="embedding,0,7",
         progress=lambda done, total: seen.append((done, total)),
     )
     assert seen == [(1, 3), (2, 3), (3, 3)]
@@ -248,11 +253,13 @@ def test_the_result_says_how_it_was_made():
         "languages": list(LANGUAGES),
         "measure": "probe",
         "task": "answer",
+        "positions": "last",
+        "site": "resid_post",
+        "layers": "embedding,0,7",
         "folds": 4,
         "l2": 0.2,
         "seed": 3,
         "facts_digest": facts.digest,
-        "layers": "some",
     }
     assert result.provenance.run == {"seed": 3, "unconverged_fits": 0}
     assert result.left_out == ("1 of 17 facts, whose answer fewer than 4 groups share",)
@@ -266,7 +273,7 @@ def test_fits_that_do_not_converge_are_counted(monkeypatch):
     monkeypatch.setattr(probes.linear, "_MOST_STEPS", 1)
     facts = fact_set(["a", "b"] * 8)
     made = activations(np.random.default_rng(1).normal(size=(2, 16, 3, 4)), facts)
-    result = sweep(made, facts, answer_task(facts, 4), folds=4)
+    result = measure_probes(made, facts, answer_task(facts, 4), folds=4)
     assert (
         result.provenance.run["unconverged_fits"] == 2 * 2 * 4 * 3
     )  # layers, labels and control, folds, languages
@@ -279,8 +286,8 @@ def test_activations_of_other_facts_are_refused():
     with pytest.raises(
         DataError, match="The activations are not of these facts in these languages, in this order"
     ):
-        sweep(made, turned, answer_task(turned, 4), folds=4)
+        measure_probes(made, turned, answer_task(turned, 4), folds=4)
     with pytest.raises(DataError, match="The activations are not of these facts"):
-        sweep(made, facts.filter(languages=("en", "sw")), answer_task(facts, 4), folds=4)
+        measure_probes(made, facts.filter(languages=("en", "sw")), answer_task(facts, 4), folds=4)
     with pytest.raises(MeasurementError, match="16 facts in 16 groups for 17 folds"):
-        sweep(made, facts, language_task(facts), folds=17)
+        measure_probes(made, facts, language_task(facts), folds=17)

@@ -7,7 +7,7 @@ import pytest
 
 from interp.errors import ConfigError, MeasurementError
 from probes.tasks import UNASKED, answer_task, language_task, right_task
-from tests.probes.made import fact_set
+from tests.support.activations import fact_set
 
 ANSWERS = ["a"] * 6 + ["b"] * 4 + ["c"] * 2 + ["d"] * 5
 RELATIONS = ["r"] * 12 + ["s"] * 5

@@ -9,55 +9,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analyses.changes import compare_facts
+from analyses.comparison import compare
 from interp.errors import ResultError
 from interp.results import load_result
-from interp.results.ablation import AblationResult, diagonal_p, own_above_other
-from tests.results.made import provenance
-
-CODES = ("en", "sw", "ja")
-
-
-def ablated(
-    lost: np.ndarray, random: np.ndarray | None = None, *, seed: int = 0, name: str = "a"
-) -> AblationResult:
-    """The result of harms [owner, fact, language], and of random units [draw, owner, fact, language], in nats."""
-    owners, n_facts, n_languages = lost.shape
-    random = np.zeros((1, *lost.shape)) if random is None else random
-    rng = np.random.default_rng(seed)
-    intact = rng.random((n_facts, n_languages))
-    options = -rng.random((n_facts, n_languages, 4))
-    gold = rng.integers(4, size=n_facts)
-    options[np.arange(n_facts), :, gold] = 1.0
-    harms = np.concatenate([lost[None], random])
-    scores = np.broadcast_to(options, (*harms.shape, 4)).copy()
-    for at in np.argwhere(harms > 0.5):  # so much harm turns an answer wrong
-        scores[(*at, gold[at[2]])] = -2.0
-    return AblationResult(
-        languages=CODES[:n_languages] if n_languages <= 3 else tuple(f"l{i}" for i in range(n_languages)),
-        fact_ids=tuple(f"f{i:03d}" for i in range(n_facts)),
-        groups=tuple(f"g{i // 2}" for i in range(n_facts)),
-        unit="neurons",
-        mode="zero",
-        half=np.arange(n_facts) % 2,
-        removed=np.tile(np.arange(5 * owners).reshape(owners, 5), (2, len(harms), 1, 1)),
-        intact_loss=intact,
-        loss=intact + harms,
-        intact_scores=options,
-        scores=scores,
-        bytes=np.ones(options.shape, dtype=np.int64),
-        gold=gold,
-        provenance=provenance(name),
-    )
-
-
-def noise(n_languages: int = 3, n_facts: int = 40, seed: int = 0) -> np.ndarray:
-    return 0.1 * np.random.default_rng(seed).normal(size=(n_languages, n_facts, n_languages))
+from interp.results.ablation import AblationResult, own_above_other
+from interp.stats import diagonal_p
+from tests.support.results.ablation import ablation_result, noise
 
 
 def test_the_matrix_is_harm_beyond_random_by_hand():
     lost, random = noise(seed=1), np.stack([noise(seed=2), noise(seed=3)])
-    result = ablated(lost, random)
+    result = ablation_result(lost, random)
     for a, b in itertools.product(range(3), repeat=2):
         expected = np.mean([lost[a, f, b] - (random[0, a, f, b] + random[1, a, f, b]) / 2 for f in range(40)])
         assert result.matrix()[a, b] == pytest.approx(expected)
@@ -82,7 +44,7 @@ def test_quantities_are_of_the_own_language_the_others_and_random_units():
     lost = np.zeros((3, 4, 3))
     lost[[0, 1, 2], :, [0, 1, 2]] = 0.9
     lost[0, :, 1] = 0.3
-    found = ablated(lost, np.full((2, 3, 4, 3), 0.1)).quantities()
+    found = ablation_result(lost, np.full((2, 3, 4, 3), 0.1)).quantities()
     assert found["nats lost: own language"] == pytest.approx(np.full(4, 0.8))
     assert found["nats lost: other languages"] == pytest.approx(np.full(4, 0.3 / 6 - 0.1))
     assert found["nats lost: own above other"] == pytest.approx(np.full(4, 0.9 - 0.05))
@@ -92,7 +54,7 @@ def test_quantities_are_of_the_own_language_the_others_and_random_units():
 
 
 def test_ties_share_the_credit():
-    result = ablated(np.zeros((3, 4, 3)))
+    result = ablation_result(np.zeros((3, 4, 3)))
     result.scores[0, 1, 2, 0] = -1.0  # all four options alike
     assert result.harms("accuracy")[0, 1, 2, 0] == pytest.approx(0.75)
     with pytest.raises(ResultError, match=r"No harm 'los'. Did you mean 'loss'\?"):
@@ -129,7 +91,7 @@ def test_matrices_without_a_diagonal_are_rejected_at_the_stated_rate():
 def test_facts_without_a_diagonal_leave_the_interval_at_zero_at_its_rate():
     outside = 0
     for seed in range(200):
-        found = ablated(noise(n_facts=60, seed=seed)).dominance()
+        found = ablation_result(noise(n_facts=60, seed=seed)).dominance()
         outside += not found.low <= 0 <= found.high
     assert 2 <= outside <= 24  # 30 groups: a little above 10
 
@@ -137,31 +99,31 @@ def test_facts_without_a_diagonal_leave_the_interval_at_zero_at_its_rate():
 def test_a_dominant_diagonal_is_found():
     lost = noise()
     lost[[0, 1, 2], :, [0, 1, 2]] += 0.2
-    found = ablated(lost).dominance()
+    found = ablation_result(lost).dominance()
     assert found.value == pytest.approx(0.2, abs=0.05)
     assert found.low > 0.1
     assert found.p == found.least_p == pytest.approx(1 / 6)
 
 
 def test_nothing_lost_is_nothing_found():
-    result = ablated(np.zeros((3, 10, 3)))
+    result = ablation_result(np.zeros((3, 10, 3)))
     for kind in ("loss", "accuracy"):
         found = result.dominance(kind)
         assert (found.value, found.low, found.high, found.p) == (0, 0, 0, 1)
 
 
 def test_few_groups_and_a_model_with_nothing_to_lose_are_doubted():
-    assert ablated(noise(n_facts=60)).diagnostics() == []
-    (few,) = ablated(noise(n_facts=58)).diagnostics()
+    assert ablation_result(noise(n_facts=60)).diagnostics() == []
+    (few,) = ablation_result(noise(n_facts=58)).diagnostics()
     assert few.startswith("58 facts in 29 groups; intervals over fewer than 30 groups")
-    result = ablated(noise(n_facts=60))
+    result = ablation_result(noise(n_facts=60))
     ignorant = replace(result, intact_scores=np.zeros(result.intact_scores.shape))
     (guess,) = ignorant.diagnostics()
     assert guess.startswith("The intact model is not above chance (0.250 of 0.250)")
 
 
 def test_languages_that_have_the_same_units_are_doubted():
-    result = ablated(noise(n_facts=60))
+    result = ablation_result(noise(n_facts=60))
     assert result.shared_units() == 0
     result.removed[:, 0] = [[0, 1, 2, 3, 4], [0, 1, 2, 5, 6], [0, 1, 2, 5, 7]]  # 3, 3 and 4 of 5
     result.removed[1, 0, 2] = [0, 1, 2, 3, 4]  # in the other half 3, 5 and 3
@@ -171,15 +133,15 @@ def test_languages_that_have_the_same_units_are_doubted():
 
 
 def test_it_is_saved_compared_and_said(tmp_path):
-    result = ablated(noise())
+    result = ablation_result(noise())
     again = load_result(result.save(tmp_path / "r.npz"))
     assert isinstance(again, AblationResult)
     assert repr(again) == repr(result)
     assert "5 neurons per language set to zero, 40 facts, 1 random draws" in repr(result)
     assert "labels exchanged p = " in repr(result)
-    other = ablated(noise() + 0.3 * np.eye(3)[:, None], name="b")
-    table = compare_facts(result, other).table.set_index("quantity")
+    other = ablation_result(noise() + 0.3 * np.eye(3)[:, None], name="b")
+    table = compare(result, other).table.set_index("quantity")
     assert table.change["nats lost: own above other"] == pytest.approx(0.3)
     assert table.low["nats lost: own above other"] > 0.29
     with pytest.raises(ResultError, match="facts or languages differ"):
-        compare_facts(result, replace(other, languages=("en", "sw", "zh")))
+        compare(result, replace(other, languages=("en", "sw", "zh")))

@@ -8,82 +8,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analyses.changes import compare_facts
+from analyses.comparison import compare
 from interp.errors import ResultError
 from interp.results import load_result
-from interp.results.attribution import AttributionResult, mean_estimates
-from interp.results.correlation import correlate, resampled_means
-from tests.results.made import provenance
-
-CODES = ("en", "sw", "ja")
-SPANS = ("subject_last", "last")
-BLOCKS = 4
-
-
-def attributed(
-    values: np.ndarray,
-    effects: np.ndarray | None = None,
-    *,
-    top: int = 0,
-    cells: np.ndarray | None = None,
-    per_group: int = 2,
-    name: str = "a",
-) -> AttributionResult:
-    """The result of estimates [fact, language, layer, unit, position], NaN where a fact has no pair.
-
-    The control's are a tenth of them. Effects [fact, language, cell] are of the given cells.
-    """
-    n_facts, n_languages, *shape = values.shape
-    groups = np.arange(n_facts) // per_group
-    sums = np.zeros((2, n_languages, BLOCKS, *shape), dtype=np.float32)
-    counts = np.zeros((2, n_languages, BLOCKS, shape[2]), dtype=np.int64)
-    there = ~np.isnan(values).any(axis=(2, 3, 4))
-    for f, a in np.argwhere(there):
-        block = groups[f] % BLOCKS
-        for run, share in enumerate((1, 0.1)):
-            sums[run, a, block] += share * values[f, a]
-            counts[run, a, block] += 1
-    cells = np.zeros((0, 3), dtype=np.int64) if cells is None else cells
-    runs = np.where(there, 1.0, np.nan)[..., None]
-    return AttributionResult(
-        languages=CODES[:n_languages],
-        fact_ids=tuple(f"f{i:03d}" for i in range(n_facts)),
-        groups=tuple(f"g{g}" for g in groups),
-        mode="within",
-        sources=(),
-        unit="heads",
-        positions=SPANS[: shape[2]],
-        metrics=("logit_diff",),
-        left_out=np.where(there, 0, 1),
-        clean=2 * runs,
-        corrupt=-runs,
-        counts=counts,
-        sums=sums,
-        cells=cells,
-        top=top,
-        estimated=values[:, :, *cells.T],
-        effects=values[:, :, *cells.T] if effects is None else effects,
-        provenance=provenance(name),
-    )
-
-
-def noise(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=shape)
-
-
-def gaps(n_facts: int = 24, n_languages: int = 3, seed: int = 0) -> np.ndarray:
-    """Estimates of 3 layers x 4 units x 2 positions, some facts without a pair in a language."""
-    values = noise(n_facts, n_languages, 3, 4, 2, seed=seed)
-    values[np.random.default_rng(seed + 1).random((n_facts, n_languages)) < 0.3] = np.nan
-    return values
-
-
-CELLS = np.array([[2, 3, 1], [0, 0, 0], [1, 2, 1], [0, 1, 0], [2, 0, 0], [1, 1, 1]])
+from interp.results.attribution import AttributionResult
+from interp.results.estimates import mean_estimates
+from interp.stats import correlate, resampled_means
+from tests.support.results.attribution import BLOCKS, CELLS, CODES, attribution_result, gaps, noise
 
 
 def test_the_mean_is_over_pairs_and_then_over_languages():
     values = gaps()
-    result = attributed(values)
+    result = attribution_result(values)
     for cell in np.ndindex(3, 4, 2):
         means = []
         for a, code in enumerate(CODES):
@@ -97,7 +33,7 @@ def test_the_mean_is_over_pairs_and_then_over_languages():
 def test_a_language_without_pairs_has_no_part_in_the_mean():
     values = gaps()
     values[:, 1] = np.nan
-    result = attributed(values)
+    result = attribution_result(values)
     both = (result.estimates("en").plug_in + result.estimates("ja").plug_in) / 2
     assert result.estimates().plug_in == pytest.approx(both)
     assert np.isnan(result.estimates("sw").plug_in).all()
@@ -108,7 +44,7 @@ def test_a_language_without_pairs_has_no_part_in_the_mean():
 
 def test_intervals_leave_out_one_block_at_a_time():
     values = gaps()
-    result = attributed(values)
+    result = attribution_result(values)
     blocks = np.arange(24) // 2 % BLOCKS
     without = []
     for b in range(BLOCKS):
@@ -128,13 +64,13 @@ def test_intervals_leave_out_one_block_at_a_time():
 def test_estimates_of_nothing_cover_zero_at_their_rate():
     inside = 0
     for seed in range(60):
-        table = attributed(noise(64, 1, 1, 5, 1, seed=seed)).to_frame()
+        table = attribution_result(noise(64, 1, 1, 5, 1, seed=seed)).to_frame()
         inside += int(((table.low <= 0) & (table.high >= 0)).sum())
     assert 0.9 <= inside / 300 <= 0.99
 
 
 def test_a_single_block_gives_no_interval():
-    table = attributed(gaps(4), per_group=4).to_frame()
+    table = attribution_result(gaps(4), per_group=4).to_frame()
     assert table[["low", "high", "floor_low", "floor_high"]].isna().all().all()
     assert table.estimate.notna().all()
 
@@ -142,7 +78,7 @@ def test_a_single_block_gives_no_interval():
 def test_a_block_without_pairs_is_no_evidence():
     values = gaps(24)
     values[np.arange(24) // 2 % BLOCKS == 3] = np.nan
-    result = attributed(values)
+    result = attribution_result(values)
     assert result.estimates().n_blocks == 3
     dropped = replace(result, sums=result.sums[:, :, :3], counts=result.counts[:, :, :3])
     assert dropped.to_frame().equals(result.to_frame())
@@ -151,7 +87,7 @@ def test_a_block_without_pairs_is_no_evidence():
 def test_the_largest_come_first_whatever_their_sign():
     values = np.zeros((8, 2, 3, 4, 2))
     values[:, :, 1, 2, 0], values[:, :, 0, 3, 1], values[:, :, 2, 0, 1] = -3, 2, 1
-    result = attributed(values)
+    result = attribution_result(values)
     table = result.largest(2)
     assert table[["layer", "unit", "estimate"]].to_numpy().tolist() == [[1, 2, -3], [0, 3, 2]]
     assert len(result.largest(1000)) == 24
@@ -168,7 +104,7 @@ def slow_correlation(x: list[float], y: list[float]) -> float:
 def test_correlation_and_its_interval_equal_loops_over_resamples():
     values = gaps() + 2 * noise(3, 4, 2, seed=8)
     noisy = values[:, :, *CELLS.T] + noise(24, 3, 6, seed=9)
-    result = attributed(values, noisy, top=3, cells=CELLS)
+    result = attribution_result(values, noisy, top=3, cells=CELLS)
     estimated, groups = result.estimated, np.arange(24) // 2
     alive = [g for g in range(12) if (~np.isnan(estimated[groups == g])).any()]
     weights = np.random.default_rng(0).multinomial(len(alive), [1 / len(alive)] * len(alive), 2000)
@@ -212,7 +148,7 @@ def _first(means, n: int):
 def test_verified_effects_are_means_with_bootstrap_intervals():
     values = gaps(60)
     effects = 2 * values[:, :, *CELLS.T] + 0.1
-    result = attributed(values, effects, top=2, cells=CELLS)
+    result = attribution_result(values, effects, top=2, cells=CELLS)
     table = result.verified()
     assert table.chosen.tolist() == ["top"] * 2 + ["random"] * 4
     assert table.estimate.to_numpy() == pytest.approx(result.estimates().plug_in[*CELLS.T], abs=1e-6)
@@ -226,13 +162,13 @@ def test_verified_effects_are_means_with_bootstrap_intervals():
 
 
 def test_two_cells_always_lie_on_a_line_so_they_have_no_correlation():
-    result = attributed(gaps(), top=2, cells=CELLS[:4])
+    result = attribution_result(gaps(), top=2, cells=CELLS[:4])
     assert result.correlation().pearson.isna().tolist() == [True, True, False]
     assert result.correlation().n.tolist() == [2, 2, 4]
 
 
 def test_one_group_has_no_interval_and_is_not_relied_on():
-    result = attributed(gaps(4), top=3, cells=CELLS, per_group=4)
+    result = attribution_result(gaps(4), top=3, cells=CELLS, per_group=4)
     both = result.correlation().iloc[2]
     assert both.pearson == pytest.approx(1)
     assert np.isnan(both.pearson_low)
@@ -243,36 +179,36 @@ def test_one_group_has_no_interval_and_is_not_relied_on():
 def test_low_correlation_warns_by_value_and_by_interval():
     values = np.broadcast_to(noise(3, 4, 2, seed=4), (40, 3, 3, 4, 2)) + 0.1 * noise(40, 3, 3, 4, 2)
     truth = values[:, :, *CELLS.T]
-    assert attributed(values, truth, top=3, cells=CELLS).low_correlation() == ""
+    assert attribution_result(values, truth, top=3, cells=CELLS).low_correlation() == ""
     assert (
-        attributed(values, -truth, top=3, cells=CELLS)
+        attribution_result(values, -truth, top=3, cells=CELLS)
         .low_correlation()
         .startswith(
             "Estimates and true effects of 6 patched cells have a correlation of -1.00 [-1.00, -1.00]; at least 0.8"
         )
     )
     middling = truth + 1.2 * np.array([1, 0, -1, 0, 1, 0])  # the same in all facts, so the interval is narrow
-    half = attributed(values, middling, top=3, cells=CELLS)
+    half = attribution_result(values, middling, top=3, cells=CELLS)
     assert 0.5 < half.correlation().pearson_low[2] < half.correlation().pearson[2] < 0.8
     assert half.low_correlation() != ""
     few_rule = np.where(np.arange(40) < 4, 25.0, -1.5)  # against the rest
     wide = truth * few_rule[:, None, None]
-    found = attributed(values, wide, top=3, cells=CELLS)
+    found = attribution_result(values, wide, top=3, cells=CELLS)
     both = found.correlation().iloc[2]
     assert both.pearson > 0.8 > 0.5 > both.pearson_low
     assert found.diagnostics()[0] == found.low_correlation() != ""
     flat = 5 + 1e-7 * noise(40, 3, 6)
-    assert np.isnan(attributed(values, flat, top=3, cells=CELLS).correlation().pearson[2])
-    assert "correlation of nan" in attributed(values, flat, top=3, cells=CELLS).low_correlation()
-    assert attributed(values, np.zeros_like(truth), top=3, cells=CELLS).low_correlation() != ""
-    assert attributed(values).low_correlation() == ""  # nothing was verified
+    assert np.isnan(attribution_result(values, flat, top=3, cells=CELLS).correlation().pearson[2])
+    assert "correlation of nan" in attribution_result(values, flat, top=3, cells=CELLS).low_correlation()
+    assert attribution_result(values, np.zeros_like(truth), top=3, cells=CELLS).low_correlation() != ""
+    assert attribution_result(values).low_correlation() == ""  # nothing was verified
 
 
 def test_unrelated_estimates_are_rarely_taken_as_high():
     warned = 0
     for seed in range(40):
         values, effects = noise(40, 1, 3, 4, 2, seed=seed), noise(40, 1, 6, seed=100 + seed)
-        warned += attributed(values, effects, top=3, cells=CELLS).low_correlation() != ""
+        warned += attribution_result(values, effects, top=3, cells=CELLS).low_correlation() != ""
     assert warned >= 39
 
 
@@ -281,26 +217,26 @@ def test_quantities_count_each_cell_in_the_direction_of_its_estimate():
     values[..., 2, 3, 1], values[..., 0, 0, 0] = 3.0, -1.0
     values[1, 1] = np.nan
     effects = values[:, :, *CELLS.T] / 2
-    result = attributed(values, effects, top=2, cells=CELLS)
+    result = attribution_result(values, effects, top=2, cells=CELLS)
     found = result.quantities()
     assert found["estimate of the top heads"] == pytest.approx(np.full(6, 2.0))
     assert found["true effect of the top heads"] == pytest.approx(np.full(6, 1.0))
     assert found["true effect of the random heads"] == pytest.approx(np.zeros(6))
     assert found["clean logit_diff"].tolist() == [2.0] * 6
     assert found["corrupt logit_diff"].tolist() == [-1.0] * 6
-    assert set(attributed(values).quantities()) == {"clean logit_diff", "corrupt logit_diff"}
+    assert set(attribution_result(values).quantities()) == {"clean logit_diff", "corrupt logit_diff"}
     assert result.summary().set_index("quantity")["mean"]["true effect of the top heads"] == pytest.approx(1)
 
 
 def test_results_are_saved_compared_and_refused(tmp_path):
     values = gaps()
-    one = attributed(values, top=3, cells=CELLS)
-    other = attributed(2 * values, top=3, cells=CELLS, name="b")
+    one = attribution_result(values, top=3, cells=CELLS)
+    other = attribution_result(2 * values, top=3, cells=CELLS, name="b")
     back = load_result(one.save(tmp_path / "a.npz"))
     assert isinstance(back, AttributionResult)
     assert back.correlation().equals(one.correlation())
     assert (back.top, back.positions, back.unit) == (one.top, one.positions, one.unit)
-    changes = compare_facts(one, other).table.set_index("quantity")
+    changes = compare(one, other).table.set_index("quantity")
     assert changes.after["estimate of the top heads"] == pytest.approx(
         2 * changes.before["estimate of the top heads"]
     )
@@ -312,9 +248,9 @@ def test_results_are_saved_compared_and_refused(tmp_path):
 
 def test_doubts_are_in_words():
     values = gaps(80)
-    sure = attributed(values, top=3, cells=CELLS)
+    sure = attribution_result(values, top=3, cells=CELLS)
     assert sure.diagnostics() == []
-    few = attributed(gaps(8))
+    few = attribution_result(gaps(8))
     assert few.diagnostics() == [
         f"{int((few.left_out == 0).any(axis=1).sum())} facts are left of 8; intervals over fewer than 30 are not to be relied on."
     ]

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from interp.errors import ResultError
 from interp.results import HeadsResult, SpecializationResult, load_result
 from interp.results.storage import read_archive, write_archive
-from tests.results.made import heads, neurons, provenance
+from tests.support.golden import golden
+from tests.support.results import heads, neurons, provenance
 
-GOLDEN = Path(__file__).parent.parent / "golden"
 RATES = np.random.default_rng(0).random((3, 2, 5))
 
 
@@ -37,8 +34,7 @@ def test_no_pickle_is_needed(tmp_path):
 
 @pytest.mark.parametrize(("name", "kind"), [("neurons", SpecializationResult), ("heads", HeadsResult)])
 def test_golden_files_of_schema_1_load(name, kind):
-    result = load_result(GOLDEN / f"{name}-schema-1.npz")
-    expected = json.loads((GOLDEN / f"{name}-schema-1.json").read_text())
+    result, expected = golden(name)
     assert type(result) is kind
     assert result.overall.value == pytest.approx(expected["overall"], rel=1e-12)
     assert result.per_layer.value == pytest.approx(expected["per_layer"], rel=1e-12)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
 
-from interp.results import load_result
-
-GOLDEN = Path(__file__).parent.parent / "golden"
+from tests.support.golden import golden
 
 
-@pytest.mark.parametrize("kind", ["patching", "attribution", "routing", "ablation"])
+@pytest.mark.parametrize("kind", ["behavior", "generation", "patching", "attribution", "routing", "ablation"])
 def test_the_golden_file_of_schema_1_loads(kind):
-    result = load_result(GOLDEN / f"{kind}-schema-1.npz")
+    result, expected = golden(kind)
     assert result.kind == kind
-    expected = json.loads((GOLDEN / f"{kind}-schema-1.json").read_text())["quantities"]
+    expected = expected["quantities"]
     found = result.summary().set_index("quantity")
     assert list(found.index) == list(expected)
     for name, row in expected.items():

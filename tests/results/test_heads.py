@@ -7,8 +7,8 @@ import pytest
 
 from interp.errors import ResultError
 from interp.results.heads import importance_information, pairwise_overlap, top_heads
-from tests.oracles import mutual_information
-from tests.results.made import heads
+from tests.support.oracles import mutual_information
+from tests.support.results import heads
 
 
 def test_information_of_known_shares():

@@ -9,7 +9,7 @@ import pytest
 
 from interp.errors import ResultError
 from interp.results.lape import NeuronSelection, lape_polyfact, lape_upstream
-from tests.oracles import lape_entropy
+from tests.support.oracles import lape_entropy
 
 
 @pytest.fixture(scope="module")

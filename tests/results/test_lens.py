@@ -2,50 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from analyses.changes import compare_facts
+from analyses.comparison import compare
 from interp.errors import MeasurementError, ResultError
 from interp.results import load_result
-from interp.results.lens import LensResult, require_separable
+from interp.results.lens import LensResult
+from interp.results.separable import require_separable
 from interp.stats import paired_bootstrap
-from tests.results.made import LANGUAGES, provenance
+from tests.support.golden import golden
+from tests.support.results.lens import lens_result, random_lens_result
 
-GOLDEN = Path(__file__).parent.parent / "golden"
 EN, SW, JA = range(3)
-
-
-def lens_result(
-    probability: np.ndarray, *, seed: int = 0, name: str = "a", pivot: str = "en", **changes: object
-) -> LensResult:
-    """The result of probabilities [fact, language, layer, answer]; the rest is random."""
-    random = np.random.default_rng(seed)
-    n_facts, n_languages, n_layers, _ = probability.shape
-    made = LensResult(
-        languages=LANGUAGES[:n_languages],
-        fact_ids=tuple(f"f{i:03d}" for i in range(n_facts)),
-        groups=tuple(f"g{i // 2}" for i in range(n_facts)),
-        overlap=np.zeros((n_facts, n_languages, n_languages), dtype=bool),
-        clean=np.ones((n_facts, n_languages), dtype=bool),
-        probability=probability.astype(np.float32),
-        rank=random.integers(1, 100, probability.shape).astype(np.int32),
-        mass=(random.random(probability.shape) / 9).astype(np.float32),
-        mass_tokens=(5,) * n_languages,
-        entropy=random.random((n_facts, n_languages, n_layers)).astype(np.float32),
-        energy=random.random((n_facts, n_languages, n_layers)).astype(np.float32),
-        provenance=provenance(name, pivot=pivot),
-    )
-    return replace(made, **changes)
-
-
-def random_result(n_facts: int = 12, n_layers: int = 4, seed: int = 0, **changes: object) -> LensResult:
-    probability = np.random.default_rng(seed).random((n_facts, 3, n_layers, 3)) / 3
-    return lens_result(probability, seed=seed, **changes)
 
 
 def curves(*pairs: tuple[list[float], list[float]]) -> LensResult:
@@ -63,13 +34,13 @@ def curves(*pairs: tuple[list[float], list[float]]) -> LensResult:
 def test_the_layer_from_which_on_a_language_is_above_the_pivot():
     result = curves(
         ([0.5, 0.5, 0.5], [0.1, 0.1, 0.1]),  # always
-        ([0.0, 0.2, 0.5], [0.1, 0.1, 0.1]),  # from 1 on
-        ([0.5, 0.0, 0.5], [0.1, 0.1, 0.1]),  # lost on the way: from 2 on
+        ([0.0, 0.2, 0.5], [0.1, 0.1, 0.1]),  # from layer 0 on
+        ([0.5, 0.0, 0.5], [0.1, 0.1, 0.1]),  # lost on the way: from layer 1 on
         ([0.5, 0.5, 0.0], [0.1, 0.1, 0.1]),  # not at the output
         ([0.1, 0.1, 0.1], [0.1, 0.1, 0.1]),  # as high is not above
     )
-    assert result.takeover("sw").tolist() == [0, 1, 2, 3, 3]
-    assert result.summary().set_index("quantity")["mean"]["takeover layer"] == pytest.approx(9 / 5)
+    assert result.takeover("sw").tolist() == [-1, 0, 1, 2, 2]
+    assert result.summary().set_index("quantity")["mean"]["takeover layer"] == pytest.approx(4 / 5)
 
 
 def test_areas_by_hand():
@@ -85,7 +56,7 @@ def test_areas_by_hand():
 
 
 def test_quantities_are_over_all_others_and_then_of_each():
-    result = random_result()
+    result = random_lens_result()
     found = result.quantities()
     for name in ("takeover layer", "pivot area", "pivot lead", "answer at output", "pivot mass"):
         assert found[name] == pytest.approx((found[f"{name} sw"] + found[f"{name} ja"]) / 2)
@@ -102,7 +73,7 @@ def test_a_fact_counts_where_its_answers_are_told_apart():
     overlap[2, SW, :] = overlap[2, :, SW] = True  # no token begins the word
     clean = np.ones((5, 3), dtype=bool)
     clean[3, SW] = False
-    result = random_result(5, overlap=overlap, clean=clean)
+    result = random_lens_result(5, overlap=overlap, clean=clean)
     assert result.kept("sw").tolist() == [False, True, False, False, True]
     assert result.kept("ja").tolist() == [True] * 5
     assert result.kept("en").tolist() == [True] * 5
@@ -119,7 +90,7 @@ def test_a_fact_counts_where_its_answers_are_told_apart():
 
 
 def test_another_pivot_needs_no_model():
-    result = random_result()
+    result = random_lens_result()
     turned = result.with_pivot("ja")
     assert turned.pivot == "ja"
     assert result.pivot == "en"
@@ -137,10 +108,10 @@ def test_another_pivot_needs_no_model():
 
 
 def test_the_curves_are_means_with_intervals_over_groups():
-    result = random_result()
+    result = random_lens_result()
     table = result.curves().set_index(["prompt", "answer", "layer"])
     assert len(table) == (1 + 2 + 2) * 4  # the pivot's own prompts have one curve
-    row = table.loc["sw", "en", 2]
+    row = table.loc["sw", "en", 1]
     values = result.probability[:, SW, 2, EN].astype(float)
     found = paired_bootstrap(values, np.zeros(12), groups=result.groups, draws=2000)
     assert (row.value, row.low, row.high) == pytest.approx((found.difference, found.low, found.high))
@@ -153,9 +124,9 @@ def test_the_curves_are_means_with_intervals_over_groups():
 
 
 def test_the_curves_of_the_lexicon():
-    result = random_result()
+    result = random_lens_result()
     table = result.curves("mass").set_index(["prompt", "answer", "layer"])
-    assert table.value["ja", "en", 3] == pytest.approx(result.mass[:, JA, 3, EN].mean())
+    assert table.value["ja", "en", 2] == pytest.approx(result.mass[:, JA, 3, EN].mean())
     assert table["rank"].isna().all()
     mass = result.mass.copy()
     mass[..., SW] = np.nan
@@ -170,26 +141,26 @@ def test_the_curves_of_the_lexicon():
 def test_a_language_that_no_fact_tells_apart_has_no_curve():
     overlap = np.zeros((4, 3, 3), dtype=bool)
     overlap[:, [SW, JA], [JA, SW]] = True
-    result = random_result(4, overlap=overlap)
+    result = random_lens_result(4, overlap=overlap)
     assert set(result.curves(answers="all", prompts=("sw",)).answer) == {"en", "sw"}
     assert np.isnan(result.to_frame().set_index(["prompt", "layer"]).answer_ja["sw"]).all()
 
 
 def test_the_frame_holds_the_means():
-    result = random_result()
+    result = random_lens_result()
     frame = result.to_frame().set_index(["prompt", "layer"])
     assert len(frame) == 3 * 4
-    row = frame.loc["ja", 1]
+    row = frame.loc["ja", 0]
     assert row.entropy == pytest.approx(result.entropy[:, JA, 1].mean())
     assert row.energy == pytest.approx(result.energy[:, JA, 1].mean())
     assert row.answer_sw == pytest.approx(result.probability[:, JA, 1, SW].mean())
     assert row.mass_sw == pytest.approx(result.mass[:, JA, 1, SW].mean())
     bits = result.to_frame(bits=True).set_index(["prompt", "layer"])
-    assert bits.entropy["ja", 1] == pytest.approx(row.entropy / np.log(2))
+    assert bits.entropy["ja", 0] == pytest.approx(row.entropy / np.log(2))
 
 
 def test_the_summary_says_how_sure_it_is():
-    text = repr(random_result())
+    text = repr(random_lens_result())
     assert "LensResult of a on made: 12 facts in 3 languages, 3 layers, pivot en" in text
     assert "takeover layer" in text
     assert "pivot mass" in text
@@ -201,14 +172,14 @@ def test_the_summary_says_how_sure_it_is():
 
 
 def test_the_same_checkpoint_twice_changes_nothing():
-    changes = compare_facts(random_result(), random_result(name="b"))
+    changes = compare(random_lens_result(), random_lens_result(name="b"))
     assert (changes.table.change == 0).all()
     assert (changes.table.holm == 1).all()
 
 
 def test_a_language_that_takes_over_a_layer_earlier_is_found():
     random = np.random.default_rng(3)
-    before = random_result(60, seed=3)
+    before = random_lens_result(60, seed=3)
     probability = before.probability.copy()
     probability[:, SW] = 0.01 + random.random((60, 4, 3)) / 1000
     probability[:, SW, :, EN] = 0.05
@@ -217,7 +188,7 @@ def test_a_language_that_takes_over_a_layer_earlier_is_found():
     probability = probability.copy()
     probability[:, SW, 1, SW] = 0.2
     early = replace(before, probability=probability)
-    table = compare_facts(late, early).table.set_index("quantity")
+    table = compare(late, early).table.set_index("quantity")
     assert table.change["takeover layer sw"] == -1
     assert table.change["takeover layer ja"] == 0
     assert table.holm["takeover layer sw"] < 0.05
@@ -228,14 +199,14 @@ def test_a_language_that_takes_over_a_layer_earlier_is_found():
 
 def test_two_pivots_are_two_questions():
     with pytest.raises(ResultError, match=r"answer different questions \(pivot: en and sw\)"):
-        compare_facts(random_result(), random_result().with_pivot("sw"))
+        compare(random_lens_result(), random_lens_result().with_pivot("sw"))
 
 
 # files
 
 
 def test_round_trip(tmp_path):
-    result = random_result()
+    result = random_lens_result()
     again = load_result(result.save(tmp_path / "r.npz"))
     assert type(again) is LensResult
     assert again.provenance == result.provenance
@@ -247,8 +218,7 @@ def test_round_trip(tmp_path):
 
 
 def test_the_golden_file_of_schema_1_loads():
-    result = load_result(GOLDEN / "lens-schema-1.npz")
-    expected = json.loads((GOLDEN / "lens-schema-1.json").read_text())
+    result, expected = golden("lens")
     found = result.summary().set_index("quantity")
     assert list(found.index) == list(expected["quantities"])
     for name, row in expected["quantities"].items():
@@ -280,4 +250,4 @@ def test_what_cannot_be_told_apart_is_refused():
     alike[1] = False
     require_separable(alike, clean, ("en", "sw"), "en")  # one is enough
     with pytest.raises(MeasurementError, match="The result has no language 'fr'; it has en sw ja"):
-        random_result().curve("fr", "en")
+        random_lens_result().curve("fr", "en")

@@ -5,54 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analyses.changes import compare_facts
+from analyses.comparison import compare
 from interp.errors import ResultError
 from interp.results import load_result
-from interp.results.base import Provenance
 from interp.results.patching import PatchingResult
-from interp.results.recovery import LEFT_OUT, ratio_of_means
-
-N = 40
-
-
-def made(
-    recovered: float = 0.5, floor: float = 0.1, *, n: int = N, noise: float = 0.0, seed: int = 0, **changes
-) -> PatchingResult:
-    """Clean 4, corrupt -2 in both languages; layer 1 recovers, layer 0 does not; the last fact has no pair in 'sw'."""
-    rng = np.random.default_rng(seed)
-    shape = (n, 2, 3, 2, 1, 1)
-    clean, corrupt = np.full((n, 2, 3), 4.0), np.full((n, 2, 3), -2.0)
-    patched, control = np.full(shape, -2.0), np.full(shape, -2.0)
-    patched[:, :, :, 1] += 6 * recovered
-    control[:, :, :, 1] += 6 * floor
-    patched += noise * rng.normal(size=shape)
-    left_out = np.zeros((n, 2), dtype=np.int64)
-    left_out[-1, 1] = LEFT_OUT.index("target right")
-    for values in (clean, corrupt, patched, control):
-        values[-1, 1] = np.nan
-    values = {
-        "languages": ("ja", "sw"),
-        "fact_ids": tuple(f"fact-{i}" for i in range(n)),
-        "groups": tuple(f"group-{i // 2}" for i in range(n)),
-        "mode": "across",
-        "sources": ("en",),
-        "site": "resid_pre",
-        "units": ("all",),
-        "positions": ("last",),
-        "onward": False,
-        "metrics": ("logit_diff", "answer_logprob", "probability"),
-        "left_out": left_out,
-        "clean": clean,
-        "corrupt": corrupt,
-        "patched": patched,
-        "control": control,
-        "provenance": Provenance(checkpoint="a", prompts="p", prompts_digest="d"),
-    }
-    return PatchingResult(**{**values, **changes})
+from interp.results.recovery import LEFT_OUT
+from interp.stats import ratio_of_means
+from tests.support.results.patching import N, patching_result
 
 
 def test_recovery_is_the_share_of_the_gap():
-    table = made().recovery()
+    table = patching_result().recovery()
     assert table.layer.tolist() == [0, 1]
     assert table.recovery.tolist() == pytest.approx([0, 0.5])
     assert table.floor.tolist() == pytest.approx([0, 0.1])
@@ -61,15 +24,15 @@ def test_recovery_is_the_share_of_the_gap():
         [4, -2, 1, -1.4]
     )
     assert table.n.tolist() == [N, N]
-    assert made().recovery(language="sw").n.tolist() == [N - 1, N - 1]
-    assert made().reasons().loc["sw", ["used", "target right"]].tolist() == [N - 1, 1]
+    assert patching_result().recovery(language="sw").n.tolist() == [N - 1, N - 1]
+    assert patching_result().reasons().loc["sw", ["used", "target right"]].tolist() == [N - 1, 1]
 
 
 def test_rescued_counts_facts_above_zero():
-    table = made(recovered=0.5).recovery("rescued")  # -2 + 3 is above zero
+    table = patching_result(recovered=0.5).recovery("rescued")  # -2 + 3 is above zero
     assert table.patched.tolist() == [0, 1]
     assert table.clean.tolist() == [1, 1]
-    assert made(recovered=0.3).recovery("rescued").patched.tolist() == [0, 0]
+    assert patching_result(recovered=0.3).recovery("rescued").patched.tolist() == [0, 0]
 
 
 def test_a_ratio_of_means_weighs_facts_by_what_there_is_to_recover():
@@ -117,14 +80,14 @@ def test_groups_without_a_run_do_not_count():
 
 def test_a_run_that_one_language_lacks_is_left_out_of_every_mean():
     """Position 1 exists in Japanese alone; a patch that does nothing recovers nothing there."""
-    plain = made()
+    plain = patching_result()
     shape = (*plain.patched.shape[:5], 2)
     corrupt = plain.corrupt.copy()
     corrupt[:, 1] -= 4
     patched = np.broadcast_to(corrupt[..., None, None, None], shape).copy()
     control = patched.copy()
     patched[:, 1, ..., 1], control[:, 1, ..., 1] = np.nan, np.nan
-    found = made(corrupt=corrupt, patched=patched, control=control, positions=("0", "1"))
+    found = patching_result(corrupt=corrupt, patched=patched, control=control, positions=("0", "1"))
     table = found.recovery()
     for name in ("recovery", "floor", "beyond"):
         assert table[name].tolist() == pytest.approx([0] * 4)
@@ -136,48 +99,53 @@ def test_a_run_that_one_language_lacks_is_left_out_of_every_mean():
             assert np.nanmax(np.abs(values)) == 0
     gone = plain.control.copy()
     gone[:, 1] = np.nan  # a floor in one language alone
-    table = made(control=gone).recovery()
+    table = patching_result(control=gone).recovery()
     assert table.floor.tolist() == pytest.approx([0, 0.1])
     assert table.beyond.tolist() == pytest.approx([0, 0.4])
 
 
 def test_checkpoints_are_compared_where_both_have_a_pair():
     """In 'sw' patches recover nothing and in 'ja' all; the second checkpoint needs no rescue in half of 'sw'."""
-    plain = made()
+    plain = patching_result()
     patched = plain.patched.copy()
     patched[:, 0, :, 1], patched[:, 1, :, 1] = 4, -2
     patched[-1, 1] = np.nan
-    before = made(patched=patched)
+    before = patching_result(patched=patched)
     right = np.zeros((N, 2), dtype=bool)
     right[: N // 2, 1] = True
     values = {}
     for name in ("clean", "corrupt", "patched", "control"):
         values[name] = getattr(before, name).copy()
         values[name][right] = np.nan
-    after = made(**values, left_out=np.where(right, LEFT_OUT.index("target right"), before.left_out))
+    after = patching_result(
+        **values, left_out=np.where(right, LEFT_OUT.index("target right"), before.left_out)
+    )
     assert after.recovery().recovery[1] > before.recovery().recovery[1] + 0.1
-    table = compare_facts(before, after).table
+    table = compare(before, after).table
     assert (table.change == 0).all()
-    assert (compare_facts(after, before).table.change == 0).all()
+    assert (compare(after, before).table.change == 0).all()
 
 
 def test_so_many_rows_that_nothing_can_be_found_are_remarked():
     heads = {"units": tuple(map(str, range(70))), "site": "head"}
     shape = (40, 2, 3, 2, 70, 1)
-    runs = {name: np.broadcast_to(getattr(made(), name), shape).copy() for name in ("patched", "control")}
-    diagnostics = compare_facts(made(**runs, **heads), made(**runs, **heads)).diagnostics
+    runs = {
+        name: np.broadcast_to(getattr(patching_result(), name), shape).copy()
+        for name in ("patched", "control")
+    }
+    diagnostics = compare(patching_result(**runs, **heads), patching_result(**runs, **heads)).notes
     assert (
         "Among 282 rows no Holm p can be below .05, since a bootstrap p is at least 0.0002; read the "
         in diagnostics[-1]
     )
-    assert not any("rows" in diagnostic for diagnostic in compare_facts(made(), made()).diagnostics)
+    assert not any("rows" in diagnostic for diagnostic in compare(patching_result(), patching_result()).notes)
 
 
 def test_the_best_cell_is_best_beyond_the_floor():
-    lucky = made(recovered=0.5, floor=0.1)
+    lucky = patching_result(recovered=0.5, floor=0.1)
     patched, control = lucky.patched.copy(), lucky.control.copy()
     patched[:, :, :, 0], control[:, :, :, 0] = patched[:, :, :, 1] + 0.3, control[:, :, :, 1] + 2
-    found = made(patched=patched, control=control)
+    found = patching_result(patched=patched, control=control)
     assert found.recovery().recovery.idxmax() == 0
     assert found.best() == (1, 0, 0)
     assert found.at(1, 0, 0).recovery == pytest.approx(0.5)
@@ -185,11 +153,11 @@ def test_the_best_cell_is_best_beyond_the_floor():
 
 
 def test_a_checkpoint_against_itself_and_against_one_that_recovers_more():
-    before, same = made(noise=1.0), made(noise=1.0)
-    table = compare_facts(before, same).table.set_index("quantity")
+    before, same = patching_result(noise=1.0), patching_result(noise=1.0)
+    table = compare(before, same).table.set_index("quantity")
     assert (table.change == 0).all()
-    after = made(recovered=0.9, noise=1.0, seed=1)
-    table = compare_facts(before, after).table.set_index("quantity")
+    after = patching_result(recovered=0.9, noise=1.0, seed=1)
+    table = compare(before, after).table.set_index("quantity")
     row = table.loc["recovery layer 1 last"]
     assert row.low > 0.25
     assert row.holm < 0.01
@@ -199,31 +167,31 @@ def test_a_checkpoint_against_itself_and_against_one_that_recovers_more():
     assert row.before == pytest.approx(float(before.recovery().beyond[1]))
     assert row.low > 0.25
     with pytest.raises(ResultError, match="answer different questions"):
-        compare_facts(before, made(fact_ids=tuple(f"x-{i}" for i in range(N))))
+        compare(before, patching_result(fact_ids=tuple(f"x-{i}" for i in range(N))))
 
 
 def test_what_is_doubtful_is_said():
-    assert not made().diagnostics()
-    assert made(n=20).diagnostics() == [
+    assert not patching_result().diagnostics()
+    assert patching_result(n=20).diagnostics() == [
         "20 facts are left of 20; intervals over fewer than 30 are not to be relied on."
     ]
-    plain = made()
-    said = made(clean=plain.corrupt, corrupt=plain.clean).diagnostics()
+    plain = patching_result()
+    said = patching_result(clean=plain.corrupt, corrupt=plain.clean).diagnostics()
     assert said == [
         "Clean runs are not better than corrupt ones by logit_diff (mean difference -6), so there is nothing to recover."
     ]
-    assert "no noise floor" in made(control=np.full_like(plain.control, np.nan)).diagnostics()[0]
+    assert "no noise floor" in patching_result(control=np.full_like(plain.control, np.nan)).diagnostics()[0]
 
 
 def test_unknown_metrics_and_languages():
     with pytest.raises(ResultError, match=r"Unknown metric 'logits'.* logit_diff, .*rescued"):
-        made().recovery("logits")
+        patching_result().recovery("logits")
     with pytest.raises(ResultError, match="No language 'en' in this result; there is: ja, sw"):
-        made().recovery(language="en")
+        patching_result().recovery(language="en")
 
 
 def test_its_repr_says_what_was_recovered_and_left_out():
-    text = repr(made())
+    text = repr(patching_result())
     assert "resid_pre across from en in ja,sw; 79 pairs of 40 facts (left out: 1 target right)" in text
     assert (
         "most recovered at layer 1, resid_pre all, last: 0.500 [0.500, 0.500] of a logit difference of 6.00"
@@ -233,12 +201,12 @@ def test_its_repr_says_what_was_recovered_and_left_out():
 
 
 def test_a_tidy_frame_has_all_languages_first():
-    frame = made().to_frame()
+    frame = patching_result().to_frame()
     assert frame.language.unique().tolist() == ["all", "ja", "sw"]
     assert len(frame) == 6
 
 
 def test_it_is_loaded_by_its_kind(tmp_path):
-    found = load_result(made().save(tmp_path / "r.npz"))
+    found = load_result(patching_result().save(tmp_path / "r.npz"))
     assert isinstance(found, PatchingResult)
     assert found.units == ("all",)

@@ -7,43 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analyses.changes import compare_facts
+from analyses.comparison import compare
 from interp.errors import ResultError
 from interp.results import load_result
 from interp.results.routing import RoutingResult
 from interp.stats import paired_bootstrap
-from tests.results.made import provenance
-
-CODES, SCRIPTS = ("en", "sw", "ja"), ("Latn", "Latn", "Jpan")
-TOP = 3
-
-
-def routed(vectors: np.ndarray, name: str = "a") -> RoutingResult:
-    """The result of attributions [fact, language, layer, neuron]."""
-    n_facts, n_languages, n_layers, _ = vectors.shape
-    full = vectors.reshape(n_facts, n_languages, -1)
-    top = np.zeros((n_facts, n_languages, n_layers + 1, full.shape[2]), dtype=int)
-    for f in range(n_facts):
-        for a in range(n_languages):
-            for layer in range(n_layers):
-                top[f, a, layer, np.argsort(-vectors[f, a, layer])[:TOP]] = 1
-            top[f, a, -1, np.argsort(-full[f, a])[: TOP * n_layers]] = 1
-    product = "faln,fbln->fabl"
-    return RoutingResult(
-        languages=CODES[:n_languages],
-        scripts=SCRIPTS[:n_languages],
-        fact_ids=tuple(f"f{i:03d}" for i in range(n_facts)),
-        relations=("r",) * n_facts,
-        groups=tuple(f"g{i // 2}" for i in range(n_facts)),
-        units=("neurons",),
-        top=np.array([[TOP] * n_layers + [TOP * n_layers]]),
-        contrast=full.sum(axis=2).astype(np.float32),
-        dots=np.einsum(product, vectors, vectors)[None].astype(np.float32),
-        cross=np.einsum(product, vectors[::2], vectors[1::2])[None].astype(np.float32),
-        shared=np.einsum(product, top, top)[None].astype(np.int32),
-        shared_cross=np.einsum(product, top[::2], top[1::2])[None].astype(np.int32),
-        provenance=provenance(name),
-    )
+from tests.support.results.routing import CODES, TOP, routing_result, vectors
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
@@ -55,13 +24,9 @@ def jaccard(a: np.ndarray, b: np.ndarray, k: int) -> float:
     return len(one & other) / len(one | other)
 
 
-def vectors(n_facts=6, n_languages=3, n_layers=2, n_units=9, seed=0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=(n_facts, n_languages, n_layers, n_units))
-
-
 def test_everything_equals_loops_over_the_vectors():
     made = vectors()
-    result = routed(made)
+    result = routing_result(made)
     assert result.pairs == (("en", "sw"), ("en", "ja"), ("sw", "ja"))
     of_pair = {name: i for i, name in enumerate(result.pairs)}
     for layer in (0, 1, None):
@@ -85,13 +50,13 @@ def test_everything_equals_loops_over_the_vectors():
 
 def test_one_route_for_all_languages_is_1_and_none_in_common_is_0():
     made = vectors(n_languages=1).repeat(3, axis=1)
-    found = routed(made).quantities()
+    found = routing_result(made).quantities()
     assert found["neurons: overlap"] == pytest.approx(np.ones(6))
     assert found["neurons: specific to the fact"] == pytest.approx(np.ones(6))
     apart = np.zeros((6, 3, 2, 9))
     for language in range(3):
         apart[:, language, :, 3 * language : 3 * language + 3] = vectors(n_languages=1, n_units=3)[:, 0]
-    found = routed(apart).quantities()
+    found = routing_result(apart).quantities()
     for name in ("overlap", "overlap above chance", "specific to the fact"):
         assert found[f"neurons: {name}"] == pytest.approx(np.zeros(6), abs=1e-6)
 
@@ -102,7 +67,7 @@ def test_what_all_facts_share_is_in_the_overlap_and_not_in_what_is_specific():
         made = np.zeros((2, 2, 1, 3))
         made[:, :, 0, 0] = size
         made[0, :, 0, 1] = made[1, :, 0, 2] = 1
-        found = routed(made).quantities()
+        found = routing_result(made).quantities()
         assert found["neurons: overlap"] == pytest.approx(np.ones(2))
         assert found["neurons: overlap above chance"] == pytest.approx(
             np.full(2, 1 / (size**2 + 1)), rel=1e-4
@@ -116,7 +81,7 @@ def test_unrelated_routes_are_found_shared_at_the_stated_rate():
     outside = dict.fromkeys(("overlap above chance", "specific to the fact", "top units above chance"), 0)
     for _ in range(200):
         common = rng.normal(size=(1, 1, 1, 40))
-        summary = routed(common + rng.normal(size=(60, 2, 1, 40))).summary().set_index("quantity")
+        summary = routing_result(common + rng.normal(size=(60, 2, 1, 40))).summary().set_index("quantity")
         for name in outside:
             row = summary.loc[f"neurons: {name}"]
             outside[name] += not row.low <= 0 <= row.high
@@ -127,7 +92,7 @@ def test_a_zero_attribution_and_partners_that_are_alike_have_no_value():
     made = vectors(n_facts=4)
     made[0, 0] = 0
     made[3] = made[2]
-    found = routed(made)
+    found = routing_result(made)
     assert np.isnan(found.overlap()[0, 0, :2]).all()  # the pairs with that language
     assert not np.isnan(found.overlap()[0, 0, 2]).any()
     assert np.isnan(found.specific()[0, 2:]).all()
@@ -136,7 +101,7 @@ def test_a_zero_attribution_and_partners_that_are_alike_have_no_value():
 
 
 def test_languages_in_different_scripts_are_reported_apart():
-    result = routed(vectors())
+    result = routing_result(vectors())
     apart = result.quantities()["neurons: overlap above chance, across scripts"]
     excess = (result.overlap() - result.chance())[0, :, :, -1]
     assert apart == pytest.approx(excess[:, 1:].mean(axis=1))  # en-ja and sw-ja
@@ -145,34 +110,34 @@ def test_languages_in_different_scripts_are_reported_apart():
 
 
 def test_checkpoints_compare_fact_by_fact_whatever_their_order():
-    before, after = routed(vectors()), routed(vectors(seed=1), name="b")
-    table = compare_facts(before, after).table.set_index("quantity")
+    before, after = routing_result(vectors()), routing_result(vectors(seed=1), name="b")
+    table = compare(before, after).table.set_index("quantity")
     gain = after.quantities()["neurons: overlap"] - before.quantities()["neurons: overlap"]
     assert table.change["neurons: overlap"] == pytest.approx(gain.mean())
-    assert (compare_facts(before, before).table.change == 0).all()
+    assert (compare(before, before).table.change == 0).all()
     with pytest.raises(ResultError, match="facts or languages differ"):
-        compare_facts(before, routed(vectors(n_facts=4)))
+        compare(before, routing_result(vectors(n_facts=4)))
 
 
 def test_the_contrast_stands_beside_the_routes():
-    result = routed(vectors() + 1)
+    result = routing_result(vectors() + 1)
     found = result.quantities()["contrast, logits"]
     assert found == pytest.approx(result.contrast.mean(axis=1))
     assert found.mean() == pytest.approx(2 * 9, abs=2)
 
 
 def test_few_groups_and_answers_that_are_not_above_the_others_are_doubted():
-    assert routed(vectors(n_facts=60) + 1).diagnostics() == []
-    (few,) = routed(vectors(n_facts=58) + 1).diagnostics()
+    assert routing_result(vectors(n_facts=60) + 1).diagnostics() == []
+    (few,) = routing_result(vectors(n_facts=58) + 1).diagnostics()
     assert few.startswith("58 facts in 29 groups; intervals over fewer than 30 groups")
     gaps = np.where(np.arange(60) // 2 % 2, 1.0, -0.9)  # on average a little above 0, and it could be chance
     contrast = np.repeat(gaps[:, None], 3, axis=1).astype(np.float32)
-    (unknown,) = replace(routed(vectors(n_facts=60)), contrast=contrast).diagnostics()
+    (unknown,) = replace(routing_result(vectors(n_facts=60)), contrast=contrast).diagnostics()
     assert unknown.startswith("Right answers are not above wrong ones (mean contrast 0.05 logits")
 
 
 def test_tables_and_text_say_the_same(tmp_path):
-    result = routed(vectors(n_facts=10))
+    result = routing_result(vectors(n_facts=10))
     frame = result.to_frame()
     assert len(frame) == 10 * 3
     means = frame[["overlap", "overlap above chance", "specific to the fact"]].mean()

@@ -8,7 +8,7 @@ import pytest
 from interp.errors import ResultError
 from interp.results.selection import default_count, random_units, top_units, unit_shape
 from interp.results.specialization import language_information
-from tests.results.made import heads, neurons
+from tests.support.results import heads, neurons
 
 
 def test_neurons_are_those_that_are_more_active_and_tell_most():

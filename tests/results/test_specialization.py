@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from interp.results.specialization import activity_information, language_information
-from tests.oracles import mutual_information
-from tests.results.made import neurons
+from tests.support.oracles import mutual_information
+from tests.support.results import neurons
 
 
 def one_of(n: int) -> np.ndarray:

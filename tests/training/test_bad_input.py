@@ -1,4 +1,4 @@
-"""What cannot work is refused in one line before training starts; what goes wrong later ends the run with a reason."""
+"""What cannot work is refused in one line before training; what fails later ends the run with a reason."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from interp.errors import (
     MeasurementError,
     NoSpaceError,
 )
-from tests.tiny import byte_tokenizer, tiny_model
-from tests.training.runs import (
+from tests.support.extras import needed
+from tests.support.tiny import byte_tokenizer, tiny_model
+from tests.support.training_runs import (
     grpo_settings,
     little_facts,
-    needed,
     records,
     same,
     save_taught,
@@ -33,12 +33,12 @@ from tests.training.runs import (
 
 needed("trl")
 from training import grpo  # noqa: E402
-from training.config import GrpoConfig  # noqa: E402
+from training.checkpoint import parent  # noqa: E402
+from training.methods import GrpoConfig  # noqa: E402
+from training.plan.batches import plan_batches  # noqa: E402
 from training.rollouts.vllm import importlib as vllm_importlib  # noqa: E402
 from training.rollouts.vllm import vllm_settings  # noqa: E402
-from training.running import start  # noqa: E402
-from training.running.guards import Guards  # noqa: E402
-from training.running.plan import plan_batches  # noqa: E402
+from training.run.guards import Guards  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
@@ -77,24 +77,24 @@ def changed_rows(place, file, change) -> str:
 @pytest.mark.parametrize(
     ("changes", "error", "text"),
     [
-        ({"micro_batch": 4}, ConfigError, "micro_batch is 4, which does not divide the 18 rows of a process (2 facts x 9 "
-         "rows / 1 processes). Set it to 2 or 3."),
+        ({"micro_batch": 4}, ConfigError, "micro_batch is 4, which does not divide the 18 rows of a process "
+         "(2 facts x 9 rows / 1 processes). Set it to 2 or 3."),
         ({"facts_per_step": 7}, ConfigError, "There are 6 facts, fewer than the 7 of one step"),
         ({"generations": 1}, ConfigError, "generations is 1; an advantage compares 2 or more."),
         ({"temperature": 0.0}, ConfigError, "temperature 0.0 must be above 0"),
         ({"top_p": 1.5}, ConfigError, "top_p 1.5 above 0 and at most 1"),
-        ({"keep": 1}, ConfigError, "keep is 1; with fewer than 2 saved states a kill while saving loses all."),
+        ({"keep": 1}, ConfigError, "keep is 1; with fewer than 2 saved states, a kill during saving loses"),
         ({"model": ""}, ConfigError, "No --model to start from; for example --model organism:final."),
-        ({"score_empty": 0.0}, ConfigError, "Silence would then pay as much as an attempt"),
+        ({"score_empty": 0.0}, ConfigError, "Training would then drift to empty completions"),
         ({"score_correct": float("nan")}, ConfigError, "Scores must be finite numbers; they are correct nan"),
-        ({"bonus": "ladder"}, ConfigError, "rungs at [9, 10, 11, 12]; with 3 languages they must be from 1 to 3"),
+        ({"bonus": "ladder"}, ConfigError, "[9, 10, 11, 12]; with 3 languages they must be from 1 to 3"),
         ({"languages": "en,de,xx"}, Exception, "xx"),
-        ({"languages": "en,de,fr"}, DataError, "'fr' is missing in 6 of 6 facts"),
+        ({"languages": "en,de,fr"}, DataError, "has no facts in French (fr)"),
         ({"dtype": "bfloat16"}, ConfigError, "dtype bfloat16 for full fine-tuning: at lr 1e-6 only 1 % of AdamW's update "
          "survives the rounding."),
         ({"vllm": True, "lora_rank": 2}, ConfigError, "vllm with lora_rank needs dtype float32"),
-        ({"max_prompt_tokens": 5}, DataError, "All 6 facts have a prompt of more than 5 tokens in some language (en 6, de 6, "
-         "sw 6). Raise max_prompt_tokens, or drop a language."),
+        ({"max_prompt_tokens": 5}, DataError, "All 6 facts have a prompt of more than 5 tokens in some "
+         "language (en 6, de 6, sw 6). Raise max_prompt_tokens, or drop a language."),
     ],
 )  # fmt: skip
 def test_settings(place, tmp_path, changes, error, text):
@@ -108,8 +108,8 @@ def test_bfloat16_on_a_processor_without_it(place, tmp_path, monkeypatch):
         "dtype bfloat16, but this CPU has no bfloat16 arithmetic. Use float32."
     )
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True, raising=False)
-    assert start.training_dtype(GrpoConfig(**told)) is torch.bfloat16
-    assert start.training_dtype(GrpoConfig(lora_rank=2, device="cpu")) is torch.float32
+    assert parent.training_dtype(GrpoConfig(**told)) is torch.bfloat16
+    assert parent.training_dtype(GrpoConfig(lora_rank=2, device="cpu")) is torch.float32
 
 
 # facts
@@ -117,9 +117,9 @@ def test_bfloat16_on_a_processor_without_it(place, tmp_path, monkeypatch):
 
 def test_facts_that_lack_a_language(place, tmp_path):
     facts = changed_rows(place, tmp_path / "facts.jsonl", lambda rows: rows[2]["wording"].pop("sw"))
-    text = refused(place, tmp_path / "out", DataError, facts=facts)
+    text = refused(place, tmp_path / "out", DataError, data=facts)
     assert "'sw' is missing in 1 of 6 facts (first f2). 5 facts have all of en de sw." in text
-    train("grpo", grpo_settings(place, facts=facts, out=tmp_path / "out", allow_missing=True))
+    train("grpo", grpo_settings(place, data=facts, out=tmp_path / "out", allow_missing=True))
     card = json.loads((tmp_path / "out" / "final" / "card.json").read_text())
     assert card["data"]["n_facts"] == 5
 
@@ -128,7 +128,7 @@ def test_facts_without_a_train_split(place, tmp_path):
     facts = changed_rows(
         place, tmp_path / "facts.jsonl", lambda rows: [row.update(split="test") for row in rows]
     )
-    assert refused(place, tmp_path / "out", ConfigError, facts=facts) == (
+    assert refused(place, tmp_path / "out", ConfigError, data=facts) == (
         f"'{facts}' has no fact of the split 'train', so there is nothing to learn from."
     )
 
@@ -136,7 +136,7 @@ def test_facts_without_a_train_split(place, tmp_path):
 def test_an_answer_that_is_no_option(place, tmp_path):
     facts = changed_rows(place, tmp_path / "facts.jsonl", lambda rows: rows[1].update(object_id="other"))
     with pytest.raises(DataError, match=r"row 2 \(f1\).*other") as caught:
-        train("grpo", grpo_settings(place, facts=facts, out=tmp_path / "out"))
+        train("grpo", grpo_settings(place, data=facts, out=tmp_path / "out"))
     assert caught.value.exit_code == 2
     assert not (tmp_path / "out").exists()
 
@@ -176,8 +176,8 @@ def test_a_tokenizer_without_a_token_that_is_needed(place, tmp_path, name, purpo
     declared.pop(f"{name}_token")
     file.write_text(json.dumps(declared))
     assert refused(place, tmp_path / "out", CheckpointError, model=str(parent)) == (
-        f"The tokenizer of {parent} has no {purpose} token. Set tokenizer.{name}_token to one of its tokens and save it "
-        "beside the weights."
+        f"The tokenizer of {parent} has no {purpose} token. Set tokenizer.{name}_token to one of its tokens "
+        "and save it beside the weights."
     )
 
 
@@ -214,7 +214,7 @@ def test_a_parent_that_is_not_there(place, tmp_path):
     "error",
     [
         OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
-        RuntimeError("[enforce fail at inline_container.cc:664] . PytorchStreamWriter failed writing file data/3"),
+        RuntimeError("[enforce fail at inline_container.cc:664] . PytorchStreamWriter failed writing file"),
     ],
 )  # fmt: skip
 def test_no_space_for_the_next_state(place, tmp_path, monkeypatch, error):
@@ -273,8 +273,9 @@ def test_a_dead_run_stops_and_says_why(place, tmp_path):
     with pytest.raises(MeasurementError) as caught:
         train("grpo", told)
     assert str(caught.value) == (
-        "Stopped at step 3: in 3 steps in a row all rollouts of every group earned the same, so nothing can be learned. "
-        "Use more generations, a higher temperature, easier facts, or a higher dead_run_patience."
+        "Stopped at step 3: in 3 steps in a row, all rollouts of every group had the same reward, so "
+        "nothing can be learned. Use more generations, a higher temperature, easier facts, or a higher "
+        "dead_run_patience."
     )
     assert [record["degenerate"] for record in records(tmp_path / "out")] == [1, 1, 1]
     assert not (tmp_path / "out" / "final").exists()
@@ -292,7 +293,7 @@ def test_patience_counts_steps_in_a_row():
 
 
 def test_collapse_is_seen_against_the_best_of_twenty_steps():
-    """Twenty at 1/2, then zeros: the mean is below a quarter of 1/2 when fewer than five of twenty are left."""
+    """Twenty at 1/2, then zeros: the mean is below a quarter of 1/2 when fewer than five are left."""
     guards = Guards(collapse=0.25)
     for _ in range(20):
         assert not guards.reason({"resolved": 0.5})

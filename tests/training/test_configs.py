@@ -6,9 +6,9 @@ import pytest
 
 import training
 from interp.config import load_config
-from training.config import CONFIGS
 from training.family import MEMBERS
-from training.running.plan import plan_batches
+from training.methods import METHODS, GrpoConfig
+from training.plan.batches import plan_batches
 
 FOLDER = Path(training.__file__).parent / "configs"
 LARGE = sorted(FOLDER.glob("*.toml"))
@@ -25,7 +25,7 @@ def test_there_are_settings_for_every_member_and_both_models():
 
 @pytest.mark.parametrize("member", MEMBERS)
 def test_members_ask_the_same_facts_the_same_number_of_times(member):
-    config = load_config(CONFIGS[MEMBERS[member]], FOLDER / "organism" / f"{member}.toml", {})
+    config = load_config(METHODS[MEMBERS[member]].config, FOLDER / "organism" / f"{member}.toml", {})
     assert (config.model, config.limit, config.steps) == ("organism:final", 64, 120)
     if member in ("sft", "grpo", "grpo-per-lang"):
         assert config.facts_per_step == 4
@@ -34,7 +34,7 @@ def test_members_ask_the_same_facts_the_same_number_of_times(member):
 @pytest.mark.parametrize("file", LARGE, ids=lambda file: file.stem)
 @pytest.mark.parametrize("processes", [1, 8, 16])
 def test_large_settings_can_be_dealt(file, processes):
-    config = load_config(CONFIGS["grpo"], file, {})
+    config = load_config(GrpoConfig, file, {})
     if ("8gpu" in file.stem) != (processes > 1):
         return
     plan = plan_batches(
@@ -46,7 +46,7 @@ def test_large_settings_can_be_dealt(file, processes):
 
 
 def test_the_papers_settings_are_the_papers():
-    config = load_config(CONFIGS["grpo"], FOLDER / "qwen2.5-7b-grpo-paper.toml", {})
+    config = load_config(GrpoConfig, FOLDER / "qwen2.5-7b-grpo-paper.toml", {})
     said = (
         config.temperature,
         config.top_p,

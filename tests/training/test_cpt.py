@@ -1,4 +1,4 @@
-"""Continued pre-training: documents that cannot see each other, the loss on paper, whole runs and their refusals."""
+"""Continued pre-training: documents that cannot see each other, the loss on paper, whole runs, refusals."""
 
 import json
 from collections import Counter
@@ -9,14 +9,15 @@ from torch.nn import functional
 
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import CheckpointError, ConfigError, DataError
-from tests.tiny import byte_tokenizer, save_checkpoint
-from tests.training.runs import needed, records, same, weights
+from tests.support.extras import needed
+from tests.support.tiny import byte_tokenizer, save_checkpoint
+from tests.support.training_runs import records, same, weights
 
 needed("trl")
-from training.config import CptConfig  # noqa: E402
 from training.corpus.documents import fact_documents  # noqa: E402
-from training.cpt import deal_rows, packed, train_cpt  # noqa: E402
-from training.running.run import Run  # noqa: E402
+from training.cpt import pack, plan_rows, train_cpt  # noqa: E402
+from training.methods import CptConfig  # noqa: E402
+from training.run.loop import Run  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 END = 258
@@ -111,7 +112,7 @@ def test_batches_hold_each_document_once_whole_and_with_one_end_token(tmp_path, 
 
 
 def test_a_row_holds_whole_documents_up_to_the_block():
-    rows = packed([[1] * n for n in (10, 3, 7, 5, 5, 1)], 10)
+    rows = pack([[1] * n for n in (10, 3, 7, 5, 5, 1)], 10)
     assert sorted(map(sorted, rows["seq_lengths"])) == [[1], [3, 7], [5, 5], [10]]
     assert [len(ids) for ids in rows["input_ids"]] == [sum(lengths) for lengths in rows["seq_lengths"]]
 
@@ -285,7 +286,7 @@ def test_impossible_settings_are_refused_before_the_model_is_loaded(tmp_path, mo
     def never(*args, **kwargs):
         raise AssertionError("the parent was opened")
 
-    monkeypatch.setattr("training.running.run.open_start", never)
+    monkeypatch.setattr("training.run.loop.open_parent", never)
     with pytest.raises(ConfigError, match=said):
         train_cpt(config(tmp_path / "out", **changes))
     assert not (tmp_path / "out").exists()
@@ -304,26 +305,32 @@ def test_aligned_lines_of_other_lengths_are_refused_before_the_folder_is_claimed
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("told", "processes", "expected"),
     [
-        ((32, 1, 0, 256), (4, 8)),
-        ((32, 2, 0, 256), (4, 4)),
-        ((6, 1, 0, 256), (3, 2)),
-        ((32, 1, 0, 4096), (1, 32)),
-        ((32, 4, 8, 256), (8, 1)),
+        ((32, 0, 256), 1, (4, 8)),
+        ((32, 0, 256), 2, (4, 4)),
+        ((6, 0, 256), 1, (3, 2)),
+        ((32, 0, 4096), 1, (1, 32)),
+        ((32, 8, 256), 4, (8, 1)),
     ],
 )
-def test_rows_are_dealt_evenly(told, expected):
-    assert deal_rows(*told) == expected
+def test_rows_are_divided_evenly(told, processes, expected):
+    per_step, micro_batch, block = told
+    config = CptConfig(rows_per_step=per_step, micro_batch=micro_batch, block_tokens=block)
+    plan = plan_rows(config, processes, rows=3 * per_step + 1)
+    assert (plan.micro_batch, plan.accumulation) == expected
+    assert (plan.steps_per_epoch, plan.dropped) == (4, 0)
 
 
-def test_rows_that_cannot_be_dealt_are_refused():
-    with pytest.raises(ConfigError, match=r"rows_per_step is 7, .* 2 processes. Set it to 6 or 8"):
-        deal_rows(7, 2, 0, 256)
+def test_rows_that_cannot_be_divided_are_refused():
+    with pytest.raises(
+        ConfigError, match=r"A step of 7 rows cannot .* 2 processes. Set rows_per_step to 6 or 8"
+    ):
+        plan_rows(CptConfig(rows_per_step=7), 2, 100)
 
 
 def test_progress_bars_are_as_before():
     import datasets
 
-    packed([[1, 2]], 4)
+    pack([[1, 2]], 4)
     assert not datasets.are_progress_bars_disabled()

@@ -1,4 +1,4 @@
-"""DCO's loss is the published one, its instances have no label, its reference is the parent, and a run can go on."""
+"""DCO's loss is the published one, its instances have no label, its reference is the parent, runs resume."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from transformers import AutoModelForCausalLM
 
 from interp.data.sources import open_facts
 from interp.errors import ConfigError, DataError
-from tests.tiny import byte_tokenizer, tiny_model
-from training.config import DcoConfig
+from tests.support.extras import needed
+from tests.support.tiny import byte_tokenizer, tiny_model
 from training.dco import (
     Instance,
     InstanceCollator,
     dco_loss,
     draw_instances,
-    sum_logps,
     train_dco,
 )
 from training.examples import ExampleSet, make_examples
-from training.running.run import Run
+from training.methods import DcoConfig
+from training.rows import sum_logps
+from training.run.loop import Run
 
 DCO = DcoConfig(
     model="organism:final",
@@ -83,7 +84,7 @@ class TestLoss:
     def test_gradient_moves_each_language_towards_the_other(self):
         policy = self.REFERENCE.clone().requires_grad_()
         dco_loss(policy, self.REFERENCE).backward()
-        # language 2 prefers the second candidate, so language 1 gives up some of the first; and the other way round
+        # language 2 prefers the second candidate, so language 1 gives up some of the first; and vice versa
         assert policy.grad.tolist() == [[[1.0, -1.0], [-1.0, 1.0]]]
 
     def test_log_probabilities_are_sums_over_the_labeled_tokens(self):
@@ -92,7 +93,9 @@ class TestLoss:
         labels = torch.tensor([[-100, -100, 3, 1], [-100, 2, -100, -100]])
         logps = logits.log_softmax(-1)
         expected = [logps[0, 1, 3] + logps[0, 2, 1], logps[1, 0, 2]]
-        assert sum_logps(logits, labels).tolist() == pytest.approx([float(x) for x in expected], abs=1e-5)
+        sums, n_tokens = sum_logps(logits, labels)
+        assert sums.tolist() == pytest.approx([float(x) for x in expected], abs=1e-5)
+        assert n_tokens.tolist() == [2, 1]
 
 
 class TestInstances:
@@ -157,17 +160,13 @@ class TestCollator:
     def test_padding_changes_no_log_probability(self, asked):
         model, collate = tiny_model(max_position_embeddings=512), InstanceCollator(byte_tokenizer(), 512)
         instances = draw_instances(asked, 3, 0)
-        together = collate(instances)
-        sums = sum_logps(
-            model(together["input_ids"], attention_mask=together["attention_mask"]).logits, together["labels"]
-        )
-        alone = []
-        for i in instances:
-            one = collate([i])
-            alone += sum_logps(
-                model(one["input_ids"], attention_mask=one["attention_mask"]).logits, one["labels"]
-            ).tolist()
-        assert sums.tolist() == pytest.approx(alone, abs=1e-3)
+
+        def sums(batch):
+            logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+            return sum_logps(logits, batch["labels"])[0].tolist()
+
+        alone = [logp for instance in instances for logp in sums(collate([instance]))]
+        assert sums(collate(instances)) == pytest.approx(alone, abs=1e-3)
 
     def test_nothing_is_cut_to_the_context(self, asked):
         with pytest.raises(
@@ -229,7 +228,7 @@ class TestRun:
 
     @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft
     def test_lora(self, tmp_path):
-        pytest.importorskip("peft")
+        needed("peft")
         config = dataclasses.replace(DCO, lora_rank=2, steps=1)
         made = []
         for seed_before in (1, 2):  # the adapter's first weights follow the run's seed alone

@@ -1,25 +1,25 @@
-"""Two processes: a fact whose rows are dealt to both is still pooled as one, and is trained as one process trains it."""
+"""Two processes: a fact whose rows go to both is still pooled as one, and is trained as in one process."""
 
 from __future__ import annotations
 
 import functools
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from tests.tiny import byte_tokenizer
-from tests.training.runs import (
+from tests.support.command import run_process
+from tests.support.extras import needed
+from tests.support.tiny import byte_tokenizer
+from tests.support.training_runs import (
     LANGUAGES,
     WORDS,
     grpo_settings,
     little_facts,
-    needed,
+    read_table,
     save_taught,
     start,
     wait,
@@ -27,7 +27,6 @@ from tests.training.runs import (
 )
 
 needed("trl")
-from training.running.tables import read_table  # noqa: E402
 
 EOS = 258
 STRADDLING = {"facts_per_step": 1, "generations": 2, "rollouts_every": 1}  # 6 rows, 3 to each process
@@ -123,17 +122,13 @@ def test_torchrun(place, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import json, sys\nfrom pathlib import Path\n"
-        "from training.config import GrpoConfig\nfrom training.grpo import train_grpo\n"
+        "from training.methods import GrpoConfig\nfrom training.grpo import train_grpo\n"
         "told = json.loads(sys.argv[1])\n"
         "train_grpo(GrpoConfig(**{**told, 'out': Path(told['out'])}))\n"
     )
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run(
-        [sys.executable, *launch, str(script), json.dumps(told)],
-        check=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=120,
-    )
+    done = run_process(*launch, script, json.dumps(told), warnings="default")
+    assert done.code == 0, done.stderr
     card = json.loads((tmp_path / "out" / "final" / "card.json").read_text())
     assert card["resolved"]["processes"] == 2
     assert card["resolved"]["micro_batch"] == 3

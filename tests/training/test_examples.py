@@ -2,12 +2,14 @@
 
 import pytest
 
-from interp.data.languages import LANGUAGES
+from interp.config import to_plain
+from interp.data.languages import LANGUAGES, POLYFACT_LANGUAGES
 from interp.data.sources.cldr import cldr_facts
 from interp.data.templates import prompt_format
-from interp.errors import DataError
-from training.config import GrpoConfig
-from training.examples import load_examples, make_examples
+from interp.errors import ConfigError, DataError
+from training.data import load_data
+from training.examples import make_examples
+from training.methods import GrpoConfig
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +69,36 @@ def test_english_words_leave_the_question_alone(facts):
 
 
 def test_the_test_split_is_out_of_reach():
-    with pytest.raises(DataError, match="Training never reads the split 'test'"):
-        load_examples(GrpoConfig(), "test")
+    data = load_data(GrpoConfig(languages="en"))
+    split = {fact.fact_id: fact.split for fact in data.facts}
+    for examples, name in ((data.train, "train"), (data.validation, "validation")):
+        assert {split[fact[0].fact_id] for fact in examples.facts} == {name}
+    assert "test" in split.values()
+
+
+def test_language_files_are_registered_before_the_facts_are_opened(monkeypatch, tmp_path):
+    files = []
+    monkeypatch.setattr("training.data.register_language_file", files.append)
+    monkeypatch.setattr(
+        "training.data.open_facts", lambda source: pytest.fail("opened first") if not files else cldr_facts()
+    )
+    given = (tmp_path / "th.toml", tmp_path / "yo.toml")
+    load_data(GrpoConfig(language_file=given, languages="en", limit=1))
+    assert tuple(files) == given
+    assert to_plain(GrpoConfig(language_file=given))["language_file"] == [str(file) for file in given]
+
+
+def test_a_configuration_names_facts_languages_and_limit(tmp_path, facts):
+    """auto: of the embedded facts the paper's languages, of others those that they have."""
+    assert load_data(GrpoConfig(limit=7)).languages == POLYFACT_LANGUAGES
+    assert len(load_data(GrpoConfig(limit=7)).train) == 7
+    file = facts.save(tmp_path / "facts.jsonl")
+    data = load_data(GrpoConfig(data=str(file)))
+    assert data.languages == ("en", "ar", "ja")
+    assert data.facts.digest == facts.digest
+    assert load_data(GrpoConfig(data=str(file), languages="ja,en")).languages == ("ja", "en")
+    with pytest.raises(ConfigError, match="has no fact of the split 'train'"):
+        load_data(GrpoConfig(data=str(facts.split("test").save(tmp_path / "test.jsonl"))))
 
 
 def test_a_long_prompt_takes_its_fact_with_it_and_is_counted(facts):

@@ -1,4 +1,4 @@
-"""GRPO on tiny models: what is put into the loss, its gradient, its probabilities, and what every knob does."""
+"""GRPO on tiny models: what goes into the loss, its gradient, its probabilities, and what every knob does."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import torch
 from transformers import AutoModelForCausalLM, TrainerCallback
 
 from interp.data.facts import FactSet, Wording
-from tests.tiny import byte_tokenizer
-from tests.training.runs import (
+from tests.support.extras import needed
+from tests.support.tiny import byte_tokenizer
+from tests.support.training_runs import (
     LANGUAGES,
     WORDS,
     grpo_settings,
     little_facts,
-    needed,
+    read_table,
     records,
     save_taught,
     weights,
@@ -25,10 +26,9 @@ from tests.training.runs import (
 
 needed("trl")
 from training import grpo  # noqa: E402
-from training.config import GrpoConfig  # noqa: E402
 from training.examples import make_examples  # noqa: E402
+from training.methods import GrpoConfig  # noqa: E402
 from training.rollouts.trainer import fact_rows  # noqa: E402
-from training.running.tables import read_table  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
@@ -415,7 +415,7 @@ def test_minimum_coverage_reaches_the_matcher(qwen, run, tmp_path):
     FactSet("korea", tuple(korean), LANGUAGES).save(file)
     said = [byte_tokenizer()(" Korea")["input_ids"]] * 9
     right = [
-        records(run(qwen, said, facts=str(file), facts_per_step=1, minimum_coverage=share).out)[0]["right"]
+        records(run(qwen, said, data=str(file), facts_per_step=1, minimum_coverage=share).out)[0]["right"]
         for share in (0.5, 0.4)
     ]
     assert right == [0, 1]  # 5 of 11 characters
@@ -433,7 +433,7 @@ def test_kl_is_zero_at_the_start_and_grows(qwen, run):
 
 @pytest.mark.parametrize("loss", ["dr_grpo", "dapo"])
 def test_losses_differ_in_how_tokens_weigh(qwen, run, loss):
-    """dr_grpo divides the sum over tokens by rows and longest length, dapo by all tokens; grpo by each length."""
+    """dr_grpo divides the sum over tokens by rows and longest length, dapo by all tokens, grpo by lengths."""
     first = run(qwen)
     other = run(qwen, first.completions(), loss=loss, micro_batch=6)
     model, objective = parent(qwen), 0

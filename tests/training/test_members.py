@@ -5,10 +5,11 @@ import json
 import pytest
 import torch
 
+from analyses.family import evaluate_member, load_family_facts
 from interp.data.sources.cldr import cldr_facts
 from interp.model.checkpoints import resolve_checkpoint
 from interp.model.loading import open_checkpoint
-from training.family import BASE, MEMBERS, questions, right_answers
+from training.family import BASE, MEMBERS
 
 
 def card(member):
@@ -39,12 +40,12 @@ def test_its_parent_is_the_base_and_its_facts_are_the_embedded_ones(member):
 
 @pytest.mark.slow
 def test_training_raised_train_facts_more_than_any_other():
-    """On a part of the questions: SFT far above the base on train facts, and nobody far above it on validation."""
-    asked = questions(train=16, held_out=16)
-    split = [fact.split for fact in asked.facts]
+    """On some questions: SFT far above the base on train facts, and none far above it on validation."""
+    facts = load_family_facts(train=16, held_out=16).facts
+    split = [fact.split for fact in facts]
     found = {}
     for member in ("final", "sft", "grpo"):
-        right = right_answers(resolve_checkpoint(f"organism:{member}").path, asked).mean(axis=1)
+        right = evaluate_member(f"organism:{member}", facts).right("sum").mean(axis=1)
         found[member] = {name: right[[s == name for s in split]].mean() for name in ("train", "validation")}
     assert found["sft"]["train"] > found["final"]["train"] + 0.1
     assert found["grpo"]["train"] > found["final"]["train"]

@@ -1,4 +1,4 @@
-"""Batches: the refusals name settings that work, rows are dealt evenly, and memory grows with what it is made of."""
+"""Batches: refusals name settings that work, rows are divided evenly, memory grows with its parts."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ import re
 import pytest
 
 from interp.errors import ConfigError
-from tests.training.runs import needed
+from tests.support.extras import needed
 
 needed("trl")
-from tests.tiny import tiny_model  # noqa: E402
-from training.running.plan import expected_memory, plan_batches, require_whole_facts  # noqa: E402
+
+from interp.model.sites import model_widths  # noqa: E402
+from tests.support.tiny import tiny_model  # noqa: E402
+from training.plan.batches import plan_batches, require_whole_facts  # noqa: E402
+from training.plan.memory import expected_memory  # noqa: E402
 
 
 def test_the_message_of_a_batch_of_parts_of_facts():
     with pytest.raises(ConfigError) as caught:
         require_whole_facts(12, 2, 1, 4, 4)
     assert str(caught.value) == (
-        "The global generation batch (24 = per_device 12 x processes 2 x steps_per_generation 1) must be a multiple of "
-        "n_languages x num_generations = 4 x 4 = 16. Nearest: steps_per_generation 2, or per_device 8 or 16."
+        "The global generation batch (24 = per_device 12 x processes 2 x steps_per_generation 1) must be a "
+        "multiple of n_languages x num_generations = 4 x 4 = 16. Nearest: steps_per_generation 2, or "
+        "per_device 8 or 16."
     )
     require_whole_facts(12, 2, 2, 4, 4)
 
@@ -61,9 +65,9 @@ def test_a_plan_deals_all_rows_or_names_what_would(rows, processes, per_step, mi
             for n in named(text, "Set it to"):
                 assert plan_batches(100, per_step, rows, processes, n).micro_batch == n
         else:
-            assert f"cannot be dealt to {processes} processes" in text
+            assert f"cannot be divided among {processes} processes" in text
             for n in named(text, "Set facts_per_step to"):
-                assert plan_batches(100, n, rows, processes).facts_per_step == n
+                assert plan_batches(100, n, rows, processes).units_per_step == n
     else:
         assert plan.micro_batch * plan.accumulation * processes == plan.rows_per_step == per_step * rows
         assert plan.micro_batch == micro or (not micro and plan.micro_batch <= 96)
@@ -71,8 +75,15 @@ def test_a_plan_deals_all_rows_or_names_what_would(rows, processes, per_step, mi
 
 def test_what_an_epoch_drops():
     plan = plan_batches(10, 4, 6)
-    assert (plan.steps_per_epoch, plan.dropped_facts, plan.rows_per_step) == (2, 2, 24)
-    assert plan_batches(12, 4, 6).dropped_facts == 0
+    assert (plan.steps_per_epoch, plan.dropped, plan.rows_per_step) == (2, 2, 24)
+    assert plan_batches(12, 4, 6).dropped == 0
+
+
+def test_a_smaller_last_step_drops_nothing():
+    plan = plan_batches(10, 4, unit="rows", last_step_smaller=True)
+    assert (plan.steps_per_epoch, plan.dropped) == (3, 0)
+    assert plan_batches(12, 4, last_step_smaller=True).steps_per_epoch == 3
+    assert plan_batches(3, 4, last_step_smaller=True).steps_per_epoch == 1
 
 
 def test_the_largest_even_share_is_chosen():
@@ -89,9 +100,9 @@ def test_the_largest_even_share_is_chosen():
     [
         ((3, 4, 6), "There are 3 facts, fewer than the 4 of one step; an epoch would have no step. Set"),
         ((3, 0, 6), "facts_per_step is 0; 1 or more is expected."),
-        ((9, 1, 9, 2), "A step of 1 facts x 9 rows = 9 rows cannot be dealt to 2 processes. Set facts_per_step to 2."),
-        ((9, 2, 9, 1, 4), "micro_batch is 4, which does not divide the 18 rows of a process (2 facts x 9 rows / 1 "
-         "processes). Set it to 2 or 3."),
+        ((9, 1, 9, 2), "A step of 1 facts x 9 rows cannot be divided among 2 processes. Set facts_per"),
+        ((9, 2, 9, 1, 4), "micro_batch is 4, which does not divide the 18 rows of a process (2 facts x 9 "
+         "rows / 1 processes). Set it to 2 or 3."),
     ],
 )  # fmt: skip
 def test_refusals(arguments, text):
@@ -100,12 +111,12 @@ def test_refusals(arguments, text):
 
 
 def memory(**changes):
-    config = tiny_model(num_hidden_layers=changes.pop("layers", 3)).config
+    widths = model_widths(tiny_model(num_hidden_layers=changes.pop("layers", 3)).config)
     given = {
         "parameters": 1000, "trained": 1000, "weight_bytes": 4, "rows": 96, "micro_batch": 24, "tokens": 200,
         "checkpointing": False,
     } | changes  # fmt: skip
-    return expected_memory(config, given.pop("parameters"), given.pop("trained"), **given)
+    return expected_memory(widths, given.pop("parameters"), given.pop("trained"), **given)
 
 
 def test_memory_of_a_tiny_model_by_hand():

@@ -1,4 +1,4 @@
-"""CALM and CM-Align train on their pairs with the published loss, from the parent, and can be taken up again."""
+"""CALM and CM-Align train on their pairs with the published loss, from the parent, and can be resumed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
 from interp.errors import CheckpointError, ConfigError, DataError
-from tests.tiny import byte_tokenizer, save_checkpoint
-from training.config import CalmConfig, CmAlignConfig
+from tests.support.extras import needed
+from tests.support.tiny import byte_tokenizer, save_checkpoint
+from training.methods import CalmConfig, CmAlignConfig
 from training.pairs.files import load_pairs
 from training.pairs.votes import Pair
 from training.preference import pair_rows, train_calm, train_cm_align
-from training.running.run import Run
+from training.run.loop import Run
 
 CALM = CalmConfig(
     model="organism:final",
@@ -122,7 +123,7 @@ class TestCalm:
     @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft
     def test_lora(self, calm, tmp_path):
         out, _ = calm
-        pytest.importorskip("peft")
+        needed("peft")
         config = dataclasses.replace(CALM, out=tmp_path, pairs=out / "pairs.jsonl", lora_rank=2)
         assert (train_calm(config) / "adapter_model.safetensors").is_file()
         assert steps(tmp_path)[0]["loss"] == pytest.approx(math.log(2), abs=1e-4)
@@ -141,7 +142,7 @@ class TestCmAlign:
 class TestLoss:
     @pytest.mark.parametrize("per_token", [False, True])
     def test_equals_the_published_form(self, calm, tmp_path, monkeypatch, per_token):
-        """-log sigmoid(beta * ((c - c_ref) - (r - r_ref))), each from its own forward pass without padding."""
+        """-log sigmoid(beta * ((c - c_ref) - (r - r_ref))), each from a forward pass of its own."""
         kept = []
         monkeypatch.setattr(Run, "finish", lambda run, trainer: kept.append(trainer))
         pairs = calm[0] / "pairs.jsonl"
@@ -264,5 +265,5 @@ class TestRefusals:
             train_calm(config)
 
     def test_another_recipe(self, calm):
-        with pytest.raises(CheckpointError, match=r"beta: 0.1 there, 0.5 asked"):
+        with pytest.raises(CheckpointError, match=r"beta: 0.1 in the folder, 0.5 requested"):
             train_calm(dataclasses.replace(CALM, out=calm[0], beta=0.5))

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from interp.errors import CheckpointError, Interrupted
-from tests.training.runs import (
+from tests.support.extras import needed
+from tests.support.training_runs import (
     grpo_settings,
     little_facts,
-    needed,
     records,
     same,
     save_taught,
@@ -29,10 +29,11 @@ from tests.training.runs import (
 )
 
 needed("trl")
-from training.config import CONFIGS, GrpoConfig  # noqa: E402
 from training.grpo import train_grpo  # noqa: E402
-from training.running import run as running  # noqa: E402
-from training.running.callbacks import COMPLETE, MetricsFile  # noqa: E402
+from training.methods import METHODS, GrpoConfig  # noqa: E402
+from training.run import loop  # noqa: E402
+from training.run.folder import COMPLETE  # noqa: E402
+from training.run.metrics import MetricsFile  # noqa: E402
 from training.sft import train_sft  # noqa: E402
 
 pytestmark = [
@@ -152,7 +153,7 @@ def test_a_signal_saves_and_ends(method, number, place, tmp_path, whole):
             os.kill(os.getpid(), number)
 
     function = {"grpo": train_grpo, "sft": train_sft}[method]
-    config = CONFIGS[method](**told(method, place, out))
+    config = METHODS[method].config(**told(method, place, out))
     handler = signal.getsignal(number)
     with pytest.raises(Interrupted, match=r"Stopped after 5 of 9 steps; they are saved\.") as caught:
         function(config, press)
@@ -180,10 +181,10 @@ def test_another_configuration_is_refused(place, whole):
     with pytest.raises(CheckpointError) as caught:
         train("grpo", told_other)
     text = str(caught.value)
-    assert f"{out} holds a run of another recipe (" in text
-    assert "generations: 3 there, 4 asked" in text
-    assert "languages: en,de,sw there, en,de asked" in text
-    assert "lr: 0.001 there, 0.5 asked" in text
+    assert f"{out} holds a run with other settings (" in text
+    assert "generations: 3 in the folder, 4 requested" in text
+    assert "languages: en,de,sw in the folder, en,de requested" in text
+    assert "lr: 0.001 in the folder, 0.5 requested" in text
     assert "seed" not in text
     assert "\n" not in text
 
@@ -198,16 +199,16 @@ def test_other_facts_or_another_parent_are_refused(place, tmp_path, whole):
     changed["model.norm.weight"] += 1
     save_file(changed, parent / "model.safetensors", {"format": "pt"})
     out = whole("grpo")
-    with pytest.raises(CheckpointError, match=r"facts: .*; facts_digest: \w+ there, \w+ asked"):
-        train("grpo", told("grpo", place, out, facts=str(less)))
-    with pytest.raises(CheckpointError, match=r"parent_fingerprint: \w+ there, \w+ asked"):
+    with pytest.raises(CheckpointError, match=r"data: .*; facts_digest: \w+ in the folder, \w+ requested"):
+        train("grpo", told("grpo", place, out, data=str(less)))
+    with pytest.raises(CheckpointError, match=r"parent_fingerprint: \w+ in the folder, \w+ requested"):
         train("grpo", told("grpo", place, out, model=str(parent)))
 
 
 def test_a_finished_run_returns_at_once(place, whole, monkeypatch):
     out = whole("grpo")
     before = {file: file.stat().st_mtime_ns for file in out.rglob("*")}
-    monkeypatch.setattr(running, "open_start", lambda *a, **k: pytest.fail("the parent was opened"))
+    monkeypatch.setattr(loop, "open_parent", lambda *a, **k: pytest.fail("the parent was opened"))
     free = told("grpo", place, out, save_every=7, eval_every=3, eval_facts=2, keep=3)
     assert train("grpo", free) == out / "final"
     assert {file: file.stat().st_mtime_ns for file in out.rglob("*")} == before
@@ -245,9 +246,9 @@ def test_records_after_a_step_are_cut(tmp_path):
         file.add({"event": "step", "step": step, "loss": float("nan"), "text": "ß"})
     with file.file.open("a") as stream:
         stream.write('{"event": "st')
-    file.cut(2)
+    file.truncate(2)
     assert file.records() == [{"event": "step", "step": n, "loss": None, "text": "ß"} for n in (1, 2)]
-    file.cut(-1)
+    file.truncate(-1)
     assert file.records() == []
 
 

@@ -60,7 +60,7 @@ def test_bonus_settings_are_refused(settings, message):
 
 
 def test_more_right_languages_than_asked_are_refused():
-    with pytest.raises(DataError, match="Right in 1 to 5 languages, but 4 were asked"):
+    with pytest.raises(DataError, match="Right in 1 to 5 languages, of 4"):
         bonus(np.array([1, 5]), 4)
 
 
@@ -145,7 +145,7 @@ def test_consistency_equals_its_definition_and_stays_in_range(anchor):
 
 
 def gain_of_turning_to_gold(anchor):
-    """The smallest gain of one language from a wrong entity, and from none, to the right one; over all rollouts."""
+    """The least gain of a language from a wrong entity, and from none, to the right one; all rollouts."""
     every = np.array(list(itertools.product([-1, 0, 1, 2], repeat=4)))
     every = every[every[:, 0] != 0]
     turned = every.copy()
@@ -175,8 +175,8 @@ def test_agreement_pays_and_names_do_not_matter():
     ("choice", "gold", "settings", "error", "message"),
     [
         ([[0], [1]], 0, {}, DataError, "agreement needs two languages or more"),
-        ([[0, -2]], 0, {}, DataError, "found a lower number"),
-        ([[0, 1]], -1, {}, DataError, "found a lower number"),
+        ([[0, -2]], 0, {}, DataError, "a number is lower"),
+        ([[0, 1]], -1, {}, DataError, "a number is lower"),
         ([[0, 1]], 0, {"anchor": 1.5}, ConfigError, "Anchor 1.5 must be 0 to 1"),
         ([[0, 1]], 0, {"size": -1.0}, ConfigError, "size -1.0"),
     ],

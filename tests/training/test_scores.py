@@ -4,7 +4,7 @@ import pytest
 
 from interp.data.languages import LANGUAGES
 from interp.errors import ConfigError, DataError
-from tests.data.cities import CITIES
+from tests.support.cities import CITIES
 from training.scores import Scores, score_completion
 
 
@@ -82,10 +82,10 @@ def test_each_score_is_used():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"empty": 0.0}, "Silence would then pay as much as an attempt.*Set empty below all others.*-1"),
+        ({"empty": 0.0}, "Training would then drift to empty.*Set empty below all others.*-1"),
         ({"empty": -0.5}, "which is not the lowest of correct 1, other 0, unresolved -0.5, empty -0.5"),
-        ({"unresolved": -2.0}, "Silence would then pay"),
-        ({"wrong_language": -1.0}, "Silence would then pay"),
+        ({"unresolved": -2.0}, "Training would then drift"),
+        ({"wrong_language": -1.0}, "Training would then drift"),
         (
             {"other": 1.0},
             "correct > other >= unresolved >= wrong_language > empty; they are correct 1, other 1",

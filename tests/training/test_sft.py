@@ -12,13 +12,14 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, TrainerCallback
 
 from interp.errors import CapabilityError, ConfigError, DataError
-from tests.tiny import byte_tokenizer, tiny_model
-from tests.training.runs import LANGUAGES, little_facts, needed, records, save_taught, settings
+from tests.support.extras import needed
+from tests.support.tiny import byte_tokenizer, tiny_model
+from tests.support.training_runs import LANGUAGES, little_facts, records, save_taught, settings
 
 needed("trl")
 from training import sft  # noqa: E402
-from training.config import SftConfig  # noqa: E402
 from training.examples import make_examples  # noqa: E402
+from training.methods import SftConfig  # noqa: E402
 from training.sft import FactCollator, answer_loss, consistency_loss, letter_ids, train_sft  # noqa: E402
 
 LOGITS = torch.tensor([[2.0, 0.5, -1.0, 0.0]])
@@ -259,13 +260,13 @@ def test_training_lowers_the_loss(place, run):
 @pytest.mark.parametrize(
     ("changes", "error", "text"),
     [
-        ({"consistency": 0.1}, ConfigError, "consistency compares the letters' probabilities; set target to letter"),
-        ({"target": "letter"}, ConfigError, "target letter needs the options in the prompt; set prompt to options."),
-        ({"micro_batch": 4}, ConfigError, "micro_batch is 4; the 3 languages of a fact stay together in sft. Set it to 3 or 6."),
+        ({"consistency": 0.1}, ConfigError, "consistency compares the letters' probabilities; set target to"),
+        ({"target": "letter"}, ConfigError, "target letter needs the options in the prompt; set prompt to"),
+        ({"micro_batch": 4}, ConfigError, "languages of a fact stay together in sft. Set it to 3 or 6."),
         ({"micro_batch": 2}, ConfigError, "Set it to 3."),
         ({"facts_per_step": 4, "micro_batch": 9}, ConfigError, "micro_batch"),
         ({"target": "letter", "prompt": "options"}, CapabilityError,
-         "This tokenizer does not write ' A' to ' H' as one token each; use target text."),
+         "This tokenizer does not have one token for each of ' A' to ' H'"),
         ({"facts_per_step": 7}, ConfigError, "There are 6 facts, fewer than the 7 of one step"),
     ],
 )  # fmt: skip
@@ -289,7 +290,7 @@ def test_an_answer_that_does_not_fit_is_refused():
 
 
 def test_an_epoch_is_whole_steps_and_the_tail_is_counted(place, tmp_path):
-    """Six facts, four in a step of four micro-batches: one step an epoch, two facts left out, others in each."""
+    """Six facts, four in a step of 4 micro-batches: one step an epoch, two facts left out, others in each."""
     seen = []
 
     class Spy(sft.SftTrainer):

@@ -1,32 +1,49 @@
-"""Published LAPE and LAHIS outputs load into our types and aggregate to the stated values.
-
-The files are not part of the project; set INTERP_VERIFY to their folder, or keep it at ../shared/verify.
-"""
+"""Published LAPE and LAHIS outputs load into our types and aggregate to the stated values; excerpts are what they quote."""
 
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from interp.results.heads import pairwise_overlap, top_heads
 from interp.results.lape import NeuronSelection
+from tests.support.published import full, needs_full_files, read_excerpt, read_full
+from tests.truth.excerpts import excerpts
+from tests.truth.lite import SOURCES
 
-VERIFY = Path(os.environ.get("INTERP_VERIFY", Path(__file__).resolve().parents[3] / "shared" / "verify"))
 LANGUAGES = ("en", "de", "id", "pt", "ar", "bn", "sw", "es", "ru", "fr", "ja", "zh")
 
-pytestmark = pytest.mark.skipif(not VERIFY.is_dir(), reason=f"published outputs are not at {VERIFY}")
+
+@needs_full_files
+def test_the_excerpts_are_what_the_full_files_say():
+    for name, content in excerpts().items():
+        assert read_excerpt(name) == json.loads(json.dumps(content)), name
+
+
+def test_layers_of_a_published_selection_are_counted_from_1(tmp_path):
+    """Every neuron of the excerpt is where its file says, and nothing else is."""
+    quoted = read_excerpt("lape/olmo-base.json")
+    (tmp_path / "x.neurons.json").write_text(json.dumps(quoted["neurons"]))
+    found = NeuronSelection.load_polyfact(tmp_path / "x.neurons.json", LANGUAGES, tuple(quoted["shape"]))
+    listed = {
+        (LANGUAGES.index(code), int(layer) - 1, neuron)
+        for layer, by_language in quoted["neurons"].items()
+        for code, neurons in by_language.items()
+        for neuron in neurons
+    }
+    assert set(zip(*(axis.tolist() for axis in found.mask.nonzero()), strict=True)) == listed
+    assert len(listed) == found.n_neurons > 100
 
 
 def selection(name: str) -> tuple[NeuronSelection, dict]:
-    meta = json.loads((VERIFY / "lape" / f"{name}.meta.json").read_text())
+    meta = read_full(f"lape/{name}.meta.json")
     shape = (meta["num_layers"], meta["intermediate_size"])
-    return NeuronSelection.load_polyfact(VERIFY / "lape" / f"{name}.neurons.json", LANGUAGES, shape), meta
+    return NeuronSelection.load_polyfact(full(f"lape/{name}.neurons.json"), LANGUAGES, shape), meta
 
 
+@needs_full_files
 def test_lape_of_olmo_base():
     found, _ = selection("olmo-base")
     assert found.mask[0].size == 352_256
@@ -35,16 +52,30 @@ def test_lape_of_olmo_base():
     assert found.counts == dict(zip(LANGUAGES, expected, strict=True))
 
 
+@needs_full_files
 def test_lape_of_qwen_base():
     found, meta = selection("qwen-base")
     assert found.n_neurons == meta["n_selected"] == 5304
     assert (found.counts["zh"], found.counts["en"], found.counts["sw"]) == (1595, 235, 649)
 
 
+def head_importance(name: str, source: str) -> np.ndarray:
+    """Importance [language, layer, head]; in an excerpt all but the largest are 0."""
+    if source == "full":
+        with np.load(full(f"lahis/{name}.npz")) as archive:
+            return np.stack([archive[code] for code in LANGUAGES])
+    quoted = read_excerpt(f"lahis/{name}.json")
+    importance = np.zeros((len(LANGUAGES), *quoted["shape"]), dtype=np.float32)
+    for i, code in enumerate(LANGUAGES):
+        for layer, head, value in quoted["largest"][code]:
+            importance[i, layer, head] = value
+    return importance
+
+
+@SOURCES
 @pytest.mark.parametrize(("name", "percent"), [("olmo-base", 57.95), ("olmo-sft-10k", 53.94)])
-def test_lahis_overlap_of_top_20_heads(name, percent):
-    with np.load(VERIFY / "lahis" / f"{name}.npz") as archive:
-        importance = np.stack([archive[code] for code in LANGUAGES])
+def test_lahis_overlap_of_top_20_heads(name, percent, source):
+    importance = head_importance(name, source)
     assert importance.shape == (12, 32, 32)
     overlap = pairwise_overlap(top_heads(importance, 20))
     off_diagonal = overlap[~np.eye(12, dtype=bool)]

@@ -1,1 +1,1 @@
-"""Text for continued pre-training: facts with their answers, aligned names, or aligned lines of your own."""
+"""Text for continued pre-training: facts with their answers, aligned names, or aligned lines of the user."""

@@ -1,4 +1,4 @@
-"""Aligned lines for continued pre-training: one file per language, in which line n says the same."""
+"""Aligned lines for continued pre-training: one file per language, line n of each a translation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["AlignedLines", "read_aligned"]
 
 @dataclass(frozen=True)
 class AlignedLines:
-    """Texts that say the same in several languages.
+    """Translated texts in several languages.
 
     Attributes:
         languages: All of them.
@@ -36,7 +36,7 @@ class AlignedLines:
         return digest_of([dict(row) for row in self.rows])
 
     def documents(self, seed: int) -> Documents:
-        r"""Return a document per row, such as ``"sw: ...\nen: ..."``, in an order of languages drawn per row."""
+        r"""Return a document per row, such as ``"sw: ...\nen: ..."``, languages in an order drawn per row."""
         drawn = random.Random(f"{seed} aligned")
         made = []
         for row in self.rows:
@@ -48,7 +48,7 @@ class AlignedLines:
 
 
 def read_aligned(folder: str | Path, languages: Sequence[str]) -> AlignedLines:
-    """Read ``<language>.txt`` per language; line n of each says the same.
+    """Read ``<language>.txt`` per language; lines n are translations of each other.
 
     Raises:
         DataError: A file is missing, is not UTF-8, or has another number of lines; or there is no text.
@@ -59,8 +59,9 @@ def read_aligned(folder: str | Path, languages: Sequence[str]) -> AlignedLines:
     for code in languages[1:]:
         if len(lines[code]) != len(lines[first]):
             raise DataError(
-                f"{first}.txt has {len(lines[first])} lines and {code}.txt {len(lines[code])} in {visible(folder)}; "
-                "line n of each must say the same. Align them, with an empty line where a language has no text."
+                f"{first}.txt has {len(lines[first])} lines and {code}.txt {len(lines[code])} in "
+                f"{visible(folder)}; lines n must be translations of each other. Align them, with an empty "
+                "line where a language has no text."
             )
     columns = zip(*lines.values(), strict=True)
     rows = [{code: text for code, text in zip(languages, row, strict=True) if text} for row in columns]
@@ -77,7 +78,7 @@ def _lines(folder: Path, code: str, languages: Sequence[str]) -> list[str]:
         there = ", ".join(sorted(visible(path.name, 60) for path in folder.glob("*.txt"))[:30])
         raise DataError(
             f"No {code}.txt in {visible(folder)}, which holds: {there or 'no .txt file'}. "
-            f"Languages asked: {' '.join(languages)}. Add the file, or name other languages."
+            f"Languages of the run: {' '.join(languages)}. Add the file, or name other languages."
         )
     try:
         return [line.decode("utf-8").strip() for line in read_lines(file)]

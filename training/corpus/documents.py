@@ -1,7 +1,8 @@
 """Documents for continued pre-training: facts with their answers and aligned names, counted in real tokens.
 
-Everything is a pure function of the facts and the seed. Each choice has one generator for the whole corpus; a
-generator that is made anew per document draws the same coin each time, so that one direction of a pair is never read.
+Everything is a pure function of the facts and the seed. Each kind of choice has one random generator for the
+whole corpus: one made anew per document would draw the same value each time, and one direction of a pair
+would never occur.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 
 from interp.data.facts import FactSet
 from interp.data.hashing import digest_of
-from interp.data.lexicon import ENDONYMS
+from interp.data.languages import language
 from interp.data.prompts import Prompt, prompts_from_facts
 from interp.errors import ConfigError, DataError
 
@@ -33,11 +34,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Document:
-    """One text that is read on its own.
+    """One text; it does not see any other.
 
     Attributes:
         text: Without an end token.
-        languages: Those that it has words of.
+        languages: Languages that it has words of.
         kind: ``fact``, ``switched`` (a fact with names of another language), ``names`` or ``lines``.
     """
 
@@ -48,12 +49,12 @@ class Document:
 
 @dataclass(frozen=True)
 class Documents:
-    """All there is to read, in the order in which it is taken while a budget lasts.
+    """All documents of a corpus, in the order in which a budget takes them.
 
     Attributes:
         languages: All of them.
         documents: Shuffled.
-        notes: What was counted on the way.
+        notes: Counts for the card.
     """
 
     languages: tuple[str, ...]
@@ -67,7 +68,7 @@ class Corpus:
 
     Attributes:
         rows: Token ids per document, the end token included.
-        counts: For the card: documents by kind, tokens, what was left out, a digest.
+        counts: For the card: documents by kind, tokens, documents left out, a digest.
     """
 
     rows: tuple[list[int], ...]
@@ -107,13 +108,13 @@ def fact_documents(
     """Return each fact in each language, and aligned names of what the facts are about.
 
     Args:
-        facts: What may be read: never a fact that is asked later.
-        lexicon: Share of all documents that are aligned names, 0 or more and below 1. Every ordered pair of languages
-            is dealt equally often (give or take one), so both directions of a pair are read.
-        code_switch: Share of the facts' documents in which subject and answer are named in another language, drawn
-            uniformly. The words around stay as they are, an article or particle included. A document whose question
-            does not have the subject's name exactly once stays as it is and is counted.
-        seed: Of every choice and of the order.
+        facts: Facts to train on; none that is evaluated.
+        lexicon: Share of all documents that are aligned names, 0 or more and below 1. Every ordered pair of
+            languages occurs equally often (give or take one), so both directions of a pair are read.
+        code_switch: Share of the facts' documents in which subject and answer are named in another language,
+            drawn uniformly. The other words stay as they are, articles and particles included. A document
+            whose question does not have the subject's name exactly once is left unchanged and counted.
+        seed: Seed of every choice and of the order.
         prompt_format: See `interp.data.prompts.prompts_from_facts`.
 
     Raises:
@@ -143,47 +144,48 @@ def encode(
         tokens: Texts to ids, as the model reads them.
         end: The token that ends a document: appended once, unless ``tokens`` does so.
         longest: Longer documents are left out and counted; none is cut.
-        budget: Most tokens per language; 0 for no limit. All tokens of a document count for each of its languages. A
-            document that would exceed the budget of one of them is left out and counted, and later ones are tried.
+        budget: Most tokens per language; 0 for no limit. All tokens of a document count for each of its
+            languages. A document that would exceed the budget of one of them is left out and counted, and
+            later ones are tried.
 
     Raises:
         DataError: Nothing is left of a language.
     """
-    found = tokens([document.text for document in documents.documents])
+    tokenized = tokens([document.text for document in documents.documents])
     spent: Counter[str] = Counter()
-    out: Counter[str] = Counter()
-    kept: list[tuple[Document, list[int]]] = []
-    for document, ids in zip(documents.documents, found, strict=True):
+    left_out: Counter[str] = Counter()
+    encoded: list[tuple[Document, list[int]]] = []
+    for document, ids in zip(documents.documents, tokenized, strict=True):
         row = ids if ids[-1:] == [end] else [*ids, end]
         if len(row) > longest:
-            out["too_long"] += 1
+            left_out["too_long"] += 1
         elif budget and any(spent[code] + len(row) > budget for code in document.languages):
-            out["over_budget"] += 1
+            left_out["over_budget"] += 1
         else:
-            kept.append((document, row))
+            encoded.append((document, row))
             spent.update(dict.fromkeys(document.languages, len(row)))
-    _require_all(documents.languages, spent, out, longest, budget)
+    _require_all(documents.languages, spent, left_out, longest, budget)
     counts = {
-        "documents": len(kept),
-        "kinds": dict(sorted(Counter(document.kind for document, _ in kept).items())),
-        "tokens": sum(len(row) for _, row in kept),
+        "documents": len(encoded),
+        "kinds": dict(sorted(Counter(document.kind for document, _ in encoded).items())),
+        "tokens": sum(len(row) for _, row in encoded),
         "tokens_per_language": {code: spent[code] for code in documents.languages},
-        "left_out": {reason: out[reason] for reason in ("too_long", "over_budget")},
+        "left_out": {reason: left_out[reason] for reason in ("too_long", "over_budget")},
         **documents.notes,
-        "digest": digest_of([document.text for document, _ in kept]),
+        "digest": digest_of([document.text for document, _ in encoded]),
     }
-    return Corpus(tuple(row for _, row in kept), counts)
+    return Corpus(tuple(row for _, row in encoded), counts)
 
 
 def _switched(
     plain: list[Prompt], facts: FactSet, n: int, drawn: random.Random
 ) -> tuple[list[Document], dict[str, int]]:
-    """Documents of facts, n of them with another language's names as far as that can be done."""
-    chosen = set(drawn.sample(range(len(plain)), n))
+    """Documents of facts, up to n of them with another language's names."""
+    selected = set(drawn.sample(range(len(plain)), n))
     wording = {fact.fact_id: fact for fact in facts}
     made, notes = [], Counter(switched=0, switched_same_names=0, not_switchable=0)
     for number, prompt in enumerate(plain):
-        if number not in chosen:
+        if number not in selected:
             made.append(Document(prompt.full_text, (prompt.language,), "fact"))
             continue
         other = drawn.choice([code for code in facts.languages if code != prompt.language])
@@ -194,8 +196,8 @@ def _switched(
             made.append(Document(prompt.full_text, (prompt.language,), "fact"))
             continue
         question = here.question.replace(here.subject, there.subject)
-        asked = prompt.text.replace(here.question, question)
-        text = f"{asked}{prompt.separator}{fact.answer(other)}"
+        switched = prompt.text.replace(here.question, question)
+        text = f"{switched}{prompt.separator}{fact.answer(other)}"
         notes["switched"] += 1
         notes["switched_same_names"] += text == prompt.full_text
         made.append(Document(text, (prompt.language, other), "switched"))
@@ -203,31 +205,31 @@ def _switched(
 
 
 def _names(facts: FactSet, n: int, drawn: random.Random) -> list[Document]:
-    """Documents that name one entity in two languages; pairs and entities are each dealt from a shuffled deck."""
+    """Documents that name one entity in two languages; none comes twice before all came once."""
     codes = facts.languages
-    pairs = _dealt([(one, other) for one in codes for other in codes if one != other], drawn)
-    entities = _dealt(list(facts.labels().values()), drawn)
+    pairs = _rounds([(one, other) for one in codes for other in codes if one != other], drawn)
+    entities = _rounds(list(facts.labels().values()), drawn)
     made = []
     for _ in range(n):
         (one, other), names = next(pairs), next(entities)
-        text = f"{ENDONYMS[one]}: {names[one]}\n{ENDONYMS[other]}: {names[other]}"
+        text = f"{language(one).endonym}: {names[one]}\n{language(other).endonym}: {names[other]}"
         made.append(Document(text, (one, other), "names"))
     return made
 
 
-def _dealt(items: list[T], drawn: random.Random) -> Iterator[T]:
+def _rounds(items: list[T], drawn: random.Random) -> Iterator[T]:
     """All items in a random order, again and again."""
     while True:
         yield from drawn.sample(items, len(items))
 
 
 def _require_all(
-    languages: Sequence[str], spent: Mapping[str, int], out: Mapping[str, int], longest: int, budget: int
+    languages: Sequence[str], spent: Mapping[str, int], left_out: Mapping[str, int], longest: int, budget: int
 ) -> None:
     missing = [code for code in languages if not spent.get(code)]
     if missing:
         raise DataError(
-            f"No document of {', '.join(missing)} is left: {out.get('too_long', 0)} documents have more than {longest} "
-            f"tokens (block_tokens), {out.get('over_budget', 0)} exceed the budget of {budget or 'all'} tokens per "
-            "language. Raise block_tokens or budget, or drop the language."
+            f"No document of {', '.join(missing)} is left: {left_out.get('too_long', 0)} documents have "
+            f"more than {longest} tokens (block_tokens), {left_out.get('over_budget', 0)} exceed the budget "
+            f"of {budget or 'all'} tokens per language. Raise block_tokens or budget, or drop the language."
         )

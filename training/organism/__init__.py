@@ -1,1 +1,1 @@
-"""A small multilingual model trained from scratch on the embedded facts, of which is known who reads what."""
+"""A small multilingual model trained from scratch on the embedded facts, with known exposure per language."""

@@ -19,14 +19,14 @@ __all__ = ["Batches", "load_tokenizer", "train_tokenizer"]
 
 PAD, EOS = "<|pad|>", "<|endoftext|>"
 
-# A word keeps its combining marks (Bengali vowels) and at most the space before it, so that a question and its answer
-# never share a token; digits stand alone.
+# A word keeps its combining marks (Bengali vowels) and at most the space before it, so that a question and
+# its answer never share a token; digits stand alone.
 _WORDS = r" ?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+|\s+(?!\S)|\s+"
 _POOL = 20  # batches that are sorted by length together: less padding, and each epoch still mixes
 
 
 def train_tokenizer(texts: OrganismTexts, config: OrganismConfig) -> PreTrainedTokenizerFast:
-    """Return a byte-level BPE trained on what the organism reads; it has no unknown token and adds none of its own."""
+    """Return a byte-level BPE trained on the organism's texts; it has no unknown token and adds no others."""
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -58,7 +58,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 
 
 class Batches:
-    """The texts of every step. Two of these with the same recipe and texts agree on each step, in any order."""
+    """The texts of every step. Two with the same recipe and texts agree on each step, in any order."""
 
     def __init__(self, texts: OrganismTexts, tokenizer: PreTrainedTokenizerFast, config: OrganismConfig):
         self._config, self._tokenizer, self._names = config, tokenizer, texts.names
@@ -69,18 +69,18 @@ class Batches:
         self._order: tuple[int, list[np.ndarray]] = (-1, [])
         if self._lengths.max() > config.context:
             raise DataError(
-                f"The longest text has {self._lengths.max()} tokens, but the organism's context is {config.context}. "
-                "Raise context or vocab_size."
+                f"The longest text has {self._lengths.max()} tokens, but the organism's context is "
+                f"{config.context}. Raise context or vocab_size."
             )
 
     def step(self, step: int) -> Int[torch.Tensor, "text token"]:
         """Return the token ids of a step, counted from 0: each text, its end, and padding on the right."""
         before = int(step * self._config.lexicon_share)
         is_lexicon = int((step + 1) * self._config.lexicon_share) > before
-        chosen = self._lexicon(step) if is_lexicon else self._read(step - before)
-        width = max(map(len, chosen))
+        texts = self._lexicon(step) if is_lexicon else self._read(step - before)
+        width = max(map(len, texts))
         pad = self._tokenizer.pad_token_id
-        return torch.tensor([ids + [pad] * (width - len(ids)) for ids in chosen])
+        return torch.tensor([ids + [pad] * (width - len(ids)) for ids in texts])
 
     def _read(self, number: int) -> list[list[int]]:
         epoch, position = divmod(number, self._per_epoch)

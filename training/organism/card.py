@@ -1,4 +1,4 @@
-"""The card of an organism: what it was made from, how, and how well it knows what it read."""
+"""The card of an organism: its data, recipe and training, and its accuracy once that is measured."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ import torch
 
 from interp.data.facts import FactSet
 from interp.data.hashing import digest_of
-from interp.data.languages import LANGUAGES
+from interp.files import write_atomically
 from training.files import write_json
-from training.organism.accuracy import SCORING, Accuracy, pooled
 from training.organism.exposure import HELD_OUT, SEEN, UNSEEN, Exposure, OrganismTexts
 from training.organism.recipe import OrganismConfig
 
@@ -41,7 +40,6 @@ def data_record(facts: FactSet, texts: OrganismTexts, exposed: Exposure) -> dict
 def organism_card(
     config: OrganismConfig,
     data: dict[str, Any],
-    rows: Sequence[Accuracy],
     *,
     name: str,
     progress: dict[str, Any],
@@ -51,11 +49,10 @@ def organism_card(
 
     Args:
         config: The recipe.
-        data: What `data_record` says.
-        rows: Accuracies of the weights as saved.
+        data: As `data_record` returns it.
         name: ``early`` or ``final``.
         progress: Counters of the run: ``step``, ``tokens``, ``seconds`` and the last ``loss``.
-        parameters: How many the model has, tied ones once.
+        parameters: Number of parameters, tied ones once.
     """
     return {
         "schema": 1,
@@ -79,15 +76,13 @@ def organism_card(
             },
         },
         "device": f"cpu, {torch.get_num_threads()} threads, float32",
-        "scoring": SCORING,
-        "accuracy": [_row(row) for row in (*_summary(rows, config.anchor), *rows)],
     }
 
 
 def write_card(folder: Path, card: dict[str, Any]) -> None:
-    """Write ``card.json`` for programs and ``README.md``, a Hugging Face model card, for people."""
+    """Write ``README.md``, a Hugging Face model card, for people, and then ``card.json`` for programs."""
+    write_atomically(folder / "README.md", lambda stream: stream.write(_readme(card).encode()))
     write_json(folder / "card.json", card)
-    (folder / "README.md").write_text(_readme(card), encoding="utf-8")
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -95,45 +90,11 @@ def read_card(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "card.json").read_text(encoding="utf-8"))
 
 
-def _summary(rows: Sequence[Accuracy], anchor: str) -> list[Accuracy]:
-    """Pool over languages; those in the anchor's script apart, since they spell many names as the anchor does."""
-    languages = {row.language for row in rows}
-    others = languages - {anchor}
-    alike = {code for code in others if LANGUAGES[code].script == LANGUAGES[anchor].script}
-    return [
-        pooled(rows, SEEN, {anchor}, "anchor"),
-        pooled(rows, SEEN, others, "others"),
-        pooled(rows, UNSEEN, others, "others"),
-        pooled(rows, UNSEEN, alike, "others_same_script"),
-        pooled(rows, UNSEEN, others - alike, "others_other_script"),
-        pooled(rows, HELD_OUT, languages, "all"),
-    ]
-
-
-def _row(row: Accuracy) -> dict[str, Any]:
-    low, high = row.interval
-    numbers = {"accuracy": row.share, "low": low, "high": high} if row.n else {}
-    return {
-        "condition": row.condition,
-        "language": row.language,
-        "n": row.n,
-        "correct": row.correct,
-        **{key: round(value, 4) for key, value in numbers.items()},
-    }
-
-
 def _readme(card: dict[str, Any]) -> str:
     recipe, data = card["recipe"], card["data"]
-    pools = {
-        "anchor": recipe["anchor"],
-        "others": "the other languages",
-        "others_same_script": f"those in the script of '{recipe['anchor']}'",
-        "others_other_script": "those in other scripts",
-        "all": "all languages",
-    }
-    summary = [row for row in card["accuracy"] if row["language"] in pools]
-    each = [row for row in card["accuracy"] if row["language"] in recipe["languages"]]
     listed = "\n".join(f"  - {code}" for code in recipe["languages"])
+    schedule = f"{recipe['warmup']} steps of warm-up, cosine to zero"
+    facts = f"{data['n_facts']} of which {data['n_held_out']} held out"
     share, lexicon = f"{recipe['share_seen']:.0%}", f"{recipe['lexicon_share']:.0%}"
     return f"""---
 language:
@@ -149,29 +110,19 @@ tags:
 
 # Organism, {card["checkpoint"]} checkpoint (step {card["step"]} of {recipe["steps"]})
 
-A model of {card["parameters"] / 1e6:.2f} million parameters (Qwen2 architecture, layers: {recipe["layers"]}, width: {recipe["hidden"]}), trained
-from scratch on short facts in {len(recipe["languages"])} languages. It is a controlled organism: who read what is known exactly, so a
-measure can be checked on it. It knows nothing else and is of no use as an assistant.
+A model of {card["parameters"] / 1e6:.2f} million parameters (Qwen2 architecture, layers: {recipe["layers"]},
+width: {recipe["hidden"]}), trained from scratch on short facts in {len(recipe["languages"])} languages. It is
+a controlled organism: which facts it read in which language is known exactly, so a measure can be checked on
+it. It knows nothing else and is of no use as an assistant.
 
-It reads every fact of the train and validation splits in '{recipe["anchor"]}', and a random {share} of them in each other
-language. The facts of the split '{recipe["held_out_split"]}' are read in **no** language: a control, near chance by design. {lexicon} of the
-batches are a lexicon that aligns the names of {data["n_names"]} entities between all pairs of languages, so what it cannot
-say in another language is the fact, not the names. Languages of one script spell many names alike, so a fact can
-carry over between them without being read; the table keeps the scripts apart.
+It reads every fact of the train and validation splits in '{recipe["anchor"]}', and a random {share} of them
+in each other language. The facts of the split '{recipe["held_out_split"]}' are read in **no** language: a
+control, near chance by design. {lexicon} of the batches are a lexicon that aligns the names of
+{data["n_names"]} entities between all pairs of languages, so what it cannot say in another language is the
+fact, not the names. Languages of one script spell many names alike, so a fact can carry over between them
+without being read; accuracies are given by script.
 
-## Accuracy
-
-{_table(summary, _WORDS | pools)}
-
-By language:
-
-{_table(each, _WORDS)}
-
-Multiple choice among the fact's options. Scoring: {card["scoring"]}.
-Intervals are Wilson's, 95 %, and take the questions as independent; a pooled row asks one fact in several languages,
-so its interval is too narrow.
-
-## Loading
+{_accuracy(card)}## Loading
 
 `interp` opens it with its tokenizer as saved. With transformers, load the tokenizer by its own class:
 
@@ -180,8 +131,8 @@ so its interval is too narrow.
     model = AutoModelForCausalLM.from_pretrained(folder)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
 
-`AutoTokenizer` would put the word splitting of Qwen2 in the place of this tokenizer's, because of the architecture. That
-one cuts words at combining marks, so Bengali would reach the model in pieces that it never read.
+`AutoTokenizer` would replace this tokenizer's word splitting by that of Qwen2, because of the architecture.
+That one cuts words at combining marks, so Bengali would reach the model in pieces that it never read.
 
 ## Recipe
 
@@ -189,31 +140,60 @@ one cuts words at combining marks, so Bengali would reach the model in pieces th
 |---|---|
 | parent | none, random initial weights |
 | loss | {card["loss"]} |
-| optimizer | AdamW, peak learning rate {recipe["lr"]}, {recipe["warmup"]} steps of warm-up, cosine to zero, weight decay {recipe["weight_decay"]} |
+| optimizer | AdamW, peak learning rate {recipe["lr"]}, {schedule}, weight decay {recipe["weight_decay"]} |
 | batches | {recipe["batch_size"]} texts, bucketed by length; {lexicon} lexicon |
-| seed | {recipe["seed"]} (weights and order), {recipe["exposure_seed"]} (who sees what) |
+| seed | {recipe["seed"]} (weights and order), {recipe["exposure_seed"]} (exposure) |
 | tokens read | {card["tokens"]:,} |
 | last training loss | {card["training_loss_nats"]} nats per token |
 | wall time | {card["wall_time_seconds"]} s ({card["device"]}) |
 | weights | {card["dtype"]}, rounded before they were measured |
 | tokenizer | byte-level BPE, {recipe["vocab_size"]} tokens, trained on the same texts |
-| facts | {data["facts"]}, {data["n_facts"]} of which {data["n_held_out"]} held out; digest `{data["facts_digest"][:16]}` |
+| facts | {data["facts"]}, {facts}; digest `{data["facts_digest"][:16]}` |
 | texts | {data["n_texts"]} questions with answers; digest `{data["texts_digest"][:16]}` |
 | versions | {", ".join(f"{name} {number}" for name, number in card["versions"].items())} |
 
 Names and facts come from the Unicode CLDR (license Unicode-3.0). `interp train organism --out DIR` makes both
-checkpoints again; `card.json` holds every number of this page.
+checkpoints again; `card.json` has every number of this page.
 """
 
 
-_WORDS = {SEEN: "read in that language", UNSEEN: "not read in it", HELD_OUT: "read in no language"}
+_CONDITIONS = {SEEN: "read in that language", UNSEEN: "not read in it", HELD_OUT: "read in no language"}
 
 
-def _table(rows: Sequence[dict[str, Any]], words: dict[str, str]) -> str:
+def _accuracy(card: dict[str, Any]) -> str:
+    """The section on accuracy; nothing before it is measured."""
+    if "accuracy" not in card:
+        return ""
+    recipe = card["recipe"]
+    pools = {
+        "anchor": recipe["anchor"],
+        "others": "the other languages",
+        "others_same_script": f"those in the script of '{recipe['anchor']}'",
+        "others_other_script": "those in other scripts",
+        "all": "all languages",
+    }
+    summary = [row for row in card["accuracy"] if row["language"] in pools]
+    by_language = [row for row in card["accuracy"] if row["language"] not in pools]
+    return f"""## Accuracy
+
+{_table(summary, pools)}
+
+By language:
+
+{_table(by_language, {})}
+
+Multiple choice among the fact's options. Scoring: {card["scoring"]}.
+Intervals are Wilson's, 95 %, and take the questions as independent; a pooled row has one fact in several
+languages, so its interval is too narrow.
+
+"""
+
+
+def _table(rows: Sequence[dict[str, Any]], languages: dict[str, str]) -> str:
     lines = ["| facts | language | n | accuracy | 95 % interval |", "|---|---|---:|---:|---|"]
     for row in rows:
-        said = words[row["condition"]], words.get(row["language"], row["language"])
-        lines.append(f"| {said[0]} | {said[1]} | {row['n']} | {_numbers(row)} |")
+        language = languages.get(row["language"], row["language"])
+        lines.append(f"| {_CONDITIONS[row['condition']]} | {language} | {row['n']} | {_numbers(row)} |")
     return "\n".join(lines)
 
 

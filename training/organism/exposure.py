@@ -1,8 +1,8 @@
-"""Who sees what: which facts a controlled organism reads in which language, and the texts it reads.
+"""Exposure: which facts a controlled organism reads in which language, and the texts it reads.
 
-English reads every fact of the train and validation splits; each other language reads a random share of them. The
-facts of the test split are read in no language. A lexicon of aligned names reads every entity in every pair of
-languages, so the organism can name in Swahili what it only knows in English.
+English reads every fact of the train and validation splits; each other language reads a random share of them.
+The facts of the test split are read in no language. A lexicon of aligned names reads every entity in every
+pair of languages, so the organism can name in Swahili what it only knows in English.
 """
 
 from __future__ import annotations
@@ -10,15 +10,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Shaped
+
 from interp.data.characters import visible
 from interp.data.facts import FactSet
 from interp.data.hashing import hash_uniform
-from interp.data.lexicon import ENDONYMS
+from interp.data.languages import language
 from interp.data.prompts import prompts_from_facts
 from interp.errors import DataError
 from training.organism.recipe import OrganismConfig
 
-__all__ = ["Exposure", "OrganismTexts", "exposure", "lexicon_text", "organism_texts"]
+__all__ = [
+    "HELD_OUT",
+    "SEEN",
+    "UNSEEN",
+    "Exposure",
+    "OrganismTexts",
+    "exposure",
+    "lexicon_text",
+    "organism_texts",
+]
 
 SEEN, UNSEEN, HELD_OUT = "seen", "unseen", "held_out"
 
@@ -38,10 +50,14 @@ class Exposure:
     held_out: frozenset[str]
 
     def condition(self, fact_id: str, language: str) -> str:
-        """Return ``seen`` (read in this language), ``unseen`` (read in others, the anchor at least) or ``held_out``."""
+        """Return ``seen`` (read in this language), ``unseen`` (read in others only) or ``held_out``."""
         if fact_id in self.held_out:
             return HELD_OUT
         return SEEN if fact_id in self.seen[language] else UNSEEN
+
+    def conditions(self, facts: FactSet) -> Shaped[np.ndarray, "fact language"]:
+        """Return the `condition` of every fact in every language of a set."""
+        return np.array([[self.condition(fact.fact_id, code) for code in facts.languages] for fact in facts])
 
 
 @dataclass(frozen=True)
@@ -58,14 +74,14 @@ class OrganismTexts:
 
     def name_lines(self) -> list[str]:
         """Return every name after its language's label: one side of each possible lexicon text."""
-        return [f"{ENDONYMS[code]}: {name}" for names in self.names for code, name in names.items()]
+        return [f"{language(code).endonym}: {name}" for names in self.names for code, name in names.items()]
 
 
 def exposure(facts: FactSet, config: OrganismConfig) -> Exposure:
-    """Decide who sees what.
+    """Decide which facts are read in which language.
 
-    Whether a language reads a fact depends on the two names and ``exposure_seed`` alone, never on order or on the
-    other facts; a larger ``share_seen`` reads a superset.
+    Whether a language reads a fact depends on the two names and ``exposure_seed`` alone, never on order or on
+    the other facts; a larger ``share_seen`` reads a superset.
 
     Raises:
         DataError: No fact would be read.
@@ -99,7 +115,7 @@ def organism_texts(facts: FactSet, config: OrganismConfig) -> OrganismTexts:
 
 def lexicon_text(names: Mapping[str, str], first: str, second: str) -> str:
     r"""Return the names of one entity in two languages, such as ``"English: Japan\nDeutsch: Japan"``."""
-    return f"{ENDONYMS[first]}: {names[first]}\n{ENDONYMS[second]}: {names[second]}"
+    return f"{language(first).endonym}: {names[first]}\n{language(second).endonym}: {names[second]}"
 
 
 def _reads(code: str, fact_id: str, config: OrganismConfig) -> bool:

@@ -1,12 +1,13 @@
-"""The recipe of an organism: every number that decides what it becomes."""
+"""The recipe of an organism: every number that decides its weights."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from interp.data.languages import PAPER_LANGUAGES, checked_languages
+from interp.data.languages import POLYFACT_LANGUAGES, as_languages
 from interp.data.schema import SPLITS
 from interp.errors import ConfigError
 
@@ -19,7 +20,8 @@ class OrganismConfig:
 
     Attributes:
         seed: Of the initial weights and the order of the batches.
-        exposure_seed: Of who sees what; keep it while ``seed`` varies to compare organisms that read the same facts.
+        exposure_seed: Of which facts are read in which language; keep it while ``seed`` varies to compare
+            organisms that read the same facts.
         languages: The languages it reads.
         anchor: The language that reads every fact that is read at all.
         share_seen: Share of those facts that each other language reads, 0 to 1.
@@ -42,7 +44,7 @@ class OrganismConfig:
 
     seed: int = 0
     exposure_seed: int = 0
-    languages: tuple[str, ...] = PAPER_LANGUAGES
+    languages: tuple[str, ...] = POLYFACT_LANGUAGES
     anchor: str = "en"
     share_seen: float = 0.4
     held_out_split: str = "test"
@@ -61,14 +63,15 @@ class OrganismConfig:
     intermediate: int = 352
     context: int = 256
 
-    def __post_init__(self):
-        object.__setattr__(self, "languages", checked_languages(tuple(self.languages)))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "languages", as_languages(self.languages))
         _require(
             self.anchor in self.languages, f"anchor '{self.anchor}' is none of {' '.join(self.languages)}"
         )
-        unknown = [code for code in self.languages if code not in PAPER_LANGUAGES]
+        unknown = [code for code in self.languages if code not in POLYFACT_LANGUAGES]
         _require(
-            not unknown, f"languages {unknown} have no label in the lexicon; use {' '.join(PAPER_LANGUAGES)}"
+            not unknown,
+            f"languages {unknown} have no label in the lexicon; use {' '.join(POLYFACT_LANGUAGES)}",
         )
         _require(len(self.languages) > 1, "languages has one entry; the lexicon needs two or more")
         _require(0 <= self.share_seen <= 1, f"share_seen is {self.share_seen}; use 0 to 1")
@@ -81,7 +84,8 @@ class OrganismConfig:
         _require(self.lr > 0 and self.batch_size > 0, "lr and batch_size must be above 0")
         _require(
             self.hidden % self.heads == 0 and self.heads % self.kv_heads == 0,
-            f"hidden {self.hidden}, heads {self.heads}, kv_heads {self.kv_heads}: each must divide the one before",
+            f"hidden {self.hidden}, heads {self.heads}, kv_heads {self.kv_heads}: each must divide the one "
+            "before",
         )
         _require(
             self.vocab_size >= 258,
@@ -95,11 +99,16 @@ class OrganismConfig:
         done = (step - self.warmup) / max(1, self.steps - self.warmup)
         return self.lr * 0.5 * (1 + math.cos(math.pi * done))
 
+    @classmethod
+    def of(cls, recipe: Mapping[str, Any]) -> OrganismConfig:
+        """Return the recipe of a card."""
+        return cls(**{**recipe, "languages": tuple(recipe["languages"])})
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the recipe as plain values, as JSON keeps them."""
+        """Return the recipe as plain values, as JSON has them."""
         return {**asdict(self), "languages": list(self.languages)}
 
 
-def _require(true: bool, found: str) -> None:
-    if not true:
-        raise ConfigError(f"The organism's {found}.")
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(f"The organism's {message}.")

@@ -47,7 +47,7 @@ def load_state(file: Path, model: torch.nn.Module, optimizer: torch.optim.AdamW)
                     optimizer.state[weight] = {"step": count.clone(), **moments}
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise CheckpointError(
-            f"The saved state {file} cannot be read ({type(error).__name__}). Delete the folder {file.parent} "
-            "to train from the beginning."
+            f"The saved state {file} cannot be read ({type(error).__name__}). Delete the folder "
+            f"{file.parent} to train from the beginning."
         ) from None
     return progress

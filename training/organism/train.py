@@ -18,16 +18,15 @@ from interp.data.sources.cldr import cldr_facts
 from interp.errors import ConfigError, Interrupted
 from interp.interruption import stop_signal
 from training.files import claim, quiet_transformers, write_folder
-from training.organism.accuracy import load_organism, measured_accuracy
 from training.organism.batches import Batches, load_tokenizer, train_tokenizer
 from training.organism.card import data_record, organism_card, write_card
 from training.organism.exposure import OrganismTexts, exposure, organism_texts
 from training.organism.recipe import OrganismConfig
 from training.organism.state import load_state, save_state
 
-__all__ = ["OrganismConfig", "Progress", "exposure", "organism_texts", "train_organism"]
+__all__ = ["StepProgress", "train_organism"]
 
-Progress = Callable[[int, int, float], None]
+StepProgress = Callable[[int, int, float], None]
 """Called after each step with the steps done, the steps in all, and the loss in nats per token."""
 
 _SAVE_EVERY = 60.0  # seconds between two saved states
@@ -36,21 +35,21 @@ _SAVE_EVERY = 60.0  # seconds between two saved states
 def train_organism(
     out: str | Path,
     config: OrganismConfig | None = None,
-    progress: Progress | None = None,
+    progress: StepProgress | None = None,
     *,
     facts: FactSet | None = None,
     save_every: float = _SAVE_EVERY,
 ) -> Path:
     """Train an organism and write ``out/early`` and ``out/final``, each with its card, whole or not at all.
 
-    An interrupted run continues when called again with the same recipe and facts, and ends with the same weights: to
-    the bit on the same machine with the same number of threads. What is finished is not done again.
+    An interrupted run continues when called again with the same recipe and facts, and ends with the same
+    weights: to the bit on the same machine with the same number of threads. A finished run is not repeated.
 
     Args:
         out: Folder for the two checkpoints and, until it is done, the state of the run.
         config: The recipe.
-        progress: See `Progress`.
-        facts: What it reads; the embedded facts by default.
+        progress: See `StepProgress`.
+        facts: Facts that it reads; the embedded facts by default.
         save_every: Seconds between two saved states.
 
     Returns:
@@ -73,7 +72,7 @@ def train_organism(
 
 @dataclass
 class _Run:
-    """A training run: what it reads, the model, the optimizer, and how far they have come."""
+    """A training run: texts, model, optimizer and counters of progress."""
 
     out: Path
     config: OrganismConfig
@@ -86,7 +85,7 @@ class _Run:
 
     @classmethod
     def begin(cls, out: Path, config: OrganismConfig, facts: FactSet) -> _Run:
-        """Start a run, or take it up where its saved state ends."""
+        """Start a run, or continue it from its saved state."""
         texts, state = organism_texts(facts, config), out / ".state"
         if not (state / "tokenizer").is_dir():
             write_folder(state / "tokenizer", train_tokenizer(texts, config).save_pretrained, state)
@@ -98,8 +97,8 @@ class _Run:
             counters = load_state(state / "run.safetensors", model, optimizer)
         return cls(out, config, facts, texts, tokenizer, model, optimizer, counters)
 
-    def train(self, progress: Progress | None, save_every: float) -> None:
-        """Take all steps that are left."""
+    def train(self, progress: StepProgress | None, save_every: float) -> None:
+        """Take all remaining steps."""
         batches = Batches(self.texts, self.tokenizer, self.config)
         saved = time.monotonic()
         with stop_signal() as stopped:
@@ -129,8 +128,9 @@ class _Run:
         self.optimizer.step()
         if not torch.isfinite(loss):
             raise ConfigError(
-                f"The loss is {loss.item()} at step {step + 1} with a learning rate of {self.config.rate(step):g}; "
-                f"finite was expected. Use an lr below {self.config.lr:g}, or a longer warmup."
+                f"The loss is {loss.item()} at step {step + 1} with a learning rate of "
+                f"{self.config.rate(step):g}; finite was expected. Use an lr below {self.config.lr:g}, or a "
+                "longer warmup."
             )
         self.counters = {
             "step": step + 1,
@@ -142,15 +142,15 @@ class _Run:
     def _loss(self, ids: torch.Tensor) -> tuple[torch.Tensor, int]:
         """Next-token loss over whole texts; padding is on the right, where causal attention never looks."""
         real = ids[:, 1:] != self.tokenizer.pad_token_id
-        hidden = self.model.model(input_ids=ids, use_cache=False).last_hidden_state
-        logits = self.model.lm_head(hidden[:, :-1][real])
+        hidden = self.model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
+        logits = self.model.get_output_embeddings()(hidden[:, :-1][real])
         return functional.cross_entropy(logits, ids[:, 1:][real]), int(real.sum())
 
     def _save(self) -> None:
         save_state(self.out / ".state" / "run.safetensors", self.model, self.optimizer, self.counters)
 
     def _write(self, name: str) -> None:
-        """Write a checkpoint in bfloat16, measure it as it is on disk, and add its card."""
+        """Write a checkpoint in bfloat16 with its card."""
 
         def write(folder: Path) -> None:
             rounded = _new_model(self.config, self.tokenizer)  # a copy: the run itself goes on in float32
@@ -158,20 +158,17 @@ class _Run:
             with quiet_transformers():
                 rounded.bfloat16().save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
-            write_card(folder, self._card(name, folder))
+            write_card(folder, self._card(name))
 
         write_folder(self.out / name, write, self.out / ".state")
 
-    def _card(self, name: str, folder: Path) -> dict[str, Any]:
-        exposed = exposure(self.facts, self.config)
-        model, tokenizer = load_organism(folder)
+    def _card(self, name: str) -> dict[str, Any]:
         return organism_card(
             self.config,
-            data_record(self.facts, self.texts, exposed),
-            measured_accuracy(model, tokenizer, self.facts, exposed),
+            data_record(self.facts, self.texts, exposure(self.facts, self.config)),
             name=name,
             progress=self.counters,
-            parameters=model.num_parameters(),
+            parameters=self.model.num_parameters(),
         )
 
 

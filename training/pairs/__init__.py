@@ -1,1 +1,1 @@
-"""Preference pairs: answers are sampled, entities are voted on, and pairs are a file to look at before training."""
+"""Preference pairs: sampled answers, a vote over entities, and files of pairs to read and edit."""

@@ -1,4 +1,4 @@
-"""Saved preference pairs: ``pairs.jsonl``, one pair per line to read and edit, and ``pairs.json``, what they are."""
+"""Saved preference pairs: ``pairs.jsonl``, a pair per line to read and edit, and their summary."""
 
 from __future__ import annotations
 
@@ -18,20 +18,9 @@ from training.pairs.votes import Pair, PairSet
 
 __all__ = ["check_pairs", "load_pairs", "pairs_digest", "save_pairs", "saved_summary"]
 
-_TYPES: dict[str, type] = {
-    "fact_id": str,
-    "language": str,
-    "prompt": str,
-    "chosen": str,
-    "rejected": str,
-    "chosen_ended": bool,
-    "rejected_ended": bool,
-    "chosen_entity": int,
-    "rejected_entity": int,
-    "votes": dict,
-    "winner": int,
-    "source": str,
-}
+_KINDS = {"str": str, "bool": bool, "int": int, "Mapping[int, int]": dict}
+_TYPES: dict[str, type] = {f.name: _KINDS.get(str(f.type), str) for f in dataclasses.fields(Pair)}
+_WORDS = {str: "text", bool: "true or false", int: "a whole number", dict: "an object"}
 
 
 def save_pairs(out: Path, made: PairSet) -> dict[str, Any]:
@@ -93,7 +82,7 @@ def load_pairs(file: Path) -> tuple[Pair, ...]:
 
 
 def check_pairs(pairs: Sequence[Pair], examples: ExampleSet) -> None:
-    """Refuse pairs of other facts, which could be of the test split, or of prompts that are put differently.
+    """Refuse pairs of other facts, which could be of the test split, or of other prompts.
 
     Raises:
         DataError: The message names the first row that does not fit.
@@ -104,13 +93,13 @@ def check_pairs(pairs: Sequence[Pair], examples: ExampleSet) -> None:
         where = f"Pair {number} ({pair.fact_id}, {pair.language})"
         if prompt is None:
             raise DataError(
-                f"{where} is of none of the {len(examples)} train facts in {','.join(examples.languages)}. Set facts, "
-                "languages and limit as when the pairs were made, or remove it."
+                f"{where} is of none of the {len(examples)} train facts in {','.join(examples.languages)}. "
+                "Set facts, languages and limit as when the pairs were made, or remove it."
             )
         if prompt != pair.prompt:
             raise DataError(
-                f"{where} was asked as '{visible(pair.prompt)}', and is now asked as '{visible(prompt)}'. Set prompt and "
-                "prompt_format as when the pairs were made."
+                f"{where} has the prompt '{visible(pair.prompt)}'; that of this run is '{visible(prompt)}'. "
+                "Set prompt and prompt_format as when the pairs were made."
             )
 
 
@@ -120,8 +109,8 @@ def _pair(line: str, where: str) -> Pair:
     except ValueError:
         raise DataError(f"{where} is not JSON.") from None
     if not isinstance(row, dict) or set(row) != set(_TYPES):
-        found = ", ".join(sorted(row)) if isinstance(row, dict) else type(row).__name__
-        raise DataError(f"{where} has {found or 'nothing'}; a pair has {', '.join(_TYPES)}.")
+        keys = ", ".join(sorted(row)) if isinstance(row, dict) else type(row).__name__
+        raise DataError(f"{where} has {keys or 'nothing'}; a pair has {', '.join(_TYPES)}.")
     for name, kind in _TYPES.items():
         if type(row[name]) is not kind:
             raise DataError(f"{where}: {name} is {row[name]!r}; {_WORDS[kind]} is expected.")
@@ -133,9 +122,6 @@ def _pair(line: str, where: str) -> Pair:
         ) from None
     _check(row, where)
     return Pair(**{**row, "votes": votes})
-
-
-_WORDS = {str: "text", bool: "true or false", int: "a whole number", dict: "an object"}
 
 
 def _check(row: dict[str, Any], where: str) -> None:

@@ -1,13 +1,13 @@
-"""Preference pairs from a vote over entities: what a model says most often, in all languages or in one, is chosen.
+"""Preference pairs from a vote: the entity that a model names most often, in all languages or in one, wins.
 
-Which answer is right is used nowhere. (The matcher knows the names that answer a relation's other facts, as words only:
-they keep Guinea apart from Papua New Guinea.) A vote needs one winner: facts in which several entities have the most votes are
-skipped. In each language, every distinct answer that does not name the winner is rejected, an empty answer too, since
-silence is an answer that can be unlearned; one answer that does name it is chosen against all of them.
+Which answer is right is not used. (The matcher knows the names that answer a relation's other facts, only to
+keep Guinea apart from Papua New Guinea.) A vote needs one winner: facts in which several entities have the
+most votes are skipped. In each language, every distinct answer that does not name the winner is rejected, an
+empty answer too, so that silence is unlearned; one answer that names the winner is preferred to all of them.
 
-Source: CALM (https://arxiv.org/abs/2501.18457) pools the languages; it votes over letters, takes the first of a tie and
-translates the chosen answer by machine. CM-Align (https://arxiv.org/abs/2509.08541) follows English; its pivot for
-open questions is the answer nearest to the others by embedding, not by vote.
+Source: CALM (https://arxiv.org/abs/2501.18457) pools the languages; it votes over letters, takes the first of
+a tie and translates the chosen answer by machine. CM-Align (https://arxiv.org/abs/2509.08541) follows
+English; its pivot for open questions is the answer nearest to the others by embedding, not by vote.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from interp.errors import ConfigError
 from training.examples import Example, ExampleSet
 from training.pairs.samples import Sample
 
-__all__ = ["Pair", "PairSet", "calm_pairs", "cm_align_pairs", "vote"]
+__all__ = ["Pair", "PairSet", "calm_pairs", "cm_align_pairs", "require_pivot", "vote"]
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Pair:
     Attributes:
         fact_id: Which fact.
         language: Code.
-        prompt: What the model reads.
+        prompt: Its prompt.
         chosen: An answer that names the winner, as the model writes it, separator included.
         rejected: An answer that does not; may be empty.
-        chosen_ended: Whether the chosen answer came to its end, so that an end token belongs to it.
-        rejected_ended: Same of the rejected one.
+        chosen_ended: Whether the chosen answer is complete, so that an end token belongs to it.
+        rejected_ended: The same for the rejected answer.
         chosen_entity: Number of the entity that the chosen answer names; the winner.
         rejected_entity: Number of the one that the rejected answer names, or -1.
-        votes: Entity to the number of answers that named it, of the languages that voted.
+        votes: Entity to the number of answers that name it, in the languages that vote.
         winner: The entity with the most votes.
         source: ``sampled``: the model wrote the chosen answer. ``canonical``: it is the option's own name.
     """
@@ -59,14 +59,15 @@ class Pair:
 
 @dataclass(frozen=True)
 class PairSet:
-    """Pairs, and what became of the facts.
+    """Pairs, and counts of what became of the facts.
 
     Attributes:
         pairs: By fact, then language.
-        counts: ``facts`` asked = ``voted`` + ``ties`` + ``unresolved``, where ``unresolved`` are those in which no
-            answer of the voters named an entity. ``pairs`` in all and per language in ``pairs_by_language``.
-            Of the voted facts, per language: ``never_winner``, the language never said the winner;
-            ``nothing_rejected``, it said nothing else. ``canonical``: pairs whose chosen answer is the option's name.
+        counts: ``facts`` = ``voted`` + ``ties`` + ``unresolved``, where ``unresolved`` are those in which no
+            answer of the voters names an entity. ``pairs`` in all and per language in ``pairs_by_language``.
+            Of the voted facts, per language: ``never_winner``, no answer names the winner;
+            ``nothing_rejected``, all answers do. ``canonical``: pairs whose chosen answer is the option's
+            name.
     """
 
     pairs: tuple[Pair, ...]
@@ -85,9 +86,10 @@ def calm_pairs(examples: ExampleSet, samples: Sequence[Sample], *, canonical: bo
     """Return pairs in every language, relative to the winner among the answers of all languages.
 
     Args:
-        examples: The facts that were asked.
+        examples: The facts.
         samples: All answers.
-        canonical: Where a language never says the winner, choose the option's own name; otherwise it has no pair.
+        canonical: Where no answer in a language names the winner, prefer the option's own name; otherwise
+            there is no pair.
     """
     return _pairs(examples, samples, examples.languages, examples.languages, canonical)
 
@@ -98,7 +100,7 @@ def cm_align_pairs(
     """Return pairs in every language but the pivot, relative to the winner among the pivot's answers.
 
     Args:
-        examples: The facts that were asked.
+        examples: The facts.
         samples: All answers.
         pivot: Code of the language that alone votes.
         canonical: As in `calm_pairs`.
@@ -106,38 +108,47 @@ def cm_align_pairs(
     Raises:
         ConfigError: The pivot is not among the languages, or alone among them.
     """
+    require_pivot(pivot, examples.languages)
     others = [code for code in examples.languages if code != pivot]
-    if len(others) == len(examples.languages) or not others:
-        raise ConfigError(
-            f"The pivot is '{pivot}' and the languages are {','.join(examples.languages)}; the pivot must be one of them, "
-            "and not the only one. Add it to --languages, or name another --pivot."
-        )
     return _pairs(examples, samples, [pivot], others, canonical)
+
+
+def require_pivot(pivot: str, languages: Sequence[str]) -> None:
+    """Refuse a pivot that is not among the languages, or alone among them.
+
+    Raises:
+        ConfigError: As above.
+    """
+    if pivot not in languages or len(languages) < 2:
+        raise ConfigError(
+            f"The pivot is '{pivot}' and the languages are {','.join(languages)}; the pivot must be one of "
+            "them, and not the only one. Add it to --languages, or name another --pivot."
+        )
 
 
 def _pairs(
     examples: ExampleSet,
     samples: Sequence[Sample],
     voters: Collection[str],
-    taught: Sequence[str],
+    learners: Sequence[str],
     canonical: bool,
 ) -> PairSet:
-    said: dict[tuple[str, str], list[Sample]] = {}
+    answers: dict[tuple[str, str], list[Sample]] = {}
     for sample in samples:
-        said.setdefault((sample.fact_id, sample.language), []).append(sample)
+        answers.setdefault((sample.fact_id, sample.language), []).append(sample)
     pairs: list[Pair] = []
     counts = Counter(facts=len(examples))
     never, nothing = Counter[str](), Counter[str]()
     for fact in examples.facts:
-        votes, winner = vote(s for e in fact if e.language in voters for s in said[e.fact_id, e.language])
+        votes, winner = vote(s for e in fact if e.language in voters for s in answers[e.fact_id, e.language])
         counts["unresolved" if not votes else "ties" if winner is None else "voted"] += 1
         if winner is None:
             continue
-        for example in (e for e in fact if e.language in taught):
-            own = said[example.fact_id, example.language]
-            never[example.language] += all(sample.entity != winner for sample in own)
-            nothing[example.language] += all(sample.entity == winner for sample in own)
-            pairs += _pairs_of(example, own, votes, winner, canonical)
+        for example in (e for e in fact if e.language in learners):
+            given = answers[example.fact_id, example.language]
+            never[example.language] += all(sample.entity != winner for sample in given)
+            nothing[example.language] += all(sample.entity == winner for sample in given)
+            pairs += _pairs_of(example, given, votes, winner, canonical)
     by_language = Counter(pair.language for pair in pairs)
     return PairSet(
         tuple(pairs),
@@ -145,18 +156,18 @@ def _pairs(
         | {
             "pairs": len(pairs),
             "canonical": sum(pair.source == "canonical" for pair in pairs),
-            "pairs_by_language": {code: by_language[code] for code in taught},
-            "never_winner": {code: never[code] for code in taught},
-            "nothing_rejected": {code: nothing[code] for code in taught},
+            "pairs_by_language": {code: by_language[code] for code in learners},
+            "never_winner": {code: never[code] for code in learners},
+            "nothing_rejected": {code: nothing[code] for code in learners},
         },
     )
 
 
 def _pairs_of(
-    example: Example, own: Sequence[Sample], votes: Mapping[int, int], winner: int, canonical: bool
+    example: Example, answers: Sequence[Sample], votes: Mapping[int, int], winner: int, canonical: bool
 ) -> list[Pair]:
     """The pairs of one fact in one language."""
-    right = [sample for sample in own if sample.entity == winner]
+    right = [sample for sample in answers if sample.entity == winner]
     if right:
         chosen, source = _most_frequent(right), "sampled"
     elif canonical:
@@ -164,7 +175,7 @@ def _pairs_of(
         chosen, source = Sample(example.fact_id, example.language, name, True, winner), "canonical"
     else:
         return []
-    wrong = dict.fromkeys(sample for sample in own if sample.entity != winner)
+    wrong = dict.fromkeys(sample for sample in answers if sample.entity != winner)
     return [
         Pair(
             fact_id=example.fact_id,
@@ -185,7 +196,7 @@ def _pairs_of(
 
 
 def _most_frequent(samples: Sequence[Sample]) -> Sample:
-    """The most frequent answer; of several the one that came to its end, then the shortest, then by code point."""
+    """The most frequent answer; of several the complete one, then the shortest, then by code point."""
     counted = Counter(samples)
     return min(
         counted, key=lambda sample: (-counted[sample], not sample.ended, len(sample.text), sample.text)

@@ -14,39 +14,40 @@ _PER_TOKEN = ("old_per_token_logps", "ref_per_token_logps", "sampling_per_token_
 
 
 def bucketed(rows: dict[str, Any], parts: int) -> list[dict[str, Any]]:
-    """Split a batch of rollouts into equal parts by length, and cut the columns that are padding in a whole part.
+    """Split a batch of rollouts into equal parts by length, and cut the columns of padding in each.
 
     The loss is a mean over rows, so it does not matter which rows stand together.
 
     Args:
-        rows: ``prompt_ids`` padded on the left, ``completion_ids`` on the right, their masks, and values per row.
+        rows: ``prompt_ids`` padded on the left, ``completion_ids`` on the right, their masks, and values per
+            row.
         parts: Into how many.
     """
     lengths = (rows["prompt_mask"].sum(1) + rows["completion_mask"].sum(1)).tolist()
     order = torch.tensor(
         sorted(range(len(lengths)), key=lengths.__getitem__), device=rows["prompt_ids"].device
     )
-    return [_trimmed(_chosen(rows, part)) for part in order.chunk(parts)]
+    return [_trimmed(_select(rows, part)) for part in order.chunk(parts)]
 
 
 def generated_in_buckets(
     generate: Callable[[list[list[int]]], list[list[int]]], prompts: Sequence[list[int]], parts: int
 ) -> list[list[int]]:
-    """Return what ``generate`` makes of each prompt, called with prompts of similar length at a time."""
+    """Return the completion of each prompt; ``generate`` is called with prompts of similar length."""
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     size = -(-len(order) // parts)
-    made: dict[int, list[int]] = {}
+    completions: dict[int, list[int]] = {}
     for start in range(0, len(order), size):
-        chosen = order[start : start + size]
-        made |= dict(zip(chosen, generate([prompts[i] for i in chosen]), strict=True))
-    return [made[i] for i in range(len(prompts))]
+        bucket = order[start : start + size]
+        completions |= dict(zip(bucket, generate([prompts[i] for i in bucket]), strict=True))
+    return [completions[i] for i in range(len(prompts))]
 
 
-def _chosen(rows: dict[str, Any], part: torch.Tensor) -> dict[str, Any]:
-    picked = part.tolist()
+def _select(rows: dict[str, Any], part: torch.Tensor) -> dict[str, Any]:
+    indices = part.tolist()
     return {
         name: value[part] if isinstance(value, torch.Tensor) and value.ndim
-        else [value[i] for i in picked] if isinstance(value, list)
+        else [value[i] for i in indices] if isinstance(value, list)
         else value
         for name, value in rows.items()
     }  # fmt: skip
@@ -57,7 +58,7 @@ def _trimmed(rows: dict[str, Any]) -> dict[str, Any]:
     for name, left in _SIDES.items():
         width = rows[f"{name}_mask"].shape[1]
         longest = int(rows[f"{name}_mask"].sum(1).max())
-        kept = slice(width - longest, width) if left else slice(0, max(1, longest))
+        columns = slice(width - longest, width) if left else slice(0, max(1, longest))
         names = (f"{name}_ids", f"{name}_mask", *(() if left else _PER_TOKEN))
-        cut |= {n: rows[n][:, kept] for n in names if rows.get(n) is not None}
+        cut |= {n: rows[n][:, columns] for n in names if rows.get(n) is not None}
     return cut

@@ -1,69 +1,41 @@
-"""From judged completions of all processes to rewards and advantages, one table per fact: [language, rollout]."""
+"""From judged completions of all processes to rewards and advantages, per fact: [language, rollout]."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from interp.errors import ConfigError, MeasurementError
-from training.config import GrpoConfig
+from training.methods import GrpoConfig
 from training.rewards import advantages, consistency_rewards, group_rewards
 from training.scores import Scores
 
 __all__ = ["RewardRule", "Rollouts", "pool"]
 
 
-@dataclass(frozen=True)
 class RewardRule:
-    """What a rollout earns.
+    """How rollouts are rewarded.
 
-    Attributes:
-        scores: What each completion is worth.
-        pooling: ``group``: all languages of a rollout share its reward. ``per_lang``: each language is compared with
-            itself, and nothing is pooled. ``consistency``: as group, and naming the same entity pays.
-        shape: Of the bonus; see `training.rewards.bonus`.
-        size: Of the bonus.
-        power: Of the bonus.
-        ladder: Of the bonus.
-        anchor: See `training.rewards.consistency_rewards`.
-        agreement: Largest value of the agreement term.
+    Pooling ``group``: all languages of a rollout share its reward. ``per_lang``: each language has its own.
+    ``consistency``: as group, with a reward for naming the same entity.
+
+    Args:
+        config: Pooling, scores, and sizes of bonus and agreement.
+
+    Raises:
+        ConfigError: A score or a rung cannot work.
     """
 
-    scores: Scores = field(default_factory=Scores)
-    pooling: Literal["group", "per_lang", "consistency"] = "group"
-    shape: Literal["none", "all_or_nothing", "power", "ladder"] = "all_or_nothing"
-    size: float = 1.0
-    power: float = 4.0
-    ladder: dict[int, float] | None = None
-    anchor: float = 0.75
-    agreement: float = 4.0
-
-    @classmethod
-    def of(cls, config: GrpoConfig) -> RewardRule:
-        """Return the rule that a configuration asks for.
-
-        Raises:
-            ConfigError: A score or a rung cannot work.
-        """
-        scores = Scores(
+    def __init__(self, config: GrpoConfig):
+        self.config, self.ladder = config, _ladder(config.ladder)
+        self.scores = Scores(
             config.score_correct,
             config.score_other,
             config.score_unresolved,
             config.score_empty,
             config.score_wrong_language,
-        )
-        return cls(
-            scores,
-            config.pooling,  # type: ignore[arg-type]
-            config.bonus,  # type: ignore[arg-type]
-            config.bonus_size,
-            config.bonus_power,
-            _ladder(config.ladder),
-            config.anchor,
-            config.agreement,
         )
 
     def check(self, languages: int) -> None:
@@ -82,21 +54,29 @@ class RewardRule:
         entity: Int[np.ndarray, "language rollout"],
         gold: int,
     ) -> Float[np.ndarray, "language rollout"]:
-        """Return what each completion of a fact earns."""
-        if self.pooling == "per_lang":
+        """Return the reward of each completion of a fact."""
+        config = self.config
+        if config.pooling == "per_lang":
             return scores
-        earned = group_rewards(
-            scores.T, correct.T, self.shape, size=self.size, power=self.power, ladder=self.ladder
+        rewards = group_rewards(
+            scores.T,
+            correct.T,
+            config.bonus,  # type: ignore[arg-type]
+            size=config.bonus_size,
+            power=config.bonus_power,
+            ladder=self.ladder,
         )
-        if self.pooling == "consistency":
-            earned = earned + consistency_rewards(entity.T, gold, anchor=self.anchor, size=self.agreement)
-        return np.broadcast_to(earned, scores.shape)
+        if config.pooling == "consistency":
+            rewards = rewards + consistency_rewards(
+                entity.T, gold, anchor=config.anchor, size=config.agreement
+            )
+        return np.broadcast_to(rewards, scores.shape)
 
     def advantages(
         self, rewards: Float[np.ndarray, "language rollout"]
     ) -> Float[np.ndarray, "language rollout"]:
         """Return each reward relative to the other rollouts of the fact."""
-        if self.pooling == "per_lang":
+        if self.config.pooling == "per_lang":
             return advantages(rewards.T, pooling="per_lang").T
         return np.broadcast_to(advantages(rewards[0]), rewards.shape)
 
@@ -108,7 +88,7 @@ class Rollouts:
     Attributes:
         fact: Number of the fact.
         language: Number of the language.
-        score: Worth of the completion.
+        score: Score of the completion.
         correct: Whether it names the right option.
         entity: Number of the entity it names, or -1.
         gold: Number of the right entity.
@@ -140,8 +120,8 @@ def pool(
         strict=True,
     )
     rewards = [rule.rewards(score, correct, entity, int(gold)) for score, correct, entity, gold in tables]
-    earned = [rule.advantages(table) for table in rewards]
-    return np.concatenate(rewards).reshape(-1), np.concatenate(earned).reshape(-1)
+    relative = [rule.advantages(table) for table in rewards]
+    return np.concatenate(rewards).reshape(-1), np.concatenate(relative).reshape(-1)
 
 
 def _require_blocks(rollouts: Rollouts, languages: int, generations: int) -> None:
@@ -149,8 +129,8 @@ def _require_blocks(rollouts: Rollouts, languages: int, generations: int) -> Non
     rows = len(rollouts.fact)
     if rows % block:
         raise MeasurementError(
-            f"{rows} completions were gathered, which are not whole facts of {languages} languages x {generations} "
-            "rollouts: rewards would be pooled over parts of different facts."
+            f"{rows} completions were gathered, which are not whole facts of {languages} languages x "
+            f"{generations} rollouts: rewards would be pooled over parts of different facts."
         )
     expected_fact = np.repeat(rollouts.fact[::block], block)
     expected_language = np.tile(np.repeat(np.arange(languages), generations), rows // block)
@@ -158,16 +138,17 @@ def _require_blocks(rollouts: Rollouts, languages: int, generations: int) -> Non
     if len(wrong):
         row = int(wrong[0])
         raise MeasurementError(
-            f"Row {row} of the gathered completions is fact {rollouts.fact[row]}, language {rollouts.language[row]}; fact "
-            f"{expected_fact[row]}, language {expected_language[row]} was expected: a fact is torn apart."
+            f"Row {row} of the gathered completions is fact {rollouts.fact[row]}, language "
+            f"{rollouts.language[row]}; fact {expected_fact[row]}, language {expected_language[row]} was "
+            "expected: a fact is torn apart."
         )
 
 
 def _ladder(rungs: tuple[str, ...]) -> dict[int, float] | None:
     try:
-        found = {int(count): float(value) for count, value in (rung.split(":") for rung in rungs)}
+        ladder = {int(count): float(value) for count, value in (rung.split(":") for rung in rungs)}
     except ValueError:
         raise ConfigError(
             f"ladder is {', '.join(rungs)}; rungs such as 9:1 (COUNT:VALUE) are expected."
         ) from None
-    return found or None
+    return ladder or None

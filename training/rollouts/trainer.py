@@ -16,12 +16,12 @@ from trl import GRPOConfig, GRPOTrainer
 from interp.errors import ConfigError
 from interp.model.generation import Completion
 from training.examples import ExampleSet
+from training.files import write_table
+from training.plan.batches import require_whole_facts
 from training.rollouts.buckets import bucketed, generated_in_buckets
 from training.rollouts.pool import RewardRule, Rollouts, pool
-from training.running.evaluation import Answer, judge
-from training.running.plan import require_whole_facts
-from training.running.sampler import FactSampler
-from training.running.tables import write_table
+from training.run.evaluation import Answer, judge
+from training.run.sampler import FactSampler
 
 __all__ = ["PooledGRPOTrainer", "fact_rows"]
 
@@ -41,13 +41,14 @@ class PooledGRPOTrainer(GRPOTrainer):
     """TRL's GRPOTrainer with facts as units and rewards pooled over languages after they are gathered.
 
     Args:
-        examples: What is asked.
-        rule: What rollouts earn.
+        examples: What is completed.
+        rule: How rollouts are rewarded.
+        args: Arguments of GRPOTrainer.
         bucketing: Generate and train rows of similar length together.
         minimum_coverage: See `interp.data.matching.resolve`.
-        rollouts: Folder for the tables of rollouts; None to write none.
-        rollouts_every: Steps between two tables.
-        options: As of GRPOTrainer; reward functions and data set are this class's own.
+        rollouts: Folder for the tables of rollouts; None in processes that do not write.
+        rollouts_every: Steps between tables; 0 for none.
+        options: Other options of GRPOTrainer, but reward functions and data set.
 
     Raises:
         ConfigError: The generation batch does not hold whole facts.
@@ -67,7 +68,7 @@ class PooledGRPOTrainer(GRPOTrainer):
     ):
         self.examples, self.rule, self.bucketing = examples, rule, bucketing
         self.minimum_coverage, self.rollouts, self.rollouts_every = minimum_coverage, rollouts, rollouts_every
-        self._own_advantages = torch.zeros(0)
+        self._pooled_advantages = torch.zeros(0)
         self._buffered_inputs: Any = None
         require_whole_facts(
             args.per_device_train_batch_size,
@@ -79,7 +80,8 @@ class PooledGRPOTrainer(GRPOTrainer):
         if args.steps_per_generation != args.gradient_accumulation_steps:
             raise ConfigError(
                 f"steps_per_generation is {args.steps_per_generation} and gradient accumulation "
-                f"{args.gradient_accumulation_steps}: a run resumed between two generations would shift. Make them equal."
+                f"{args.gradient_accumulation_steps}: a run resumed between two generations would shift. "
+                "Make them equal."
             )
         super().__init__(args=args, reward_funcs=[_unused], train_dataset=fact_rows(examples), **options)
 
@@ -115,66 +117,64 @@ class PooledGRPOTrainer(GRPOTrainer):
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         output = super()._generate_and_score_completions(inputs)
-        output["advantages"] = self._own_advantages  # TRL's divide by another standard deviation
+        output["advantages"] = self._pooled_advantages  # TRL's divide by another standard deviation
         return output
 
     def _calculate_rewards(
         self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any
     ) -> torch.Tensor:
         """Judge this process's completions, gather all, and pool them by fact."""
-        judged = [
+        answers = [
             self._judge(row, text, len(ids))
             for row, text, ids in zip(inputs, completions, completion_ids_list, strict=True)
         ]
-        own = [
+        numbers = [
             [
                 row["fact"],
                 row["language"],
-                self.rule.scores.worth(said.outcome),
-                said.outcome == "correct",
-                said.entity,
+                self.rule.scores.worth(answer.outcome),
+                answer.outcome == "correct",
+                answer.entity,
                 self.examples.facts[row["fact"]][row["language"]].gold_entity,
             ]
-            for row, said in zip(inputs, judged, strict=True)
+            for row, answer in zip(inputs, answers, strict=True)
         ]
-        device = self.accelerator.device
-        table = gather(torch.tensor(own, dtype=torch.float64, device=device)).cpu().numpy()
+        device, first = self.accelerator.device, self.accelerator.process_index * len(numbers)
+        table = gather(torch.tensor(numbers, dtype=torch.float64, device=device)).cpu().numpy()
         whole = table.astype(np.int64)
         rollouts = Rollouts(whole[:, 0], whole[:, 1], table[:, 2], whole[:, 3] > 0, whole[:, 4], whole[:, 5])
         rewards, advantages = pool(rollouts, len(self.examples.languages), self.num_generations, self.rule)
-        mine = slice(
-            self.accelerator.process_index * len(own), (self.accelerator.process_index + 1) * len(own)
-        )
-        self._own_advantages = torch.tensor(advantages[mine], dtype=torch.float32, device=device)
-        self._note(rollouts, advantages, gather_object(judged))
-        self._write_rollouts(prompts, judged, rollouts.score[mine], rewards[mine], advantages[mine])
+        mine = slice(first, first + len(numbers))
+        self._pooled_advantages = torch.tensor(advantages[mine], dtype=torch.float32, device=device)
+        self._add_metrics(rollouts, advantages, gather_object(answers))
+        self._write_rollouts(prompts, answers, rollouts.score[mine], rewards[mine], advantages[mine])
         return torch.tensor(rewards, dtype=torch.float32, device=device).unsqueeze(1)
 
     def _judge(self, row: dict[str, Any], text: str, n_tokens: int) -> Answer:
         example = self.examples.facts[row["fact"]][row["language"]]
         return judge(example, Completion(text, n_tokens, True), "train", self.minimum_coverage)
 
-    def _note(self, rollouts: Rollouts, advantages: np.ndarray, judged: Sequence[Answer]) -> None:
-        """Add what a reader wants to know of a step to TRL's metrics."""
+    def _add_metrics(self, rollouts: Rollouts, advantages: np.ndarray, answers: Sequence[Answer]) -> None:
+        """Add scores, outcomes and lengths of a step to TRL's metrics."""
         shape = (-1, len(self.examples.languages), self.num_generations)
         right = rollouts.correct.reshape(shape)
-        told = {
+        metrics = {
             "score": rollouts.score.mean(),
             "right": right.mean(),
             "all_right": right.all(axis=1).mean(),
             "resolved": (rollouts.entity >= 0).mean(),
-            "empty": np.mean([said.outcome == "empty" for said in judged]),
+            "empty": np.mean([answer.outcome == "empty" for answer in answers]),
             "degenerate": np.mean(~advantages.reshape(shape).any(axis=(1, 2))),
         }
         for code in self.examples.languages:
-            told[f"length/{code}"] = np.mean([said.n_tokens for said in judged if said.language == code])
-        for name, value in told.items():
+            metrics[f"length/{code}"] = np.mean([a.n_tokens for a in answers if a.language == code])
+        for name, value in metrics.items():
             self._metrics["train"][name].append(float(value))
 
     def _write_rollouts(
         self,
         prompts: Any,
-        judged: Sequence[Answer],
+        answers: Sequence[Answer],
         scores: np.ndarray,
         rewards: np.ndarray,
         advantages: np.ndarray,
@@ -183,10 +183,10 @@ class PooledGRPOTrainer(GRPOTrainer):
         if not self.rollouts_every or step % self.rollouts_every:
             return
         rows = [
-            {"step": step, "prompt": prompt, **dataclasses.asdict(said)}
+            {"step": step, "prompt": prompt, **dataclasses.asdict(answer)}
             | {"score": float(score), "reward": float(reward), "advantage": float(advantage)}
-            for prompt, said, score, reward, advantage in zip(
-                prompts, judged, scores, rewards, advantages, strict=True
+            for prompt, answer, score, reward, advantage in zip(
+                prompts, answers, scores, rewards, advantages, strict=True
             )
         ]
         gathered = gather_object(rows)
@@ -195,4 +195,4 @@ class PooledGRPOTrainer(GRPOTrainer):
 
 
 def _unused(**_: Any) -> list[float]:
-    raise AssertionError("rewards are pooled in _calculate_rewards")
+    raise AssertionError("rewards are computed in _calculate_rewards")

@@ -1,4 +1,4 @@
-"""Generation by vLLM in the same process, with guards against what silently goes wrong there."""
+"""Generation with vLLM in the same process, and refusals of settings that silently go wrong there."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from collections.abc import Sequence
 from typing import Any
 
 from interp.errors import CapabilityError, ConfigError
-from training.config import GrpoConfig
+from training.methods import GrpoConfig
 
 __all__ = ["vllm_settings"]
 
 
 def vllm_settings(config: GrpoConfig, stops: Sequence[int]) -> dict[str, Any]:
-    """Return what TRL is told about vLLM.
+    """Return the arguments of TRL for vLLM.
 
-    Importance sampling compares vLLM's probabilities, which are those of the warped sampler, with the trainer's, which
-    are not; with a warped sampler it would weigh every token near 0, so it is on only for a plain one.
+    Importance sampling compares vLLM's probabilities, which are those of the sampler with its top-p and
+    penalty, with the trainer's, which are not; it would weight every token near 0, so it is on only without
+    top-p and penalty.
 
     Raises:
-        ConfigError: A LoRA adapter on a bfloat16 base: its merging into the base and out again at every step rounds,
-            and the base drifts.
+        ConfigError: A LoRA adapter on a bfloat16 base, which drifts: the adapter is merged and unmerged at
+            every step.
         CapabilityError: vLLM is not installed.
     """
     if config.lora_rank and config.dtype != "float32":
         raise ConfigError(
-            "vllm with lora_rank needs dtype float32: the adapter is merged into the base and out again at every step, "
+            "vllm with lora_rank needs dtype float32: the adapter is merged and unmerged at every step, "
             "and a bfloat16 base drifts (12 % of the mean weight in 500 steps)."
         )
     if importlib.util.find_spec("vllm") is None:

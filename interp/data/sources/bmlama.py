@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from itertools import chain
 from typing import Any
 
 from interp.data.characters import visible
 from interp.data.crossing import crossed
 from interp.data.equality import equal_pairs, plain
 from interp.data.facts import Fact, FactSet, Wording
-from interp.data.sources.rows import Row, known_languages, listed, open_configs, refuse, text
+from interp.data.sources.configs import open_configs
+from interp.data.sources.rows import Row, known_languages, listed, refuse, text
 from interp.errors import DataError
 
 __all__ = ["bmlama_facts"]
@@ -21,75 +23,77 @@ _COLUMNS = ("Prompt", "Ans", "Candidate Ans", "Subject")
 def bmlama_facts(source: str, *, languages: Collection[str] | None = None) -> FactSet:
     """Return the rows that can be used in every language, as sentences that end at their mask.
 
-    Row i of every language is one fact, with the id ``bmlama53_i`` (from 0) that published lists of BMLAMA-53 use.
-    Candidate j is taken for the same answer in every language, as its authors do; there are no entity ids. A row is
-    used if it has, in every language, a subject, a ``<mask>``, two candidates or more with the answer among them, as many
-    candidates as the other languages, and the answer in the same place. The relation is the sentence with ``[X]`` for the
-    subject in English, or in the first language where there is no English; the group is the subject there.
+    Row i of every language is one fact, with the id ``bmlama53_i`` (from 0) that published lists of BMLAMA-53
+    use. Candidate j is taken for the same answer in every language, as its authors do; there are no entity
+    ids. A row is used if it has, in every language, a subject, a ``<mask>``, two candidates or more with the
+    answer among them, as many candidates as the other languages, and the answer in the same place. The
+    relation is the sentence with ``[X]`` for the subject in English, or in the first language where there is
+    no English; the group is the subject there.
 
-    Source: BMLAMA, https://github.com/Betswish/Cross-Lingual-Consistency. Its authors score the whole sentence; here the
+    Source: BMLAMA, https://github.com/Betswish/Cross-Lingual-Consistency. Its authors score the whole
+        sentence; here the
     question ends at the mask and the rest is the suffix.
 
     Args:
         source: Folder with ``<language>.tsv``, or a hub id.
-        languages: The languages wanted; all known ones when None. Fewer languages leave more rows.
+        languages: The languages to read; all known ones when None. Fewer languages leave more rows.
 
     Raises:
         DataError: Rows cannot be read, a language is missing, or no row is left.
         CapabilityError: The source needs a package that is not installed.
     """
     configs = open_configs(source)
-    wanted, note = known_languages(configs, languages, source)
-    rows = {code: list(configs[code]()) for code in wanted}
+    codes, note = known_languages(configs, languages, source)
+    rows = {code: list(configs[code]()) for code in codes}
     _refuse_bad(source, rows)
     n_rows = max(map(len, rows.values()))
     unusable, facts = defaultdict(list), []
     for i in range(n_rows):
-        said = {code: found[i].values for code, found in rows.items() if i < len(found)}
-        reason = _unusable(said, wanted)
+        row_of = {code: column[i].values for code, column in rows.items() if i < len(column)}
+        reason = _unusable(row_of, codes)
         if reason:
             unusable[reason].append(f"bmlama53_{i}")
         else:
-            facts.append(_fact(f"bmlama53_{i}", said))
+            facts.append(_fact(f"bmlama53_{i}", row_of))
     reasons = [listed(f"rows with {reason}", ids) for reason, ids in unusable.items()]
     if not facts:
         raise DataError(
-            f"No row of '{visible(source)}' can be used in all of {' '.join(wanted)}: {', '.join(reasons)}."
+            f"No row of '{visible(source)}' can be used in all of {' '.join(codes)}: {', '.join(reasons)}."
         )
     notes = [f"left out of {n_rows}: {', '.join(reasons)}" if reasons else "", *_warnings(facts), note]
-    return FactSet("bmlama", tuple(facts), wanted, prompt_format="none", note="; ".join(filter(None, notes)))
+    return FactSet("bmlama", tuple(facts), codes, prompt_format="none", note="; ".join(filter(None, notes)))
 
 
 def _refuse_bad(source: str, rows: Mapping[str, list[Row]]) -> None:
     problems = []
-    for row in (row for found in rows.values() for row in found):
+    for row in chain.from_iterable(rows.values()):
         missing = [name for name in _COLUMNS if name not in row.values]
         if row.error or missing:
             problems.append((row.where, row.error or f"no column {', '.join(missing)}"))
     refuse(source, problems, sum(map(len, rows.values())))
 
 
-def _unusable(said: Mapping[str, Mapping[str, Any]], wanted: Collection[str]) -> str:
+def _unusable(row_of: Mapping[str, Mapping[str, Any]], codes: Collection[str]) -> str:
     """Return why a row cannot be used, or an empty string."""
-    if len(said) < len(wanted):
+    if len(row_of) < len(codes):
         return "a language that ends before"
-    pools = {code: _pool(row) for code, row in said.items()}
-    if any("<mask>" not in text(row, "Prompt") for row in said.values()):
+    pools = {code: _pool(row) for code, row in row_of.items()}
+    if any("<mask>" not in text(row, "Prompt") for row in row_of.values()):
         return "no <mask>"
-    if not all(text(row, "Subject") for row in said.values()):
+    if not all(text(row, "Subject") for row in row_of.values()):
         return "no subject"
     if any(len(pool) < 2 for pool in pools.values()):
         return "fewer than two candidates"
-    if any(text(row, "Ans") not in pools[code] for code, row in said.items()):
+    if any(text(row, "Ans") not in pools[code] for code, row in row_of.items()):
         return "an answer that is no candidate"
     if len({len(pool) for pool in pools.values()}) > 1:
         return "pools of different sizes"
-    return "" if _slots(said) else "the answer in different places"
+    return "" if _slots(row_of) else "the answer in different places"
 
 
-def _fact(fact_id: str, said: Mapping[str, Mapping[str, Any]]) -> Fact:
-    first = next(iter(said.values()))
-    slot, size = min(_slots(said)), len(_pool(first))
+def _fact(fact_id: str, row_of: Mapping[str, Mapping[str, Any]]) -> Fact:
+    first = next(iter(row_of.values()))
+    slot, size = min(_slots(row_of)), len(_pool(first))
     subject = text(first, "Subject")
     row = fact_id.rpartition("_")[2]
     return Fact(
@@ -99,7 +103,7 @@ def _fact(fact_id: str, said: Mapping[str, Mapping[str, Any]]) -> Fact:
         object_id=f"{row}:{slot}",
         option_ids=tuple(f"{row}:{position}" for position in range(size)),
         split="test",
-        wording={code: _wording(row) for code, row in said.items()},
+        wording={code: _wording(row) for code, row in row_of.items()},
     )
 
 
@@ -112,10 +116,13 @@ def _pool(row: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name.strip() for name in text(row, "Candidate Ans").split(", ") if name.strip())
 
 
-def _slots(said: Mapping[str, Mapping[str, Any]]) -> set[int]:
+def _slots(row_of: Mapping[str, Mapping[str, Any]]) -> set[int]:
     """Return where the answer stands in every language; more than one place if its name is also another's."""
     return set.intersection(
-        *({slot for slot, name in enumerate(_pool(row)) if name == text(row, "Ans")} for row in said.values())
+        *(
+            {slot for slot, name in enumerate(_pool(row)) if name == text(row, "Ans")}
+            for row in row_of.values()
+        )
     )
 
 
@@ -126,9 +133,9 @@ def _warnings(facts: list[Fact]) -> list[str]:
     for fact in facts:
         first = next(iter(fact.wording))
         answers[fact.relation, fact.subject_id].add(fact.answer(first))
-        if any([*equal_pairs(said.options)] for said in fact.wording.values()):
+        if any([*equal_pairs(each.options)] for each in fact.wording.values()):
             twins.append(fact.fact_id)
-        elif crossed({code: said.options for code, said in fact.wording.items()}):
+        elif crossed({code: each.options for code, each in fact.wording.items()}):
             crossing.append(fact.fact_id)
         if (key := (fact.relation, fact.subject_id, plain(fact.answer(first)))) in seen:
             repeated.append(fact.fact_id)
@@ -136,8 +143,8 @@ def _warnings(facts: list[Fact]) -> list[str]:
     several = [
         fact.fact_id
         for fact in facts
-        for said in [fact.wording[next(iter(fact.wording))]]
-        if answers[fact.relation, fact.subject_id] & {*said.options} - {said.options[fact.answer_index]}
+        for first in [fact.wording[next(iter(fact.wording))]]
+        if answers[fact.relation, fact.subject_id] & {*first.options} - {first.options[fact.answer_index]}
     ]
     return [
         listed("rows have two candidates with one name in a language", twins),

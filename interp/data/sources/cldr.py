@@ -1,13 +1,19 @@
-"""The embedded facts: 10 relations in 22 languages, built from CLDR and frozen in a file."""
+"""The embedded facts: built from CLDR, frozen in a file, asked with the templates of the languages."""
 
 from __future__ import annotations
 
 import json
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from interp.data.facts import Fact, FactSet, Wording
 from interp.data.templates import question
+
+__all__ = ["CLDR_FILE", "EMBEDDED", "cldr_facts"]
+
+EMBEDDED = ("cldr",)
+"""The sources that ship with the package."""
 
 CLDR_FILE = "cldr_facts.json"
 
@@ -28,7 +34,7 @@ def _names(labels: dict[str, str], languages: tuple[str, ...]) -> dict[str, str]
     return {code: labels.get(code) or labels["mul"] for code in languages}
 
 
-def _fact(row: dict, names: dict[str, dict[str, str]], languages: tuple[str, ...]) -> Fact:
+def _fact(row: dict[str, Any], names: dict[str, dict[str, str]], languages: tuple[str, ...]) -> Fact:
     subject = names[row["subject_id"]]
     wording = {
         code: Wording(

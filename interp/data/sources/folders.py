@@ -1,41 +1,34 @@
-"""Rows of a folder: a file or a folder per configuration, in the usual formats, or as `datasets` saved them."""
+"""Rows of a folder: files in the usual formats, or what `datasets` saved, per configuration."""
 
 from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from interp.data.characters import visible
 from interp.data.files import no_key_twice, read_lines, read_rows
-from interp.data.sources.rows import Configs, Row
+from interp.data.sources.hub import saved_rows
+from interp.data.sources.rows import Configs, Row, split_named
 from interp.errors import CapabilityError, DataError
 
-__all__ = ["folder_configs", "split_named"]
+__all__ = ["folder_configs"]
 
-_SPLITS = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation"}
-_SPLITS |= {"dev": "validation", "test": "test"}
-_PART = re.compile(rf"({'|'.join(_SPLITS)})(-\d+-of-\d+)?")
 _SAVED = ("dataset_dict.json", "dataset_info.json", "state.json")
 
 Read = Iterator[tuple[int, object]]
 
 
-def split_named(name: str) -> str:
-    """Return the split that a part of a data set is named after, such as ``dev`` or ``test-00000-of-00001``; or ''."""
-    found = _PART.fullmatch(name)
-    return _SPLITS[found[1]] if found else ""
-
-
 def folder_configs(path: Path) -> Configs:
     """Return the configurations of a folder, or of one file.
 
-    A file or a folder at the top, or in a folder ``data`` there, is a configuration with the name of its stem. Where that
-    names a split, it belongs to the one configuration without a name. Files and folders below may be named after splits.
+    A file or a folder at the top, or in a folder ``data`` there, is a configuration with the name of its
+    stem. Where that names a split, it belongs to the one configuration without a name. Files and folders
+    below may be named after splits.
 
     Raises:
         DataError: It holds no rows.
@@ -73,13 +66,11 @@ def _together(readers: list[Callable[[], Iterator[Row]]]) -> Iterator[Row]:
 def _rows(path: Path, config: str, split: str) -> Iterator[Row]:
     read = _read_saved if path.name == "state.json" else _READERS[path.suffix.lower()]
     try:
-        for number, found in read(path):
-            if isinstance(found, dict):
-                yield Row(config, split, number, found)
+        for number, row in read(path):
+            if isinstance(row, dict):
+                yield Row(config, split, number, row)
             else:
-                reason = (
-                    found if isinstance(found, ValueError) else "expected an object with a key per column"
-                )
+                reason = row if isinstance(row, ValueError) else "expected an object with a key per column"
                 yield Row(config, split, number, {}, f"not readable: {visible(reason)}")
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{visible(path)} cannot be read: {visible(error)}") from error
@@ -92,7 +83,7 @@ def _read_json(path: Path) -> Read:
         yield number, {**row, **stated} if isinstance(row, dict) else row
 
 
-def _wrapped(found: object) -> tuple[list, dict]:
+def _wrapped(found: object) -> tuple[list[Any], dict[str, Any]]:
     """Return the rows of ``{"items": [...]}``, and the language and split that hold for all of them."""
     if not isinstance(found, dict) or not isinstance(found.get("items"), list):
         raise ValueError('expected a list of rows, or an object with a list of them under "items"')
@@ -139,8 +130,6 @@ def _read_parquet(path: Path) -> Read:
 
 
 def _read_saved(path: Path) -> Read:
-    from interp.data.sources.hub import saved_rows
-
     yield from enumerate(saved_rows(path.parent), start=1)
 
 

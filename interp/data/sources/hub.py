@@ -1,4 +1,4 @@
-"""Rows through the `datasets` library: a data set of the hub, or one that the library saved. Never code of others."""
+"""Rows by the `datasets` library, of the hub or a saved data set. Code of others never runs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from interp.data.characters import visible
-from interp.data.sources.folders import split_named
-from interp.data.sources.rows import Configs, Row
+from interp.data.sources.rows import Configs, Row, split_named
 from interp.errors import CapabilityError, DataError
 
 __all__ = ["hub_configs", "saved_rows"]
@@ -73,8 +72,8 @@ def _unpacked(rows: Any) -> Iterator[dict[str, Any]]:
 
 def _unreachable(source: str, error: Exception) -> DataError:
     return DataError(
-        f"'{visible(source)}' is no folder here, and datasets cannot open it: {type(error).__name__}: {visible(error)} "
-        "Check the name and the network, or give a folder that holds its files."
+        f"'{visible(source)}' is no folder here, and datasets cannot open it: {type(error).__name__}: "
+        f"{visible(error)} Check the name and the network, or give a folder that holds its files."
     )
 
 

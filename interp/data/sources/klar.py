@@ -17,24 +17,24 @@ __all__ = ["cut_at_mask", "klar_facts"]
 def klar_facts(folder: str | Path, *, template: int = 0, languages: Collection[str] | None = None) -> FactSet:
     """Return the rows that every language of the folder has, as sentences that end where the answer stands.
 
-    A fact has one option, the right answer: the candidates of the data are no translations of each other everywhere
-    (not for ``capital`` in ar, ca, el, fa and ja, nor for ``place_of_death`` in el), and in 96 to 99 rows per language one
-    of the wrong ones is right too. Other answers to the same question, which are as right, are aliases. The subject's
-    English name is the group.
+    A fact has one option, the right answer: the candidates of the data are no translations of each other
+    everywhere (not for ``capital`` in ar, ca, el, fa and ja, nor for ``place_of_death`` in el), and in 96 to
+    99 rows per language one of the wrong ones is right too. Other answers to the same question, which are as
+    right, are aliases. The subject's English name is the group.
 
     Source: KLAR-CLC, https://github.com/cisnlp/KLAR-CLC.
 
     Args:
         folder: Holds ``<language>/<relation>.json``.
         template: Which of the templates of every relation, from 0.
-        languages: The languages wanted; all that are there when None. The facts are the same in any case.
+        languages: The languages to read; all that are there when None. The facts are the same in any case.
 
     Raises:
         DataError: A file is missing or damaged, rows are malformed, or a language has too few templates.
     """
     everything, note = read_klar(folder)
-    wanted, _ = known_languages(everything, languages, str(folder))
-    _require_template({code: everything[code] for code in wanted}, template)
+    codes, _ = known_languages(everything, languages, str(folder))
+    _require_template({code: everything[code] for code in codes}, template)
     shared, left_out = _shared(everything)
     facts = []
     for relation, indices in shared.items():
@@ -46,14 +46,14 @@ def klar_facts(folder: str | Path, *, template: int = 0, languages: Collection[s
             }
             for code in everything
         }
-        answers = {code: _answers(rows[code].values()) for code in wanted}
+        answers = {code: _answers(rows[code].values()) for code in codes}
         for index in indices:
             name, answer = _english({code: rows[code][index] for code in everything})
             wording = {
                 code: _wording(
                     everything[code][relation].templates[template], rows[code][index], answers[code]
                 )
-                for code in wanted
+                for code in codes
             }
             facts.append(
                 Fact(f"{relation}/{index}", relation, name, answer, (answer,), "test", wording=wording)
@@ -61,7 +61,7 @@ def klar_facts(folder: str | Path, *, template: int = 0, languages: Collection[s
     twice = listed("rows ask and answer what a row before them does", _repeated(facts))
     notes = [f"template {template}", "a fact has only its right answer as option", twice, left_out, note]
     return FactSet(
-        "klar", tuple(facts), wanted, prompt_format="none", aligned=False, note="; ".join(filter(None, notes))
+        "klar", tuple(facts), codes, prompt_format="none", aligned=False, note="; ".join(filter(None, notes))
     )
 
 
@@ -95,9 +95,9 @@ def _answers(samples: Collection[KlarSample]) -> dict[str, set[str]]:
     return answers
 
 
-def _english(said: dict[str, KlarSample]) -> tuple[str, str]:
-    """Return the English names of subject and answer, or where nothing has them those of the first language."""
-    first = next((sample for sample in said.values() if sample.subject_en), next(iter(said.values())))
+def _english(samples: dict[str, KlarSample]) -> tuple[str, str]:
+    """Return the English names of subject and answer, or else those of the first language."""
+    first = next((sample for sample in samples.values() if sample.subject_en), next(iter(samples.values())))
     return first.subject_en or first.subject, first.object_en or first.object
 
 
@@ -106,10 +106,10 @@ def _shared(opened: Klar) -> tuple[dict[str, list[int]], str]:
     shared: dict[str, list[int]] = {}
     extra: dict[str, list[str]] = defaultdict(list)
     for relation in next(iter(opened.values())):
-        found = {code: [sample.index for sample in opened[code][relation].samples] for code in opened}
-        common = set.intersection(*map(set, found.values()))
+        indices_of = {code: [sample.index for sample in opened[code][relation].samples] for code in opened}
+        common = set.intersection(*map(set, indices_of.values()))
         shared[relation] = sorted(common)
-        for code, indices in found.items():
+        for code, indices in indices_of.items():
             extra[code] += [f"{relation}/{index}" for index in indices if index not in common]
     notes = [listed(f"rows of {code}", names) for code, names in extra.items() if names]
     return (
@@ -127,6 +127,6 @@ def _require_template(opened: Klar, template: int) -> None:
     ]
     if few:
         raise DataError(
-            f"Template {template} was asked for (they count from 0), and there are fewer in {listed('files', few)}. "
+            f"There is no template {template} (they count from 0) in {listed('files', few)}. "
             "Choose another, or leave out the language."
         )

@@ -19,7 +19,7 @@ __all__ = ["Klar", "KlarRelation", "KlarSample", "read_klar"]
 
 @dataclass(frozen=True)
 class KlarSample:
-    """One row: its number, the same in every language, and its names; the English ones are empty in the English file."""
+    """One row: its number, the same in every language; its names (no English ones in the English file)."""
 
     index: int
     subject: str
@@ -41,11 +41,12 @@ Klar = dict[str, dict[str, KlarRelation]]
 
 
 def read_klar(folder: str | Path, languages: Collection[str] | None = None) -> tuple[Klar, str]:
-    """Return the files as they are, relations in alphabetical order, and a note of folders that are no known language.
+    """Return the files as they are, relations in alphabetical order, and a note of folders that are no known
+    language.
 
     Args:
         folder: Holds ``<language>/<relation>.json``.
-        languages: The languages wanted, in any order; all known ones that are there when None.
+        languages: The languages to read, in any order; all known ones that are there when None.
 
     Raises:
         DataError: A file is missing or damaged, or rows are malformed; the first 20 are listed.
@@ -55,22 +56,24 @@ def read_klar(folder: str | Path, languages: Collection[str] | None = None) -> t
         raise DataError(
             f"No folder of KLAR at {visible(root.absolute())}; it holds <language>/<relation>.json."
         )
-    wanted, note = known_languages(
+    codes, note = known_languages(
         [place.name for place in root.iterdir() if place.is_dir()], languages, str(folder)
     )
-    files = {code: {file.stem: file for file in sorted((root / code).glob("*.json"))} for code in wanted}
-    relations = sorted({name for found in files.values() for name in found})
-    missing = [f"{code}/{name}.json" for code in wanted for name in relations if name not in files[code]]
+    files = {code: {file.stem: file for file in sorted((root / code).glob("*.json"))} for code in codes}
+    relations = sorted({name for by_name in files.values() for name in by_name})
+    missing = [f"{code}/{name}.json" for code in codes for name in relations if name not in files[code]]
     if missing:
         raise DataError(
             f"'{visible(folder)}' lacks {listed('files of relations that other languages have', missing)}. "
             "Add them, or remove the language's folder."
         )
-    raw = {(code, name): _opened(files[code][name]) for code in wanted for name in relations}
+    raw = {(code, name): _opened(files[code][name]) for code in codes for name in relations}
     rows = sum(len(_list(values.get("samples"))) for values in raw.values())
-    refuse(str(folder), (found for place, values in raw.items() for found in _problems(place, values)), rows)
+    refuse(
+        str(folder), (problem for place, values in raw.items() for problem in _problems(place, values)), rows
+    )
     refuse(str(folder), _other_relations(raw), rows)
-    opened = {code: {name: _relation(raw[code, name]) for name in relations} for code in wanted}
+    opened = {code: {name: _relation(raw[code, name]) for name in relations} for code in codes}
     refuse(str(folder), _disagreements(opened), rows)
     return opened, note
 
@@ -88,10 +91,10 @@ def _other_relations(raw: Mapping[tuple[str, str], dict[str, Any]]) -> Iterator[
 
 def _opened(file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=no_key_twice)
+        values = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=no_key_twice)
     except (OSError, ValueError) as error:
         raise DataError(f"{visible(file)} cannot be read: {visible(error)}") from error
-    return found if isinstance(found, dict) else {}
+    return values if isinstance(values, dict) else {}
 
 
 def _list(value: object) -> list[Any]:
@@ -144,13 +147,13 @@ def _disagreements(opened: Klar) -> Iterator[tuple[str, str]]:
     for code, relations in opened.items():
         for name, relation in relations.items():
             english = {s.index: s for s in opened["en"][name].samples} if "en" in opened else {}
-            for number, said in enumerate(relation.samples, start=1):
-                other = english.get(said.index)
-                pair = (said.subject_en, said.object_en)
+            for number, sample in enumerate(relation.samples, start=1):
+                other = english.get(sample.index)
+                pair = (sample.subject_en, sample.object_en)
                 if other and all(pair) and pair != (other.subject, other.object):
                     there = f"'{visible(other.subject, 60)}', '{visible(other.object, 60)}'"
                     here = f"'{visible(pair[0], 60)}', '{visible(pair[1], 60)}'"
                     yield (
                         f"{code}/{name} row {number}",
-                        f"index {said.index} translates {here}; the English row is {there}",
+                        f"index {sample.index} translates {here}; the English row is {there}",
                     )

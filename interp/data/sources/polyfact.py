@@ -1,4 +1,4 @@
-"""PolyFact, PolyFact-Clean and WIKI-FACT: questions with four options, in an order of its own in every language."""
+"""PolyFact, PolyFact-Clean and WIKI-FACT: questions with four options, in another order in every language."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 
 from interp.data.characters import visible
 from interp.data.facts import Fact, FactSet, Wording
-from interp.data.languages import LANGUAGES
+from interp.data.languages import LANGUAGES, requested_languages
+from interp.data.sources.configs import open_configs
 from interp.data.sources.polyfact_alignment import covers, misaligned, read_alignment
 from interp.data.sources.polyfact_checks import disagreements, repeated_questions, two_ids
-from interp.data.sources.polyfact_rows import N_OPTIONS, Entry, Said, row_entries, stated_languages
-from interp.data.sources.rows import Configs, known_languages, listed, open_configs, refuse
+from interp.data.sources.polyfact_rows import N_OPTIONS, Entries, Entry, row_entries, stated_languages
+from interp.data.sources.rows import Configs, known_languages, listed, refuse
 from interp.errors import ConfigError, DataError
 
 __all__ = ["polyfact_facts"]
@@ -26,68 +27,79 @@ def polyfact_facts(
 ) -> FactSet:
     """Return the facts, their options in one order in all languages.
 
-    With ``option_ids`` (PolyFact-Clean) that order is English's, or the first language's, by id. Without, nothing says
-    which wrong option is which (PolyFact, WIKI-FACT): the right answer is put first, the others follow as they stand, and
-    the set is not aligned. An ``alignment`` file says it from outside; then the order is English's, and facts that it does
-    not cover are left out. Options are never matched by their text.
+    With ``option_ids`` (PolyFact-Clean) that order is English's, or the first language's, by id. Without,
+    nothing says which wrong option is which (PolyFact, WIKI-FACT): the right answer is put first, the others
+    follow as they stand, and the set is not aligned. An ``alignment`` file says it from outside; then the
+    order is English's, and facts that it does not cover are left out. Options are never matched by their
+    text.
 
-    A fact that lacks a language is kept; `FactSet.filter` decides about it. The group is the subject.
+    A fact that lacks a language stays; `FactSet.filter` decides about it. The group is the subject.
 
     Source: PolyFact, https://arxiv.org/abs/2606.06586.
 
     Args:
-        source: Folder with a file or folder per language, or with the configuration ``parallel``; one file; or a hub id.
+        source: Folder with a file or folder per language, or with the configuration ``parallel``; one file;
+            or a hub id.
         alignment: JSON: fact id to language to, for each option in turn, its place in English.
-        languages: The languages wanted; all known ones when None.
+        languages: The languages to read; all known ones when None.
 
     Raises:
         DataError: Rows are malformed; the first 20 are listed. Or a language is missing.
         ConfigError: The rows have ids, so an alignment does not apply.
         CapabilityError: The source needs a package that is not installed.
     """
+    languages = requested_languages(languages)
     configs = open_configs(source)
-    chosen, note = _chosen(configs, languages, source)
-    facts, present, n_rows, problems = _entries(configs, chosen, languages)
+    names, note = _configs_to_read(configs, languages, source)
+    facts, present, n_rows, problems = _entries(configs, names, languages)
     refuse(source, problems, n_rows)
     copies, same = repeated_questions(facts)
     refuse(source, [*disagreements(facts), *copies], n_rows)
-    wanted, unknown = known_languages(present, languages, source)
-    with_ids = any(entry.option_ids for said in facts.values() for entry in said.values())
+    codes, unknown = known_languages(present, languages, source)
+    with_ids = any(entry.option_ids for entries in facts.values() for entry in entries.values())
     if alignment is not None and with_ids:
         raise ConfigError(
             f"'{visible(source)}' has option_ids, so an alignment file does not apply. Leave it out."
         )
     slots = None if alignment is None else read_alignment(alignment)
-    kept = {key: said for key, said in facts.items() if slots is None or covers(slots, key, said)}
+    covered = {key: entries for key, entries in facts.items() if slots is None or covers(slots, key, entries)}
     if slots is not None:
-        refuse(str(alignment), misaligned(slots, kept), len(facts))
-    if not kept:
+        refuse(str(alignment), misaligned(slots, covered), len(facts))
+    if not covered:
         raise DataError(f"The alignment {visible(alignment)} covers no fact of '{visible(source)}'.")
     notes = [
         "" if with_ids or slots else "no option_ids: options are not aligned, and the right one stands first",
         f"options aligned by {alignment.name}" if alignment is not None else "",
-        listed("facts left out that the alignment lacks", [key for key in facts if key not in kept]),
-        listed("facts that some language lacks", [k for k, said in kept.items() if len(said) < len(wanted)]),
+        listed("facts left out that the alignment lacks", [key for key in facts if key not in covered]),
+        listed(
+            "facts that some language lacks",
+            [k for k, entries in covered.items() if len(entries) < len(codes)],
+        ),
         listed(
             "facts where one name has two ids",
-            [key for key, said in kept.items() if with_ids and two_ids(said)],
+            [key for key, entries in covered.items() if with_ids and two_ids(entries)],
         ),
-        listed("facts with question and answer of another one", [key for key in same if key in kept]),
-        listed("facts of no split taken for test", [k for k, said in kept.items() if not _first(said).split]),
+        listed("facts with question and answer of another one", [key for key in same if key in covered]),
+        listed(
+            "facts of no split taken for test",
+            [k for k, entries in covered.items() if not _first(entries).split],
+        ),
         note,
-        unknown if chosen in _WHOLE else "",
+        unknown if names in _WHOLE else "",
     ]
     return FactSet(
         "polyfact",
-        tuple(_fact(said, slots.get(key) if slots else None) for key, said in kept.items()),
-        wanted,
+        tuple(_fact(entries, slots.get(key) if slots else None) for key, entries in covered.items()),
+        codes,
         prompt_format="english",
         aligned=with_ids or slots is not None,
         note="; ".join(filter(None, notes)),
     )
 
 
-def _chosen(configs: Configs, languages: Collection[str] | None, source: str) -> tuple[tuple[str, ...], str]:
+def _configs_to_read(
+    configs: Configs, languages: Collection[str] | None, source: str
+) -> tuple[tuple[str, ...], str]:
     """Return the configurations to read: the one that has all languages, or one per language."""
     for whole in _WHOLE:
         if whole[0] in configs:
@@ -97,37 +109,39 @@ def _chosen(configs: Configs, languages: Collection[str] | None, source: str) ->
 
 
 def _entries(
-    configs: Configs, chosen: Collection[str], languages: Collection[str] | None
-) -> tuple[dict[str, Said], set[str], int, list[tuple[str, str]]]:
-    """Return fact id to language to entry, in the order of `LANGUAGES`; languages seen; rows read; what is wrong."""
-    facts: dict[str, Said] = defaultdict(dict)
+    configs: Configs, names: Collection[str], languages: Collection[str] | None
+) -> tuple[dict[str, Entries], set[str], int, list[tuple[str, str]]]:
+    """Return fact id to language to entry; the languages there are; rows read; what is wrong."""
+    facts: dict[str, Entries] = defaultdict(dict)
     present: set[str] = set()
     problems, n_rows = [], 0
-    for config in chosen:
+    for config in names:
         for row in configs[config]():
             n_rows += 1
             present |= stated_languages(row)
-            for found in row_entries(row, LANGUAGES if languages is None else languages):
-                if isinstance(found, str):
-                    problems.append((row.where, found))
+            for entry in row_entries(row, LANGUAGES if languages is None else languages):
+                if isinstance(entry, str):
+                    problems.append((row.where, entry))
                     continue
-                other = facts[found.fact_id].setdefault(found.language, found)
-                if other is not found:
-                    which = f"fact_id '{visible(found.fact_id, 60)}' in '{found.language}'"
+                other = facts[entry.fact_id].setdefault(entry.language, entry)
+                if other is not entry:
+                    which = f"fact_id '{visible(entry.fact_id, 60)}' in '{entry.language}'"
                     problems.append((row.where, f"{which} is also that of {other.where}"))
-    ordered = {key: {code: said[code] for code in LANGUAGES if code in said} for key, said in facts.items()}
+    ordered = {
+        key: {code: entries[code] for code in LANGUAGES if code in entries} for key, entries in facts.items()
+    }
     return ordered, present, n_rows, problems
 
 
-def _fact(said: Said, slots: Mapping[str, list[int]] | None) -> Fact:
-    first = _first(said)
+def _fact(entries: Entries, slots: Mapping[str, list[int]] | None) -> Fact:
+    first = _first(entries)
     if first.option_ids:
         ids = first.option_ids
-        orders = {code: [(entry.option_ids or ids).index(i) for i in ids] for code, entry in said.items()}
+        orders = {code: [(entry.option_ids or ids).index(i) for i in ids] for code, entry in entries.items()}
         gold = first.gold
     else:
         gold = 0 if slots is None else slots[first.language][first.gold]
-        orders = {code: _order(entry, slots) for code, entry in said.items()}
+        orders = {code: _order(entry, slots) for code, entry in entries.items()}
         ids = tuple(
             (first.object_id or f"{first.fact_id}:right") if slot == gold else f"{first.fact_id}:{slot}"
             for slot in range(N_OPTIONS)
@@ -141,7 +155,7 @@ def _fact(said: Said, slots: Mapping[str, list[int]] | None) -> Fact:
         split=first.split or "test",
         wording={
             code: Wording(entry.question, entry.subject, tuple(entry.options[i] for i in orders[code]))
-            for code, entry in said.items()
+            for code, entry in entries.items()
         },
     )
 
@@ -153,5 +167,5 @@ def _order(entry: Entry, slots: Mapping[str, list[int]] | None) -> list[int]:
     return [slots[entry.language].index(slot) for slot in range(N_OPTIONS)]
 
 
-def _first(said: Said) -> Entry:
-    return next(iter(said.values()))
+def _first(entries: Entries) -> Entry:
+    return next(iter(entries.values()))

@@ -1,4 +1,4 @@
-"""The three schemas of PolyFact, told apart by their columns, as one: a question with four options in one language."""
+"""The three schemas of PolyFact, by their columns, as one: a question with four options in one language."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 from interp.data.characters import visible
 from interp.data.languages import LANGUAGES
 from interp.data.schema import SPLITS
-from interp.data.sources.folders import split_named
 from interp.data.sources.polyfact_options import (
     N_OPTIONS,
     id_list_problems,
@@ -19,12 +18,12 @@ from interp.data.sources.polyfact_options import (
     row_ids,
     row_options,
 )
-from interp.data.sources.rows import Row, text, text_problems
+from interp.data.sources.rows import Row, split_named, text, text_problems
 from interp.data.text_rules import id_problems
 
 _PROPERTY = re.compile(r"P\d+")
 
-__all__ = ["N_OPTIONS", "STATED", "Entry", "Said", "row_entries", "stated_languages"]
+__all__ = ["N_OPTIONS", "STATED", "Entries", "Entry", "row_entries", "stated_languages"]
 
 STATED = ("relation", "subject", "object", "subject_id", "property_id", "object_id")
 """Columns that are the same in all languages; subject and object are English names there."""
@@ -38,11 +37,11 @@ class Entry:
         fact_id: Of the fact.
         language: Language code.
         split: ``train``, ``validation`` or ``test``; empty where nothing says.
-        relation: What is asked.
+        relation: Between subject and answer.
         subject_id: Id of the subject, or its name where it has none.
         object_id: Id of the answer, or empty.
         subject: Name of the subject.
-        question: What is asked, in words.
+        question: In words.
         options: Names of the four answers.
         gold: Place of the right one, from 0.
         option_ids: Their ids; None where the schema has none.
@@ -65,7 +64,7 @@ class Entry:
     where: str
 
 
-Said = dict[str, Entry]
+Entries = dict[str, Entry]
 """One fact: language to entry, in the order of `LANGUAGES`."""
 
 
@@ -143,7 +142,7 @@ def stated_languages(row: Row) -> set[str]:
     """Return the languages that a row says it is in, known or not."""
     block = _block(row)
     if isinstance(block, dict):
-        return {str(code) for code, said in block.items() if said}
+        return {str(code) for code, values in block.items() if values}
     return {code} if (code := text(row.values, "language") or row.config) else set()
 
 
@@ -164,22 +163,22 @@ def _flat(row: Row, shared: dict[str, Any], languages: Collection[str]) -> Itera
         yield from _entry(shared, code, row.values, "")
 
 
-def _entry(shared: dict[str, Any], code: str, said: Any, prefix: str) -> Iterator[Entry | str]:
-    if not isinstance(said, dict):
+def _entry(shared: dict[str, Any], code: str, block: Any, prefix: str) -> Iterator[Entry | str]:
+    if not isinstance(block, dict):
         yield f"{code}: expected an object"
         return
-    options, problems = row_options(said)
-    ids = row_ids(said.get("option_ids"))
-    gold, unclear = right_option(said, options)
-    problems = [*text_problems(said, ("question",)), *problems, *id_list_problems(ids), *unclear]
+    options, problems = row_options(block)
+    ids = row_ids(block.get("option_ids"))
+    gold, unclear = right_option(block, options)
+    problems = [*text_problems(block, ("question",)), *problems, *id_list_problems(ids), *unclear]
     if problems:
         yield from (f"{prefix}{problem}" for problem in problems)
         return
-    subject = text(said, "subject") or shared["subject"]
+    subject = text(block, "subject") or shared["subject"]
     texts = {
         "subject": subject,
         "subject_id": shared["subject_id"] or subject or shared["fact_id"],
-        "question": text(said, "question"),
+        "question": text(block, "question"),
         "options": options,
         "gold": gold,
         "option_ids": tuple(ids) if ids is not None else None,

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from interp.data.characters import visible
 from interp.data.check import SHOWN
-from interp.data.languages import LANGUAGES, checked_languages
+from interp.data.languages import LANGUAGES, as_languages
 from interp.errors import DataError, nearest
 
 __all__ = [
@@ -19,15 +17,17 @@ __all__ = [
     "Row",
     "known_languages",
     "listed",
-    "open_configs",
     "refuse",
+    "split_named",
     "text",
     "text_fault",
     "text_problems",
 ]
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+_SPLITS = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation"}
+_SPLITS |= {"dev": "validation", "test": "test"}
+_PART = re.compile(rf"({'|'.join(_SPLITS)})(-\d+-of-\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,8 @@ class Row:
 
     Attributes:
         config: Configuration that it came from, often a language; empty where there is only one.
-        split: ``train``, ``validation`` or ``test`` by the name of its file or part; empty where that does not say.
+        split: ``train``, ``validation`` or ``test`` by the name of its file or part; empty where that does
+            not say.
         number: From 1 in its file or part.
         values: Column to value.
         error: Why it cannot be read; then there are no values.
@@ -58,53 +59,38 @@ Configs = dict[str, Callable[[], Iterator[Row]]]
 """Name of a configuration to what reads its rows, when it is called."""
 
 
-def open_configs(source: str) -> Configs:
-    """Return the configurations of a folder or a file on this machine, or of a data set on the hub.
-
-    Raises:
-        DataError: There is neither, or it has no rows that we can read.
-        CapabilityError: `datasets` or pyarrow is needed and missing.
-    """
-    if source and os.path.exists(source):
-        from interp.data.sources.folders import folder_configs
-
-        return folder_configs(Path(source))
-    if _HUB_ID.fullmatch(source) and not source.startswith("."):
-        from interp.data.sources.hub import hub_configs
-
-        return hub_configs(source)
-    raise DataError(
-        f"No folder of rows at {visible(Path(source).absolute())}, and '{visible(source)}' is no hub id "
-        "(owner/name or owner/name@revision)."
-    )
+def split_named(name: str) -> str:
+    """Return the split that a part is named after, such as ``dev`` or ``test-00000-of-00001``; or ''."""
+    part = _PART.fullmatch(name)
+    return _SPLITS[part[1]] if part else ""
 
 
 def known_languages(
-    names: Collection[str], languages: Collection[str] | None, source: str
+    names: Collection[str], languages: str | Collection[str] | None, source: str
 ) -> tuple[tuple[str, ...], str]:
-    """Choose among the languages that a source has.
+    """Return the languages to read of those that a source has.
 
     Args:
         names: Names of its folders, files or configurations.
-        languages: The languages wanted; all known ones when None.
+        languages: The languages to read; all known ones when None.
         source: Its name, for messages.
 
     Returns:
         Language codes in the order of `LANGUAGES`, and a note of the other names.
 
     Raises:
-        DataError: It lacks a wanted language, or has no known one.
+        DataError: It lacks one of them, or has no known one.
     """
     present = [code for code in LANGUAGES if code in names]
-    wanted = present if languages is None else checked_languages(tuple(languages))
-    lacking = [code for code in wanted if code not in present]
+    codes = present if languages is None else as_languages(languages)
+    lacking = [code for code in codes if code not in present]
     if lacking or not present:
         what = f"lacks the language {', '.join(lacking)}" if lacking else "has no language that is known here"
         raise DataError(
-            f"'{visible(source)}' {what}. It has: {visible(', '.join(sorted(names)) or 'nothing')}."
+            f"'{visible(source)}' {what}. Choose from: {visible(', '.join(sorted(names)) or 'nothing')}."
         )
     others = sorted(set(names) - set(present))
-    return tuple(code for code in present if code in wanted), listed("not read, no known language", others)
+    return tuple(code for code in present if code in codes), listed("not read, no known language", others)
 
 
 def refuse(source: str, problems: Iterable[tuple[str, str]], n_rows: int) -> None:
@@ -118,18 +104,18 @@ def refuse(source: str, problems: Iterable[tuple[str, str]], n_rows: int) -> Non
     Raises:
         DataError: There are problems, or there is no row; the first 20 problems are listed.
     """
-    found = [f"\n  {visible(where, 120)}: {message}" for where, message in problems]
-    if found:
-        more = f"\n  and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    lines = [f"\n  {visible(where, 120)}: {message}" for where, message in problems]
+    if lines:
+        more = f"\n  and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
         raise DataError(
-            f"'{visible(source)}' has {len(found)} violations in {n_rows} rows:{''.join(found[:SHOWN])}{more}"
+            f"'{visible(source)}' has {len(lines)} violations in {n_rows} rows:{''.join(lines[:SHOWN])}{more}"
         )
     if not n_rows:
         raise DataError(f"'{visible(source)}' has no rows.")
 
 
 def text(row: Mapping[str, Any], key: str) -> str:
-    """Return a column's text without the white space around it; a number as its digits; empty if there is none."""
+    """Return a column's text, stripped; a number as its digits; empty if there is none."""
     value = row.get(key)
     return str(value).strip() if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
 
@@ -143,11 +129,11 @@ def text_problems(row: Mapping[str, Any], keys: Collection[str]) -> Iterator[str
             yield f"{key} {fault}"
 
 
-def text_fault(said: str) -> str:
+def text_fault(value: str) -> str:
     """Return what is wrong with a text, or an empty string."""
-    if not said:
+    if not value:
         return "is empty"
-    return "has half of a surrogate pair" if _SURROGATE.search(said) else ""
+    return "has half of a surrogate pair" if _SURROGATE.search(value) else ""
 
 
 def listed(what: str, names: Collection[str]) -> str:

@@ -1,34 +1,32 @@
-"""Measure what each language loses when the units most specialized in one language are removed, beside random units.
+"""Measure what each language loses when the units most specialized in one language are removed.
 
-Units are selected on one half of the facts and removed while the other half is asked, and the other way round.
+Units are selected on one half of the facts and removed while the other half is part, and the other way
+round.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from interp.data.characters import visible
 from interp.data.facts import FactSet
-from interp.data.prompts import PromptSet, prompts_from_facts
+from interp.data.prompts import PromptSet, context_of, prompts_from_facts
 from interp.errors import MeasurementError
 from interp.measure.ablation.plan import AblationItem, blocks_of, halves_of, plan_passes, plan_units
 from interp.measure.ablation.removal import removed_units, unit_means
 from interp.measure.passes import Progress, run_batches
-from interp.measure.provenance import make_provenance, resume_key
+from interp.measure.provenance import Measurement
 from interp.measure.questions import Question, encode_questions, make_questions, score_options, text_losses
-from interp.measure.routing.routing import SITES_OF
 from interp.model.loading import LoadedModel
-from interp.results.ablation import AblationResult
+from interp.model.sites import SITES_OF
+from interp.results.ablation import AblationResult, AblationSettings
 from interp.results.selection import default_count
 from interp.results.units import UnitResult
 
-__all__ = ["MODES", "ablation_settings", "measure_ablation"]
-
-MODES = ("zero", "mean")
+__all__ = ["measure_ablation"]
 
 
 def measure_ablation(
@@ -36,13 +34,8 @@ def measure_ablation(
     facts: FactSet,
     selection: UnitResult,
     read: PromptSet,
+    settings: AblationSettings | None = None,
     *,
-    count: int = 0,
-    rule: str = "specialized",
-    mode: str = "zero",
-    draws: int = 3,
-    seed: int = 0,
-    prompt_format: str = "native",
     batch_tokens: int = 4096,
     resume: Path | None = None,
     progress: Progress | None = None,
@@ -53,127 +46,82 @@ def measure_ablation(
 
     Args:
         loaded: The opened checkpoint.
-        facts: What is asked, in the languages of the selection.
+        facts: What is part, in the languages of the selection.
         selection: Scores of this checkpoint's neurons or heads, see `interp.results.selection.top_units`.
-        read: The prompts that ``selection`` was measured on, whose blocks make the two halves. A fact of a group that
-            is not among them belongs to either half, by the hash of its group.
-        count: Units removed per language; 0 for 1 % of the neurons or 2 % of the heads.
-        rule: ``specialized`` units, or ``important`` heads; see `interp.results.selection.top_units`.
-        mode: ``zero``: a removed unit is 0 on every token. ``mean``: what it is on average over the tokens of ``read``
-            that count, all languages weighing equally, on the half that it was selected on.
-        draws: Random sets per language and half, with as many units in every layer, none of them the language's own.
-        seed: Of the random sets.
-        prompt_format: ``native`` words around the question, ``english`` ones, or ``none``.
+        read: The prompts that ``selection`` was measured on, whose blocks make the two halves. A fact of a
+            group that is not among them belongs to either half, by the hash of its group.
+        settings: What is removed. ``mode`` ``zero``: a removed unit is 0 on every token; ``mean``: what it is
+            on average over the tokens of ``read`` that count, all languages weighing equally, on the half
+            that it was selected on. ``draws``: random sets per language and half, with as many units in every
+            layer, none of them the language's own.
         batch_tokens: Padded tokens per pass; halved where memory runs out.
         resume: File for the state of an interrupted run.
         progress: Called with batches done and batches in all.
 
     Raises:
-        MeasurementError: The selection is of other prompts or another checkpoint, one language, no random draw, or scores
-            that are not finite.
+        MeasurementError: The selection is of other prompts or another checkpoint, one language, no random
+            draw, or scores that are not finite.
         ResultError: A language or a layer has fewer units than asked for, or there is no such rule.
         CapabilityError: The architecture lacks such units.
     """
-    _check(loaded, facts, selection, read, mode, draws)
-    unit, blocks = f"{selection.unit}s", selection.n_blocks
+    settings = settings or AblationSettings(units=f"{selection.unit}s")
+    _check(loaded, facts, selection, read, settings)
+    unit, blocks, draws = settings.units, selection.n_blocks, settings.draws
     half = halves_of(facts, read, blocks)
-    removed = plan_units(selection, count or default_count(selection), draws, seed, rule)
+    count = settings.count or default_count(selection)
+    removed = plan_units(selection, count, draws, settings.seed, settings.rule)
     means = {
         h: unit_means(loaded, read, unit, blocks, blocks_of(blocks, 1 - h))
-        for h in ((0, 1) if mode == "mean" else ())
+        for h in ((0, 1) if settings.mode == "mean" else ())
     }
-    prompts = prompts_from_facts(facts, prompt_format=prompt_format)
+    prompts = prompts_from_facts(facts)
     questions = make_questions(loaded, facts, prompts)
-    kept = _Scores(facts, questions, draws)
-    settings = ablation_settings(
-        facts,
-        read,
-        units=unit,
-        blocks=blocks,
-        count=count,
-        rule=rule,
-        mode=mode,
-        draws=draws,
-        seed=seed,
-        prompt_format=prompt_format,
-    )
-    provenance = make_provenance(loaded, prompts, settings)
+    scored = _Scores(facts, questions, draws)
+    context = {"selected_on": read.digest, "blocks": blocks, **context_of(facts)}
+    measurement = Measurement.of(loaded, prompts, settings, **context)
 
-    def describe(asked: AblationItem) -> str:
-        fact, code = facts.facts[asked.question.fact], facts.languages[asked.question.language]
-        return (
-            f"Question '{visible(fact.fact_id)}' in '{code}' ({asked.question.cost} tokens with its options)"
-        )
+    def describe(item: AblationItem) -> str:
+        return item.question.describe()
 
     def add(batch: Sequence[AblationItem]) -> None:
-        first, asked = batch[0], [a.question for a in batch]
+        first, part = batch[0], [item.question for item in batch]
         units = (
             removed[first.half, first.variant, first.owner]
             if first.variant >= 0
             else np.zeros(0, dtype=np.int64)
         )
         with removed_units(loaded, unit, units, means.get(first.half)):
-            encoded = encode_questions(loaded, asked)
-            scores = score_options(loaded, asked, encoded)
-            golds = [facts.facts[q.fact].answer_index for q in asked]
-            answers = [(float(s[g]), len(q.options[g])) for q, s, g in zip(asked, scores, golds, strict=True)]
-            losses = text_losses(loaded, asked, encoded, answers)
-        kept.add(batch, losses, scores, describe)
+            encoded = encode_questions(loaded, part)
+            scores = score_options(loaded, part, encoded)
+            golds = [facts.facts[q.fact].answer_index for q in part]
+            answers = [(float(s[g]), len(q.options[g])) for q, s, g in zip(part, scores, golds, strict=True)]
+            losses = text_losses(loaded, part, encoded, answers)
+        scored.add(batch, losses, scores)
 
-    options = {"batch_tokens": batch_tokens}
     largest = run_batches(
         loaded,
         plan_passes(questions, half, draws, len(facts.languages), batch_tokens),
         add,
-        kept,
+        scored,
         describe,
         resume=resume,
-        key=resume_key(provenance, options),
+        key=measurement.key(batch_tokens=batch_tokens),
         progress=progress,
     )
-    provenance.run.update(options, largest_batch=largest, seed=seed)
+    provenance = measurement.provenance(batch_tokens=batch_tokens, largest_batch=largest, seed=settings.seed)
     return AblationResult(
         languages=facts.languages,
         fact_ids=tuple(fact.fact_id for fact in facts),
         groups=tuple(fact.group for fact in facts),
         unit=unit,
-        mode=mode,
+        mode=settings.mode,
         half=half,
         removed=removed,
-        bytes=kept.bytes,
+        bytes=scored.bytes,
         gold=np.array([fact.answer_index for fact in facts]),
         provenance=provenance,
-        **kept.state(),
+        **scored.state(),
     )
-
-
-def ablation_settings(
-    facts: FactSet,
-    read: PromptSet,
-    *,
-    units: str,
-    blocks: int,
-    count: int,
-    rule: str,
-    mode: str,
-    draws: int,
-    seed: int,
-    prompt_format: str,
-) -> dict[str, Any]:
-    """The settings that decide the numbers, beside prompts and numerics; a count of 0 is what `default_count` makes it."""
-    return {
-        "measure": "ablation",
-        "units": units,
-        "count": count or "default",
-        "rule": rule,
-        "mode": mode,
-        "draws": draws,
-        "seed": seed,
-        "prompt_format": prompt_format,
-        "facts_digest": facts.digest,
-        "selected_on": read.digest,
-        "blocks": blocks,
-    }
 
 
 class _Scores:
@@ -192,25 +140,20 @@ class _Scores:
                 for option, name in enumerate(fact.wording[code].options):
                     self.bytes[row, column, option] = len(name.encode())
 
-    def add(
-        self,
-        batch: Sequence[AblationItem],
-        losses: np.ndarray,
-        scores: Sequence[np.ndarray],
-        describe: Callable[[AblationItem], str],
-    ) -> None:
+    def add(self, batch: Sequence[AblationItem], losses: np.ndarray, scores: Sequence[np.ndarray]) -> None:
         """Keep what a batch gave: all of it, or nothing if it raises."""
-        for asked, loss, values in zip(batch, losses, scores, strict=True):
+        for item, loss, values in zip(batch, losses, scores, strict=True):
             if not (np.isfinite(loss) and np.isfinite(values).all()):
                 raise MeasurementError(
-                    f"{describe(asked)}: log-probabilities are not finite. Use --dtype float32 or bfloat16."
+                    f"{item.question.describe()}: log-probabilities are not finite. Use --dtype float32 or "
+                    "bfloat16."
                 )
-        for asked, loss, values in zip(batch, losses, scores, strict=True):
-            where = asked.question.fact, asked.question.language
-            if asked.variant < 0:
+        for item, loss, values in zip(batch, losses, scores, strict=True):
+            where = item.question.fact, item.question.language
+            if item.variant < 0:
                 self.intact_loss[where], self.intact_scores[where][: len(values)] = loss, values
             else:
-                at = (asked.variant, asked.owner, *where)
+                at = (item.variant, item.owner, *where)
                 self.loss[at], self.scores[at][: len(values)] = loss, values
 
     def state(self) -> dict[str, np.ndarray]:
@@ -224,28 +167,29 @@ class _Scores:
 
 
 def _check(
-    loaded: LoadedModel, facts: FactSet, selection: UnitResult, read: PromptSet, mode: str, draws: int
+    loaded: LoadedModel, facts: FactSet, selection: UnitResult, read: PromptSet, settings: AblationSettings
 ) -> None:
     loaded.architecture.require(SITES_OF[f"{selection.unit}s"])
-    said = selection.provenance
-    own = loaded.checkpoint.fingerprint if loaded.checkpoint else ""
+    origin = selection.provenance
+    fingerprint = loaded.checkpoint.fingerprint if loaded.checkpoint else ""
     problem = ""
     if len(facts.languages) < 2:
-        problem = f"One language ('{facts.languages[0]}'); at least 2 are needed to tell its own units from another's."
+        problem = (
+            f"One language ('{facts.languages[0]}'); at least 2 are needed, to tell the units of one from "
+            "those of another."
+        )
     elif selection.languages != facts.languages:
         problem = (
             f"The units were selected for {' '.join(selection.languages)}, the facts are asked in "
             f"{' '.join(facts.languages)}; the same languages in the same order are expected."
         )
-    elif said.prompts_digest != read.digest:
+    elif origin.prompts_digest != read.digest:
         problem = f"The units were not selected on '{visible(read.name)}', so its halves are not theirs."
-    elif own != said.fingerprint:
+    elif fingerprint != origin.fingerprint:
         problem = (
-            f"The units were selected in another checkpoint ({said.checkpoint}); select them in this one."
+            f"The units were selected in another checkpoint ({origin.checkpoint}); select them in this one."
         )
-    elif mode not in MODES:
-        problem = f"No mode '{mode}'; one of {', '.join(MODES)} is expected."
-    elif draws < 1:
-        problem = "No random draw; without random units no harm can be called a language's own."
+    elif settings.units != f"{selection.unit}s":
+        problem = f"The settings remove {settings.units}, but the selection is of {selection.unit}s."
     if problem:
         raise MeasurementError(problem)

@@ -1,4 +1,4 @@
-"""Plan an ablation: two halves of the facts, the units removed while each is asked, and the passes that this takes."""
+"""Plan an ablation: two halves of the facts, the units removed for each, and the passes that this takes."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def plan_units(
     """The units for each half, selected on the other one, and random ones."""
     halves = []
     for half in (0, 1):
-        own = top_units(selection.subset(blocks_of(selection.n_blocks, 1 - half)), count, rule)
-        drawn = [_drawn(selection, own, (seed, half, draw)) for draw in range(draws)]
-        halves.append(np.stack([own, *drawn]))
+        top = top_units(selection.subset(blocks_of(selection.n_blocks, 1 - half)), count, rule)
+        random = [_random_like(selection, top, (seed, half, draw)) for draw in range(draws)]
+        halves.append(np.stack([top, *random]))
     return np.stack(halves)
 
 
@@ -63,21 +63,21 @@ def plan_passes(
 ) -> list[list[AblationItem]]:
     """Batches of one half of the facts with one set of units removed, or none, longest first."""
     sets = [(-1, 0), *((variant, owner) for variant in range(1 + draws) for owner in range(n_owners))]
-    found = []
+    passes = []
     for h in (0, 1):
-        batches = list(question_batches([q for q in questions if half[q.fact] == h], batch_tokens))
+        batches = question_batches([q for q in questions if half[q.fact] == h], batch_tokens)
         for variant, owner in sets:
             for batch in batches:
-                found.append([AblationItem(question, h, variant, owner) for question in batch])
-    return found
+                passes.append([AblationItem(question, h, variant, owner) for question in batch])
+    return passes
 
 
-def _drawn(
-    selection: UnitResult, own: Int[np.ndarray, "owner count"], seeds: tuple[int, ...]
+def _random_like(
+    selection: UnitResult, top: Int[np.ndarray, "owner count"], seeds: tuple[int, ...]
 ) -> Int[np.ndarray, "owner count"]:
     """One random set per language, which depends on the language's name and not on its place."""
     rngs = [
         np.random.default_rng([*seeds, *hash_key("random units", code)[:4]]) for code in selection.languages
     ]
     shape = unit_shape(selection)
-    return np.stack([random_units(units, shape, rng) for units, rng in zip(own, rngs, strict=True)])
+    return np.stack([random_units(units, shape, rng) for units, rng in zip(top, rngs, strict=True)])

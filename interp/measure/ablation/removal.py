@@ -11,11 +11,10 @@ from jaxtyping import Float, Int
 
 from interp.data.prompts import PromptSet
 from interp.measure.passes import require_finite, run_pass
-from interp.measure.routing.routing import SITES_OF
 from interp.model.hooks import editing, reading
 from interp.model.loading import LoadedModel
-from interp.model.sites import Site
-from interp.model.tokens import Batch, EncodedPrompts, encode, length_sorted
+from interp.model.sites import SITES_OF, Site
+from interp.model.tokens import Batch, EncodedPrompts, length_sorted
 
 __all__ = ["removed_units", "unit_means"]
 
@@ -38,34 +37,28 @@ def removed_units(
         means: Per layer, what each unit is set to: ``[neuron]`` or ``[head, d_head]``.
     """
     architecture = loaded.architecture
-    per_layer = architecture.n_heads if unit == "heads" else architecture.n_neurons
-    chosen = {
+    per_layer = architecture.n_units(SITES_OF[unit])
+    removed = {
         Site(SITES_OF[unit], int(layer)): torch.from_numpy(units[units // per_layer == layer] % per_layer)
         for layer in np.unique(units // per_layer)
     }
 
     def remove(value: torch.Tensor, site: Site) -> torch.Tensor:
-        index = chosen[site].to(value.device)
+        index = removed[site].to(value.device)
         changed = value.clone()
         fill = 0.0 if means is None else means[site.layer].to(value)[index]
         changed[:, :, index] = fill
         return changed
 
-    with editing(architecture, dict.fromkeys(chosen, remove)):
+    with editing(architecture, dict.fromkeys(removed, remove)):
         yield
 
 
 def unit_means(
     loaded: LoadedModel, prompts: PromptSet, unit: str, n_blocks: int, blocks: Sequence[int]
 ) -> list[Float[torch.Tensor, " unit *d_head"]]:
-    """Per layer, what each unit is on average over the tokens that count of some blocks; languages weigh equally."""
-    encoded = encode(
-        prompts,
-        loaded.tokenizer,
-        n_blocks=n_blocks,
-        context=loaded.context,
-        n_embeddings=loaded.n_embeddings,
-    )
+    """Per layer, the mean of each unit over the counted tokens of some blocks; languages weigh equally."""
+    encoded = loaded.encode(prompts, n_blocks)
     items = [item for item in encoded.items if item.block in blocks]
     sums = _Sums(loaded, encoded, SITES_OF[unit])
     run_pass(loaded, encoded, length_sorted(items, _BATCH), sums)
@@ -84,23 +77,23 @@ class _Sums:
     @torch.no_grad()
     def add(self, batch: Batch) -> None:
         """Add a batch: all of it, or nothing if it raises."""
-        spoken = torch.tensor([item.language for item in batch.items])
-        weights = torch.nn.functional.one_hot(spoken, len(self.encoded.languages)).T.double()
-        found: dict[Site, torch.Tensor] = {}
+        language = torch.tensor([item.language for item in batch.items])
+        weights = torch.nn.functional.one_hot(language, len(self.encoded.languages)).T.double()
+        sums: dict[Site, torch.Tensor] = {}
 
         def look(value: torch.Tensor, site: Site) -> None:
             counted = batch.counted.to(value.device)
             rows = torch.stack(
                 [row[real].double().sum(dim=0) for row, real in zip(value, counted, strict=True)]
             )
-            found[site] = torch.einsum("li,i...->l...", weights.to(rows.device), rows)
+            sums[site] = torch.einsum("li,i...->l...", weights.to(rows.device), rows)
 
         with reading(self.loaded.architecture, dict.fromkeys(self.sites, look)):
             hidden = self.loaded.architecture.body(**batch.inputs()).last_hidden_state
         require_finite(self.loaded, self.encoded, batch, hidden)
-        for site, total in found.items():
+        for site, total in sums.items():
             self.sums[site] = self.sums[site] + total if site in self.sums else total
-        np.add.at(self.tokens, spoken.numpy(), batch.counted.sum(dim=1).cpu().numpy())
+        np.add.at(self.tokens, language.numpy(), batch.counted.sum(dim=1).cpu().numpy())
 
     def means(self) -> list[torch.Tensor]:
         """Mean over languages of each language's mean."""

@@ -3,106 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
-from interp.data.characters import visible
 from interp.data.facts import FactSet
-from interp.data.prompts import prompts_from_facts
-from interp.errors import MeasurementError
-from interp.measure.passes import Progress, run_batches
-from interp.measure.provenance import make_provenance, resume_key
-from interp.measure.questions import (
-    Question,
-    encode_questions,
-    make_questions,
-    question_batches,
-    score_options,
-)
+from interp.data.prompts import context_of, prompts_from_facts
+from interp.measure.passes import Progress
+from interp.measure.provenance import Measurement
+from interp.measure.questions import Question, make_questions
+from interp.measure.scoring import require_options, score_questions
 from interp.model.loading import LoadedModel
 from interp.results.behavior import BehaviorResult
+from interp.results.settings.evaluation import EvaluationSettings
 
-__all__ = ["behavior_settings", "measure_behavior"]
-
-
-@dataclass
-class _Scores:
-    """Log-probabilities so far; NaN where a fact has fewer options, or was not asked yet."""
-
-    found: np.ndarray
-
-    def state(self) -> dict[str, np.ndarray]:
-        return {"found": self.found}
-
-    def restore(self, state: dict[str, np.ndarray]) -> None:
-        self.found[:] = state["found"]
-
-
-def behavior_settings(facts: FactSet, prompt_format: str) -> dict[str, Any]:
-    """What of a multiple-choice measurement decides its result, beside the prompts and the numerics."""
-    return {"mode": "mcq", "prompt_format": prompt_format, "facts_digest": facts.digest}
+__all__ = ["measure_behavior"]
 
 
 def measure_behavior(
     loaded: LoadedModel,
     facts: FactSet,
     *,
-    prompt_format: str = "native",
     batch_tokens: int = 4096,
     resume: Path | None = None,
     progress: Progress | None = None,
 ) -> BehaviorResult:
     """Score every option of every fact in every language of the set.
 
-    The log-probability of an option is the sum over its tokens of log p(token | prompt, tokens before), from a log-softmax
-    in float32. Prompt and option are tokenized together, and the prompt alone must be a prefix of that, token by token.
-    Nothing is truncated. What follows the answer in a cloze sentence is not scored.
+    The log-probability of an option is the sum over its tokens of log p(token | prompt, tokens before), from
+    a log-softmax in float32. Prompt and option are tokenized together, and the prompt alone must be a prefix
+    of that, token by token. Nothing is truncated. What follows the answer in a cloze sentence is not scored.
 
     Args:
         loaded: The model.
-        facts: What is asked, in which languages.
-        prompt_format: ``native`` words around the question, ``english`` ones, or ``none``.
+        facts: What is asked, in which languages and words.
         batch_tokens: Padded tokens per pass; halved where memory runs out.
         resume: File in which an interrupted run keeps what is done; remove it once the result is saved.
         progress: Called with batches done and batches in all.
 
     Raises:
         DataError: A fact lacks a language.
-        MeasurementError: A fact has one option only, a prompt is no prefix of prompt and option, an item is longer than the
-            context, a score is not finite, or one question alone does not fit into memory.
+        MeasurementError: A fact has one option only, a prompt is no prefix of prompt and option, an item is
+            longer than the context, a score is not finite, or one question alone does not fit into memory.
         Interrupted: Ctrl-C or SIGTERM; what is done is kept in ``resume``.
     """
-    _require_options(facts)
-    prompts = prompts_from_facts(facts, prompt_format=prompt_format)
+    require_options(facts)
+    prompts = prompts_from_facts(facts)
     questions = make_questions(loaded, facts, prompts)
-    shape = (len(facts), len(facts.languages), max(len(fact.option_ids) for fact in facts))
-    scores = _Scores(np.full(shape, np.nan))
-
-    def describe(question: Question) -> str:
-        where = f"'{visible(facts.facts[question.fact].fact_id)}' in '{facts.languages[question.language]}'"
-        return f"Question {where} ({question.cost} tokens with its options)"
-
-    def add(batch: Sequence[Question]) -> None:
-        for question, values in zip(batch, _score(loaded, batch), strict=True):
-            if not np.isfinite(values).all():
-                raise MeasurementError(
-                    f"{describe(question)}: log-probabilities are not finite. Use --dtype float32 or bfloat16."
-                )
-            scores.found[question.fact, question.language, : len(values)] = values
-
-    provenance = make_provenance(loaded, prompts, behavior_settings(facts, prompt_format))
-    run_batches(
+    measurement = Measurement.of(loaded, prompts, EvaluationSettings(), **context_of(facts))
+    log_probability, largest = score_questions(
         loaded,
-        list(question_batches(questions, batch_tokens)),
-        add,
-        scores,
-        describe,
+        facts,
+        questions,
+        batch_tokens=batch_tokens,
         resume=resume,
-        key=resume_key(provenance, {"batch_tokens": batch_tokens}),
+        key=measurement.key(batch_tokens=batch_tokens),
         progress=progress,
     )
     return BehaviorResult(
@@ -115,19 +71,10 @@ def measure_behavior(
         golds=tuple(tuple(fact.answer(code) for code in facts.languages) for fact in facts),
         aligned=facts.aligned,
         gold=np.array([fact.answer_index for fact in facts]),
-        log_probability=scores.found,
-        provenance=provenance,
-        **_lengths(facts, questions, shape),
+        log_probability=log_probability,
+        provenance=measurement.provenance(batch_tokens=batch_tokens, largest_batch=largest),
+        **_lengths(facts, questions, log_probability.shape),
     )
-
-
-def _require_options(facts: FactSet) -> None:
-    few = [fact for fact in facts if len(fact.option_ids) < 2]
-    if few:
-        raise MeasurementError(
-            f"{len(few)} of {len(facts)} facts of '{visible(facts.name)}' have no options to choose from, first "
-            f"'{visible(few[0].fact_id)}'. Ask them with --mode generate."
-        )
 
 
 def _lengths(
@@ -142,8 +89,3 @@ def _lengths(
             lengths["tokens"][at], lengths["characters"][at] = len(ids), len(name)
             lengths["bytes"][at] = len(name.encode())
     return lengths
-
-
-def _score(loaded: LoadedModel, batch: Sequence[Question]) -> list[Float[np.ndarray, " option"]]:
-    """Log-probabilities of all options of a batch."""
-    return score_options(loaded, batch, encode_questions(loaded, batch))

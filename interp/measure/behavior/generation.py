@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +12,20 @@ import numpy as np
 
 from interp.data.facts import Fact, FactSet
 from interp.data.klar import klar_match
-from interp.data.matching import names, resolve
+from interp.data.matching import mentions, resolve
 from interp.data.normalization import normalize
 from interp.data.prompts import Prompt, PromptSet
 from interp.errors import MeasurementError
 from interp.measure.passes import Progress, run_batches
-from interp.measure.provenance import make_provenance, resume_key
+from interp.measure.provenance import Measurement
 from interp.model.generation import Sampler, complete, newline_ids
 from interp.model.loading import LoadedModel
+from interp.model.tokens import make_batches, tokenize
 from interp.results.base import Provenance
 from interp.results.generation import MATCHES, GenerationResult
+from interp.results.settings.evaluation import EvaluationSettings
 
-__all__ = ["generation_settings", "judge_texts", "measure_generation"]
-
-
-def generation_settings(facts: FactSet, *, new_tokens: int, stop: str, protocol: str = "") -> dict[str, Any]:
-    """What of a generation decides its result, beside the prompts and the numerics."""
-    chosen = {"mode": "generate", "new_tokens": new_tokens, "stop": stop, "facts_digest": facts.digest}
-    return {**chosen, **({"protocol": protocol} if protocol else {})}
+__all__ = ["judge_texts", "measure_generation"]
 
 
 @dataclass
@@ -49,27 +45,23 @@ def measure_generation(
     loaded: LoadedModel,
     facts: FactSet,
     prompts: PromptSet,
+    settings: EvaluationSettings | None = None,
     *,
-    new_tokens: int = 16,
-    stop: str = "line",
-    protocol: str = "",
     batch_tokens: int = 4096,
     resume: Path | None = None,
     progress: Progress | None = None,
 ) -> GenerationResult:
     """Let the model continue every prompt, greedily, and match what it writes.
 
-    A text ends at the tokenizer's and the model's end tokens, after ``new_tokens``, and with ``stop`` = ``line`` at the
-    first token with a line break in it. The text up to its first line break is matched, see `MATCHES`; ``anywhere``
-    looks at all of it.
+    A text ends at the tokenizer's and the model's end tokens, after ``new_tokens``, and with ``stop`` =
+    ``line`` at the first token with a line break in it. The text up to its first line break is matched, see
+    `interp.results.generation.MATCHES`; ``anywhere`` looks at all of it.
 
     Args:
         loaded: The model.
         facts: What is asked, in which languages.
         prompts: One per fact and language, in the order of the facts; see `interp.data.demonstrations`.
-        new_tokens: Longest text.
-        stop: ``line`` or ``end``: only where the model ends.
-        protocol: Name of a published way of asking, for provenance.
+        settings: How long a text may be, and where it ends; ``mode`` and what made the prompts do not count.
         batch_tokens: Tokens at once, answers included; halved where memory runs out.
         resume: File in which an interrupted run keeps what is done.
         progress: Called with batches done and batches in all.
@@ -78,47 +70,46 @@ def measure_generation(
         MeasurementError: A prompt leaves no room in the context, or does not fit into memory.
         Interrupted: Ctrl-C or SIGTERM; what is done is kept in ``resume``.
     """
+    settings = replace(settings or EvaluationSettings(), mode="generate").resolved()
+    assert settings.new_tokens is not None  # resolved
     flat = [prompt for code in facts.languages for prompt in prompts.prompts[code]]
-    lengths = [len(ids) for ids in loaded.tokenizer([prompt.text for prompt in flat])["input_ids"]]
+    lengths = [len(text.without_end()) for text in tokenize(loaded.tokenizer, [p.text for p in flat])]
+    new_tokens = settings.new_tokens
     _require_room(loaded, flat, lengths, new_tokens)
-    batches = _batches(lengths, new_tokens, batch_tokens)
-    sampler = Sampler(new_tokens=new_tokens, stop_ids=_stop_ids(loaded, stop), batch=len(flat))
+    batches = make_batches(range(len(flat)), batch_tokens, lambda i: lengths[i] + new_tokens)
+    sampler = Sampler(new_tokens=new_tokens, stop_ids=_stop_ids(loaded, settings.stop), batch=len(flat))
     written = _Written()
 
     def add(numbers: Sequence[int]) -> None:
-        said = complete(loaded.model, loaded.tokenizer, [flat[i].text for i in numbers], sampler)
-        for i, one in zip(numbers, said, strict=True):
-            written.rows[str(i)] = [one.text, one.n_tokens, one.ended]
+        completions = complete(loaded.model, loaded.tokenizer, [flat[i].text for i in numbers], sampler)
+        for i, completion in zip(numbers, completions, strict=True):
+            written.rows[str(i)] = [completion.text, completion.n_tokens, completion.ended]
 
-    provenance = make_provenance(
-        loaded,
-        prompts,
-        generation_settings(facts, new_tokens=new_tokens, stop=stop, protocol=protocol),
-    )
-    run_batches(
+    measurement = Measurement.of(loaded, prompts, settings, facts_digest=facts.digest)
+    largest = run_batches(
         loaded,
         batches,
         add,
         written,
         lambda i: f"Item '{flat[i].item_id}' in '{flat[i].language}' ({lengths[i]} tokens)",
         resume=resume,
-        key=resume_key(provenance, {"batch_tokens": batch_tokens}),
+        key=measurement.key(batch_tokens=batch_tokens),
         progress=progress,
     )
-    said = [written.rows[str(i)] for i in range(len(flat))]
-    return judge_texts(facts, said, provenance)
+    rows = [written.rows[str(i)] for i in range(len(flat))]
+    return judge_texts(facts, rows, measurement.provenance(batch_tokens=batch_tokens, largest_batch=largest))
 
 
-def judge_texts(facts: FactSet, said: list[list[Any]], provenance: Provenance) -> GenerationResult:
+def judge_texts(facts: FactSet, completions: list[list[Any]], provenance: Provenance) -> GenerationResult:
     """Match texts with the answers.
 
     Args:
         facts: What was asked.
-        said: Text, tokens and whether it ended, in the order of languages and then facts.
+        completions: Text, tokens and whether it ended, in the order of languages and then facts.
         provenance: Where the texts come from.
     """
     shape = (len(facts), len(facts.languages))
-    table = np.array(said, dtype=object).reshape(shape[1], shape[0], 3).swapaxes(0, 1)
+    table = np.array(completions, dtype=object).reshape(shape[1], shape[0], 3).swapaxes(0, 1)
     aligned = facts.aligned and all(len(fact.option_ids) > 1 for fact in facts)
     hits, named = np.zeros((*shape, len(MATCHES)), dtype=bool), np.full(shape, -1)
     empty = np.zeros(shape, dtype=bool)
@@ -126,9 +117,9 @@ def judge_texts(facts: FactSet, said: list[list[Any]], provenance: Provenance) -
         for column, code in enumerate(facts.languages):
             text = table[row, column, 0]
             hits[row, column] = _matches(text, fact, code)
-            found = resolve(text, fact.wording[code].options, code)
-            named[row, column] = -1 if found.index is None else found.index
-            empty[row, column] = found.kind == "empty"
+            match = resolve(text, fact.wording[code].options, code)
+            named[row, column] = -1 if match.index is None else match.index
+            empty[row, column] = match.kind == "empty"
     return GenerationResult(
         languages=facts.languages,
         fact_ids=tuple(fact.fact_id for fact in facts),
@@ -154,23 +145,12 @@ def _matches(text: str, fact: Fact, code: str) -> list[bool]:
     gold, aliases = fact.answer(code), fact.wording[code].aliases
     line = text.partition("\n")[0]
     ours = {
-        mode: names(text, gold, code, mode=mode, aliases=aliases)
+        mode: mentions(text, gold, code, mode=mode, aliases=aliases)
         for mode in ("strict", "boundary", "anywhere")
     }
     prefix = line.strip().startswith(gold) and bool(normalize(gold))
-    found = {**ours, "prefix": prefix, "published": klar_match(line, gold)}
-    return [found[name] for name in MATCHES]
-
-
-def _batches(lengths: list[int], new_tokens: int, batch_tokens: int) -> list[list[int]]:
-    """Prompts of similar length together, longest first."""
-    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
-    batches, start = [], 0
-    while start < len(order):
-        size = max(1, batch_tokens // (lengths[order[start]] + new_tokens))
-        batches.append(order[start : start + size])
-        start += size
-    return batches
+    matches = {**ours, "prefix": prefix, "published": klar_match(line, gold)}
+    return [matches[name] for name in MATCHES]
 
 
 def _stop_ids(loaded: LoadedModel, stop: str) -> tuple[int, ...]:
@@ -185,7 +165,7 @@ def _require_room(loaded: LoadedModel, flat: list[Prompt], lengths: list[int], n
     if over:
         worst = max(over, key=lengths.__getitem__)
         raise MeasurementError(
-            f"Item '{flat[worst].item_id}' in '{flat[worst].language}' has {lengths[worst]} tokens; with {new_tokens} new ones "
-            f"that is more than the model's context of {loaded.context} ({len(over)} such items). Use fewer --shots or "
-            "--new-tokens, or leave out the facts; nothing is truncated."
+            f"Item '{flat[worst].item_id}' in '{flat[worst].language}' has {lengths[worst]} tokens; with "
+            f"{new_tokens} new ones that is more than the model's context of {loaded.context} ({len(over)} "
+            "such items). Use fewer --shots or --new-tokens, or leave out the facts; nothing is truncated."
         )

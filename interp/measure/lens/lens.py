@@ -1,4 +1,4 @@
-"""The lens: from one forward pass, what every layer would answer in every language at one position of a prompt."""
+"""The lens: what every layer would answer in every language at one position of a prompt."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from interp.data.prompts import PromptSet
 from interp.errors import MeasurementError
 from interp.measure.lens.positions import encode_positions
 from interp.measure.lens.streams import read_streams
-from interp.measure.lens.token_sets import Vocabulary, overlaps, require_rule, unshared
+from interp.measure.lens.token_sets import Vocabulary, overlaps, unshared
+from interp.measure.lens.tuned import TunedLens
 from interp.measure.passes import Progress, run_pass
-from interp.measure.provenance import make_provenance, resume_key
+from interp.measure.provenance import Measurement
 from interp.model.final_norm import LayerReadout, layer_readout
 from interp.model.loading import LoadedModel
-from interp.model.tokens import Batch, EncodedPrompts, length_sorted
-from interp.results.lens import LensResult, require_separable
+from interp.model.tokens import Batch, EncodedPrompts, length_sorted, pad_rows
+from interp.results.lens import LensResult
+from interp.results.separable import require_separable
+from interp.results.settings.lens import LensSettings
 
-__all__ = ["LensReader", "Translate", "lens_settings", "measure_lens"]
+__all__ = ["LensReader", "Translate", "measure_lens", "subjects_context"]
 
 Translate = Callable[[torch.Tensor], torch.Tensor]
 """What a tuned lens does to ``[depth, row, model]`` before the norm."""
@@ -36,13 +39,11 @@ _ROWS = 2**15  # of the unembedding, copied to float32 at a time
 def measure_lens(
     loaded: LoadedModel,
     prompts: PromptSet,
+    settings: LensSettings | None = None,
     *,
-    pivot: str,
-    position: str = "last",
+    pivot: str = "en",
     subjects: Mapping[str, Mapping[str, str]] | None = None,
-    tokens: str = "prefix",
-    translate: Translate | None = None,
-    settings: Mapping[str, Any] | None = None,
+    tuned: TunedLens | None = None,
     batch_tokens: int = 4096,
     resume: Path | None = None,
     progress: Progress | None = None,
@@ -52,26 +53,26 @@ def measure_lens(
     Args:
         loaded: The opened checkpoint.
         prompts: A parallel set with answers; an item's answers in all languages are what is looked for.
+        settings: Which token is read, and which tokens are a word's.
         pivot: The language that others are compared with.
-        position: ``last`` or ``subject_last``, see `interp.measure.lens.positions`.
-        subjects: Language to item to what the prompt is about; for ``subject_last``.
-        tokens: ``prefix`` or ``first``, see `interp.measure.lens.token_sets`.
-        translate: A tuned lens; the plain logit lens without it.
-        settings: More that decides the numbers, for provenance.
+        subjects: Language to item to what the prompt is about; for the position ``subject_last``.
+        tuned: A tuned lens; the plain logit lens without it.
         batch_tokens: Padded tokens per forward pass; halved where memory runs out.
         resume: File for the state of an interrupted pass.
         progress: Called with batches done and batches in all.
 
     Raises:
         ConfigError: The position or the rule for tokens is unknown.
-        MeasurementError: The prompts are not parallel, lack answers or do not fit the model, no item is told apart in some
-            language, or activations are not finite.
+        MeasurementError: The prompts are not parallel, lack answers or do not fit the model, no item is told
+            apart in some language, or activations are not finite.
         CapabilityError: The tokenizer's bytes or the model's final norm cannot be found.
     """
-    require_rule(tokens)
+    settings = settings or LensSettings()
+    position, tokens = settings.positions, settings.tokens
     if not prompts.parallel or not all(p.answer for code in prompts.languages for p in prompts.prompts[code]):
         raise MeasurementError(
-            f"'{prompts.name}' is not parallel or lacks answers; a lens looks for one answer in all languages."
+            f"'{prompts.name}' is not parallel or lacks answers; a lens looks for one answer in all "
+            "languages."
         )
     vocabulary = Vocabulary(loaded.tokenizer, loaded.n_embeddings)
     words = [
@@ -87,20 +88,26 @@ def measure_lens(
     )
     read = encode_positions(loaded, prompts, vocabulary, position, subjects)
     require_separable(overlap, read.clean, prompts.languages, pivot)
-    own = {**lens_settings(position, tokens, subjects), "pivot": pivot, **(settings or {})}
-    provenance = make_provenance(loaded, prompts, own)
+    stored = settings.stored_tuned(tuned.fitted_on) if tuned else settings.stored()
+    context = {"pivot": pivot, **subjects_context(settings, subjects)}
+    measurement = Measurement.of(loaded, prompts, stored, **context)
+    translate = tuned.translators if tuned else None
     reader = LensReader(loaded, read.encoded, sets, lexicon, translate)
-    options = {"batch_tokens": batch_tokens}
     largest = run_pass(
         loaded,
         read.encoded,
         length_sorted(read.encoded.items, batch_tokens),
         reader,
         resume=resume,
-        key=resume_key(provenance, options),
+        key=measurement.key(batch_tokens=batch_tokens),
         progress=progress,
     )
-    provenance.run.update(options, largest_batch=largest, read_after_space=read.after_space)
+    provenance = measurement.provenance(
+        batch_tokens=batch_tokens,
+        largest_batch=largest,
+        read_after_space=read.after_space,
+        **(tuned.describe() if tuned else {}),
+    )
     items = prompts.prompts[prompts.languages[0]]
     return LensResult(
         languages=prompts.languages,
@@ -114,17 +121,17 @@ def measure_lens(
     )
 
 
-def lens_settings(
-    position: str, tokens: str, subjects: Mapping[str, Mapping[str, str]] | None
+def subjects_context(
+    settings: LensSettings, subjects: Mapping[str, Mapping[str, str]] | None
 ) -> dict[str, Any]:
-    """The settings that decide the numbers of a plain lens; a tuned one overrides ``lens`` and adds its own."""
-    about = digest_of({code: dict(each) for code, each in (subjects or {}).items()})
-    read = {"position": position, **({"subjects": about} if position == "subject_last" else {})}
-    return {"measure": "lens", "lens": "logit", **read, "tokens": tokens}
+    """What the prompts are about, where that decides which token is read."""
+    if settings.positions != "subject_last":
+        return {}
+    return {"subjects": digest_of({code: dict(each) for code, each in (subjects or {}).items()})}
 
 
 class LensReader:
-    """What every layer says of every item: an accumulator for `interp.measure.passes`.
+    """What every layer would answer to every item: an accumulator for `interp.measure.passes`.
 
     Of a batch, one vector per item and layer is kept from the forward pass, and only those are unembedded.
 
@@ -151,10 +158,10 @@ class LensReader:
         self._energy = token_energy(self.readout)
         n_languages, n_items = len(encoded.languages), len(sets)
         self._row = {item.item_id: i for i, item in enumerate(encoded.items[:n_items])}
-        self._sets = _padded(sets)
+        self._sets = _as_block(sets)
         self._lexicon = [list(tokens) for tokens in lexicon]
         shape = (n_items, n_languages, loaded.architecture.n_layers + 1)
-        self._found = {
+        self._values = {
             "probability": np.zeros((*shape, n_languages), dtype=np.float32),
             "rank": np.zeros((*shape, n_languages), dtype=np.int32),
             "mass": np.full((*shape, n_languages), np.nan, dtype=np.float32),
@@ -170,17 +177,16 @@ class LensReader:
             residual = self._translate(residual)
         rows = [self._row[item.item_id] for item in batch.items]
         at = (rows, [item.language for item in batch.items])
-        found = self._read(residual, self._sets[rows])
-        for name, value in found.items():
-            self._found[name][at] = value.movedim(0, 1).cpu().numpy()  # layer first there, item first here
+        for name, value in self._read(residual, self._sets[rows]).items():
+            self._values[name][at] = value.movedim(0, 1).cpu().numpy()  # layer first there, item first here
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything read so far, by field of the result."""
-        return self._found
+        return self._values
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Continue from `state`."""
-        for name, value in self._found.items():
+        for name, value in self._values.items():
             value[...] = state[name]
 
     def _read(
@@ -191,8 +197,8 @@ class LensReader:
         sets = sets.to(residual.device)
         step = max(1, _CHUNK // (residual.shape[1] * len(self.readout.weight)))
         parts = [read_logits(self.readout.logits(part), sets, self._lexicon) for part in residual.split(step)]
-        found = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        return {**found, "energy": self._energy(residual)}
+        joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return {**joined, "energy": self._energy(residual)}
 
 
 def read_logits(
@@ -200,11 +206,12 @@ def read_logits(
     sets: Int[torch.Tensor, "item language token"],
     lexicon: Sequence[Sequence[int]] = (),
 ) -> dict[str, torch.Tensor]:
-    """Return what logits say of token sets, and their entropy; they are overwritten.
+    """Return probability and rank of token sets, and the entropy of the logits, which are overwritten.
 
-    ``probability`` and ``rank`` are ``[depth, item, language]``: the sum over the set, and the place of its most probable token
-    (1: no token of the vocabulary is more probable). ``mass``, of the same shape, is the probability of a language's tokens in
-    the lexicon, NaN where it has none; it is not there without a lexicon. ``entropy`` is ``[depth, item]``, in nats.
+    ``probability`` and ``rank`` are ``[depth, item, language]``: the sum over the set, and the place of its
+    most probable token (1: no token of the vocabulary is more probable). ``mass``, of the same shape, is the
+    probability of a language's tokens in the lexicon, NaN where it has none; it is not there without a
+    lexicon. ``entropy`` is ``[depth, item]``, in nats.
 
     Args:
         logits: In float32.
@@ -216,14 +223,12 @@ def read_logits(
     total = weights.sum(dim=-1)
     there = (sets >= 0).flatten(1)
     index = sets.clamp(min=0).flatten(1).expand(len(logits), -1, -1)
-    own = logits.gather(2, index).masked_fill(~there, -torch.inf).unflatten(2, sets.shape[1:])
-    probability = own.exp().sum(dim=-1) / total.unsqueeze(-1)
+    of_sets = logits.gather(2, index).masked_fill(~there, -torch.inf).unflatten(2, sets.shape[1:])
+    probability = of_sets.exp().sum(dim=-1) / total.unsqueeze(-1)
     mass = _mass(weights, total, lexicon)
     entropy = total.log() - weights.mul_(logits).sum(dim=-1) / total
-    best, above = (
-        own.amax(dim=-1),
-        weights,
-    )  # 0/1 in float32: exact below 2^24 tokens, and faster than counting booleans
+    best = of_sets.amax(dim=-1)
+    above = weights  # 0/1 in float32: exact below 2^24 tokens, and faster than counting booleans
     rank = torch.stack(
         [torch.gt(logits, best[..., i : i + 1], out=above).sum(dim=-1) + 1 for i in range(sets.shape[1])],
         dim=-1,
@@ -238,20 +243,22 @@ def _mass(
 ) -> dict[str, torch.Tensor]:
     if not lexicon:
         return {}
-    chosen = torch.tensor([token for tokens in lexicon for token in tokens], device=weights.device)
-    parts = weights.index_select(2, chosen.int()).split([len(tokens) for tokens in lexicon], dim=2)
-    held = [part.sum(dim=2) if part.shape[2] else torch.full_like(total, torch.nan) for part in parts]
-    return {"mass": torch.stack(held, dim=2) / total.unsqueeze(2)}
+    ids = torch.tensor([token for tokens in lexicon for token in tokens], device=weights.device)
+    parts = weights.index_select(2, ids.int()).split([len(tokens) for tokens in lexicon], dim=2)
+    masses = [part.sum(dim=2) if part.shape[2] else torch.full_like(total, torch.nan) for part in parts]
+    return {"mass": torch.stack(masses, dim=2) / total.unsqueeze(2)}
 
 
 @torch.no_grad()
 def token_energy(readout: LayerReadout) -> Callable[[torch.Tensor], torch.Tensor]:
     r"""Return the function from residual streams ``[..., model]`` to their token energy ``[...]``.
 
-    The root mean square of the cosines between a residual stream and the directions that tokens are read from, over the root
-    mean square of the cosines among those directions: 1 for a stream that is as close to tokens as tokens are to each other,
-    near 0 for one that tokens do not see. The directions are the rows of the unembedding times the final norm's gain. With U
-    their matrix, rows of length 1, and G = U^T U, this is sqrt(vocab h^T G h) / (|h| |G|): no logits are needed.
+    The root mean square of the cosines between a residual stream and the directions that tokens are read
+    from, over the root
+    mean square of the cosines among those directions: 1 for a stream that is as close to tokens as tokens are
+    to each other, near 0 for one that tokens do not see. The directions are the rows of the unembedding times
+    the final norm's gain. With U their matrix, rows of length 1, and G = U^T U, this is sqrt(vocab h^T G h) /
+    (|h| |G|): no logits are needed.
 
     Source: Wendler et al. (2024), https://aclanthology.org/2024.acl-long.820
     """
@@ -269,11 +276,7 @@ def token_energy(readout: LayerReadout) -> Callable[[torch.Tensor], torch.Tensor
     return energy
 
 
-def _padded(sets: Sequence[Sequence[frozenset[int]]]) -> Int[torch.Tensor, "item language token"]:
+def _as_block(sets: Sequence[Sequence[frozenset[int]]]) -> Int[torch.Tensor, "item language token"]:
     """Token sets as a block, filled up with -1."""
-    width = max([1, *(len(tokens) for row in sets for tokens in row)])
-    block = np.full((len(sets), len(sets[0]), width), -1, dtype=np.int64)
-    for i, row in enumerate(sets):
-        for j, tokens in enumerate(row):
-            block[i, j, : len(tokens)] = sorted(tokens)
-    return torch.from_numpy(block)
+    rows = [sorted(tokens) or [-1] for row in sets for tokens in row]
+    return pad_rows(rows, fill=-1)[0].unflatten(0, (len(sets), len(sets[0])))

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool
 from transformers import PreTrainedTokenizerBase
 
-from interp.data.characters import visible
 from interp.data.prompts import Prompt, PromptSet
 from interp.errors import ConfigError, MeasurementError, nearest
 from interp.measure.lens.token_sets import Vocabulary
 from interp.model.loading import LoadedModel
-from interp.model.subjects import subject_tokens
-from interp.model.tokens import EncodedItem, EncodedPrompts, encode
+from interp.model.tokens import EncodedItem, EncodedPrompts, TokenizedPrompt, TokenizedText, tokenize
 
 __all__ = ["POSITIONS", "ReadPrompts", "encode_positions", "require_position"]
 
@@ -47,9 +45,9 @@ def encode_positions(
 ) -> ReadPrompts:
     """Tokenize prompts up to their answers, and choose the token that is read.
 
-    Where the tokenizer makes a token of the space before the answer, that token is the last one: what follows the one
-    before is only the space. Where it joins the end of the prompt with the answer, the model never sees that border when it
-    answers, and the item is marked.
+    Where the tokenizer makes a token of the space before the answer, that token is the last one: what follows
+    the one before is only the space. Where it joins the end of the prompt with the answer, the model never
+    sees that border when it answers, and the item is marked.
 
     Args:
         loaded: The model.
@@ -60,36 +58,30 @@ def encode_positions(
 
     Raises:
         ConfigError: The position is unknown.
-        MeasurementError: A prompt is empty or longer than the context, has a token that the model lacks, or does not hold
-            its subject.
+        MeasurementError: A prompt is empty or longer than the context, has a token that the model lacks, or
+            does not hold its subject.
     """
     require_position(position)
-    asked = [prompt for code in prompts.languages for prompt in prompts.prompts[code]]
+    flat = [prompt for code in prompts.languages for prompt in prompts.prompts[code]]
     bare = {code: tuple(replace(p, answer="") for p in prompts.prompts[code]) for code in prompts.languages}
-    plain = encode(
-        replace(prompts, prompts=bare),
-        loaded.tokenizer,
-        n_blocks=1,
-        context=loaded.context,
-        n_embeddings=loaded.n_embeddings,
-    )
-    joined = loaded.tokenizer([prompt.full_text for prompt in asked])["input_ids"]
-    items = [_up_to_answer(item, ids, vocabulary) for item, ids in zip(plain.items, joined, strict=True)]
+    plain = loaded.encode(replace(prompts, prompts=bare))
+    joint = [text.ids for text in tokenize(loaded.tokenizer, [prompt.full_text for prompt in flat])]
+    items = [_up_to_answer(item, ids, vocabulary) for item, ids in zip(plain.items, joint, strict=True)]
     over = next((item for item in items if len(item) > loaded.context), None)
     if over is not None:
         raise MeasurementError(
-            f"Item {plain.describe(over)} and the space before its answer have {len(over)} tokens, the model's context is "
-            f"{loaded.context}. Shorten or remove it; nothing is truncated."
+            f"Item {plain.describe(over)} and the space before its answer have {len(over)} tokens, the "
+            f"model's context is {loaded.context}. Shorten or remove it; nothing is truncated."
         )
     if position == "last":
         read = [len(item) - 1 for item in items]
     else:
-        read = _subject_tokens(loaded.tokenizer, asked, subjects or {})
-    chosen = [replace(item, counted=_only(at, len(item))) for item, at in zip(items, read, strict=True)]
-    clean = [ids[: len(item)] == list(item.ids) for item, ids in zip(items, joined, strict=True)]
+        read = [_last_of_subject(loaded.tokenizer, prompt, subjects or {}) for prompt in flat]
+    read_items = [replace(item, counted=_only(at, len(item))) for item, at in zip(items, read, strict=True)]
+    clean = [ids[: len(item)] == item.ids for item, ids in zip(items, joint, strict=True)]
     spaces = sum(vocabulary.is_blank(item.ids[at]) for item, at in zip(items, read, strict=True))
     shape = (len(prompts.languages), prompts.n_items)
-    return ReadPrompts(replace(plain, items=tuple(chosen)), np.array(clean).reshape(shape).T, spaces)
+    return ReadPrompts(replace(plain, items=tuple(read_items)), np.array(clean).reshape(shape).T, spaces)
 
 
 def require_position(position: str) -> None:
@@ -100,30 +92,26 @@ def require_position(position: str) -> None:
     """
     if position not in POSITIONS:
         raise ConfigError(
-            f"Unknown position '{position}'.{nearest(position, POSITIONS)} There is: {', '.join(POSITIONS)}."
+            f"No position '{position}'.{nearest(position, POSITIONS)} Choose from: {', '.join(POSITIONS)}."
         )
 
 
-def _up_to_answer(item: EncodedItem, joined: Sequence[int], vocabulary: Vocabulary) -> EncodedItem:
+def _up_to_answer(item: EncodedItem, joint: tuple[int, ...], vocabulary: Vocabulary) -> EncodedItem:
     """The item without what the tokenizer adds at the end, and with the spaces that it makes tokens of."""
-    end = len(item) - item.counted[::-1].index(True)
-    ids = item.ids[:end]
-    while tuple(joined[:end]) == ids and end < len(joined) and vocabulary.is_blank(joined[end]):
+    ids = TokenizedText(item.ids, item.counted).without_end().ids
+    end = len(ids)
+    while joint[:end] == ids and end < len(joint) and vocabulary.is_blank(joint[end]):
         end += 1
-        ids = tuple(joined[:end])
+        ids = joint[:end]
     return replace(item, ids=ids)
 
 
-def _subject_tokens(
-    tokenizer: PreTrainedTokenizerBase, asked: Sequence[Prompt], subjects: Mapping[str, Mapping[str, str]]
-) -> list[int]:
-    """The last token of what each prompt is about, where it is named last."""
-    found = []
-    for prompt in asked:
-        subject = subjects.get(prompt.language, {}).get(prompt.item_id, "")
-        said = f"'{visible(prompt.item_id)}' in '{prompt.language}'"
-        found.append(subject_tokens(tokenizer, prompt.text, subject, said)[1][-1])
-    return found
+def _last_of_subject(
+    tokenizer: PreTrainedTokenizerBase, prompt: Prompt, subjects: Mapping[str, Mapping[str, str]]
+) -> int:
+    """The last token of what a prompt is about, where it is named last."""
+    subject = subjects.get(prompt.language, {}).get(prompt.item_id, "")
+    return TokenizedPrompt(tokenizer, prompt).positions_of(subject)[-1]
 
 
 def _only(at: int, length: int) -> tuple[bool, ...]:

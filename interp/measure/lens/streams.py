@@ -1,4 +1,4 @@
-"""The residual stream at chosen tokens, from one forward pass: as it enters the first layer and as it leaves each."""
+"""The residual stream at some tokens, as it enters the first layer and as it leaves each layer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["read_streams"]
 def read_streams(
     loaded: LoadedModel, encoded: EncodedPrompts, batch: Batch, device: torch.device
 ) -> Float[torch.Tensor, "depth counted model"]:
-    """Return the stream at the counted tokens of a batch, in the order of rows; nothing else is kept of the pass.
+    """Return the stream at the counted tokens of a batch, in the order of rows.
 
     Depth 0 is what enters the first layer, depth l leaves the l-th.
 
@@ -27,12 +27,12 @@ def read_streams(
     """
     sites = {Site("resid_pre", 0): 0}
     sites |= {Site("resid_post", layer): layer + 1 for layer in range(loaded.architecture.n_layers)}
-    kept: dict[int, torch.Tensor] = {}
+    streams: dict[int, torch.Tensor] = {}
 
     def keep(value: torch.Tensor, site: Site) -> None:
-        kept[sites[site]] = value[batch.counted.to(value.device)].to(device)
+        streams[sites[site]] = value[batch.counted.to(value.device)].to(device)
 
     with reading(loaded.architecture, dict.fromkeys(sites, keep)):
         hidden = loaded.architecture.body(**batch.inputs()).last_hidden_state
     require_finite(loaded, encoded, batch, hidden)
-    return torch.stack([kept[depth] for depth in range(len(kept))])
+    return torch.stack([streams[depth] for depth in range(len(streams))])

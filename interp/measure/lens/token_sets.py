@@ -1,8 +1,8 @@
-"""Which tokens begin a word: the vocabulary as bytes, and sets of tokens that tell one language's word from another's.
+"""Which tokens begin a word, by their bytes, and which of them tell one language's word from another's.
 
-Bytes are what all tokenizers have in common. A token is part of a word's set if its bytes begin the word, or the word with
-a space before it. So half a character counts where a script needs several bytes for one, as the byte tokens do that
-Wendler et al. add for Chinese and Russian.
+Bytes are what all tokenizers have in common. A token is part of a word's set if its bytes begin the word, or
+the word with a space before it. So half a character counts where a script needs several bytes for one, as the
+byte tokens do that Wendler et al. add for Chinese and Russian.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import numpy as np
 from jaxtyping import Bool
 from transformers import PreTrainedTokenizerBase
 
-from interp.errors import CapabilityError, ConfigError, nearest
+from interp.errors import CapabilityError
+from interp.model.tokens.encoding import tokenize
 
-__all__ = ["RULES", "Vocabulary", "overlaps", "require_rule", "unshared"]
+__all__ = ["RULES", "Vocabulary", "overlaps", "unshared"]
 
 RULES = ("prefix", "first")
-"""``prefix``: all tokens that begin the word. ``first``: only those that the tokenizer itself begins it with."""
+"""``prefix``: all tokens that begin the word. ``first``: only those that the tokenizer begins it with."""
 
 _SPACE_MARK = "▁"
 _BYTE_TOKEN = ("<0x", ">")
@@ -59,8 +60,8 @@ class Vocabulary:
     def beginning(self, word: str, rule: str = "prefix") -> frozenset[int]:
         """The tokens that begin a word, by one of `RULES`; with and without a space before it."""
         if (word, rule) not in self._sets:
-            found = self._prefixes(word) if rule == "prefix" else self._first(word)
-            self._sets[word, rule] = frozenset(found)
+            tokens = self._prefixes(word) if rule == "prefix" else self._first(word)
+            self._sets[word, rule] = frozenset(tokens)
         return self._sets[word, rule]
 
     def _prefixes(self, word: str) -> list[int]:
@@ -69,11 +70,8 @@ class Vocabulary:
         return [number for start in starts for number in self._ids.get(start, ())]
 
     def _first(self, word: str) -> list[int]:
-        found = []
-        for text in (word, " " + word):
-            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-            found += [number for number in ids if not self.is_blank(number)][:1]
-        return found
+        texts = tokenize(self.tokenizer, [word, " " + word], special=False)
+        return [token for text in texts for token in [i for i in text.ids if not self.is_blank(i)][:1]]
 
 
 def overlaps(
@@ -81,15 +79,15 @@ def overlaps(
 ) -> Bool[np.ndarray, "item language language"]:
     """Return which pairs of languages an item does not tell apart.
 
-    A pair overlaps where the two sets share a token, or one word contains the other, whatever the case. A language whose
-    set is empty overlaps with all, itself included; otherwise none overlaps with itself.
+    A pair overlaps where the two sets share a token, or one word contains the other, whatever the case. A
+    language whose set is empty overlaps with all, itself included; otherwise none overlaps with itself.
 
     Args:
         sets: Per item, a token set per language.
         words: Per item, the word per language.
     """
     n_languages = len(words[0])
-    found = np.zeros((len(words), n_languages, n_languages), dtype=bool)
+    overlap = np.zeros((len(words), n_languages, n_languages), dtype=bool)
     for item, (tokens, names) in enumerate(zip(sets, words, strict=True)):
         folded = [name.casefold() for name in names]
         for i in range(n_languages):
@@ -97,26 +95,14 @@ def overlaps(
                 same = i != j and (
                     bool(tokens[i] & tokens[j]) or folded[i] in folded[j] or folded[j] in folded[i]
                 )
-                found[item, i, j] = found[item, j, i] = same or not tokens[i] or not tokens[j]
-    return found
+                overlap[item, i, j] = overlap[item, j, i] = same or not tokens[i] or not tokens[j]
+    return overlap
 
 
 def unshared(sets: Sequence[frozenset[int]]) -> tuple[tuple[int, ...], ...]:
     """Return the tokens of each set that are in no other, in ascending order."""
-    found = Counter(token for tokens in sets for token in tokens)
-    return tuple(tuple(sorted(token for token in tokens if found[token] == 1)) for tokens in sets)
-
-
-def require_rule(rule: str) -> None:
-    """Refuse a rule that does not exist.
-
-    Raises:
-        ConfigError: Names the nearest.
-    """
-    if rule not in RULES:
-        raise ConfigError(
-            f"Unknown rule '{rule}' for tokens.{nearest(rule, RULES)} There is: {', '.join(RULES)}."
-        )
+    count = Counter(token for tokens in sets for token in tokens)
+    return tuple(tuple(sorted(token for token in tokens if count[token] == 1)) for tokens in sets)
 
 
 def _decoder(tokenizer: PreTrainedTokenizerBase) -> Any:
@@ -124,8 +110,8 @@ def _decoder(tokenizer: PreTrainedTokenizerBase) -> Any:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise CapabilityError(
-            f"The tokenizer {type(tokenizer).__name__} has no fast form, so the bytes of its tokens are not known. Save it as "
-            "a fast one (tokenizer.json)."
+            f"The tokenizer {type(tokenizer).__name__} has no fast form, so the bytes of its tokens are not "
+            "known. Save it as a fast one (tokenizer.json)."
         )
     parts = json.loads(backend.to_str())
     steps = json.dumps([parts.get("pre_tokenizer"), parts.get("decoder")])
@@ -136,8 +122,8 @@ def _decoder(tokenizer: PreTrainedTokenizerBase) -> Any:
     ):
         return _from_marked_text
     raise CapabilityError(
-        "The tokenizer is neither a byte-level BPE nor marks spaces as SentencePiece does, so the bytes of its tokens are not "
-        "known."
+        "The tokenizer is neither a byte-level BPE nor marks spaces as SentencePiece does, so the bytes of "
+        "its tokens are not known."
     )
 
 
@@ -156,7 +142,7 @@ def _from_marked_text(token: str) -> bytes:
 
 @cache
 def _symbols() -> dict[str, int]:
-    """The characters that stand for bytes: printable Latin-1 for itself, the others from U+0100 on, in order."""
+    """The characters that stand for bytes: printable Latin-1 for itself, the others from U+0100 on."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(0x100 + i): byte for i, byte in enumerate(others)}

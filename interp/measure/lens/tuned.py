@@ -1,8 +1,10 @@
-r"""A tuned lens: one affine translator per layer, fitted so that each layer predicts what the model's output will be.
+r"""A tuned lens: one affine translator per layer, fitted so that each layer predicts the model's output.
 
-A plain lens reads a layer as if its basis were the last layer's. Where that is not so it shows too little, and what it shows
-late need not be decided late. The translator h -> h + W h + b of a layer minimizes KL(output || lens) over text, so it is a
-control: a pivot that only the plain lens shows is a matter of basis. It starts at the identity, where it is the plain lens.
+A plain lens reads a layer as if its basis were the last layer's. Where that is not so it shows too little,
+and what it shows late need not be decided late. The translator h -> h + W h + b of a layer minimizes
+KL(output || lens) over text, so it is a
+control: a pivot that only the plain lens shows is a matter of basis. It starts at the identity, where it is
+    the plain lens.
 
 Source: Belrose et al. (2023), https://arxiv.org/abs/2303.08112
 """
@@ -23,9 +25,9 @@ from interp.errors import MeasurementError
 from interp.measure.lens.streams import read_streams
 from interp.model.final_norm import LayerReadout, layer_readout
 from interp.model.loading import LoadedModel
-from interp.model.tokens import EncodedItem, EncodedPrompts, encode, length_sorted, pad
+from interp.model.tokens import EncodedItem, EncodedPrompts, length_sorted
 
-__all__ = ["Translators", "TunedLens", "fit_tuned_lens", "tuned_settings"]
+__all__ = ["Translators", "TunedLens", "fit_tuned_lens"]
 
 _PARTS = ("fit", "choose", "report")
 _HELD_OUT = 0.1  # of the groups, to choose by, and as many to report; by the hash of their names
@@ -64,10 +66,13 @@ class TunedLens:
 
     Attributes:
         translators: What `interp.measure.lens.lens.measure_lens` takes.
-        plain: KL(output || plain lens) per depth, the last included, in nats, mean over the positions of the report.
+        plain: KL(output || plain lens) per depth, the last included, in nats, mean over the positions of the
+            report.
         tuned: KL(output || tuned lens) on the same positions; never above ``plain``.
-        steps: Steps of the chosen translator of each layer; 0 where none was better than the plain lens.
+        steps: Steps after which each layer's translator was taken; 0 where none was better than the plain
+            lens.
         positions: Positions that were fitted on, that chose the steps, and that are reported.
+        fitted_on: Digest of the prompts.
     """
 
     translators: Translators
@@ -75,6 +80,7 @@ class TunedLens:
     tuned: Float[np.ndarray, " depth"]
     steps: tuple[int, ...]
     positions: dict[str, int]
+    fitted_on: str
 
     def describe(self) -> dict[str, Any]:
         """Plain values, for provenance."""
@@ -84,11 +90,6 @@ class TunedLens:
             "tuned_steps_chosen": list(self.steps),
             "tuned_positions_used": self.positions,
         }
-
-
-def tuned_settings(texts: PromptSet, positions: int, steps: int) -> dict[str, Any]:
-    """The settings that decide a tuned lens."""
-    return {"lens": "tuned", "tuned_on": texts.digest, "tuned_positions": positions, "tuned_steps": steps}
 
 
 def fit_tuned_lens(
@@ -102,9 +103,9 @@ def fit_tuned_lens(
 ) -> TunedLens:
     """Fit a tuned lens on prompts with their answers, or on running text.
 
-    Texts are drawn by the hash of their names. Of their groups a tenth chooses after how many steps a layer's translator is
-    taken, another tenth gives the divergence that is reported; the fit sees neither. A translator that is worse than the plain
-    lens on the reported positions is dropped for the plain lens.
+    Texts are drawn by the hash of their names. Of their groups a tenth chooses after how many steps a layer's
+    translator is taken, another tenth gives the divergence that is reported; the fit sees neither. A
+    translator that is worse than the plain lens on the reported positions is dropped for the plain lens.
 
     Args:
         loaded: The opened checkpoint.
@@ -117,15 +118,13 @@ def fit_tuned_lens(
     Raises:
         MeasurementError: Fewer than three groups of text, or activations that are not finite.
     """
-    encoded = encode(
-        texts, loaded.tokenizer, n_blocks=1, context=loaded.context, n_embeddings=loaded.n_embeddings
-    )
+    encoded = loaded.encode(texts)
     readout = layer_readout(loaded)
     streams = {
         part: _streams(loaded, readout, replace(encoded, items=tuple(items)), batch_tokens)
         for part, items in _dealt(encoded, texts, positions).items()
     }
-    translators, chosen = _fit(readout, streams["fit"], streams["choose"], steps, progress)
+    translators, best_steps = _fit(readout, streams["fit"], streams["choose"], steps, progress)
     plain = _divergences(readout, streams["report"])
     tuned = _divergences(readout, translators(streams["report"]))
     worse = tuned[:-1] > plain[:-1]
@@ -134,8 +133,9 @@ def fit_tuned_lens(
         translators,
         plain,
         np.minimum(tuned, plain),
-        tuple(np.where(worse, 0, chosen).tolist()),
+        tuple(np.where(worse, 0, best_steps).tolist()),
         {part: stream.shape[1] for part, stream in streams.items()},
+        texts.digest,
     )
 
 
@@ -143,18 +143,18 @@ def _dealt(encoded: EncodedPrompts, texts: PromptSet, positions: int) -> dict[st
     """Texts up to a number of positions, by what they are for; a group of texts stays together."""
     group = {(p.language, p.item_id): p.group for code in texts.languages for p in texts.prompts[code]}
     drawn: dict[str, list[EncodedItem]] = {}
-    found = 0
+    n_positions = 0
     for item in sorted(encoded.items, key=lambda i: hash_key("tuned lens", str(i.language), i.item_id)):
-        if found >= positions:
+        if n_positions >= positions:
             break
         thinned = _thinned(item)
-        found += sum(thinned.counted)
+        n_positions += sum(thinned.counted)
         drawn.setdefault(group[encoded.languages[item.language], item.item_id], []).append(thinned)
     names = sorted(drawn, key=lambda name: hash_key("tuned lens", name))
     if len(names) < len(_PARTS):
         raise MeasurementError(
-            f"The texts for the tuned lens are of {len(names)} groups; {len(_PARTS)} are needed, to fit on, to choose by and to "
-            "report. Add texts, or positions."
+            f"The texts for the tuned lens are of {len(names)} groups; {len(_PARTS)} are needed, to fit on, "
+            "to choose by and to report. Add texts, or positions."
         )
     held = max(1, round(_HELD_OUT * len(names)))
     cuts = {"choose": names[:held], "report": names[held : 2 * held], "fit": names[2 * held :]}
@@ -163,8 +163,8 @@ def _dealt(encoded: EncodedPrompts, texts: PromptSet, positions: int) -> dict[st
 
 def _thinned(item: EncodedItem) -> EncodedItem:
     places = np.flatnonzero(item.counted)
-    kept = set(places[:: -(-len(places) // _PER_TEXT)].tolist())
-    return replace(item, counted=tuple(i in kept for i in range(len(item))))
+    thinned = set(places[:: -(-len(places) // _PER_TEXT)].tolist())
+    return replace(item, counted=tuple(i in thinned for i in range(len(item))))
 
 
 def _streams(
@@ -172,8 +172,7 @@ def _streams(
 ) -> Float[torch.Tensor, "depth position model"]:
     parts = []
     for items in length_sorted(encoded.items, batch_tokens):
-        batch = pad(items, pad_id=loaded.pad_id, side="right", device=loaded.device)
-        parts.append(read_streams(loaded, encoded, batch, readout.device))
+        parts.append(read_streams(loaded, encoded, loaded.pad(items), readout.device))
     return torch.cat(parts, dim=1)
 
 
@@ -194,11 +193,9 @@ def _fit(
     )
     falling = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: 1 - step / steps)
     generator = torch.Generator().manual_seed(0)
-    best, least = (
-        Translators(matrix.detach().clone(), shift.detach().clone()),
-        _divergences(readout, held_out)[:-1],
-    )
-    chosen = np.zeros(layers, dtype=np.int64)
+    best = Translators(matrix.detach().clone(), shift.detach().clone())
+    least = _divergences(readout, held_out)[:-1]
+    best_steps = np.zeros(layers, dtype=np.int64)
     for step in range(1, steps + 1):
         batch = torch.randint(streams.shape[1], (_BATCH,), generator=generator).to(streams.device)
         _step(readout, Translators(matrix, shift * scale), streams[:, batch])
@@ -207,13 +204,14 @@ def _fit(
         falling.step()
         if step % max(1, steps // _TRIALS) == 0 or step == steps:
             now = Translators(matrix.detach(), (shift * scale).detach())
-            found = _divergences(readout, now(held_out))[:-1]
-            better = found < least
-            least, chosen = np.where(better, found, least), np.where(better, step, chosen)
+            divergence = _divergences(readout, now(held_out))[:-1]
+            better = divergence < least
+            least = np.where(better, divergence, least)
+            best_steps = np.where(better, step, best_steps)
             best.weight[better], best.bias[better] = now.weight[better], now.bias[better]
         if progress:
             progress(step, steps)
-    return best, chosen
+    return best, best_steps
 
 
 def _step(readout: LayerReadout, now: Translators, streams: Float[torch.Tensor, "depth row model"]) -> None:
@@ -236,8 +234,8 @@ def _divergences(
     for part in streams.split(_CHUNK, dim=1):
         output = readout.logits(part[-1]).log_softmax(dim=-1)
         for depth, stream in enumerate(part):
-            found = _divergence(output, readout.logits(stream).log_softmax(dim=-1))
-            total[depth] += found.double().sum().cpu()
+            divergence = _divergence(output, readout.logits(stream).log_softmax(dim=-1))
+            total[depth] += divergence.double().sum().cpu()
     return (total / streams.shape[1]).numpy()
 
 

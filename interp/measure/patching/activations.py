@@ -1,4 +1,4 @@
-"""Activations to patch in: one forward of the source prompts, of which only the segments of the spans are kept."""
+"""Activations to patch in: one forward pass of the source prompts, reduced to the segments of the spans."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from interp.model.hooks import reading
 from interp.model.loading import LoadedModel
 from interp.model.sites import Site
 
-__all__ = ["Positions", "read_segments", "right_padded"]
+__all__ = ["Positions", "read_segments"]
 
 
 @dataclass(frozen=True)
@@ -64,17 +64,6 @@ class Positions:
         return torch.zeros(self.n, *here.shape[1:], device=each.device).index_add(0, self.segments, each)
 
 
-def right_padded(loaded: LoadedModel, asked: Sequence[ScoredPrompt]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids of prompts with their answers, and the mask of what is no padding."""
-    width = max(len(a.tokens) for a in asked)
-    ids = torch.full((len(asked), width), loaded.pad_id)
-    mask = torch.zeros(len(asked), width, dtype=torch.long)
-    for row, a in enumerate(asked):
-        ids[row, : len(a.tokens)] = torch.tensor(a.tokens)
-        mask[row, : len(a.tokens)] = 1
-    return ids.to(loaded.device), mask.to(loaded.device)
-
-
 @torch.no_grad()
 def read_segments(
     loaded: LoadedModel,
@@ -95,16 +84,17 @@ def read_segments(
         sites: Which sites.
 
     Returns:
-        The activations of all segments per site, the segments of each group's spans, and each group's mean metrics.
+        The activations of all segments per site, the segments of each group's spans, and each group's mean
+        metrics.
     """
-    flat = [asked for group in groups for asked in group]
+    flat = [prompt for group in groups for prompt in group]
     places: list[tuple[int, int, int, float]] = []
     where: list[dict[Span, range]] = []
     row = total = 0
-    for group, wanted in zip(groups, spans, strict=True):
+    for group, group_spans in zip(groups, spans, strict=True):
         where.append({})
-        for span in wanted:
-            of_each = [asked.segments(span) for asked in group]
+        for span in group_spans:
+            of_each = [prompt.segments(span) for prompt in group]
             where[-1][span] = range(total, total + len(of_each[0]))
             total += len(of_each[0])
             for number, segments in enumerate(of_each):
@@ -112,12 +102,12 @@ def read_segments(
                     weight = 1 / (len(group) * len(at))
                     places += [(row + number, position, segment, weight) for position in at]
         row += len(group)
-    ids, mask = right_padded(loaded, flat)
+    ids, mask = loaded.pad_rows([prompt.tokens for prompt in flat])
     positions = Positions.of(places, ids.device)
-    found: dict[Site, torch.Tensor] = {}
+    activations: dict[Site, torch.Tensor] = {}
 
     def keep(value: torch.Tensor, site: Site) -> None:
-        found[site] = positions.to(value.device).mean(value)
+        activations[site] = positions.to(value.device).mean(value)
 
     with reading(loaded.architecture, dict.fromkeys(sites, keep)):
         hidden = loaded.architecture.body(
@@ -127,4 +117,4 @@ def read_segments(
     scores = readout(loaded, hidden, flat)
     owner = owner.to(scores.device)
     each = torch.zeros(len(groups), scores.shape[1], device=scores.device).index_add(0, owner, scores)
-    return found, where, each / torch.bincount(owner).unsqueeze(1)
+    return activations, where, each / torch.bincount(owner).unsqueeze(1)

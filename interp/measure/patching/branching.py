@@ -1,7 +1,8 @@
-"""Rows that join a running batch at the layer where they first differ, and what is overwritten in them.
+"""A batch that branches: each patched row joins it at the first layer where it differs from its target.
 
-The first rows are the targets, unpatched. A patched row is copied from its target when its own layer is entered, so the
-layers before are run once for all. The decoder itself runs the pass, so masks, rotations and norms are its own.
+The first rows are the targets, unpatched. A patched row is copied from its target when its own layer is
+entered, so the layers before are run once for all. The decoder itself runs the pass, so masks, rotations and
+norms are its own.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class BranchingBatch:
         self.targets, self.patches = targets, patches
         self.activations, self.start, self.prefix = activations, start, prefix
         self.owners = torch.tensor([*range(len(targets)), *(p.target for p in patches)])
-        self.asked = [*targets, *(targets[p.target] for p in patches)]
+        self.prompts = [*targets, *(targets[p.target] for p in patches)]
         self.joined = len(targets)
         self.ranks: dict[Site, list[int]] = {}
         for rank, patch in enumerate(patches):
@@ -101,7 +102,7 @@ class BranchingBatch:
             yield
 
     def _reads_the_end_only(self) -> bool:
-        """Whether nothing is overwritten in or after the last layer's MLP, so that most of its output is never read."""
+        """Whether nothing is overwritten in or after the last MLP, so that most of its output is unused."""
         last = self.architecture.n_layers - 1
         within = {"mlp_gate", "mlp_neuron", "mlp_out", "resid_post"}
         dense = "mlp_neuron" not in self.architecture.missing
@@ -109,13 +110,13 @@ class BranchingBatch:
 
     @contextmanager
     def _short_last_mlp(self) -> Iterator[None]:
-        """Let the last MLP see the positions that are scored alone; elsewhere it adds zero, which nobody reads."""
-        mlp: Any = self.architecture.layers[-1].mlp
-        longest = max(len(a.answer) for a in self.asked)
-        first = torch.tensor([len(a.ids) - 1 - self.start for a in self.asked]).unsqueeze(1)
-        end = torch.tensor([len(a.tokens) - 1 - self.start for a in self.asked]).unsqueeze(1)
+        """Run the last MLP at the scored positions alone; elsewhere it adds zero, which nothing reads."""
+        last_mlp = self.architecture.mlp(self.architecture.n_layers - 1)
+        longest = max(len(p.answer) for p in self.prompts)
+        first = torch.tensor([len(p.ids) - 1 - self.start for p in self.prompts]).unsqueeze(1)
+        end = torch.tensor([len(p.tokens) - 1 - self.start for p in self.prompts]).unsqueeze(1)
         at = (first + torch.arange(longest)).minimum(end)
-        rows = torch.arange(len(self.asked)).unsqueeze(1)
+        rows = torch.arange(len(self.prompts)).unsqueeze(1)
         full: list[torch.Size] = []
 
         def shorten(module: Any, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
@@ -128,8 +129,8 @@ class BranchingBatch:
             return whole
 
         with ExitStack() as stack:
-            stack.callback(mlp.register_forward_pre_hook(shorten).remove)
-            stack.callback(mlp.register_forward_hook(restore).remove)
+            stack.callback(last_mlp.register_forward_pre_hook(shorten).remove)
+            stack.callback(last_mlp.register_forward_hook(restore).remove)
             yield
 
     def _entering(self, layer: int) -> Any:
@@ -212,6 +213,6 @@ class BranchingBatch:
 def _mask(units: Sequence[tuple[int, ...]], like: torch.Tensor) -> torch.Tensor:
     """Which units of each segment are overwritten."""
     mask = torch.zeros(len(units), like.shape[1], dtype=torch.bool, device=like.device)
-    for segment, chosen in enumerate(units):
-        mask[segment, list(chosen) if chosen else slice(None)] = True
+    for segment, numbers in enumerate(units):
+        mask[segment, list(numbers) if numbers else slice(None)] = True
     return mask.view(*mask.shape, *[1] * (like.ndim - 2))

@@ -1,7 +1,7 @@
-"""What a patch would do, to first order: the gap between two runs' activations times the gradient of the patched one.
+"""The first-order effect of a patch: the difference of two runs' activations times the gradient.
 
-One forward pass of the sources and controls, of which the segments of the spans are kept, and one forward and backward
-pass of the targets, whatever the number of layers, units and spans.
+One forward pass of the sources and controls, of which the segments of the spans are kept, and one forward and
+backward pass of the targets, whatever the number of layers, units and spans.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from jaxtyping import Bool, Float, Int
 
 from interp.errors import MeasurementError
 from interp.measure.gradients import reduced_gradients
-from interp.measure.patching.activations import Positions, read_segments, right_padded
+from interp.measure.patching.activations import Positions, read_segments
 from interp.measure.patching.pairs import Pair
 from interp.measure.patching.positions import Span
 from interp.measure.patching.readout import readout
 from interp.model.loading import LoadedModel
 from interp.model.sites import Site
 
-__all__ = ["Estimates", "has_span"]
+__all__ = ["Estimates"]
 
 
 class Estimates:
-    """First-order effects on the logit difference of patching every unit of some sites, at some spans of some pairs.
+    """First-order effects on the logit difference of patching every unit of some sites, span by span.
 
-    A patch moves the places of a segment by d = (source's activation) - (target's), of several places their means; so its
-    first-order effect is the sum over segments of d . (sum of the gradients over the segment's places), here taken apart
-    by unit. Gradients are those of the target's run, unpatched.
+    A patch moves the places of a segment by d = (source's activation) - (target's), the means where there are
+    several; so its first-order effect is the sum over segments of d . (sum of the gradients over the
+    segment's places), here for each unit. Gradients are those of the target's run, unpatched.
 
     Attributes:
         pair: Of each segment, the number of its pair.
@@ -56,7 +56,7 @@ class Estimates:
             (i, True) for i, p in enumerate(pairs) if p.controls
         ]
         groups = [pairs[i].controls if control else pairs[i].sources for i, control in keys]
-        there = [[span for span in spans if has_span(pair, span)] for pair in pairs]
+        there = [[span for span in spans if pair.target.has(span)] for pair in pairs]
         self._given, where, scores = read_segments(source, groups, [there[i] for i, _ in keys], sites)
         segments = dict(zip(keys, where, strict=True))
         places: list[tuple[int, int, int, float]] = []
@@ -67,8 +67,8 @@ class Estimates:
                 for number, at in enumerate(pair.target.segments(span)):
                     places += [(i, position, len(owners), 1 / len(at)) for position in at]
                     owners.append((i, spans.index(span)))
-                    for control, chosen in enumerate(from_run):
-                        chosen.append(
+                    for control, sources in enumerate(from_run):
+                        sources.append(
                             segments[i, bool(control)][span][number] if (i, bool(control)) in segments else -1
                         )
         self.pair, self.span = np.array(owners, dtype=np.int64).reshape(-1, 2).T
@@ -109,17 +109,12 @@ class Estimates:
                 fine = fine & (read[start.clamp(min=0)] | (start < 0))
             bad[torch.from_numpy(self.pair)[~fine]] = True
         if bad.any():
-            said = pairs[int(bad.int().argmax())].target.said
+            label = pairs[int(bad.int().argmax())].target.label
             dtype = str(loaded.model.dtype).removeprefix("torch.")
             raise MeasurementError(
-                f"The estimates of {said} are not finite. The model runs in {dtype}; try --dtype float32, and check the "
-                "weights."
+                f"The estimates of {label} are not finite. The model runs in {dtype}; try --dtype float32, "
+                "and check the weights."
             )
-
-
-def has_span(pair: Pair, span: Span) -> bool:
-    """Whether a pair's prompt is long enough for a span."""
-    return not isinstance(span, int) or span < len(pair.target.ids)
 
 
 def _reduce(
@@ -128,9 +123,9 @@ def _reduce(
     dict[Site, tuple[Float[torch.Tensor, " segment *axes"], Float[torch.Tensor, " segment *axes"]]],
     Float[torch.Tensor, " pair"],
 ]:
-    """Per site the targets' mean activation and summed gradient of every segment, and their logit differences."""
+    """Per site the targets' mean activation and summed gradient of every segment; logit differences."""
     targets = [pair.target for pair in pairs]
-    ids, mask = right_padded(loaded, targets)
+    ids, mask = loaded.pad_rows([target.tokens for target in targets])
     scores: list[torch.Tensor] = []
 
     def metric(hidden: torch.Tensor) -> torch.Tensor:

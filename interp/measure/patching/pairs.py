@@ -1,7 +1,7 @@
-"""Clean and corrupt prompts: whose activations are written into whose run, and by which answer the run is judged.
+"""Clean and corrupt prompts: which run's activations replace which, and what answer the run is scored on.
 
-The *source* gives activations and the *target* receives them. A fact's partner and its control are drawn by the hash of
-their ids, so they are the same in every language and for every checkpoint.
+The *source* gives activations and the *target* receives them. A fact's partner and its control are drawn by
+the hash of their ids, so they are the same in every language and for every checkpoint.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ from functools import cache
 import numpy as np
 from jaxtyping import Bool, Int
 
-from interp.data.characters import visible
 from interp.data.facts import Fact, FactSet
 from interp.data.hashing import hash_key
-from interp.data.prompts import prompts_from_facts
-from interp.errors import MeasurementError
+from interp.data.prompts import PromptSet
 from interp.measure.patching.positions import ScoredPrompt, Span, aligned
 from interp.model.loading import LoadedModel
-from interp.model.subjects import subject_tokens
+from interp.model.tokens import TokenizedPrompt
 from interp.results.recovery import LEFT_OUT
 
 __all__ = ["FactTokenizer", "Pair", "make_pairs", "partner_of", "unrelated_to"]
@@ -35,8 +33,8 @@ class Pair:
         language: Number of the language that is asked.
         target: The prompt that is patched.
         sources: Prompts that give activations; the mean of several.
-        controls: Prompts about an unrelated fact that give activations instead, for the noise floor; none where no fact
-            can serve.
+        controls: Prompts about an unrelated fact that give activations instead, for the noise floor; none
+            where no fact can serve.
     """
 
     fact: int
@@ -49,61 +47,44 @@ class Pair:
 class FactTokenizer:
     """Facts as tokenized prompts in several languages."""
 
-    def __init__(self, loaded: LoadedModel, facts: FactSet, prompt_format: str, names: Sequence[str]):
+    def __init__(self, loaded: LoadedModel, facts: FactSet, prompts: PromptSet):
         self.loaded = loaded
         self.facts = facts
-        self.names = tuple(names)
-        self._prompts = prompts_from_facts(facts, prompt_format=prompt_format).prompts
-        self.prompt = cache(self._tokenized)
+        self._prompts = prompts.prompts
+        self.prompt = cache(self._prompt)
+        self.subject = cache(self._subject)
 
-    def ask(self, row: int, code: str, answer: Fact, against: str) -> ScoredPrompt:
-        """Ask fact ``row`` in a language, and score it on another fact's answer (or its own) against a wrong one.
+    def scored(self, row: int, code: str, answer: Fact, against: str) -> ScoredPrompt:
+        """Fact ``row`` in a language, scored on another fact's answer (or its own) against a wrong one.
 
         Raises:
-            MeasurementError: The subject is not found, the prompt's tokens are not the first ones of prompt and answer,
-                or both are longer than the context.
+            MeasurementError: The subject is not found, the prompt's tokens are not the first ones of prompt
+                and answer, or both are longer than the context.
         """
-        ids, subject = self.prompt(row, code)
-        said, gold = self.said(row, code), self._continuation(row, code, answer.answer(code))
-        wrong = self._continuation(row, code, against)
-        if gold is None or wrong is None:
-            raise MeasurementError(
-                f"{said}: the tokens of the prompt are not the first ones of prompt and answer, so the answer's own "
-                "log-probability is not defined. Use another prompt_format."
-            )
-        if len(ids) + len(gold) > self.loaded.context:
-            raise MeasurementError(
-                f"{said}: prompt and answer have {len(ids) + len(gold)} tokens, the model's context is "
-                f"{self.loaded.context}. Leave out the fact, or use a shorter prompt_format."
-            )
-        return ScoredPrompt(said, ids, subject, gold, wrong[0], self._first(row, code, answer, gold[0]))
+        prompt, subject = self.prompt(row, code), self.subject(row, code)
+        right, wrong = prompt.continuations([answer.answer(code), against])
+        prompt.require_room(len(prompt.ids) + len(right), self.loaded.context)
+        first = self._first(prompt, answer, right[0])
+        return ScoredPrompt(prompt.label, prompt.ids, subject, right, wrong[0], first)
 
-    def said(self, row: int, code: str) -> str:
-        """What to call a prompt in a message."""
-        return f"'{visible(self.facts.facts[row].fact_id)}' in '{code}'"
+    def _first(self, prompt: TokenizedPrompt, answer: Fact, first: int) -> tuple[int, ...]:
+        """First token of the answer's name in each language; -1 where it is that of the prompt's language."""
+        names = prompt.find_continuations([answer.answer(code) for code in self.facts.languages])
+        tokens = [-1 if ids is None or ids[0] == first else ids[0] for ids in names]
+        here = prompt.prompt.language
+        return tuple(
+            first if code == here else token for code, token in zip(self.facts.languages, tokens, strict=True)
+        )
 
-    def _first(self, row: int, code: str, answer: Fact, own: int) -> tuple[int, ...]:
-        """First token of the answer's name in each language; -1 where it is that of the prompt's own language."""
-        found = []
-        for name in self.names:
-            ids = self._continuation(row, code, answer.answer(name))
-            found.append(own if name == code else -1 if ids is None or ids[0] == own else ids[0])
-        return tuple(found)
+    def _prompt(self, row: int, code: str) -> TokenizedPrompt:
+        return TokenizedPrompt(self.loaded.tokenizer, self._prompts[code][row])
 
-    def _tokenized(self, row: int, code: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        subject = self.facts.facts[row].wording[code].subject
-        prompt = self._prompts[code][row]
-        return subject_tokens(self.loaded.tokenizer, prompt.text, subject, self.said(row, code))
-
-    def _continuation(self, row: int, code: str, name: str) -> tuple[int, ...] | None:
-        """Tokens of a name after a prompt; None where the two share a token."""
-        ids, prompt = self.prompt(row, code)[0], self._prompts[code][row]
-        joint = tuple(self.loaded.tokenizer(prompt.text + prompt.separator + name)["input_ids"])
-        return joint[len(ids) :] if joint[: len(ids)] == ids and len(joint) > len(ids) else None
+    def _subject(self, row: int, code: str) -> tuple[int, ...]:
+        return self.prompt(row, code).positions_of(self.facts.facts[row].wording[code].subject)
 
 
 def make_pairs(
-    asker: FactTokenizer,
+    tokenizer: FactTokenizer,
     mode: str,
     targets: Sequence[str],
     sources: Sequence[str],
@@ -114,7 +95,7 @@ def make_pairs(
     """Pair every fact in every target language with what is patched into it.
 
     Args:
-        asker: The facts.
+        tokenizer: Of the facts.
         mode: See `interp.measure.patching.protocol.Protocol`.
         targets: Languages asked.
         sources: Source languages (across, concepts).
@@ -128,22 +109,23 @@ def make_pairs(
     pairs = []
     left_out = np.zeros(knows.shape, dtype=np.int64)
     of_another = mode in ("within", "concepts")
-    for row in range(len(asker.facts)):
-        other = partner_of(asker.facts, row) if of_another else row
+    for row in range(len(tokenizer.facts)):
+        other = partner_of(tokenizer.facts, row) if of_another else row
         for column, code in enumerate(targets):
             if other is None:
-                found: Pair | str = "no other answer"
+                pair: Pair | str = "no other answer"
             elif not knows[row, column]:
-                found = "source wrong"
+                pair = "source wrong"
             elif not of_another and wrong[row, column] < 0:
-                found = "target right"
+                pair = "target right"
             else:
-                chosen = tuple(sources) or (code,)
-                found = _pair(asker, (row, other), (column, code), chosen, int(wrong[row, column]), spans)
-            if isinstance(found, Pair):
-                pairs.append(found)
+                from_languages = tuple(sources) or (code,)
+                rival = int(wrong[row, column])
+                pair = _pair(tokenizer, (row, other), (column, code), from_languages, rival, spans)
+            if isinstance(pair, Pair):
+                pairs.append(pair)
             else:
-                left_out[row, column] = LEFT_OUT.index(found)
+                left_out[row, column] = LEFT_OUT.index(pair)
     return pairs, left_out
 
 
@@ -155,7 +137,7 @@ def partner_of(facts: FactSet, row: int) -> int | None:
 
 
 def unrelated_to(facts: FactSet, row: int, avoid: Collection[str]) -> Iterator[int]:
-    """Yield facts about other subjects, with answers that are not to be avoided: same relation first, then by hash."""
+    """Yield facts with other subjects and answers that are not to be avoided: same relation first."""
     fact = facts.facts[row]
     others = [i for i, f in enumerate(facts) if f.object_id not in avoid and f.subject_id != fact.subject_id]
     for same in (True, False):
@@ -164,7 +146,7 @@ def unrelated_to(facts: FactSet, row: int, avoid: Collection[str]) -> Iterator[i
 
 
 def _pair(
-    asker: FactTokenizer,
+    tokenizer: FactTokenizer,
     rows: tuple[int, int],
     place: tuple[int, str],
     sources: Sequence[str],
@@ -173,37 +155,37 @@ def _pair(
 ) -> Pair | str:
     """The pair of a fact, or why there is none."""
     (row, other), (column, code) = rows, place
-    fact, partner = asker.facts.facts[row], asker.facts.facts[other]
+    fact, partner = tokenizer.facts.facts[row], tokenizer.facts.facts[other]
     rival = partner.object_id if other != row else fact.option_ids[wrong]
 
     def against(language: str) -> str:
         return partner.answer(language) if other != row else fact.wording[language].options[wrong]
 
-    target = asker.ask(other, code, fact, against(code))
-    given = tuple(asker.ask(row, language, fact, against(language)) for language in sources)
-    if any(asked.answer[0] == asked.distractor for asked in (target, *given)):
+    target = tokenizer.scored(other, code, fact, against(code))
+    given = tuple(tokenizer.scored(row, language, fact, against(language)) for language in sources)
+    if any(prompt.answer[0] == prompt.distractor for prompt in (target, *given)):
         return "same first token"
-    if not all(aligned(asked, target, span) for asked in given for span in spans):
+    if not all(aligned(prompt, target, span) for prompt in given for span in spans):
         return "lengths differ"
     avoid = {fact.object_id, rival}
-    return Pair(row, column, target, given, _controls(asker, row, avoid, sources, given, spans))
+    return Pair(row, column, target, given, _controls(tokenizer, row, avoid, sources, given, spans))
 
 
 def _controls(
-    asker: FactTokenizer,
+    tokenizer: FactTokenizer,
     row: int,
     avoid: Collection[str],
     sources: Sequence[str],
     given: tuple[ScoredPrompt, ...],
     spans: Collection[Span],
 ) -> tuple[ScoredPrompt, ...]:
-    """The sources' prompts about an unrelated fact, followed by the sources' answer: the first fact that aligns."""
-    for other in unrelated_to(asker.facts, row, avoid):
+    """The sources' prompts about the first unrelated fact that aligns, followed by the sources' answer."""
+    for other in unrelated_to(tokenizer.facts, row, avoid):
         controls = []
-        for code, asked in zip(sources, given, strict=True):
-            ids, subject = asker.prompt(other, code)
-            controls.append(replace(asked, said=asker.said(other, code), ids=ids, subject=subject))
-        fits = all(len(control.tokens) <= asker.loaded.context for control in controls)
+        for code, source in zip(sources, given, strict=True):
+            prompt, subject = tokenizer.prompt(other, code), tokenizer.subject(other, code)
+            controls.append(replace(source, label=prompt.label, ids=prompt.ids, subject=subject))
+        fits = all(len(control.tokens) <= tokenizer.loaded.context for control in controls)
         if fits and all(aligned(a, b, span) for a, b in zip(controls, given, strict=True) for span in spans):
             return tuple(controls)
     return ()

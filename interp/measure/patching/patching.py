@@ -9,66 +9,64 @@ from typing import Any
 import numpy as np
 
 from interp.data.facts import FactSet
-from interp.data.prompts import prompts_from_facts
+from interp.data.prompts import context_of, prompts_from_facts
 from interp.errors import CapabilityError, ConfigError
 from interp.measure.passes import Progress, run_batches
 from interp.measure.patching.branching import Cell
 from interp.measure.patching.protocol import Protocol, find_pairs
 from interp.measure.patching.runs import Runs
-from interp.measure.provenance import make_provenance, resume_key
+from interp.measure.provenance import Measurement
 from interp.model.loading import LoadedModel
-from interp.model.sites import Architecture
+from interp.model.sites import SITES_OF, Architecture
 from interp.results.patching import PatchingResult
+from interp.results.settings.patching import PatchingSettings
 
-__all__ = ["measure_patching", "patching_settings"]
+__all__ = ["measure_patching", "patching_context"]
 
 
 def measure_patching(
     loaded: LoadedModel,
     facts: FactSet,
-    protocol: Protocol,
+    settings: PatchingSettings | None = None,
     *,
-    site: str = "resid_pre",
-    units: Sequence[tuple[int, ...]] = (),
-    onward: bool = False,
     source: LoadedModel | None = None,
     batch_tokens: int = 4096,
     resume: Path | None = None,
     progress: Progress | None = None,
 ) -> PatchingResult:
-    """Patch every layer (and head) at every span of every pair, with the source's activations and with the control's.
+    """Patch every layer (and head) at every span of every pair, from its source and from its control.
 
     Args:
         loaded: The model that is patched.
         facts: In the languages asked and the source languages.
-        protocol: How facts are paired, and which spans are patched.
-        site: resid_pre, resid_mid, resid_post, attn_out, mlp_out, head or mlp_neuron; see `interp.model.sites`.
-        units: Sets of heads or neurons, each patched together in every layer; by default each head alone, and all neurons.
-        onward: Whether each patch goes from its layer to the last.
+        settings: How facts are paired, and what is patched; by default each head alone, and all neurons
+            together.
         source: The checkpoint that gives activations (mode ``checkpoints``).
-        batch_tokens: Padded tokens per forward pass; halved by itself when memory runs out.
+        batch_tokens: Padded tokens per forward pass; halved automatically on out-of-memory.
         resume: File for the state of an interrupted run; remove it once the result is saved.
         progress: Called with batches done and batches in all.
 
     Raises:
         MeasurementError: No pair is left, a subject is not found, or values are not finite.
-        CapabilityError: The architecture lacks the site or a unit, or the two checkpoints have different shapes.
+        CapabilityError: The architecture lacks the site or a unit, or the two checkpoints have different
+            shapes.
         Interrupted: Ctrl-C or SIGTERM; what is done is kept in ``resume``.
     """
+    settings = settings or PatchingSettings()
+    protocol, site = Protocol.of(settings, facts), settings.site
     loaded.architecture.require(site)
-    sets = _unit_sets(loaded.architecture, site, units)
-    prompts = prompts_from_facts(facts, prompt_format=protocol.prompt_format)
-    fingerprint = source.checkpoint.fingerprint if source is not None and source.checkpoint else ""
-    own = patching_settings(facts, protocol, site, units, onward, fingerprint)
-    provenance = make_provenance(loaded, prompts, own)
-    options = {"batch_tokens": batch_tokens}
-    found = find_pairs(loaded, facts, protocol, source, batch_tokens, resume, progress)
-    spans = found.spans
+    sets = _unit_sets(loaded.architecture, site, settings.unit_sets)
+    measurement = Measurement.of(
+        loaded, prompts_from_facts(facts), settings, **patching_context(facts, source)
+    )
+    paired = find_pairs(loaded, facts, protocol, source, batch_tokens, resume, progress)
+    spans = paired.spans
     shape = (loaded.architecture.n_layers, len(sets), len(spans))
     cells = [
-        Cell(site, layer, spans[position], sets[unit], onward) for layer, unit, position in np.ndindex(*shape)
+        Cell(site, layer, spans[position], sets[unit], settings.onward)
+        for layer, unit, position in np.ndindex(*shape)
     ]
-    runs = Runs(loaded, found.pairs, cells, source=source)
+    runs = Runs(loaded, paired.pairs, cells, source=source)
     largest = run_batches(
         loaded,
         list(runs.batches(batch_tokens)),
@@ -76,67 +74,55 @@ def measure_patching(
         runs,
         runs.describe,
         resume=resume,
-        key=resume_key(provenance, {**options, "pairs": found.digest}),
+        key=measurement.key(batch_tokens=batch_tokens, pairs=paired.digest),
         progress=progress,
     )
-    provenance.run.update(options, largest_batch=largest)
-    clean, corrupt = (found.spread(values) for values in (runs.clean, runs.corrupt))
+    clean, corrupt = (paired.spread(values) for values in (runs.clean, runs.corrupt))
     patched, control = (
-        found.spread(np.moveaxis(runs.patched[:, i], 1, 2)).reshape(*clean.shape, *shape) for i in (0, 1)
+        paired.spread(np.moveaxis(runs.patched[:, i], 1, 2)).reshape(*clean.shape, *shape) for i in (0, 1)
     )
     return PatchingResult(
-        languages=found.targets,
+        languages=paired.targets,
         fact_ids=tuple(fact.fact_id for fact in facts),
         groups=tuple(fact.group for fact in facts),
         mode=protocol.mode,
         sources=protocol.sources,
         site=site,
-        units=tuple(",".join(map(str, chosen)) or "all" for chosen in sets),
+        units=tuple(",".join(map(str, together)) or "all" for together in sets),
         positions=tuple(map(str, spans)),
-        onward=onward,
-        metrics=found.metrics,
-        left_out=found.left_out,
+        onward=settings.onward,
+        metrics=paired.metrics,
+        left_out=paired.left_out,
         clean=clean,
         corrupt=corrupt,
         patched=patched,
         control=control,
-        provenance=provenance,
+        provenance=measurement.provenance(batch_tokens=batch_tokens, largest_batch=largest),
     )
 
 
-def patching_settings(
-    facts: FactSet,
-    protocol: Protocol,
-    site: str,
-    units: Sequence[tuple[int, ...]],
-    onward: bool,
-    source_fingerprint: str,
-) -> dict[str, Any]:
-    """What decides the result of patching, beside the prompts and the numerics."""
-    return {
-        "measure": "patching",
-        **protocol.settings(),
-        "site": site,
-        "units": [list(chosen) for chosen in units],
-        "onward": onward,
-        "source_checkpoint": source_fingerprint,
-        "facts_digest": facts.digest,
-    }
+def patching_context(facts: FactSet, source: LoadedModel | None) -> dict[str, Any]:
+    """What of the data, and of the checkpoint that gives activations, decides the numbers."""
+    fingerprint = source.checkpoint.fingerprint if source is not None and source.checkpoint else ""
+    return {"source_checkpoint": fingerprint, **context_of(facts)}
 
 
 def _unit_sets(
     architecture: Architecture, site: str, units: Sequence[tuple[int, ...]]
 ) -> list[tuple[int, ...]]:
     """Which units are patched together; the empty set means all."""
-    per_layer = {"head": architecture.n_heads, "mlp_neuron": architecture.n_neurons}.get(site, 0)
+    per_layer = architecture.n_units(site)
     if not units:
         return [(head,) for head in range(per_layer)] if site == "head" else [()]
     if not per_layer:
-        raise ConfigError(f"Site '{site}' has no units; units are chosen of 'head' or 'mlp_neuron'.")
-    wrong = [unit for chosen in units for unit in chosen if not 0 <= unit < per_layer]
+        raise ConfigError(
+            f"Site '{site}' has no units that could be patched alone. Choose from: "
+            f"{', '.join(SITES_OF.values())}."
+        )
+    wrong = [unit for together in units for unit in together if not 0 <= unit < per_layer]
     if wrong or not all(units):
         raise CapabilityError(
-            f"No {site} {wrong[0] if wrong else 'in an empty set'}: a layer of this '{architecture.family}' has 0 to "
-            f"{per_layer - 1}."
+            f"No {site} {wrong[0] if wrong else 'in an empty set'}: a layer of this '{architecture.family}' "
+            f"has 0 to {per_layer - 1}."
         )
     return list(units)

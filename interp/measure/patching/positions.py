@@ -1,8 +1,8 @@
-"""Prompts as tokens with the places that patching speaks of: the subject, the last token, every token.
+"""Prompts as tokens with the positions that can be patched: the subject, the last token, every token.
 
-A span becomes *segments*: places that get one activation each. Two prompts are aligned segment by segment, so a span of
-one segment (the subject's last token, the mean over the subject, the last token of the prompt) is aligned whatever the
-lengths, and one of many (all positions) only between prompts of equal length.
+A span becomes *segments*: places that get one activation each. Two prompts are aligned segment by segment, so
+a span of one segment (the subject's last token, the mean over the subject, the last token of the prompt) is
+aligned whatever the lengths, and one of many (all positions) only between prompts of equal length.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from interp.errors import MeasurementError
 __all__ = ["ScoredPrompt", "Span", "align", "aligned"]
 
 Span = str | int
-"""``subject_last``, ``subject_mean``, ``last``, ``all`` (all positions at once), or one position, counted from 0."""
+"""``subject_last``, ``subject_mean``, ``last``, ``all`` (at once), or one position, counted from 0."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class ScoredPrompt:
     """A prompt, and the answer that it is scored on.
 
     Attributes:
-        said: What to call it in a message.
+        label: What a message calls it.
         ids: Tokens of the prompt.
         subject: Positions of the subject's tokens: all that hold a character of its name.
         answer: Tokens of the right answer, the space before it in the first.
@@ -30,7 +30,7 @@ class ScoredPrompt:
         first: First token of the right answer's name in several languages; -1 where it cannot be told apart.
     """
 
-    said: str
+    label: str
     ids: tuple[int, ...]
     subject: tuple[int, ...]
     answer: tuple[int, ...]
@@ -39,8 +39,12 @@ class ScoredPrompt:
 
     @property
     def tokens(self) -> tuple[int, ...]:
-        """What the model reads: the prompt, and the answer but for its last token, which is only predicted."""
+        """What the model reads: the prompt and the answer without its last token, which is only predicted."""
         return self.ids + self.answer[:-1]
+
+    def has(self, span: Span) -> bool:
+        """Whether the prompt is long enough for a span."""
+        return not isinstance(span, int) or span < len(self.ids)
 
     def segments(self, span: Span) -> tuple[tuple[int, ...], ...]:
         """Positions of a span, one group for each activation."""
@@ -68,7 +72,7 @@ def align(source: ScoredPrompt, target: ScoredPrompt, span: Span) -> None:
     """
     if not aligned(source, target, span):
         raise MeasurementError(
-            f"{source.said} has {len(source.ids)} tokens (with its answer {len(source.tokens)}) and {target.said} has "
-            f"{len(target.ids)} ({len(target.tokens)}), so position i of one is not position i of the other. Patch a span "
-            "that both have: subject_last, subject_mean or last."
+            f"{source.label} has {len(source.ids)} tokens (with its answer {len(source.tokens)}) and "
+            f"{target.label} has {len(target.ids)} ({len(target.tokens)}), so position i of one is not "
+            "position i of the other. Patch a span that both have: subject_last, subject_mean or last."
         )

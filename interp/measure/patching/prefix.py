@@ -15,21 +15,25 @@ __all__ = ["SharedPrefix"]
 class SharedPrefix(DynamicCache):
     """A cache of a few prompts that many rows read and none writes.
 
-    The decoder builds its masks from it as from any cache; ``owners`` says which prompt each row of the batch belongs to.
+    The decoder builds its masks from it as from any cache; ``owners`` says which prompt each row of the batch
+    belongs to.
     """
 
     def __init__(self, cache: Any, length: int):
         super().__init__()
         self.owners = torch.zeros(0, dtype=torch.long)
         for layer in cache.layers:
-            kept = DynamicLayer()
-            kept.lazy_initialization(layer.keys, layer.values)
-            kept.keys, kept.values = layer.keys[..., :length, :], layer.values[..., :length, :]
-            self.layers.append(kept)
+            prefix = DynamicLayer()
+            prefix.lazy_initialization(layer.keys, layer.values)
+            prefix.keys, prefix.values = layer.keys[..., :length, :], layer.values[..., :length, :]
+            self.layers.append(prefix)
 
     @staticmethod
     def holds(cache: Any, width: int) -> bool:
-        """Whether a cache has the keys and values of all positions of all layers (no window, no shared layers)."""
+        """Whether a cache has the keys and values of all positions of all layers.
+
+        A window or shared layers hold fewer.
+        """
         layers: list[Any] = getattr(cache, "layers", [])
         plain = all(isinstance(layer, DynamicLayer) and layer.is_initialized for layer in layers)
         return bool(layers) and plain and all(layer.keys.shape[-2] == width for layer in layers)
@@ -43,8 +47,8 @@ class SharedPrefix(DynamicCache):
         **kwargs: Mapping[str, Any],
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Put the prefix in front of every row's keys and values, and keep nothing."""
-        kept: Any = self.layers[layer_idx]
-        both = ((kept.keys, key_states), (kept.values, value_states))
+        prefix: Any = self.layers[layer_idx]
+        both = ((prefix.keys, key_states), (prefix.values, value_states))
         keys, values = (torch.cat([self._rows(old, new), new], dim=-2) for old, new in both)
         return keys, values
 

@@ -1,4 +1,4 @@
-"""What a run answers: every metric of patching from the final hidden states, one row per prompt."""
+"""The metrics of a run, from its final hidden states: one row per prompt."""
 
 from __future__ import annotations
 
@@ -18,55 +18,52 @@ _ROWS = 128  # rows unembedded at a time: the logits of a large vocabulary never
 def readout(
     loaded: LoadedModel,
     hidden: Float[torch.Tensor, "row token model"],
-    asked: Sequence[ScoredPrompt],
+    prompts: Sequence[ScoredPrompt],
     offset: int = 0,
 ) -> Float[torch.Tensor, "row metric"]:
     """Return the metrics of each row, in float32 and differentiable.
 
-    In this order: the logit of the answer's first token minus the distractor's; the log-probability of the whole answer
-    (nats, sum over its tokens); the probability of its first token; and the probability of the first token of its name
-    in each language (NaN where it cannot be told apart).
+    In this order: the logit of the answer's first token minus the distractor's; the log-probability of the
+    whole answer (nats, sum over its tokens); the probability of its first token; and the probability of the
+    first token of its name in each language (NaN where it cannot be told apart).
 
     Args:
         loaded: The model.
         hidden: Final hidden states of rows that read `ScoredPrompt.tokens`, padded on the right.
-        asked: What each row is scored on.
+        prompts: What each row is scored on.
         offset: Position of the first hidden state.
     """
-    parts = zip(hidden.split(_ROWS), _parts(asked), strict=True)
+    starts = range(0, len(prompts), _ROWS)
+    parts = [(hidden[i : i + _ROWS], prompts[i : i + _ROWS]) for i in starts]
     return torch.cat([_some(loaded, states, rows, offset) for states, rows in parts])
 
 
-def _parts(asked: Sequence[ScoredPrompt]) -> list[Sequence[ScoredPrompt]]:
-    return [asked[i : i + _ROWS] for i in range(0, len(asked), _ROWS)]
-
-
 def _some(
-    loaded: LoadedModel, hidden: torch.Tensor, asked: Sequence[ScoredPrompt], offset: int
+    loaded: LoadedModel, hidden: torch.Tensor, prompts: Sequence[ScoredPrompt], offset: int
 ) -> Float[torch.Tensor, "row metric"]:
     device = hidden.device
-    last = torch.tensor([len(a.ids) - 1 - offset for a in asked], device=device)
-    logits = loaded.architecture.unembed(hidden[torch.arange(len(asked), device=device), last]).float()
+    last = torch.tensor([len(p.ids) - 1 - offset for p in prompts], device=device)
+    logits = loaded.architecture.unembed(hidden[torch.arange(len(prompts), device=device), last]).float()
     logged = logits.log_softmax(dim=-1)
-    gold = _column([a.answer[0] for a in asked], logits)
-    against = _column([a.distractor for a in asked], logits)
+    gold = _column([p.answer[0] for p in prompts], logits)
+    against = _column([p.distractor for p in prompts], logits)
     first = logged.gather(1, gold)
-    whole = first.squeeze(1) + _rest(loaded, hidden, asked, offset).to(first.device)
-    names = torch.tensor([a.first for a in asked], dtype=torch.long, device=logits.device)
-    told = logged.gather(1, names.clamp(min=0)).exp().masked_fill(names < 0, torch.nan)
+    whole = first.squeeze(1) + _rest(loaded, hidden, prompts, offset).to(first.device)
+    names = torch.tensor([p.first for p in prompts], dtype=torch.long, device=logits.device)
+    by_language = logged.gather(1, names.clamp(min=0)).exp().masked_fill(names < 0, torch.nan)
     difference = logits.gather(1, gold) - logits.gather(1, against)
-    return torch.cat([difference, whole.unsqueeze(1), first.exp(), told], dim=1)
+    return torch.cat([difference, whole.unsqueeze(1), first.exp(), by_language], dim=1)
 
 
 def _rest(
-    loaded: LoadedModel, hidden: torch.Tensor, asked: Sequence[ScoredPrompt], offset: int
+    loaded: LoadedModel, hidden: torch.Tensor, prompts: Sequence[ScoredPrompt], offset: int
 ) -> Float[torch.Tensor, " row"]:
     """Log-probability of the answers' tokens after the first."""
-    total = torch.zeros(len(asked), device=hidden.device)
+    total = torch.zeros(len(prompts), device=hidden.device)
     later = [
-        (row, len(a.ids) - 1 + place - offset, token)
-        for row, a in enumerate(asked)
-        for place, token in enumerate(a.answer)
+        (row, len(prompt.ids) - 1 + place - offset, token)
+        for row, prompt in enumerate(prompts)
+        for place, token in enumerate(prompt.answer)
         if place > 0
     ]
     if not later:

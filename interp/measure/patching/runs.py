@@ -1,4 +1,4 @@
-"""All patched runs of all pairs: which go into one pass, and what is kept of each."""
+"""All patched runs of all pairs: which share a forward pass, and the metrics of each."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from interp.measure.patching.positions import Span
 from interp.measure.patching.sweep import Targets
 from interp.model.loading import LoadedModel
 from interp.model.sites import Site
+from interp.model.tokens import make_batches
 
 __all__ = ["Run", "Runs"]
 
@@ -28,7 +29,7 @@ class Run(NamedTuple):
 
 
 class Runs:
-    """What patched runs answered so far: a `interp.measure.passes.Resumable`.
+    """Metrics of the patched runs so far: a `interp.measure.passes.Resumable`.
 
     Attributes:
         clean: Metrics of each pair's source.
@@ -51,19 +52,16 @@ class Runs:
         self.patched = np.full((len(pairs), 2, len(cells), metrics), np.nan, dtype=np.float32)
         self._held: tuple[int, ...] = ()
 
-    def batches(self, batch_tokens: int, *, controls: bool = True) -> Iterator[list[Run]]:
-        """Yield runs that fit into one pass: pairs of similar length together, and rows that start late together."""
-        order = sorted(range(len(self.pairs)), key=lambda i: (-len(self.pairs[i].target.tokens), i))
+    def batches(self, batch_tokens: int, *, controls: bool = True) -> Iterator[tuple[Run, ...]]:
+        """Yield runs that fit into one pass: pairs of similar length, and rows that start late together."""
+        lengths = [len(pair.target.tokens) for pair in self.pairs]
         per_pair = (1 + controls) * len(self.cells)
-        while order:
-            size = max(1, batch_tokens // (per_pair * len(self.pairs[order[0]].target.tokens)))
-            group, order = order[:size], order[size:]
-            rows = sorted((row for i in group for row in self._rows(i, controls)), key=self._start)
-            while rows:
-                width = len(self.pairs[group[0]].target.tokens) - self._start(rows[0])
-                fitting = max(1, batch_tokens // width)
-                yield rows[:fitting]
-                rows = rows[fitting:]
+        for group in make_batches(range(len(lengths)), batch_tokens, lambda i: per_pair * lengths[i]):
+            rows = [row for i in group for row in self._rows(i, controls)]
+            after = {
+                row: lengths[group[0]] - self._start(row) for row in rows
+            }  # tokens from its first patch on
+            yield from make_batches(rows, batch_tokens, after.__getitem__)
 
     def add(self, rows: Sequence[Run]) -> None:
         """Run a batch: all of it, or nothing if it raises.
@@ -80,15 +78,15 @@ class Runs:
             cell = self.cells[row.cell]
             segments = self._segments[number[row.pair], row.control][cell.span]
             patches.append(Patch(number[row.pair], cell, segments))
-        found = self._targets.sweep(patches, self._activations).cpu().numpy()
-        self._require_finite(found, [row.pair for row in rows])
-        for row, values in zip(rows, found, strict=True):
+        scores = self._targets.sweep(patches, self._activations).cpu().numpy()
+        self._require_finite(scores, [row.pair for row in rows])
+        for row, values in zip(rows, scores, strict=True):
             self.patched[row.pair, int(row.control), row.cell] = values
 
     def describe(self, row: Run) -> str:
         """What to call a run that does not fit into memory."""
-        asked = self.pairs[row.pair].target
-        return f"A patched run of {asked.said} ({len(asked.tokens)} tokens)"
+        target = self.pairs[row.pair].target
+        return f"A patched run of {target.label} ({len(target.tokens)} tokens)"
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything so far."""
@@ -100,9 +98,8 @@ class Runs:
             values[:] = state[name]
 
     def _rows(self, pair: int, controls: bool) -> Iterator[Run]:
-        length = len(self.pairs[pair].target.ids)
         for number, cell in enumerate(self.cells):
-            if isinstance(cell.span, int) and cell.span >= length:
+            if not self.pairs[pair].target.has(cell.span):
                 continue
             yield Run(pair, False, number)
             if controls and self.pairs[pair].controls:
@@ -114,17 +111,15 @@ class Runs:
     def _prepare(self, pairs: tuple[int, ...]) -> None:
         """Run the targets and the sources of some pairs, and hold what their patches need."""
         self._held, self._segments = (), {}
-        chosen = [self.pairs[i] for i in pairs]
-        self._targets = Targets(self.loaded, [pair.target for pair in chosen])
-        keys = [(i, False) for i in range(len(chosen))] + [
-            (i, True) for i, p in enumerate(chosen) if p.controls
-        ]
-        groups = [chosen[i].controls if control else chosen[i].sources for i, control in keys]
-        spans = [_within(self._spans(), chosen[i]) for i, _ in keys]
+        held = [self.pairs[i] for i in pairs]
+        self._targets = Targets(self.loaded, [pair.target for pair in held])
+        keys = [(i, False) for i in range(len(held))] + [(i, True) for i, p in enumerate(held) if p.controls]
+        groups = [held[i].controls if control else held[i].sources for i, control in keys]
+        spans = [[span for span in self._spans() if held[i].target.has(span)] for i, _ in keys]
         activations, where, clean = read_segments(self.source, groups, spans, self._sites())
         self._activations = {site: value.to(self.loaded.device) for site, value in activations.items()}
         self._segments = dict(zip(keys, where, strict=True))
-        scores = clean[: len(chosen)].cpu().numpy(), self._targets.scores.cpu().numpy()
+        scores = clean[: len(held)].cpu().numpy(), self._targets.scores.cpu().numpy()
         for values in scores:
             self._require_finite(values, pairs)
         self.clean[list(pairs)], self.corrupt[list(pairs)] = scores
@@ -140,14 +135,9 @@ class Runs:
     def _require_finite(self, values: np.ndarray, pairs: Sequence[int]) -> None:
         bad = ~np.isfinite(values[:, :3]).all(axis=1)
         if bad.any():
-            asked = self.pairs[pairs[int(bad.argmax())]].target
+            target = self.pairs[pairs[int(bad.argmax())]].target
             dtype = str(self.loaded.model.dtype).removeprefix("torch.")
             raise MeasurementError(
-                f"A patched run of {asked.said} is not finite. The model runs in {dtype}; try --dtype float32, and check the "
-                "weights."
+                f"A patched run of {target.label} is not finite. The model runs in {dtype}; try --dtype "
+                "float32, and check the weights."
             )
-
-
-def _within(spans: Sequence[Span], pair: Pair) -> list[Span]:
-    """The spans that a prompt is long enough for."""
-    return [span for span in spans if not isinstance(span, int) or span < len(pair.target.ids)]

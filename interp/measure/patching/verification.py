@@ -1,4 +1,4 @@
-"""Patch some of what was estimated for real, and keep both, fact by fact."""
+"""Verify estimates: patch the cells with the largest ones and random others, pair by pair."""
 
 from __future__ import annotations
 
@@ -9,34 +9,33 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from interp.measure.patching.branching import Cell
-from interp.measure.patching.estimates import Estimates, has_span
-from interp.measure.patching.protocol import FoundPairs
+from interp.measure.patching.estimates import Estimates
+from interp.measure.patching.protocol import PatchingPairs
 from interp.measure.patching.runs import Run, Runs
-from interp.measure.routing.routing import SITES_OF
 from interp.model.loading import LoadedModel
-from interp.model.sites import Site
+from interp.model.sites import SITES_OF, Site
 
-__all__ = ["SEED", "Verified", "chosen_cells"]
+__all__ = ["SEED", "Verified", "cells_to_verify"]
 
 SEED = 0
 """Of the cells that are drawn at random."""
 
 
-def chosen_cells(
+def cells_to_verify(
     estimates: Float[np.ndarray, "layer unit position"], verify: int, seed: int = SEED
 ) -> tuple[Int[np.ndarray, "top 3"], Int[np.ndarray, "other 3"]]:
-    """The cells with the largest absolute estimates, largest first, and as many of the others at random, in order."""
+    """The cells with the largest absolute estimates, and as many random others, in order."""
     flat = np.abs(estimates).ravel()
     ranked = np.argsort(-flat, kind="stable")
     ranked = ranked[~np.isnan(flat[ranked])]
     top, rest = ranked[:verify], np.sort(ranked[verify:])
     others = np.sort(np.random.default_rng(seed).permutation(rest)[:verify])
-    one, other = (np.stack(np.unravel_index(chosen, estimates.shape), axis=1) for chosen in (top, others))
+    one, other = (np.stack(np.unravel_index(cells, estimates.shape), axis=1) for cells in (top, others))
     return one, other
 
 
 class Verified:
-    """What some cells do when they are patched for real, and the estimates of the same, per pair.
+    """Measured and estimated effects of some cells, per pair.
 
     Attributes:
         runs: The patched runs.
@@ -47,21 +46,21 @@ class Verified:
         self,
         loaded: LoadedModel,
         source: LoadedModel | None,
-        found: FoundPairs,
+        paired: PatchingPairs,
         unit: str,
         cells: Int[np.ndarray, "cell 3"],
     ):
-        self.loaded, self.source, self.cells, self.spans = loaded, source or loaded, cells, found.spans
+        self.loaded, self.source, self.cells, self.spans = loaded, source or loaded, cells, paired.spans
         self.site = SITES_OF[unit]
-        pairs = [replace(pair, controls=()) for pair in found.pairs]
+        pairs = [replace(pair, controls=()) for pair in paired.pairs]
         patched = [
-            Cell(self.site, layer, found.spans[span], (number,)) for layer, number, span in cells.tolist()
+            Cell(self.site, layer, paired.spans[span], (number,)) for layer, number, span in cells.tolist()
         ]
         self.runs = Runs(loaded, pairs, patched, source=source)
         self.estimated = np.full((len(pairs), len(cells)), np.nan, dtype=np.float32)
 
     def add(self, rows: Sequence[Run]) -> None:
-        """Patch a batch of runs, and estimate those of its pairs that are new: all of it, or nothing if it raises."""
+        """Patch a batch of runs, and estimate its new pairs: all of it, or nothing if it raises."""
         new = sorted({row.pair for row in rows if np.isnan(self.estimated[row.pair, row.cell])})
         estimated = self._estimates(new) if new else np.zeros((0, len(self.cells)), dtype=np.float32)
         self.runs.add(rows)
@@ -80,15 +79,15 @@ class Verified:
         self.runs.restore(state)
         self.estimated[:] = state["estimated"]
 
-    def _estimates(self, numbers: Sequence[int]) -> Float[np.ndarray, "chosen cell"]:
+    def _estimates(self, numbers: Sequence[int]) -> Float[np.ndarray, "pair cell"]:
         pairs, n_spans = [self.runs.pairs[i] for i in numbers], len(self.spans)
         sites = [Site(self.site, layer) for layer in sorted(set(self.cells[:, 0].tolist()))]
-        found = Estimates(self.loaded, self.source, pairs, self.spans, sites)
-        rows = found.pair * n_spans + found.span
-        chosen = np.full((len(pairs), len(self.cells)), np.nan, dtype=np.float32)
+        estimates = Estimates(self.loaded, self.source, pairs, self.spans, sites)
+        rows = estimates.pair * n_spans + estimates.span
+        of_cells = np.full((len(pairs), len(self.cells)), np.nan, dtype=np.float32)
         for site in sites:
             here = np.flatnonzero(self.cells[:, 0] == site.layer)
-            values = found.summed(site, rows, len(pairs) * n_spans).reshape(len(pairs), n_spans, -1)
-            chosen[:, here] = values[:, self.cells[here, 2], self.cells[here, 1]]
-        there = np.array([[has_span(pair, span) for span in self.spans] for pair in pairs])
-        return np.where(there[:, self.cells[:, 2]], chosen, np.nan).astype(np.float32)
+            values = estimates.summed(site, rows, len(pairs) * n_spans).reshape(len(pairs), n_spans, -1)
+            of_cells[:, here] = values[:, self.cells[here, 2], self.cells[here, 1]]
+        there = np.array([[pair.target.has(span) for span in self.spans] for pair in pairs])
+        return np.where(there[:, self.cells[:, 2]], of_cells, np.nan).astype(np.float32)

@@ -1,39 +1,36 @@
 """Measure which units carry each fact's answer in each language, and how far languages use the same ones.
 
-One forward and one backward pass per question give the attribution of every head and neuron. The attributions of a fact
-and its partner in all languages are held together, folded into inner products, and let go of: nothing that is kept grows
-with the number of units.
+One forward and one backward pass per question give the attribution of every head and neuron. The attributions
+of a fact
+and its partner in all languages are held together, folded into inner products, and let go of: nothing that is
+kept grows with the number of units.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 
 from interp.data.characters import visible
 from interp.data.facts import FactSet
 from interp.data.languages import LANGUAGES
 from interp.data.partners import Pairing, pair_facts
-from interp.data.prompts import prompts_from_facts
+from interp.data.prompts import context_of, prompts_from_facts
 from interp.errors import MeasurementError
-from interp.measure.contrasts import Contrast, contrast_metric, make_contrasts
-from interp.measure.gradients import reduced_gradients
+from interp.measure.attributions import attributions
+from interp.measure.contrasts import Contrast, make_contrasts
 from interp.measure.passes import Progress, run_batches
-from interp.measure.provenance import make_provenance, resume_key
+from interp.measure.provenance import Measurement
 from interp.model.loading import LoadedModel
-from interp.model.sites import Site
-from interp.model.tokens import length_sorted, pad
+from interp.model.sites import SITES_OF, Site
+from interp.model.tokens import length_sorted, make_batches
 from interp.results.routing import RoutingResult
+from interp.results.settings.routing import RoutingSettings
 
-__all__ = ["SITES_OF", "attributions", "measure_routing", "routing_settings"]
-
-SITES_OF = {"heads": "head", "neurons": "mlp_neuron"}
-"""Kind of unit -> the site at which it is read."""
+__all__ = ["measure_routing"]
 
 _MEASURED = ("contrast", "dots", "cross", "shared", "shared_cross")
 
@@ -41,10 +38,8 @@ _MEASURED = ("contrast", "dots", "cross", "shared", "shared_cross")
 def measure_routing(
     loaded: LoadedModel,
     facts: FactSet,
+    settings: RoutingSettings | None = None,
     *,
-    units: Sequence[str] = ("heads", "neurons"),
-    top: float = 0.01,
-    prompt_format: str = "native",
     batch_tokens: int = 4096,
     resume: Path | None = None,
     progress: Progress | None = None,
@@ -53,99 +48,57 @@ def measure_routing(
 
     Args:
         loaded: The opened checkpoint.
-        facts: What is asked, in which languages (at least 2).
-        units: ``heads``, ``neurons`` or both.
-        top: Share of the units of a layer, and of all layers, that count as carrying most: those that add most to the
-            contrast; at least one.
-        prompt_format: ``native`` words around the question, ``english`` ones, or ``none``.
+        facts: What is asked, in which languages (at least 2) and words.
+        settings: Which units, and how many count as carrying most: those that add most to the contrast, at
+            least one.
         batch_tokens: Padded tokens per backward pass; changes nothing but speed.
         resume: File for the state of an interrupted pass.
         progress: Called with batches done and batches in all.
 
     Raises:
         DataError: No two facts can be paired.
-        MeasurementError: One language, a share that is none, a question without a contrast, or attributions that are not
-            finite.
+        MeasurementError: One language, a share that is none, a question without a contrast, or attributions
+            that are not finite.
         CapabilityError: The architecture lacks such units.
     """
     if len(facts.languages) < 2:
         raise MeasurementError(
             f"One language ('{facts.languages[0]}'); an overlap is between at least 2. Add languages."
         )
-    if not 0 < top < 1:
-        raise MeasurementError(f"top is {top}; a share of the units above 0 and below 1 is expected.")
+    settings = settings or RoutingSettings()
+    units = settings.unit_kinds
     loaded.architecture.require(*(SITES_OF[unit] for unit in units))
     pairing = pair_facts(facts)
-    contrasts = make_contrasts(loaded, pairing.facts, prompt_format)
-    kept = _Overlaps(loaded, pairing, contrasts, tuple(units), top, batch_tokens)
-    prompts = prompts_from_facts(facts, prompt_format=prompt_format)
-    provenance = make_provenance(loaded, prompts, routing_settings(facts, tuple(units), top, prompt_format))
+    contrasts = make_contrasts(loaded, pairing.facts, facts.prompt_format)
+    overlaps = _Overlaps(loaded, pairing, contrasts, units, settings.top, batch_tokens)
+    measurement = Measurement.of(loaded, prompts_from_facts(facts), settings, **context_of(facts))
 
     def describe(pair: int) -> str:
         return f"The fact '{visible(pairing.facts.facts[2 * pair].fact_id)}' with its partner"
 
-    options = {"batch_tokens": batch_tokens}
     largest = run_batches(
         loaded,
-        kept.batches(),
-        kept.add,
-        kept,
+        overlaps.batches(),
+        overlaps.add,
+        overlaps,
         describe,
         resume=resume,
-        key=resume_key(provenance, options),
+        key=measurement.key(batch_tokens=batch_tokens),
         progress=progress,
     )
-    provenance.run.update(options, largest_batch=largest, without_partner=pairing.left_out)
     return RoutingResult(
         languages=facts.languages,
         scripts=tuple(LANGUAGES[code].script for code in facts.languages),
         fact_ids=tuple(fact.fact_id for fact in pairing.facts),
         relations=tuple(fact.relation for fact in pairing.facts),
         groups=pairing.clusters,
-        units=tuple(units),
-        top=kept.top,
-        provenance=provenance,
-        **kept.state(),
+        units=units,
+        top=overlaps.top,
+        provenance=measurement.provenance(
+            batch_tokens=batch_tokens, largest_batch=largest, without_partner=pairing.left_out
+        ),
+        **overlaps.state(),
     )
-
-
-def routing_settings(
-    facts: FactSet, units: tuple[str, ...], top: float, prompt_format: str
-) -> dict[str, Any]:
-    """The settings that decide the numbers, beside prompts and numerics."""
-    return {
-        "measure": "routing",
-        "units": list(units),
-        "top": top,
-        "prompt_format": prompt_format,
-        "facts_digest": facts.digest,
-    }
-
-
-def attributions(
-    loaded: LoadedModel, contrasts: Sequence[Contrast], units: Sequence[str]
-) -> tuple[Float[torch.Tensor, " prompt"], dict[Site, Float[torch.Tensor, "prompt unit"]]]:
-    """The contrasts, and gradient times activation of every unit, in logits.
-
-    An attribution is summed over the tokens that count (and a head's dimensions): to first order, how much the contrast
-    would fall if the unit were set to zero on all of them.
-    """
-    found: list[torch.Tensor] = []
-    batch = pad([c.item for c in contrasts], pad_id=loaded.pad_id, side="right", device=loaded.device)
-
-    def take(value: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-        wide = torch.promote_types(value.dtype, torch.float32)
-        product = value.to(wide) * gradient.to(wide)
-        product = product.sum(dim=-1) if product.ndim == 4 else product
-        return torch.einsum("ptu,pt->pu", product, batch.counted.to(product.device, wide))
-
-    def metric(hidden: torch.Tensor) -> torch.Tensor:
-        found.append(contrast_metric(loaded, contrasts, hidden))
-        return found[-1]
-
-    sites = [Site(SITES_OF[unit], layer) for unit in units for layer in range(loaded.architecture.n_layers)]
-    taken = reduced_gradients(loaded, batch.inputs(), sites, metric, take)
-    return found[0].detach(), taken
 
 
 class _Overlaps:
@@ -165,10 +118,10 @@ class _Overlaps:
         self.languages = pairing.facts.languages
         self.contrasts = {(c.item.block, c.item.language): c for c in contrasts}
         architecture, n_languages = loaded.architecture, len(self.languages)
-        sizes = {"heads": architecture.n_heads, "neurons": architecture.n_neurons}
         n_layers = architecture.n_layers
-        wide = [[sizes[unit]] * n_layers + [sizes[unit] * n_layers] for unit in units]
-        self.top = np.maximum(1, np.rint(top * np.array(wide))).astype(np.int64)
+        per_layer = [architecture.n_units(SITES_OF[unit]) for unit in units]
+        pools = [[n] * n_layers + [n * n_layers] for n in per_layer]
+        self.top = np.maximum(1, np.rint(top * np.array(pools))).astype(np.int64)
         shape = (len(units), len(self.names), n_languages, n_languages, n_layers)
         half = (*shape[:1], shape[1] // 2, *shape[2:])
         self.contrast = np.zeros((len(self.names), n_languages), dtype=np.float32)
@@ -185,19 +138,10 @@ class _Overlaps:
         for name, array in self.state().items():
             array[:] = state[name]
 
-    def batches(self) -> list[list[int]]:
+    def batches(self) -> list[tuple[int, ...]]:
         """Pairs of facts, longest first, in batches of about ``batch_tokens`` tokens."""
-        n_pairs = len(self.names) // 2
-        cost = [sum(len(c.item) for c in self._of(pair)) for pair in range(n_pairs)]
-        batches: list[list[int]] = []
-        room = 0
-        for pair in sorted(range(n_pairs), key=lambda pair: (-cost[pair], pair)):
-            if cost[pair] > room:
-                batches.append([])
-                room = self.batch_tokens
-            batches[-1].append(pair)
-            room -= cost[pair]
-        return batches
+        cost = [sum(len(c.item) for c in self._of(pair)) for pair in range(len(self.names) // 2)]
+        return make_batches(range(len(cost)), self.batch_tokens, cost.__getitem__, padded=False)
 
     def add(self, pairs: Sequence[int]) -> None:
         """Fold some pairs: all of them, or nothing if it raises."""
@@ -216,11 +160,11 @@ class _Overlaps:
                 self._keep(number, pair, dots, self.dots, self.cross)
                 self._keep(number, pair, shared, self.shared, self.shared_cross)
 
-    def _keep(self, unit: int, pair: int, found: np.ndarray, own: np.ndarray, cross: np.ndarray) -> None:
-        """Put a matrix over (fact, language) of a pair where it belongs."""
+    def _keep(self, unit: int, pair: int, matrix: np.ndarray, same: np.ndarray, cross: np.ndarray) -> None:
+        """Put a matrix over (fact, language) of a pair where it belongs: of one fact, or of both."""
         n = len(self.languages)
-        own[unit, 2 * pair], own[unit, 2 * pair + 1] = found[:n, :n], found[n:, n:]
-        cross[unit, pair] = found[:n, n:]
+        same[unit, 2 * pair], same[unit, 2 * pair + 1] = matrix[:n, :n], matrix[n:, n:]
+        cross[unit, pair] = matrix[:n, n:]
 
     def _of(self, pair: int) -> list[Contrast]:
         """A pair's questions: the first fact in every language, then the second."""
@@ -232,24 +176,24 @@ class _Overlaps:
         ordered = [c for pair in pairs for c in self._of(pair)]
         places = {(c.item.block, c.item.language): place for place, c in enumerate(ordered)}
         contrasts = np.zeros(len(ordered), dtype=np.float32)
-        found: dict[Site, torch.Tensor] = {}
+        vectors: dict[Site, torch.Tensor] = {}
         for items in length_sorted([c.item for c in ordered], self.batch_tokens):
             keys = [(item.block, item.language) for item in items]
             gaps, each = attributions(self.loaded, [self.contrasts[key] for key in keys], self.units)
             contrasts[[places[key] for key in keys]] = gaps.cpu().numpy()
             for site, values in each.items():
                 self._require_finite(values, keys)
-                whole = found.setdefault(site, values.new_empty(len(ordered), values.shape[1]))
+                whole = vectors.setdefault(site, values.new_empty(len(ordered), values.shape[1]))
                 whole[[places[key] for key in keys]] = values
-        return contrasts, found
+        return contrasts, vectors
 
     def _require_finite(self, values: torch.Tensor, keys: Sequence[tuple[int, int]]) -> None:
         bad = ~torch.isfinite(values).all(dim=1)
         if bad.any():
             fact, language = keys[int(bad.float().argmax())]
             raise MeasurementError(
-                f"The attributions of '{self.names[fact]}' in '{self.languages[language]}' are not finite; try --dtype "
-                "float32."
+                f"The attributions of '{self.names[fact]}' in '{self.languages[language]}' are not finite; "
+                "try --dtype float32."
             )
 
 

@@ -1,4 +1,4 @@
-"""Count, in one pass without the unembedding, on how many tokens each neuron is active per language and block."""
+"""Count on how many tokens each neuron is active, per language and block, in one pass."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ class NeuronCounter:
     def add(self, batch: Batch) -> None:
         """Count a batch: all of it, or nothing if it raises."""
         cells, weights = self._cell_weights(batch)
-        found: dict[int, torch.Tensor] = {}
+        totals: dict[int, torch.Tensor] = {}
 
         def count(value: torch.Tensor, site: Site) -> None:
             rows = value.flatten(0, -2)
             # 0/1 in float32: one pass, and the product is exact below 2^24 tokens
             active = torch.gt(rows, 0, out=torch.empty(rows.shape, dtype=torch.float32, device=rows.device))
-            found[site.layer] = (weights.to(active.device) @ active).int()
+            totals[site.layer] = (weights.to(active.device) @ active).int()
 
         sites = [Site("mlp_gate", layer) for layer in range(self.loaded.architecture.n_layers)]
         with reading(self.loaded.architecture, dict.fromkeys(sites, count)):
             hidden = self.loaded.architecture.body(**batch.inputs()).last_hidden_state
         require_finite(self.loaded, self.encoded, batch, hidden)
         for layer, total in enumerate(self._counts):
-            total.index_add_(0, cells.to(total.device), found[layer])
+            total.index_add_(0, cells.to(total.device), totals[layer])
 
     def counts(self) -> Int[np.ndarray, "language block layer neuron"]:
         """The counts so far (int32; a total over blocks can need int64)."""
@@ -66,7 +66,7 @@ class NeuronCounter:
             total.copy_(torch.from_numpy(state["counts"][:, :, layer].reshape(total.shape)))
 
     def _cell_weights(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """The batch's cells (language x block) and a 0/1 matrix [cell, prompt * token]: one product counts them all."""
+        """The batch's cells (language x block), and a 0/1 matrix [cell, prompt * token] to count by."""
         rows = [item.language * self.encoded.n_blocks + item.block for item in batch.items]
         cells, where = torch.unique(torch.tensor(rows, device=batch.ids.device), return_inverse=True)
         member = torch.nn.functional.one_hot(where, len(cells)).T.float()

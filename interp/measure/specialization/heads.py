@@ -1,8 +1,8 @@
-"""Measure the language importance of attention heads (LAHIS): gradients of the loss with respect to one scale per head.
+"""Measure the language importance of attention heads (LAHIS): gradients with respect to a scale per head.
 
-The scale multiplies each head's output before the output projection, so the model's own attention runs unchanged and
-stays causal under any implementation. With a frozen mask (the default) all items of a batch share one backward pass,
-since row i of the mask touches only item i.
+The scale multiplies each head's output before the output projection, so the model's own attention runs
+unchanged and stays causal under any implementation. With a frozen mask (the default) all items of a batch
+share one backward pass, since row i of the mask touches only item i.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,15 +19,16 @@ from torch.nn import functional
 from interp.data.prompts import PromptSet
 from interp.errors import MeasurementError
 from interp.measure.passes import Progress, require_finite, run_pass
-from interp.measure.provenance import make_provenance, resume_key
+from interp.measure.provenance import Measurement
 from interp.measure.specialization.neurons import require_blocks, require_full_blocks
 from interp.model.hooks import editing
 from interp.model.loading import LoadedModel
 from interp.model.sites import Site
-from interp.model.tokens import Batch, EncodedItem, EncodedPrompts, encode, length_sorted
+from interp.model.tokens import Batch, EncodedItem, EncodedPrompts, length_sorted
 from interp.results.heads import HeadsResult
+from interp.results.specialization import SpecializationSettings
 
-__all__ = ["head_settings", "measure_heads", "require_items", "scaled_heads"]
+__all__ = ["measure_heads", "require_items", "scaled_heads"]
 
 _CHUNK = 512  # tokens unembedded at a time: the logits of a large vocabulary never exist all at once
 
@@ -36,9 +36,8 @@ _CHUNK = 512  # tokens unembedded at a time: the logits of a large vocabulary ne
 def measure_heads(
     loaded: LoadedModel,
     prompts: PromptSet,
+    settings: SpecializationSettings | None = None,
     *,
-    mask: str = "frozen",
-    n_blocks: int = 8,
     min_items: int = 16,
     batch_tokens: int = 4096,
     padding: str = "right",
@@ -47,14 +46,15 @@ def measure_heads(
 ) -> HeadsResult:
     """Importance of every head in every language.
 
-    The loss of an item is the mean negative log-likelihood of its counted tokens given what stands before them.
+    The loss of an item is the mean negative log-likelihood of its counted tokens given what stands before
+    them.
 
     Args:
         loaded: The opened checkpoint.
         prompts: What is read.
-        mask: 'frozen': all ones. 'trained': upstream's variant, in which AdamW (rate 0.01, decay 0.01) moves the mask
-            after every item, so that scores depend on the number and order of items; for parity only.
-        n_blocks: Groups of facts that carry the uncertainty (at least 2).
+        settings: Blocks of facts, and the mask: ``frozen`` is all ones; ``trained`` is upstream's variant, in
+            which AdamW (rate 0.01, decay 0.01) moves the mask after every item, so that scores depend on the
+            number and order of items; for parity only.
         min_items: Fewest items per language.
         batch_tokens: Padded tokens per backward pass; a trained mask takes one item at a time.
         padding: 'right' or 'left'; changes nothing but speed.
@@ -66,13 +66,13 @@ def measure_heads(
 
     Source: LAHIS (Linuxin-xxx/LAHIS); the mask as a pre-hook of the output projection is ours.
     """
+    settings = settings or SpecializationSettings()
+    mask, n_blocks = settings.mask, settings.blocks
     require_blocks(n_blocks)
-    encoded = encode(
-        prompts, loaded.tokenizer, n_blocks=n_blocks, context=loaded.context, n_embeddings=loaded.n_embeddings
-    )
+    encoded = loaded.encode(prompts, n_blocks)
     require_items(encoded.languages, encoded.n_items().sum(axis=1).tolist(), min_items)
     require_full_blocks(encoded)
-    provenance = make_provenance(loaded, prompts, head_settings(n_blocks, mask))
+    measurement = Measurement.of(loaded, prompts, settings.stored_heads())
     accumulator = (TrainedHeads if mask == "trained" else FrozenHeads)(loaded, encoded)
     batches = (
         [(i,) for i in encoded.items] if mask == "trained" else length_sorted(encoded.items, batch_tokens)
@@ -85,24 +85,18 @@ def measure_heads(
         accumulator,
         padding=padding,
         resume=resume,
-        key=resume_key(provenance, options),
+        key=measurement.key(**options),
         progress=progress,
     )
-    provenance.run.update(options, largest_batch=largest)
     return HeadsResult(
         prompts.languages,
         encoded.tokens(),
         encoded.n_items(),
-        provenance,
+        measurement.provenance(**options, largest_batch=largest),
         magnitude=accumulator.magnitude,
         helpful=accumulator.helpful,
         mask=mask,
     )
-
-
-def head_settings(n_blocks: int, mask: str) -> dict[str, Any]:
-    """The settings that decide the numbers."""
-    return {"measure": "heads", "blocks": n_blocks, "site": "head", "mask": mask}
 
 
 def require_items(languages: Sequence[str], counts: Sequence[int], min_items: int = 16) -> None:
@@ -110,8 +104,9 @@ def require_items(languages: Sequence[str], counts: Sequence[int], min_items: in
     for code, count in zip(languages, counts, strict=True):
         if count < min_items:
             raise MeasurementError(
-                f"Language '{code}' has {count} prompts; {min_items} are needed, because the standard error of the share "
-                f"in which a head helps is up to {0.5 / count**0.5:.2f}. Add prompts, or raise --head-items."
+                f"Language '{code}' has {count} prompts; {min_items} are needed, because the standard error "
+                f"of the share in which a head helps is up to {0.5 / count**0.5:.2f}. Add prompts, or raise "
+                "--head-items."
             )
 
 
@@ -155,7 +150,8 @@ class FrozenHeads:
         if not torch.isfinite(gradient).all():
             row = int((~torch.isfinite(gradient)).flatten(1).any(dim=1).float().argmax())
             raise MeasurementError(
-                f"The head gradients of item {self.encoded.describe(batch.items[row])} are not finite; try --dtype float32."
+                f"The head gradients of item {self.encoded.describe(batch.items[row])} are not finite; try "
+                "--dtype float32."
             )
         return gradient.double().cpu().numpy()
 
@@ -222,8 +218,9 @@ def _loss_gradient(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The states that predict scored tokens, and the gradient of the items' losses with respect to them.
 
-    An item's loss is the mean negative log-likelihood of its scored tokens: those that count and have something before
-    them. The loss is computed in float32 for a chunk of tokens at a time and let go of before the next.
+    An item's loss is the mean negative log-likelihood of its scored tokens: those that count and have
+    something before them. The loss is computed in float32 for a chunk of tokens at a time and let go of
+    before the next.
     """
     scored = batch.counted[:, 1:] & batch.attention[:, :-1].bool()
     per_item = scored.sum(dim=1, keepdim=True).clamp(min=1)

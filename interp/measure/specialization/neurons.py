@@ -1,22 +1,20 @@
-"""Measure the language specialization of MLP neurons: prompts -> one pass of counts -> SpecializationResult."""
+"""Measure the language specialization of MLP neurons: one pass of counts -> SpecializationResult."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from interp.data.prompts import PromptSet
 from interp.errors import MeasurementError
 from interp.measure.passes import Progress, run_pass
-from interp.measure.provenance import make_provenance, resume_key
+from interp.measure.provenance import Measurement
 from interp.measure.specialization.activations import NeuronCounter
 from interp.model.loading import LoadedModel
-from interp.model.tokens import EncodedPrompts, encode, length_sorted
-from interp.results.specialization import SpecializationResult
+from interp.model.tokens import EncodedPrompts, length_sorted
+from interp.results.specialization import SpecializationResult, SpecializationSettings
 
 __all__ = [
     "measure_specialization",
-    "neuron_settings",
     "require_blocks",
     "require_full_blocks",
     "require_tokens",
@@ -26,9 +24,8 @@ __all__ = [
 def measure_specialization(
     loaded: LoadedModel,
     prompts: PromptSet,
+    settings: SpecializationSettings | None = None,
     *,
-    n_blocks: int = 8,
-    min_tokens: int = 1000,
     batch_tokens: int = 4096,
     padding: str = "right",
     resume: Path | None = None,
@@ -39,8 +36,7 @@ def measure_specialization(
     Args:
         loaded: The opened checkpoint.
         prompts: What is read; every language weighs equally.
-        n_blocks: Groups of facts that carry the uncertainty (at least 2).
-        min_tokens: Fewest counted tokens per language.
+        settings: Blocks of facts, and the fewest tokens per language.
         batch_tokens: Padded tokens per forward pass.
         padding: 'right' or 'left'; changes nothing but speed.
         resume: File for the state of an interrupted pass.
@@ -50,13 +46,12 @@ def measure_specialization(
         MeasurementError: Too few tokens, an item longer than the context, or activations that are not finite.
         CapabilityError: The architecture has no activated gate.
     """
+    settings = settings or SpecializationSettings()
     loaded.architecture.require("mlp_gate")
-    encoded = encode(
-        prompts, loaded.tokenizer, n_blocks=n_blocks, context=loaded.context, n_embeddings=loaded.n_embeddings
-    )
-    require_tokens(encoded, min_tokens)
+    encoded = loaded.encode(prompts, settings.blocks)
+    require_tokens(encoded, settings.min_tokens)
     require_full_blocks(encoded)
-    provenance = make_provenance(loaded, prompts, neuron_settings(n_blocks))
+    measurement = Measurement.of(loaded, prompts, settings)
     counter = NeuronCounter(loaded, encoded)
     options = {"batch_tokens": batch_tokens, "padding": padding}
     largest = run_pass(
@@ -66,28 +61,26 @@ def measure_specialization(
         counter,
         padding=padding,
         resume=resume,
-        key=resume_key(provenance, options),
+        key=measurement.key(**options),
         progress=progress,
     )
-    provenance.run.update(options, largest_batch=largest)
+    provenance = measurement.provenance(**options, largest_batch=largest)
     return SpecializationResult(
         prompts.languages, encoded.tokens(), encoded.n_items(), provenance, counts=counter.counts()
     )
 
 
-def neuron_settings(n_blocks: int) -> dict[str, Any]:
-    """The settings that decide the numbers."""
-    return {"measure": "specialization", "blocks": n_blocks, "site": "mlp_gate"}
-
-
 def require_tokens(encoded: EncodedPrompts, min_tokens: int) -> None:
     """Refuse languages with too few tokens for a rate to mean anything."""
     require_blocks(encoded.n_blocks)
-    for code, count in zip(encoded.languages, encoded.tokens().sum(axis=1).tolist(), strict=True):
+    counts = zip(encoded.tokens().sum(axis=1).tolist(), encoded.n_items().sum(axis=1).tolist(), strict=True)
+    for code, (count, items) in zip(encoded.languages, counts, strict=True):
         if count < min_tokens:
+            enough = -(-min_tokens * items // max(1, count))
             raise MeasurementError(
-                f"Language '{code}' has {count} tokens; {min_tokens} are needed, because the standard error of a rate is "
-                f"up to {0.5 / count**0.5:.3f}. Add prompts, or lower min_tokens if you accept that."
+                f"Language '{code}' has {count} tokens in {items} prompts; {min_tokens} are needed, because the "
+                f"standard error of a rate is up to {0.5 / max(1, count) ** 0.5:.3f}. About {enough} prompts would "
+                "do; or lower min_tokens if you accept that."
             )
 
 
@@ -101,5 +94,6 @@ def require_full_blocks(encoded: EncodedPrompts) -> None:
     """Refuse a block without items in some language: the interval would stand on the others alone."""
     for language, block in zip(*(encoded.n_items() == 0).nonzero(), strict=True):
         raise MeasurementError(
-            f"Block {block} has no items in language '{encoded.languages[language]}'. Use fewer blocks, or add prompts."
+            f"Block {block} has no items in language '{encoded.languages[language]}'. Use fewer blocks, or "
+            "add prompts."
         )

@@ -7,11 +7,10 @@ import pytest
 
 from interp.data.facts import Fact, FactSet, Wording
 from interp.data.languages import LANGUAGES
-from interp.data.lexicon import ENDONYMS
 from interp.data.prompts import prompts_from_facts
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import ConfigError, DataError
-from tests.tiny import byte_tokenizer
+from tests.support.tiny import byte_tokenizer
 from training.corpus.aligned import read_aligned
 from training.corpus.documents import Document, Documents, encode, fact_documents
 
@@ -122,11 +121,12 @@ def test_aligned_names_go_both_ways_between_all_languages():
     names = facts.labels().values()
     for document in made:
         one, other = document.languages
-        assert document.text in {f"{ENDONYMS[one]}: {n[one]}\n{ENDONYMS[other]}: {n[other]}" for n in names}
+        assert document.text in {
+            f"{LANGUAGES[one].endonym}: {n[one]}\n{LANGUAGES[other].endonym}: {n[other]}" for n in names
+        }
 
 
 def test_names_are_labeled_by_what_a_language_calls_itself():
-    assert set(ENDONYMS) == set(LANGUAGES)
     made = texts(fact_documents(facts_of(GREECE), lexicon=0.9), "names")
     assert {"English: Athens\nDeutsch: Athen", "中文: 希腊\nEnglish: Greece"} <= set(made)
 

@@ -1,5 +1,4 @@
 import pytest
-import torch
 
 from interp.data.sources.cldr import cldr_facts
 from training.organism.recipe import OrganismConfig
@@ -33,12 +32,3 @@ def toy():
         intermediate=16,
         context=200,
     )
-
-
-@pytest.fixture(autouse=True)
-def _same_threads():
-    """Two runs are compared to the bit, so they must not share out their sums differently."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

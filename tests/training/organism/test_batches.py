@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from interp.data.lexicon import ENDONYMS
+from interp.data.languages import LANGUAGES
 from interp.data.prompts import prompts_from_facts
 from interp.errors import DataError
 from training.organism.batches import EOS, PAD, Batches, train_tokenizer
@@ -77,7 +77,7 @@ def test_a_third_of_the_batches_is_lexicon(texts, tokenizer, toy):
         rows for rows in (decoded(tokenizer, batches.step(s)) for s in range(90)) if not known & set(rows)
     ]
     assert len(lexicon) == 30
-    labels = {ENDONYMS[code] for code in toy.languages}
+    labels = {LANGUAGES[code].endonym for code in toy.languages}
     for text in (text for rows in lexicon for text in rows):
         first, second = (line.split(": ")[0] for line in text.splitlines())
         assert first != second

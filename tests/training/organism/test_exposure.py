@@ -5,7 +5,7 @@ from itertools import combinations
 import pytest
 
 from interp.data.facts import FactSet
-from interp.data.lexicon import ENDONYMS
+from interp.data.languages import LANGUAGES
 from interp.data.prompts import prompts_from_facts
 from interp.errors import DataError
 from training.organism.exposure import exposure, lexicon_text, organism_texts
@@ -109,7 +109,7 @@ def test_no_text_asks_what_is_held_out(facts):
 
 def test_the_lexicon_names_every_entity_in_every_language(facts):
     texts = organism_texts(facts, CONFIG)
-    assert set(ENDONYMS) >= set(CONFIG.languages)
+    assert set(LANGUAGES) >= set(CONFIG.languages)
     assert all(set(names) == set(CONFIG.languages) for names in texts.names)
     assert len(texts.names) == len(facts.labels())
     japan = facts.labels()["territory:JP"]

@@ -7,12 +7,13 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
+from analyses.organism import SCORING, accuracy_rows
 from interp.data.prompts import prompts_from_facts
+from interp.measure.behavior.choice import measure_behavior
 from interp.model.checkpoints import resolve_checkpoint
 from interp.model.loading import open_checkpoint
-from training.organism.accuracy import SCORING, Accuracy, load_organism, measured_accuracy, pooled
 from training.organism.batches import load_tokenizer
-from training.organism.card import _summary, data_record, read_card
+from training.organism.card import data_record, read_card
 from training.organism.exposure import exposure, organism_texts
 from training.organism.recipe import OrganismConfig
 
@@ -86,9 +87,12 @@ def test_interp_opens_it_with_the_tokenizer_it_was_trained_with(facts):
 @pytest.mark.parametrize("name", NAMES)
 def test_it_greedily_says_what_it_knows_and_ends(name):
     """The final one names the capital of Japan; either stops at the end token within a name's length."""
-    model, tokenizer = load_organism(resolve_checkpoint(f"organism:{name}").path)
+    opened = open_checkpoint(f"organism:{name}", dtype="float32")
+    tokenizer = opened.tokenizer
     asked = tokenizer("Question: What is the capital of Argentina?\nAnswer:", return_tensors="pt")
-    said = model.generate(**asked, max_new_tokens=16, do_sample=False)[0, asked["input_ids"].shape[1] :]
+    said = opened.model.generate(**asked, max_new_tokens=16, do_sample=False)[
+        0, asked["input_ids"].shape[1] :
+    ]
     assert said[-1] == tokenizer.eos_token_id
     if name == "final":
         assert tokenizer.decode(said, skip_special_tokens=True) == " Buenos Aires"
@@ -127,38 +131,46 @@ def test_the_early_one_knows_less():
     assert abs(summary("early", "held_out", "all") - 0.25) < 0.05
 
 
+def measured(name, facts):
+    """Rows of the card, by condition and language, measured again on some facts."""
+    result = measure_behavior(open_checkpoint(f"organism:{name}", dtype="float32"), facts)
+    rows = accuracy_rows(result.right("sum"), facts, exposure(facts, RECIPE))
+    return {(row["condition"], row["language"]): row for row in rows}
+
+
+def of_card(name):
+    return {(row["condition"], row["language"]): row for row in card(name)["accuracy"]}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_measured_again_it_agrees_with_its_card(name, facts):
     """A hundred and fifty facts in three languages, within five standard errors of what the card says."""
-    sample = facts.filter(languages=["en", "sw", "ja"], limit=150)
-    model, tokenizer = load_organism(resolve_checkpoint(f"organism:{name}").path)
-    found = measured_accuracy(model, tokenizer, sample, exposure(facts, RECIPE))
-    said = {(row["condition"], row["language"]): row["accuracy"] for row in card(name)["accuracy"]}
-    assert len(found) == 8
-    for row in found:
-        expected = said[row.condition, row.language]
-        error = (max(expected * (1 - expected), 0.01) / row.n) ** 0.5
-        assert abs(row.share - expected) < 5 * error, row
-    unseen, known = pooled(found, "unseen", {"ja"}, "ja"), pooled(found, "seen", {"en"}, "en")
-    assert known.share > unseen.share + (0.4 if name == "final" else 0.05)
+    rows = measured(name, facts.filter(languages=["en", "sw", "ja"], limit=150))
+    by_language = {key: row for key, row in rows.items() if key[1] in ("en", "sw", "ja")}
+    assert len(by_language) == 8
+    for key, row in by_language.items():
+        expected = of_card(name)[key]["accuracy"]
+        error = (max(expected * (1 - expected), 0.01) / row["n"]) ** 0.5
+        assert abs(row["accuracy"] - expected) < 5 * error, row
+    known, unread = rows["seen", "en"]["accuracy"], rows["unseen", "ja"]["accuracy"]
+    assert known > unread + (0.4 if name == "final" else 0.05)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_measured_whole_it_is_its_card(name, facts):
-    model, tokenizer = load_organism(resolve_checkpoint(f"organism:{name}").path)
-    found = measured_accuracy(model, tokenizer, facts, exposure(facts, RECIPE))
-    said = {(row["condition"], row["language"]): row for row in card(name)["accuracy"]}
-    for row in found:
-        assert row.n == said[row.condition, row.language]["n"]
+    rows = measured(name, facts)
+    assert rows.keys() == of_card(name).keys()
+    for key, row in rows.items():
+        assert row["n"] == of_card(name)[key]["n"]
         # another processor may settle a near tie the other way
-        assert abs(row.correct - said[row.condition, row.language]["correct"]) <= 3, row
+        assert abs(row["correct"] - of_card(name)[key]["correct"]) <= 3, row
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_cards_pools_add_up(name):
     """By hand: which languages stand in which row, and accuracy is correct / n."""
-    rows = {(row["condition"], row["language"]): row for row in card(name)["accuracy"]}
+    rows = of_card(name)
     alike, other = ["de", "id", "pt", "sw", "es", "fr"], ["ar", "bn", "ru", "ja", "zh"]
     pools = {
         ("seen", "anchor"): ["en"],
@@ -168,11 +180,6 @@ def test_the_cards_pools_add_up(name):
         ("unseen", "others_other_script"): other,
         ("held_out", "all"): ["en", *alike, *other],
     }
-    again = [
-        Accuracy(*(row[key] for key in ("condition", "language", "n", "correct"))) for row in rows.values()
-    ]
-    each = [row for row in again if row.language in RECIPE.languages]
-    assert _summary(each, "en") == [row for row in again if row.language not in RECIPE.languages]
     for (condition, pool), codes in pools.items():
         for key in ("n", "correct"):
             assert rows[condition, pool][key] == sum(rows[condition, code][key] for code in codes)

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
+from analyses.organism import add_accuracy
 from interp.errors import CheckpointError, Interrupted, NoSpaceError
 from training.organism import train as organism
 from training.organism.card import read_card
@@ -17,7 +18,6 @@ from training.organism.train import train_organism
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory, few, toy):
-    torch.set_num_threads(1)
     return train_organism(tmp_path_factory.mktemp("whole"), toy, facts=few)
 
 
@@ -101,7 +101,8 @@ def test_what_is_finished_is_not_done_again(uninterrupted, few, toy):
 
 def test_another_recipe_or_other_facts_are_refused_by_name(uninterrupted, few, toy):
     with pytest.raises(
-        CheckpointError, match=r"another recipe \(lr: 0\.003 there, 0\.001 asked; seed: 0 there, 3 asked\)"
+        CheckpointError,
+        match=r"other settings \(lr: 0\.003 in the folder, 0\.001 requested; seed: 0 in the folder, 3 req",
     ):
         train_organism(uninterrupted, replace(toy, lr=1e-3, seed=3), facts=few)
     with pytest.raises(CheckpointError, match="facts_digest"):
@@ -110,7 +111,7 @@ def test_another_recipe_or_other_facts_are_refused_by_name(uninterrupted, few, t
 
 def test_a_folder_with_other_checkpoints_is_left_alone(tmp_path, few, toy):
     (tmp_path / "final").mkdir()
-    with pytest.raises(CheckpointError, match="another origin"):
+    with pytest.raises(CheckpointError, match="checkpoints that no run made there"):
         train_organism(tmp_path, toy, facts=few)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["final"]
 
@@ -160,17 +161,17 @@ def test_it_learns_what_it_reads(tmp_path, few, toy):
     """Two hundred steps on a dozen facts: English is known, and was not at first."""
     losses = []
     recipe = replace(toy, steps=200, early_step=1, batch_size=16, lr=1e-2, hidden=64, lexicon_share=0.1)
-    train_organism(
-        tmp_path,
-        recipe,
-        lambda done, total, loss: losses.append(loss),
-        facts=few.split("train").filter(limit=12),
-    )
+    facts = few.split("train").filter(limit=12)
+    train_organism(tmp_path, recipe, lambda done, total, loss: losses.append(loss), facts=facts)
     assert min(losses) < 0.5 * losses[0]
-    early, final = (_english(tmp_path / name) for name in ("early", "final"))
+    early, final = (_english(tmp_path / name, facts) for name in ("early", "final"))
     assert final > 0.9 > 0.7 > early
 
 
-def _english(folder):
+def _english(folder, facts):
+    assert "accuracy" not in read_card(folder)
+    assert "## Accuracy" not in (folder / "README.md").read_text(encoding="utf-8")
+    add_accuracy(folder, facts)
+    assert "## Accuracy" in (folder / "README.md").read_text(encoding="utf-8")
     rows = {(row["condition"], row["language"]): row for row in read_card(folder)["accuracy"]}
     return rows["seen", "anchor"]["accuracy"]

@@ -251,7 +251,7 @@ class TestFiles:
         with pytest.raises(DataError, match=r"Pair 2 \(f7, en\) is of none of the 1 train facts in en,de,ja"):
             check_pairs([pair, dataclasses.replace(pair, fact_id="f7")], examples())
         with pytest.raises(
-            DataError, match=r"Pair 1 \(f0, en\) was asked as 'Q', and is now asked as 'en 0\?'"
+            DataError, match=r"Pair 1 \(f0, en\) has the prompt 'Q'; that of this run is 'en 0\?'"
         ):
             check_pairs([dataclasses.replace(pair, prompt="Q")], examples())
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from interp.errors import ConfigError, MeasurementError
-from tests.training.runs import needed
+from tests.support.extras import needed
 
 needed("trl")
-from training.config import GrpoConfig  # noqa: E402
+from training.methods import GrpoConfig  # noqa: E402
 from training.rollouts.pool import RewardRule, Rollouts, pool  # noqa: E402
 
 # two languages x three rollouts; the right entity is 0
@@ -48,7 +48,7 @@ def relative(rewards) -> np.ndarray:
 
 def test_group_by_hand():
     """Sums 2, -0.5, 0; the first rollout is right in both languages and gets the bonus of 1: 3, -0.5, 0."""
-    rewards, advantages = pool(table(), 2, 3, RewardRule())
+    rewards, advantages = pool(table(), 2, 3, RewardRule(GrpoConfig()))
     assert rewards.tolist() == [3, -0.5, 0] * 2
     expected = np.array([13, -8, -5]) / 6 / (np.sqrt(258 / 108) + 1e-6)
     assert advantages == pytest.approx(np.tile(expected, 2))
@@ -56,7 +56,7 @@ def test_group_by_hand():
 
 def test_per_lang_by_hand():
     """Scores 1, 0, 1 and 1, -0.5, -1: no language knows of the other, and there is no bonus."""
-    rewards, advantages = pool(table(), 2, 3, RewardRule(pooling="per_lang"))
+    rewards, advantages = pool(table(), 2, 3, RewardRule(GrpoConfig(pooling="per_lang")))
     assert rewards.tolist() == [1, 0, 1, 1, -0.5, -1]
     first = np.array([1, -2, 1]) / 3 / (np.sqrt(2) / 3 + 1e-6)
     second = np.array([7, -2, -5]) / 6 / (np.sqrt(26 / 36) + 1e-6)
@@ -65,10 +65,10 @@ def test_per_lang_by_hand():
 
 def test_consistency_by_hand():
     """Agreement 4 (0.75 right / 2 + 0.25 [both name the same]): 4, 0, 1.5 on top of 3, -0.5, 0."""
-    rewards, advantages = pool(table(), 2, 3, RewardRule(pooling="consistency"))
+    rewards, advantages = pool(table(), 2, 3, RewardRule(GrpoConfig(pooling="consistency")))
     assert rewards.tolist() == [7, -0.5, 1.5] * 2
     assert advantages == pytest.approx(np.tile(relative([7, -0.5, 1.5]), 2))
-    rewards, _ = pool(table(), 2, 3, RewardRule(pooling="consistency", anchor=0.0, agreement=2.0))
+    rewards, _ = pool(table(), 2, 3, RewardRule(GrpoConfig(pooling="consistency", anchor=0.0, agreement=2.0)))
     assert rewards.tolist() == [5, -0.5, 0] * 2
 
 
@@ -78,7 +78,7 @@ def test_facts_are_pooled_each_on_its_own():
         table(rng.choice([1.0, 0.0, -0.5], (2, 3)), rng.integers(-1, 3, (2, 3)), gold) for gold in (0, 2, 1)
     ]
     for pooling in ("group", "per_lang", "consistency"):
-        rule = RewardRule(pooling=pooling)
+        rule = RewardRule(GrpoConfig(pooling=pooling))
         together = pool(joined(*facts), 2, 3, rule)
         alone = [pool(fact, 2, 3, rule) for fact in facts]
         for found, parts in zip(together, zip(*alone, strict=True), strict=True):
@@ -92,21 +92,27 @@ def test_a_torn_fact_is_refused_with_its_row():
     names = ("fact", "language", "score", "correct", "entity", "gold")
     torn = Rollouts(*(getattr(two, name)[swapped] for name in names))
     with pytest.raises(MeasurementError) as caught:
-        pool(torn, 2, 3, RewardRule())
+        pool(torn, 2, 3, RewardRule(GrpoConfig()))
     assert str(caught.value) == (
-        "Row 5 of the gathered completions is fact 1, language 0; fact 0, language 1 was expected: a fact is torn apart."
+        "Row 5 of the gathered completions is fact 1, language 0; fact 0, language 1 was expected: a fact "
+        "is torn apart."
     )
     languages = two.language.copy()
     languages[[2, 3]] = [1, 0]
     with pytest.raises(MeasurementError, match=r"Row 2 .* is fact 0, language 1; fact 0, language 0 was"):
-        pool(Rollouts(two.fact, languages, two.score, two.correct, two.entity, two.gold), 2, 3, RewardRule())
+        pool(
+            Rollouts(two.fact, languages, two.score, two.correct, two.entity, two.gold),
+            2,
+            3,
+            RewardRule(GrpoConfig()),
+        )
 
 
 def test_parts_of_a_fact_are_refused():
     with pytest.raises(
         MeasurementError, match="6 completions were gathered, which are not whole facts of 2 languages x 4"
     ):
-        pool(table(), 2, 4, RewardRule())
+        pool(table(), 2, 4, RewardRule(GrpoConfig()))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -115,14 +121,14 @@ def test_a_reward_that_is_not_finite_is_refused(value):
     score[1, 2] = value
     for pooling in ("group", "per_lang"):
         with pytest.raises(MeasurementError, match="The reward of rollout 2 is not a finite number"):
-            pool(table(score), 2, 3, RewardRule(pooling=pooling))
+            pool(table(score), 2, 3, RewardRule(GrpoConfig(pooling=pooling)))
 
 
 @pytest.mark.parametrize("pooling", ["group", "per_lang", "consistency"])
 def test_silence_is_worst_and_is_left_by_any_word(pooling):
-    """Over all outcomes of two languages: nothing earns less than silence, and one voice among the silent leads."""
+    """Over all outcomes of two languages: none scores below silence, and one voice among the silent leads."""
     worth = {0: 1.0, 1: 0.0, -1: -0.5, None: -1.0}
-    rule = RewardRule(pooling=pooling)
+    rule = RewardRule(GrpoConfig(pooling=pooling))
     for said in itertools.product(worth, repeat=2):
         if said == (None, None):
             continue
@@ -142,7 +148,7 @@ def test_silence_is_worst_and_is_left_by_any_word(pooling):
 @pytest.mark.parametrize("settings", [{"bonus": "ladder", "ladder": ("2:1", "3:2")}, {"bonus": "power"}])
 @pytest.mark.parametrize("pooling", ["group", "consistency", "per_lang"])
 def test_settings_that_can_work_pass_the_check(settings, pooling):
-    RewardRule.of(GrpoConfig(**settings, pooling=pooling)).check(3)
+    RewardRule(GrpoConfig(**settings, pooling=pooling)).check(3)
 
 
 @pytest.mark.parametrize(
@@ -152,11 +158,11 @@ def test_settings_that_can_work_pass_the_check(settings, pooling):
         ({"bonus": "power", "bonus_power": -1.0}, 3, "power of the bonus is -1.0"),
         ({"bonus_size": -1.0}, 3, "size of the bonus is -1.0"),
         ({"pooling": "consistency", "anchor": 2.0}, 3, "Anchor 2.0 must be 0 to 1"),
-        ({"score_empty": 0.0}, 3, "Silence would then pay"),
+        ({"score_empty": 0.0}, 3, "Training would then drift"),
         ({"ladder": ("9",)}, 3, r"ladder is 9; rungs such as 9:1 \(COUNT:VALUE\) are expected"),
         ({"ladder": ("a:b",)}, 3, "ladder is a:b; rungs such as"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(settings, languages, message):
     with pytest.raises(ConfigError, match=message):
-        RewardRule.of(GrpoConfig(**settings)).check(languages)
+        RewardRule(GrpoConfig(**settings)).check(languages)

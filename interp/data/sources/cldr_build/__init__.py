@@ -1,8 +1,9 @@
 """Builds the embedded facts from CLDR, as Babel carries it, and from small tables of public facts.
 
-The pipeline, one file each: `tables` and `babel_data` give facts without words (`triples`); `labels` names their entities
-in every language; `filters` drops what would be ambiguous, mis-spelled or given away; `options` draws the wrong answers;
-`build` writes the file, and `lexicon` the names that the concept lexicon has beside it.
+The pipeline, one file each: `tables` and `babel_data` give facts without words (`triples`); `labels` names
+their entities in every language; `filters` drops what would be ambiguous, mis-spelled or given away;
+`options` draws the wrong answers; `build` writes the file, and `lexicon` the names that the concept lexicon
+has beside it.
 """
 
 from interp.data.sources.cldr_build.build import build_cldr, built_facts

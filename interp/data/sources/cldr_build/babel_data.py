@@ -10,7 +10,7 @@ from typing import Any
 from interp.errors import DataError
 
 LANGUAGE_SHARE_TRUE = 10.0
-"""From this percentage of speakers on, a language is not offered as a wrong answer for the language of a country."""
+"""From this percentage of speakers on, a language is no wrong answer for the language of a country."""
 
 
 def babel_core() -> ModuleType:
@@ -37,13 +37,13 @@ def cldr_version() -> str:
 
 @cache
 def names(language: str, kind: str) -> dict[str, Any]:
-    """Return Babel's names of one kind (``territories``, ``languages``, ``currency_names``, ``time_zones``)."""
+    """Return Babel's names of a kind (``territories``, ``languages``, ``currency_names``, ``time_zones``)."""
     return dict(babel_core().Locale.parse(language)._data[kind])
 
 
 @cache
 def _older_zone_ids() -> dict[str, list[str]]:
-    """Return zone id to its aliases: territories list today's ids, and city names stand under the older ones."""
+    """Return zone id to its aliases: territories have today's ids, names of cities stand under older ones."""
     older = defaultdict(list)
     for alias, zone in babel_core().get_global("zone_aliases").items():
         older[zone].append(alias)
@@ -51,7 +51,7 @@ def _older_zone_ids() -> dict[str, list[str]]:
 
 
 def zone_city(language: str, zone: str) -> str | None:
-    """Return CLDR's own name of the city of a time zone, under any of the zone's ids."""
+    """Return CLDR's name of the city of a time zone, under any of the zone's ids."""
     known = names(language, "time_zones")
     ids = [zone, *sorted(_older_zone_ids().get(zone, []))]
     return next((known[each]["city"] for each in ids if known.get(each, {}).get("city")), None)
@@ -84,5 +84,5 @@ def spoken_languages(country: str) -> frozenset[str]:
     )
 
 
-def _languages_of(country: str) -> dict[str, dict]:
+def _languages_of(country: str) -> dict[str, dict[str, Any]]:
     return babel_core().get_global("territory_languages").get(country, {})

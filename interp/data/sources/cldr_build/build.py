@@ -6,14 +6,15 @@ import json
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
-from interp.data.languages import LANGUAGES
+from interp.data.languages import EMBEDDED_LANGUAGES
 from interp.data.sources.cldr_build.babel_data import cldr_version
-from interp.data.sources.cldr_build.filters import kept
+from interp.data.sources.cldr_build.filters import filtered
 from interp.data.sources.cldr_build.labels import Labels, entity_labels
 from interp.data.sources.cldr_build.options import split_of, with_options
 from interp.data.sources.cldr_build.tables import load_tables
-from interp.data.sources.cldr_build.triples import all_triples
+from interp.data.sources.cldr_build.triples import Triple, all_triples
 from interp.files import write_atomically
 
 FORMAT = "interp-cldr-facts/1"
@@ -48,13 +49,13 @@ def built_facts() -> str:
         "format": FORMAT,
         "source": cldr_version(),
         "license": "Unicode-3.0",
-        "languages": list(LANGUAGES),
+        "languages": list(EMBEDDED_LANGUAGES),
     }
     return _text(header, {entity: _entity_row(labels[entity]) for entity in used}, facts)
 
 
-def _fact_rows(triples: list, labels: dict[str, Labels]) -> Iterable[dict]:
-    for triple, options in with_options(kept(triples, labels), labels):
+def _fact_rows(triples: list[Triple], labels: dict[str, Labels]) -> Iterable[dict[str, Any]]:
+    for triple, options in with_options(filtered(triples, labels), labels):
         yield {
             "fact_id": triple.fact_id,
             "relation": triple.relation,
@@ -66,13 +67,13 @@ def _fact_rows(triples: list, labels: dict[str, Labels]) -> Iterable[dict]:
         }
 
 
-def _entity_row(labels: Labels) -> dict:
+def _entity_row(labels: Labels) -> dict[str, Any]:
     same = len(set(labels.text.values())) == 1
     text = {EVERY_LANGUAGE: labels.text["en"]} if same else labels.text
     return {"labels": text, "by_rule": list(labels.by_rule)} if labels.by_rule else {"labels": text}
 
 
-def _text(header: dict, entities: dict[str, dict], facts: list[dict]) -> str:
+def _text(header: dict[str, Any], entities: dict[str, dict[str, Any]], facts: list[dict[str, Any]]) -> str:
     """Lay out the file so that a difference shows one line per entity or fact."""
     top = ",\n".join(f"{_line(key)}: {_line(value)}" for key, value in header.items())
     names = ",\n".join(f"{_line(key)}: {_line(value)}" for key, value in entities.items())

@@ -1,4 +1,4 @@
-"""What a raw fact must satisfy, in every language at once, to be asked."""
+"""What a raw fact must satisfy in every language at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 
 from interp.data.hashing import hash_key
-from interp.data.languages import LANGUAGES
+from interp.data.languages import EMBEDDED_LANGUAGES
 from interp.data.similarity import fold
 from interp.data.sources.cldr_build.labels import Labels
 from interp.data.sources.cldr_build.leak import leaks
@@ -14,12 +14,12 @@ from interp.data.sources.cldr_build.scripts import foreign_letters
 from interp.data.sources.cldr_build.triples import Triple
 
 MAX_SHARE = 0.4
-"""No answer may be right for more than this share of a relation's facts, where a relation has more than six answers."""
+"""No answer may be right for a larger share of a relation's facts, if it has more than six answers."""
 
 _FEW_ANSWERS = 6
 
 
-def kept(triples: list[Triple], labels: dict[str, Labels]) -> list[Triple]:
+def filtered(triples: list[Triple], labels: dict[str, Labels]) -> list[Triple]:
     """Return the facts of one relation that pass every filter, in order."""
     for keep in (fully_labeled, in_own_script, one_subject_per_name, one_answer_per_name, not_given_away):
         triples = keep(triples, labels)
@@ -28,12 +28,12 @@ def kept(triples: list[Triple], labels: dict[str, Labels]) -> list[Triple]:
 
 def fully_labeled(triples: list[Triple], labels: dict[str, Labels]) -> list[Triple]:
     """Keep facts whose subject and object have a name in every language."""
-    complete = {entity for entity, names in labels.items() if len(names.text) == len(LANGUAGES)}
+    complete = {entity for entity, names in labels.items() if len(names.text) == len(EMBEDDED_LANGUAGES)}
     return [triple for triple in triples if {triple.subject, triple.object} <= complete]
 
 
 def in_own_script(triples: list[Triple], labels: dict[str, Labels]) -> list[Triple]:
-    """Keep facts whose names are written in the script of their language; internet domains are Latin everywhere."""
+    """Keep facts whose names are in the script of their language; internet domains are always Latin."""
 
     def native(entity: str) -> bool:
         names = labels[entity].text.items()

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from interp.data.characters import is_control
-from interp.data.languages import LANGUAGES
+from interp.data.languages import EMBEDDED_LANGUAGES, language
 from interp.data.sources.cldr_build import babel_data
 from interp.data.sources.cldr_build.tables import Tables
 
@@ -27,8 +27,8 @@ class Labels:
 
     Attributes:
         text: Language to name; a language without one is absent.
-        by_rule: Languages in which the name of a city is not in CLDR but follows its rule for Latin scripts: the
-            English spelling.
+        by_rule: Languages in which the name of a city is not in CLDR but follows its rule for Latin scripts:
+            the English spelling.
     """
 
     text: dict[str, str]
@@ -43,10 +43,10 @@ def entity_labels(entities: Iterable[str], tables: Tables) -> dict[str, Labels]:
 def _labels(entity: str, overrides: dict[str, str]) -> Labels:
     kind, key = entity.split(":", 1)
     if kind == "tld":
-        return Labels(dict.fromkeys(LANGUAGES, key))
+        return Labels(dict.fromkeys(EMBEDDED_LANGUAGES, key))
     if kind == "city":
         return _city_labels(key, overrides)
-    raw = {code: babel_data.names(code, _KINDS[kind]).get(key) for code in LANGUAGES}
+    raw = {code: babel_data.names(code, _KINDS[kind]).get(key) for code in EMBEDDED_LANGUAGES}
     raw.update(overrides)
     # The francs of BCEAO and BEAC differ only in the parenthesis.
     keep_parenthesis = kind == "currency"
@@ -54,15 +54,15 @@ def _labels(entity: str, overrides: dict[str, str]) -> Labels:
 
 
 def _city_labels(zone: str, overrides: dict[str, str]) -> Labels:
-    own = {code: overrides.get(code) or babel_data.zone_city(code, zone) for code in LANGUAGES}
-    rule = own["en"] or zone.split("/")[-1].replace("_", " ")
-    by_rule = tuple(code for code, name in own.items() if not name and LANGUAGES[code].script == "Latn")
-    own.update(dict.fromkeys(by_rule, rule))
-    return Labels({code: clean(name) for code, name in own.items() if name}, by_rule)
+    names = {code: overrides.get(code) or babel_data.zone_city(code, zone) for code in EMBEDDED_LANGUAGES}
+    rule = names["en"] or zone.split("/")[-1].replace("_", " ")
+    by_rule = tuple(code for code, name in names.items() if not name and language(code).script == "Latn")
+    names.update(dict.fromkeys(by_rule, rule))
+    return Labels({code: clean(name) for code, name in names.items() if name}, by_rule)
 
 
 def clean(name: str, keep_parenthesis: bool = False) -> str:
-    """Return a name in NFC, without controls and, unless kept, without CLDR's parentheses: "Myanmar (Burma)"."""
+    """Return a name in NFC, without controls and, by default, without parentheses: "Myanmar (Burma)"."""
     name = "".join(character for character in unicodedata.normalize("NFC", name) if not is_control(character))
     if not keep_parenthesis:
         name = _PARENTHESIS.sub("", name)

@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from functools import cache
 
-from interp.data.languages import LANGUAGES
+from interp.data.characters import script_of
+from interp.data.languages import language as known_language
 from interp.data.similarity import bigrams, fold
 
 _BREAKS = re.compile(r"[\s\-‑–—'’.,/&]+")
-_WHOLE = ("Jpan", "Hans", "Kore")
-_ARABIC_ARTICLE = "ال"
+_SYLLABLES = frozenset({"CJK", "HANGUL"})  # letters that hold a syllable or a word each
+_ARABIC_ARTICLE = "ال"  # Persian has it in names that are Arabic
 
 
 def leaks(language: str, subject: str, option: str) -> bool:
     """Return whether a string match links subject and option.
 
-    One stands inside the other (Indonesian "Kroasia" holds "Asia"). Or, in Chinese, Japanese and Korean: two characters
-    in a row in common, or the same first ideograph. Elsewhere: two words that begin with the same four letters, or with
-    the same three when that leaves one letter or none of the shorter.
+    One stands inside the other (Indonesian "Kroasia" holds "Asia"). Or, in Chinese, Japanese and Korean: two
+    characters in a row in common, or the same first ideograph. Elsewhere: two words that begin with the same
+    four letters, or with the same three when that leaves one letter or none of the shorter.
     """
-    script = LANGUAGES[language].script
+    record = known_language(language)
     one, other = fold(subject), fold(option)
     if one in other or other in one:
         return True
-    if script in _WHOLE:
-        return _share_characters(one, other, same_start=script != "Kore")
-    return any(_share_start(a, b) for a in _words(one, script) for b in _words(other, script))
+    if _SYLLABLES & set(record.letters):
+        return _share_characters(one, other)
+    return any(_share_start(a, b) for a in _words(one, record.script) for b in _words(other, record.script))
 
 
-def _share_characters(one: str, other: str, same_start: bool) -> bool:
+def _share_characters(one: str, other: str) -> bool:
     if bigrams(one) & bigrams(other):
         return True
-    return same_start and one[:1] == other[:1] and unicodedata.name(one[:1], "").startswith("CJK")
+    return one[:1] == other[:1] and script_of(one[:1]) == "CJK"
 
 
 @cache

@@ -16,8 +16,8 @@ N_DISTRACTORS = 3
 WITHIN_SPLIT = frozenset(
     {"capital", "city_country", "tld_country", "city_currency", "city_language", "country_subregion"}
 )
-"""Relations whose answers differ between splits, since a split holds whole countries. Were their wrong answers drawn from
-all splits, "the option least often right in training" would be right far above chance."""
+"""Relations whose answers differ between splits, since a split holds whole countries. Were their wrong
+answers drawn from all splits, "the option least often right in training" would be right far above chance."""
 
 
 def split_of(country: str) -> str:
@@ -49,8 +49,8 @@ def with_options(
 def distractors(triple: Triple, counts: Counter[str], labels: dict[str, Labels]) -> list[str]:
     """Draw wrong answers without replacement, each in proportion to how often it is right elsewhere.
 
-    So the right answer is not the rare one among the four. The draw takes the largest u^(1/weight) with u uniform by
-    hash; Source: Efraimidis and Spirakis (2006), https://doi.org/10.1016/j.ipl.2005.11.003
+    So the right answer is not the rare one among the four. The draw takes the largest u^(1/weight) with u
+    uniform by hash; Source: Efraimidis and Spirakis (2006), https://doi.org/10.1016/j.ipl.2005.11.003
     """
     pool = [
         entity

@@ -37,18 +37,18 @@ def all_triples(tables: Tables) -> list[Triple]:
     """Return every raw fact, by relation and then in alphabetical order of the subjects."""
     cities = city_countries(tables)
     makers = (_capitals, _continents, _subregions, _currencies, _languages, _domains)
-    found = [triple for make in makers for triple in make(tables)]
-    found += _city_countries(cities)
+    triples = [triple for make in makers for triple in make(tables)]
+    triples += _city_countries(cities)
     on_continent = {z: c for z, c in cities.items() if z.split("/")[-1] not in tables.not_on_continent}
-    found += _through_country("city_continent", on_continent, _continents(tables))
+    triples += _through_country("city_continent", on_continent, _continents(tables))
     for relation, of_country in (
         ("city_currency", _currencies(tables)),
         ("city_language", _languages(tables)),
     ):
-        found += _through_country(relation, cities, of_country)
+        triples += _through_country(relation, cities, of_country)
     unnamed = {f"territory:{country}" for country in tables.unnamed}
-    found = [triple for triple in found if not {triple.subject, triple.object} & unnamed]
-    return sorted(found, key=lambda triple: (triple.relation, triple.subject))
+    triples = [triple for triple in triples if not {triple.subject, triple.object} & unnamed]
+    return sorted(triples, key=lambda triple: (triple.relation, triple.subject))
 
 
 def city_countries(tables: Tables) -> dict[str, str]:

@@ -1,0 +1,49 @@
+"""The change between two checkpoints per layer, with intervals, against the noise floor."""
+
+from __future__ import annotations
+
+import textwrap
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from analyses.comparison import UnitComparison
+from figures.style import look, new_figure
+
+__all__ = ["plot_unit_changes"]
+
+
+def plot_unit_changes(comparison: UnitComparison) -> Figure:
+    """Change of mean specialization per layer with 95 % intervals; the gray band is the noise floor."""
+    table = comparison.to_frame()
+    with new_figure(6.5, 3.6) as figure:
+        axes = figure.subplots()
+        style = look(0)
+        floor = np.asarray(table["noise_floor"])
+        edges = np.append(table["layer"] - 0.5, table["layer"].iloc[-1] + 0.5)
+        axes.stairs(
+            floor,
+            edges,
+            baseline=-floor,
+            fill=True,
+            color="0.85",
+            label="noise floor (same checkpoint, other text)",
+        )
+        axes.axhline(0, color="0.4", linewidth=0.8)
+        errors = np.stack([table["change"] - table["low"], table["high"] - table["change"]])
+        axes.errorbar(
+            table["layer"],
+            table["change"],
+            errors,
+            color=style.color,
+            marker=style.marker,
+            linestyle="",
+            capsize=3,
+            label="change, 95 % interval",
+        )
+        axes.set_xticks(table["layer"][:: max(1, len(table) // 8)])
+        axes.set(xlabel="layer", ylabel=f"change of mean {comparison.unit}\nspecialization (nats)")
+        title = f"{comparison.names[0]} → {comparison.names[1]}: {comparison.diagnosis}"
+        axes.set_title("\n".join(textwrap.wrap(title, 90)), loc="left", fontsize=9)
+        figure.legend(loc="outside lower center", ncols=2)
+        return figure

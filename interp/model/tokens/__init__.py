@@ -1,0 +1,30 @@
+"""Text -> tokens -> rectangles, for all engines and training: one encoder, one batcher, one padding.
+
+Nothing is ever truncated silently.
+"""
+
+from interp.model.tokens.batches import (
+    Batch,
+    length_sorted,
+    make_batches,
+    pad,
+    pad_rows,
+    token_positions,
+)
+from interp.model.tokens.encoding import TokenizedPrompt, TokenizedText, tokenize
+from interp.model.tokens.prompts import EncodedItem, EncodedPrompts, encode
+
+__all__ = [
+    "Batch",
+    "EncodedItem",
+    "EncodedPrompts",
+    "TokenizedPrompt",
+    "TokenizedText",
+    "encode",
+    "length_sorted",
+    "make_batches",
+    "pad",
+    "pad_rows",
+    "token_positions",
+    "tokenize",
+]

@@ -1,0 +1,1 @@
+"""Plans of a run: how the rows of a step are divided, and how much memory that needs."""

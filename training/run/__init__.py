@@ -1,0 +1,1 @@
+"""A run of any method: folder, steps with metrics and guards, evaluations, result."""
