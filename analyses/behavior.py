@@ -17,10 +17,13 @@ from interp.files import require_room
 from interp.model.checkpoints import Checkpoint, resolve_checkpoint
 from interp.results.answers import AnswersResult
 from interp.results.base import Provenance
+from interp.stats import holm
 
 __all__ = ["BehaviorStudy", "clustered", "diagnostics_of", "run_evaluation"]
 
 Progress = Callable[[str, int, int], None]
+
+_ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -87,29 +90,42 @@ def run_evaluation(config: EvaluationConfig, progress: Progress | None = None) -
     for checkpoint, name, file, result in zip(checkpoints, study.names, files, done, strict=True):
         study.results.append(result or _measured(file, config, checkpoint, asked, name, progress))
         study.files.append(file)
-    clusters = [clustered(result, config.cluster) for result in study.results]
-    for name, later in zip(study.names[1:], clusters[1:], strict=True):
-        study.comparisons.append(
-            compare_facts(clusters[0], later, names=(study.names[0], name), reading=reading)
-        )
+    study.results[:] = [clustered(result, config.cluster) for result in study.results]
+    first = study.results[0]
+    for name, later in zip(study.names[1:], study.results[1:], strict=True):
+        study.comparisons.append(compare_facts(first, later, names=(study.names[0], name), reading=reading))
     return study
 
 
 def clustered(result: AnswersResult, cluster: str) -> AnswersResult:
-    """Return a result whose intervals resample its groups of facts, single facts, or all facts of one answer."""
+    """Return a result whose clusters are its groups of facts, single facts, or all facts of one answer.
+
+    Raises:
+        ConfigError: Answers are letters, which unrelated facts share.
+    """
+    letters = {answer for answer in result.answers if len(answer) == 1 and answer.isascii()}
+    if cluster == "answer" and letters:
+        raise ConfigError(
+            f"The answers are letters ({', '.join(sorted(letters))}), which unrelated facts share, so they "
+            "are no clusters. Use --cluster group, or fact."
+        )
     groups = {"group": result.groups, "fact": result.fact_ids, "answer": result.answers}[cluster]
     changed: AnswersResult = dataclasses.replace(result, groups=groups)
     return changed
 
 
 def diagnostics_of(name: str, result: AnswersResult, reading: str) -> list[str]:
-    """What makes a result doubtful: it is above chance in no language."""
-    found = result.by_language(reading)
-    if not (found.low <= result.chance).all():
-        return []
+    """What makes a result doubtful: few clusters, or no language above chance (Holm over languages)."""
+    found, few = result.by_language(reading), [f"{name}: {text}" for text in result.diagnostics()]
+    above = found.low > result.chance
+    if result.chance:
+        above = (found.accuracy > result.chance) & (holm(found.p.to_numpy()) < _ALPHA)
+    if above.any():
+        return few
     return [
+        *few,
         f"{name}: accuracy is not above chance ({result.chance:.3f}) in any language, at most "
-        f"{found.accuracy.max():.3f}. Is the prompt_format what the model knows?"
+        f"{found.accuracy.max():.3f}. Is the prompt_format what the model knows?",
     ]
 
 

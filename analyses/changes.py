@@ -14,7 +14,7 @@ import numpy as np
 from interp.errors import ResultError, short
 from interp.files import write_atomically
 from interp.results.base import FactResult
-from interp.stats import holm, paired_bootstrap
+from interp.stats import few_clusters, holm, paired_difference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["Changes", "compare_facts"]
 
 _FEW_FACTS = 100
-_LEAST_P = 2 / 10_001  # of a two-sided bootstrap with 10,000 draws
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,11 @@ class Changes:
     Attributes:
         kind: Of the two results.
         names: The two checkpoints.
-        table: One row per quantity: ``quantity``, ``n`` facts that have it in both, ``before``, ``after``, ``change``
-            with its 95 % interval ``low`` to ``high`` (paired bootstrap over groups of facts, all languages of a fact
-            together), ``p``, and ``holm``: adjusted over all rows.
+        table: One row per quantity: ``quantity``, ``n`` facts that have it in both, in ``n_clusters``,
+            ``before``, ``after``, ``change`` with its 95 % interval ``low`` to ``high``
+            (`interp.stats.paired_difference` over clusters of facts, all languages of a fact together),
+            ``p``, ``holm``: adjusted over all rows, and ``mde``: the smallest change that would have been
+            found in 80 % (without correction).
         diagnostics: What makes the comparison weaker, in words.
     """
 
@@ -95,48 +96,30 @@ def compare_facts(
             f"The two results answer different questions ({listed or 'facts or languages differ'})."
         )
     before, after = before.in_common(after)
-    order = np.argsort(before.fact_ids)  # the last digits of a bootstrap depend on the order
-    groups = np.array(before.groups)[order]
     there, here = before.quantities(**how), after.quantities(**how)
     rows = []
     for name in there:
         if name not in here:
             continue
-        a, b = there[name][order], here[name][order]
+        a, b = there[name], here[name]
         known = ~(np.isnan(a) | np.isnan(b))
         if not known.any():
             continue
-        found = paired_bootstrap(b[known], a[known], groups=groups[known].tolist())
-        rows.append(
-            {
-                "quantity": name,
-                "n": found.n,
-                "before": float(a[known].mean()),
-                "after": float(b[known].mean()),
-                "change": found.difference,
-                "low": found.low,
-                "high": found.high,
-                "p": found.p,
-            }
-        )
+        found = paired_difference(b, a, before.groups, share=before.is_share(name))
+        means = {"before": float(a[known].mean()), "after": float(b[known].mean())}
+        change = found.columns("change", counts=False)
+        counts = {"n": found.n, "n_clusters": found.n_clusters}
+        rows.append({"quantity": name, **counts, **means, **change, "p": found.p, "mde": found.mde()})
     if not rows:
         raise ResultError("The two results have no quantity in common that a fact has a value of.")
     table = pd.DataFrame(rows)
     called = names or (one.checkpoint, other.checkpoint)
-    diagnostics = (*_diagnostics(before, after), *_coarse(len(table)))
-    return Changes(
-        before.kind, (called[0], called[1]), table.assign(holm=holm(table.p.to_numpy())), diagnostics
+    table.insert(table.columns.get_loc("p") + 1, "holm", holm(table.p.to_numpy()))
+    diagnostics = (
+        *_diagnostics(before, after),
+        *few_clusters(int(table.n.max()), int(table.n_clusters.max())),
     )
-
-
-def _coarse(rows: int) -> list[str]:
-    """Whether so many rows leave Holm's correction nothing to find."""
-    if rows * _LEAST_P < 0.05:
-        return []
-    return [
-        f"Among {rows} rows no Holm p can be below .05, since a bootstrap p is at least {_LEAST_P:.2g}; read the intervals, or "
-        "compare fewer cells."
-    ]
+    return Changes(before.kind, (called[0], called[1]), table, diagnostics)
 
 
 def _diagnostics(before: FactResult, after: FactResult) -> list[str]:

@@ -17,7 +17,7 @@ from interp.data.normalization import normalize
 from interp.data.sources.cldr import cldr_facts
 from interp.files import write_atomically
 from interp.model.checkpoints import resolve_checkpoint
-from interp.stats import paired_bootstrap
+from interp.stats import paired_difference
 from training.family import (
     BASE,
     Questions,
@@ -39,17 +39,15 @@ __all__ = [
     "strata",
 ]
 
-_DRAWS = 2000
-
 
 @dataclass(frozen=True)
 class FamilyTable:
     """Accuracy of every member by stratum.
 
     Attributes:
-        frame: One row per stratum and member: ``accuracy`` (mean over seeds), ``change`` from the base with its 95 %
-            interval ``low`` to ``high``, ``seeds``, the lowest and highest change of one seed, ``n`` questions, and
-            ``prior``, what the relation's most frequent answer scores.
+        frame: One row per stratum and member: ``accuracy`` (mean over seeds), ``change`` from the base with
+            its 95 % interval ``low`` to ``high``, ``seeds``, the lowest and highest change of one seed, ``n``
+            questions in ``n_clusters``, and ``prior``, what the relation's most frequent answer scores.
     """
 
     frame: pd.DataFrame
@@ -65,13 +63,17 @@ class FamilyTable:
     def to_markdown(self) -> str:
         """Return strata as rows, members as columns."""
         members = list(dict.fromkeys(self.frame.member))
-        head = ["stratum", "n", "prior", *members]
+        head = ["stratum", "n", "clusters", "prior", *members]
         lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
         for stratum, rows in self.frame.groupby("stratum", sort=False):
             by_member = {row.member: row for row in rows.itertuples()}
             first = rows.iloc[0]
             cells = [_cell(by_member[member]) for member in members]
-            lines.append(f"| {stratum} | {first.n} | {first.prior:.3f} | " + " | ".join(cells) + " |")
+            lines.append(
+                f"| {stratum} | {first.n} | {first.n_clusters} | {first.prior:.3f} | "
+                + " | ".join(cells)
+                + " |"
+            )
         return "\n".join(lines) + "\n"
 
 
@@ -138,7 +140,7 @@ def family_table(
 ) -> FamilyTable:
     """Compare every member with the base on the same questions.
 
-    The interval is a bootstrap over groups of facts (all facts of a country and all languages of a fact together),
+    The interval is over clusters of facts (all facts of a country and all languages of a fact together),
     of the mean over seeds; it says nothing about other seeds, whose spread stands beside it.
 
     Args:
@@ -155,17 +157,16 @@ def family_table(
             own = [table.astype(float) for (m, _), table in right.items() if m == member]
             mean = np.mean(own, axis=0)
             each = [float((table - base)[chosen].mean()) for table in own]
-            change = paired_bootstrap(
-                mean[chosen], base[chosen], groups=groups[chosen].tolist(), draws=_DRAWS
-            )
+            change = paired_difference(mean[chosen], base[chosen], groups[chosen].tolist(), share=True)
             rows.append(
                 {
                     "stratum": name,
                     "member": member,
                     "n": int(chosen.sum()),
+                    "n_clusters": int(change.n_clusters),
                     "prior": float(prior[chosen].mean()),
                     "accuracy": float(mean[chosen].mean()),
-                    "change": change.difference,
+                    "change": change.estimate,
                     "low": change.low,
                     "high": change.high,
                     "seeds": len(own),

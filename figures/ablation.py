@@ -23,8 +23,8 @@ _SAID = {"loss": "nats per token", "accuracy": "accuracy"}
 def plot_ablation(results: Sequence[AblationResult], names: Sequence[str]) -> Figure:
     """Harm beyond random units, a column per checkpoint: nats per token above, accuracy below, each on one scale.
 
-    Rows are the language whose units were removed, columns the language that was asked. A dot: the cell's own 95 % interval
-    over groups of facts leaves out 0, as one in 20 does by chance.
+    Rows are the language whose units were removed, columns the language that was asked. A dot: the cell's own
+    95 % interval over clusters of facts leaves out 0, as one in 20 does by chance.
     """
     data, languages = ablation_data(results, names), results[0].languages
     n = len(languages)

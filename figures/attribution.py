@@ -58,7 +58,7 @@ def attribution_data(results: Sequence[AttributionResult], names: Sequence[str])
         parts["verified"] = result.verified().rename(columns={"low": "effect_low", "high": "effect_high"})
         tables += [table.assign(shown=shown, checkpoint=name) for shown, table in parts.items() if len(table)]
     found = pd.concat(tables, ignore_index=True)
-    first = ["checkpoint", "shown", "layer", "unit", "position", "n"]
+    first = ["checkpoint", "shown", "layer", "unit", "position", "n", "n_clusters"]
     return found[[*first, *(column for column in found if column not in first)]]
 
 

@@ -14,7 +14,10 @@ __all__ = ["plot_behavior"]
 
 
 def plot_behavior(results: Sequence[AnswersResult], names: Sequence[str], reading: str = "") -> Figure:
-    """Left: accuracy per language with Wilson's 95 % interval and chance. Right: share of facts right in k languages."""
+    """Left: accuracy per language with its 95 % interval. Right: share of facts right in k languages.
+
+    Intervals are Wilson's over clusters of facts.
+    """
     languages = results[0].languages
     with new_figure(7.5, 3.4) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))

@@ -68,15 +68,18 @@ def plot_lens(results: Sequence[LensResult], names: Sequence[str], quantity: str
 def lens_data(
     results: Sequence[LensResult], names: Sequence[str], quantity: str = "probability"
 ) -> pd.DataFrame:
-    """The numbers of `plot_lens`, tidy: quantity, checkpoint, prompt, answer, layer, n, value, low, high, rank."""
+    """The numbers of `plot_lens`, tidy: quantity, checkpoint, prompt, answer, layer, n, n_clusters, ..."""
     import pandas as pd
 
     tables = []
     for result, name in zip(results, names, strict=True):
-        means = result.to_frame()[["prompt", "layer", "n", "entropy"]].rename(columns={"entropy": "value"})
+        means = result.to_frame()[["prompt", "layer", "n", "n_clusters", "entropy"]].rename(
+            columns={"entropy": "value"}
+        )
         tables.append(result.curves(quantity).assign(quantity=quantity, checkpoint=name))
         tables.append(means.assign(quantity="entropy (nats)", checkpoint=name))
-    order = ["quantity", "checkpoint", "prompt", "answer", "layer", "n", "value", "low", "high", "rank"]
+    order = ["quantity", "checkpoint", "prompt", "answer", "layer", "n", "n_clusters"]
+    order += ["value", "low", "high", "rank"]
     return pd.concat(tables, ignore_index=True)[order]
 
 

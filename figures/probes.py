@@ -63,14 +63,14 @@ def plot_transfer(result: ProbeResult, name: str) -> Figure:
 
 
 def probe_data(results: Sequence[ProbeResult], names: Sequence[str]) -> pd.DataFrame:
-    """The numbers of `plot_probes`, tidy: checkpoint, task, curve, layer, n, mean, low, high, chance."""
+    """The numbers of `plot_probes`, tidy: checkpoint, task, curve, layer, n, n_clusters, mean, low, ..."""
     import pandas as pd
 
     tables = [
         result.by_layer().assign(checkpoint=name, task=result.task, chance=result.chance)
         for result, name in zip(results, names, strict=True)
     ]
-    order = ["checkpoint", "task", "curve", "layer", "n", "mean", "low", "high", "chance"]
+    order = ["checkpoint", "task", "curve", "layer", "n", "n_clusters", "mean", "low", "high", "chance"]
     return pd.concat(tables, ignore_index=True)[order]
 
 

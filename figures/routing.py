@@ -24,7 +24,7 @@ _EXCESS = "overlap above chance"
 def plot_routing(results: Sequence[RoutingResult], names: Sequence[str]) -> Figure:
     """Per kind of unit, by layer: overlap with chance (empty signs, dotted) on the left, overlap above chance on the right.
 
-    Means over pairs of languages; bands are 95 % over groups of facts.
+    Means over pairs of languages; bands are 95 % over clusters of facts.
     """
     data, units = routing_data(results, names), results[0].units
     layers = range(results[0].dots.shape[-1])
@@ -67,15 +67,15 @@ def plot_pairs(result: RoutingResult, name: str) -> Figure:
 
 
 def routing_data(results: Sequence[RoutingResult], names: Sequence[str]) -> pd.DataFrame:
-    """The numbers of `plot_routing`, tidy: checkpoint, units, quantity, layer, mean, low, high."""
+    """The numbers of `plot_routing`, tidy: checkpoint, units, quantity, layer, n, n_clusters, mean, ..."""
     import pandas as pd
 
     tables = []
     for result, name in zip(results, names, strict=True):
         table = result.by_layer()
         for said, short in (("overlap", "overlap"), ("chance", "chance"), (_EXCESS, "excess")):
-            part = table[["units", "layer", short, f"{short}_low", f"{short}_high"]]
-            part = part.set_axis(["units", "layer", "mean", "low", "high"], axis=1)
+            part = table[["units", "layer", "n", "n_clusters", short, f"{short}_low", f"{short}_high"]]
+            part = part.set_axis(["units", "layer", "n", "n_clusters", "mean", "low", "high"], axis=1)
             tables.append(part.assign(checkpoint=name, quantity=said))
-    order = ["checkpoint", "units", "quantity", "layer", "mean", "low", "high"]
+    order = ["checkpoint", "units", "quantity", "layer", "n", "n_clusters", "mean", "low", "high"]
     return pd.concat(tables, ignore_index=True)[order]

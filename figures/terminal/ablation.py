@@ -15,8 +15,9 @@ __all__ = ["print_ablation"]
 
 _SAID = {"loss": "nats per token", "accuracy": "accuracy"}
 _LEGEND = (
-    "Rows: whose units were removed; columns: the language asked; beyond as many random units of the same layers. * the 95 % "
-    "interval over groups of facts leaves out 0, given these draws. p: as large a diagonal if the rows' names meant nothing."
+    "Rows: whose units were removed; columns: the language asked; beyond as many random units of the same "
+    "layers. * the 95 % interval over clusters of facts leaves out 0, given these draws. p: as large a "
+    "diagonal if the rows' names meant nothing."
 )
 
 
@@ -29,7 +30,7 @@ def print_ablation(names: Sequence[str], results: Sequence[AblationResult], cons
     first = results[0]
     said = (
         f"{first.removed.shape[-1]} {first.unit} per language set to {first.mode}, {len(first.fact_ids)} facts in "
-        f"{len(set(first.groups))} groups, {first.draws} random draws. "
+        f"{len(set(first.groups))} clusters, {first.draws} random draws. "
     )
     console.print(Text(said + _LEGEND, style="dim"))
 

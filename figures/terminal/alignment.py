@@ -27,8 +27,9 @@ def print_alignment(names: Sequence[str], results: Sequence[AlignmentResult], co
     first = results[0]
     console.print(
         Text(
-            f"{len(first.fact_ids)} facts: mutual: both find their own translation among all of them, raw as in MEXA; 95 % "
-            "over groups of facts. In brackets: CKA when the facts of one language are shuffled.",
+            f"{len(first.fact_ids)} facts in {len(set(first.groups))} clusters: mutual: both find their own "
+            "translation among all of them, raw as in MEXA; 95 % over clusters of facts. In brackets: CKA "
+            "when the facts of one language are shuffled.",
             style="dim",
         )
     )

@@ -16,7 +16,7 @@ __all__ = ["print_attribution"]
 
 _LEGEND = (
     "logits of right minus wrong answer, 95 %; estimate: (source - target activation) x gradient, over blocks of facts; true "
-    "effect: patched alone, over groups of facts; slope: true effect per estimated logit."
+    "effect: patched alone, over clusters of facts; slope: true effect per estimated logit."
 )
 
 
@@ -50,10 +50,11 @@ def _units(title: str, result: AttributionResult, top: int) -> Table:
 
 def _correlations(title: str, result: AttributionResult) -> Table:
     table = Table(title=Text(title, style="italic"))
-    for header in ("", "n", "Pearson", "Spearman", "slope"):
+    for header in ("", "n", "clusters", "Pearson", "Spearman", "slope"):
         table.add_column(header, justify="right" if header else "left")
     for _, row in result.correlation().iterrows():
-        table.add_row(row.cells, str(row.n), _of(row, "pearson"), _of(row, "spearman"), f"{row.slope:.2f}")
+        counts = (str(row.n), str(row.n_clusters))
+        table.add_row(row.cells, *counts, _of(row, "pearson"), _of(row, "spearman"), f"{row.slope:.2f}")
     return table
 
 

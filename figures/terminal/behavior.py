@@ -93,7 +93,7 @@ def _add_shares(table: Table, means: Sequence[pd.Series], blank: Sequence[str]) 
 
 
 def _footnote(first: AnswersResult, found: Sequence[pd.DataFrame], rules: Mapping[str, object]) -> str:
-    said = [f"{len(first.fact_ids)} facts; 95 % by Wilson"]
+    said = [f"{len(first.fact_ids)} facts in {len(set(first.groups))} clusters; 95 % by Wilson over clusters"]
     if first.chance:
         ties = max(float(t.ties.max()) for t in found)
         said.append(f"a guess is right in {first.chance:.3f}")

@@ -16,8 +16,8 @@ _MOST_ROWS = 30
 def print_changes(changes: Changes, console: Console) -> None:
     """Print one row per quantity: both means, the paired change with its interval, and Holm's p."""
     one, other = changes.names
-    table = Table(title=Text(f"{one} -> {other}: change, 95 % over groups of facts", style="italic"))
-    for header in ("quantity", "n", "before", "after", "change", "low", "high", "Holm p"):
+    table = Table(title=Text(f"{one} -> {other}: change, 95 % over clusters of facts", style="italic"))
+    for header in ("quantity", "n", "clusters", "before", "after", "change", "low", "high", "Holm p"):
         table.add_column(header, justify="left" if header == "quantity" else "right")
     shown = changes.table
     if len(shown) > _MOST_ROWS:
@@ -25,7 +25,7 @@ def print_changes(changes: Changes, console: Console) -> None:
     for row in shown.itertuples():
         means = (f"{row.before:.3f}", f"{row.after:.3f}")
         numbers = (f"{row.change:+.3f}", f"{row.low:+.3f}", f"{row.high:+.3f}", f"{row.holm:.3g}")
-        table.add_row(Text(row.quantity), str(row.n), *means, *numbers)
+        table.add_row(Text(row.quantity), str(row.n), str(row.n_clusters), *means, *numbers)
     console.print(table)
     if len(shown) < len(changes.table):
         text = (

@@ -17,7 +17,7 @@ _SHOWN = ("takeover layer", "pivot area", "pivot lead", "answer at output", "piv
 _LEGEND = (
     "takeover layer: first layer from which on the prompt's language is above the pivot; pivot area: mean probability of the "
     "pivot's answer over depth; pivot lead: mean of what it is above the prompt's language by; pivot mass: mean probability of "
-    "the pivot's lexicon over depth, whatever the answer. 95 % over groups of facts."
+    "the pivot's lexicon over depth, whatever the answer. 95 % over clusters of facts."
 )
 
 
@@ -33,17 +33,19 @@ def print_lens(lens: str, names: Sequence[str], results: Sequence[LensResult], c
 
 def _table(title: str, result: LensResult) -> Table:
     table = Table(title=Text(title, style="italic"))
-    for header in ("", "n", "left out", *_SHOWN):
+    for header in ("", "n", "clusters", "left out", *_SHOWN):
         table.add_column(header, justify="right" if header else "left")
     found, left = result.summary().set_index("quantity"), result.left_out()
     others = [code for code in result.languages if code != result.pivot]
     for code in others:
         key = [f"{name} {code}" if len(others) > 1 else name for name in _SHOWN]
         kept = len(result.fact_ids) - left[code]
-        table.add_row(code, str(kept), str(left[code]), *(_interval(found.loc[k]) for k in key))
+        clusters = str(found.n_clusters[key[0]])
+        table.add_row(code, str(kept), clusters, str(left[code]), *(_interval(found.loc[k]) for k in key))
     if len(others) > 1:
         table.add_section()
-        table.add_row("all", str(int(found.n[_SHOWN[0]])), "", *(_interval(found.loc[k]) for k in _SHOWN))
+        n = (str(int(found[column][_SHOWN[0]])) for column in ("n", "n_clusters"))
+        table.add_row("all", *n, "", *(_interval(found.loc[k]) for k in _SHOWN))
     return table
 
 

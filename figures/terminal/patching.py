@@ -16,9 +16,9 @@ __all__ = ["print_patching"]
 
 _MOST_ROWS = 12
 _LEGEND = (
-    "recovery: (patched - corrupt) / (clean - corrupt), means over facts; floor: the same with an unrelated fact's activations; "
-    "beyond: recovery - floor. 95 % over groups of facts. rescued: share of facts whose right answer gets above the wrong one; "
-    "by control: with the unrelated fact."
+    "recovery: (patched - corrupt) / (clean - corrupt), means over facts; floor: the same with an unrelated "
+    "fact's activations; beyond: recovery - floor. 95 % over clusters of facts. rescued: share of facts "
+    "whose right answer gets above the wrong one; by control: with the unrelated fact."
 )
 
 
@@ -43,10 +43,23 @@ def _cells(name: str, result: PatchingResult, metric: str) -> Table:
     where = f"{result.site}{' onward' * result.onward}, {result.mode}, {more}{metric}: {means}"
     table = Table(title=Text(f"{name}: {where}", style="italic"))
     several = len(result.units) > 1
-    for header in ("unit" if several else "layer", "position", "n", "recovery", "floor", "beyond"):
+    for header in (
+        "unit" if several else "layer",
+        "position",
+        "n",
+        "clusters",
+        "recovery",
+        "floor",
+        "beyond",
+    ):
         table.add_column(header, justify="left" if header in ("position", "unit") else "right", no_wrap=True)
     for _, row in shown.iterrows():
-        place = (f"{row.layer}.{row.unit}" if several else str(row.layer), row.position, str(row.n))
+        place = (
+            f"{row.layer}.{row.unit}" if several else str(row.layer),
+            row.position,
+            str(row.n),
+            str(row.n_clusters),
+        )
         recovery, beyond = _interval(row, "recovery", ""), _interval(row, "beyond", "beyond_")
         table.add_row(*place, recovery, f"{row.floor:.2f}", beyond)
     return table
@@ -56,13 +69,13 @@ def _languages(result: PatchingResult, metric: str) -> Table:
     """Per language, the cell that recovers most over all languages."""
     cell = result.best(metric)
     table = Table(title=Text(f"by language, at {result.name_of(*cell)}", style="italic"))
-    for header in ("", "n", "recovery", "beyond", "rescued", "by control"):
+    for header in ("", "n", "clusters", "recovery", "beyond", "rescued", "by control"):
         table.add_column(header, justify="right" if header else "left", no_wrap=True)
     for code in result.languages:
         here, rescued = result.at(*cell, metric, code), result.at(*cell, "rescued", code)
         shares = ("-", "-") if not here.n else (f"{rescued.patched:.2f}", f"{rescued.control:.2f}")
         recovery, beyond = _interval(here, "recovery", ""), _interval(here, "beyond", "beyond_")
-        table.add_row(code, str(here.n), recovery, beyond, *shares)
+        table.add_row(code, str(here.n), str(here.n_clusters), recovery, beyond, *shares)
     return table
 
 

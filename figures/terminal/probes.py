@@ -16,8 +16,9 @@ from probes.results import ProbeResult
 __all__ = ["interval", "print_probes"]
 
 _LEGEND = (
-    "balanced accuracy on facts whose group was in no training fold, 95 % over groups of facts; control: the same probe on "
-    "labels dealt anew; transfer: trained on one language, tested on another, centered: after each language's mean."
+    "balanced accuracy on facts whose group was in no training fold, 95 % over clusters of facts; control: "
+    "the same probe on labels dealt anew; transfer: trained on one language, tested on another, centered: "
+    "after each language's mean."
 )
 
 
@@ -33,7 +34,8 @@ def print_probes(names: Sequence[str], results: Sequence[ProbeResult], console: 
     asked = int((first.folds >= 0).sum())
     console.print(
         Text(
-            f"{asked} facts, {len(first.languages)} languages, chance {first.chance:.3f}; {_LEGEND}",
+            f"{asked} facts in {first.clusters_in(first.folds >= 0)} clusters, "
+            f"{len(first.languages)} languages, chance {first.chance:.3f}; {_LEGEND}",
             style="dim",
         )
     )

@@ -17,7 +17,7 @@ __all__ = ["print_routing"]
 _EXCESS = "overlap above chance"
 _LEGEND = (
     "overlap: cosine of a fact's attributions in two languages, mean of all pairs; chance: with another fact of its relation; "
-    "specific: cosine of what differs between the two facts. 95 % over groups of facts."
+    "specific: cosine of what differs between the two facts. 95 % over clusters of facts."
 )
 
 
@@ -28,7 +28,7 @@ def print_routing(names: Sequence[str], results: Sequence[RoutingResult], consol
         console.print(_layers(result))
         console.print(_languages(result))
     first = results[0]
-    facts = f"{len(first.fact_ids)} facts in {len(set(first.groups))} groups"
+    facts = f"{len(first.fact_ids)} facts in {len(set(first.groups))} clusters"
     left = first.provenance.run.get("without_partner", 0)
     alone = f", {left} without a partner left out" if left else ""
     console.print(Text(f"{facts}{alone}, {len(first.languages)} languages. {_LEGEND}", style="dim"))
@@ -36,10 +36,11 @@ def print_routing(names: Sequence[str], results: Sequence[RoutingResult], consol
 
 def _quantities(name: str, result: RoutingResult) -> Table:
     table = Table(title=Text(f"{name}: over all layers", style="italic"))
-    for header in ("quantity", "n", "mean", "95 %"):
+    for header in ("quantity", "n", "clusters", "mean", "95 %"):
         table.add_column(header, justify="left" if header == "quantity" else "right")
     for row in result.summary().itertuples():
-        table.add_row(row.quantity, str(row.n), f"{row.mean:+.3f}", f"[{row.low:+.3f}, {row.high:+.3f}]")
+        counts = (str(row.n), str(row.n_clusters))
+        table.add_row(row.quantity, *counts, f"{row.mean:+.3f}", f"[{row.low:+.3f}, {row.high:+.3f}]")
     return table
 
 

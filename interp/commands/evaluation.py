@@ -69,7 +69,7 @@ def rescore(
             help="How answers are read off: sum, token, character, byte; or strict, boundary, anywhere, prefix, published.",
         ),
     ] = "",
-    cluster: Annotated[str, typer.Option(help="What intervals resample: group, fact or answer.")] = "group",
+    cluster: Annotated[str, typer.Option(help="Clusters of intervals: group, fact or answer.")] = "group",
     out: Annotated[Path | None, typer.Option(help="Also write every answer as CSV with this stem.")] = None,
 ) -> None:
     """Read saved answers in another way, without a model: another normalization, or another match.

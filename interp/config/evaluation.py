@@ -59,7 +59,11 @@ class EvaluationConfig:
     template: int = option(0, "Which of klar's question templates, from 0.")
     alignment: Path | None = option(None, "Option alignment (JSON) for polyfact data without option ids.")
     contaminated: Path | None = option(None, "JSON of fact ids that the training data held; reported apart.")
-    cluster: str = option("group", "What intervals resample: groups of facts, facts, or answers.", CLUSTERS)
+    cluster: str = option(
+        "group",
+        "What facts of one cluster share in intervals: their group, nothing (fact), or their answer.",
+        CLUSTERS,
+    )
     batch_tokens: int = option(4096, "Padded tokens per forward pass; halved by itself when memory runs out.")
     device: str = option("auto", "Where the model runs: auto, cpu, cuda or cuda:<n>.")
     dtype: str = option("auto", "Weights' type.", ("auto", "float32", "bfloat16", "float16"))

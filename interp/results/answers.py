@@ -22,7 +22,7 @@ from interp.results.consistency import (
     strata,
     total_consistency,
 )
-from interp.stats import wilson
+from interp.stats import clustered_share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ class AnswersResult(FactResult):
         languages: Codes, in the order of the language axis.
         fact_ids: In the order of the fact axis.
         relations: Relation of each fact.
-        groups: What each fact is resampled with.
+        groups: Cluster of each fact.
         answers: Id of each fact's right answer.
         splits: Split of each fact.
         golds: The right answer's name, per fact and language.
@@ -95,24 +95,24 @@ class AnswersResult(FactResult):
         return self.credit(reading) == 1
 
     def by_language(self, reading: str = "") -> pd.DataFrame:
-        """One row per language: ``n`` facts, ``accuracy`` with Wilson's 95 % interval ``low`` to ``high``.
+        """One row per language: ``n`` facts, ``n_clusters``, ``accuracy``, its interval ``low`` to ``high``.
 
-        ``relation_macro`` is the mean over relations of their accuracies, where a large relation weighs as a small one.
+        The 95 % interval is Wilson's over clusters of facts; ``p``: that a guess is right as often (NaN
+        without chance).
+
+        ``relation_macro`` is the mean over relations of their accuracies, where a large relation weighs as a
+        small one.
         """
         import pandas as pd
 
         earned = self.credit(reading)
         rows = []
         for code, column in zip(self.languages, earned.T, strict=True):
-            low, high = wilson(round(float(column.sum())), len(column))
-            row = {
-                "language": code,
-                "n": len(column),
-                "accuracy": float(column.mean()),
-                "low": low,
-                "high": high,
-            }
-            rows.append({**row, "relation_macro": relation_macro(column, self.relations).value})
+            found = clustered_share(column, self.groups, null=self.chance or None)
+            macro = relation_macro(column, self.relations).value
+            rows.append(
+                {"language": code, **found.columns("accuracy"), "p": found.p, "relation_macro": macro}
+            )
         return pd.DataFrame(rows)
 
     def by_class(self, classes: Mapping[str, Sequence[str]], reading: str = "") -> dict[str, Mean]:
@@ -142,6 +142,10 @@ class AnswersResult(FactResult):
     def histogram(self, reading: str = "") -> np.ndarray:
         """Number of facts that are right in exactly k languages, for k from 0."""
         return consistency_histogram(self.right(reading))
+
+    def is_share(self, quantity: str) -> bool:
+        """Every quantity is."""
+        return True
 
     def histogram_shares(self, reading: str = "") -> Float[np.ndarray, " count"]:
         """Share of facts that are right in exactly k languages, for k from 0."""

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from interp.errors import ResultError
 from interp.results.migration import SCHEMA, current
 from interp.results.storage import read_archive, write_archive
-from interp.stats import paired_bootstrap
+from interp.stats import Estimate, clustered_mean, clustered_share, few_clusters
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,7 +140,7 @@ class FactResult(Result):
     Attributes:
         languages: Codes, in the order of the language axis.
         fact_ids: In the order of the fact axis.
-        groups: What each fact is resampled with; its own id where facts are independent.
+        groups: Cluster of each fact; its own id where facts are independent.
     """
 
     languages: tuple[str, ...]
@@ -155,30 +155,34 @@ class FactResult(Result):
         """Both results with what can be compared fact by fact; all of it, unless a kind says otherwise."""
         return self, other
 
+    def is_share(self, quantity: str) -> bool:
+        """Whether a quantity is a share, 0 to 1: its interval stays within, and has a width at both ends."""
+        return False
+
+    def estimate(self, values: Float[np.ndarray, fact * cell], *, share: bool = False) -> Estimate:
+        """Mean over the facts that have a value, with its 95 % interval over clusters of facts."""
+        return (clustered_share if share else clustered_mean)(values, self.groups)
+
+    def clusters_in(self, facts: np.ndarray) -> int:
+        """Clusters among some facts, chosen by a mask."""
+        return len({self.groups[i] for i in np.flatnonzero(facts)})
+
     def diagnostics(self) -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
-        return []
+        return few_clusters(len(self.fact_ids), len(set(self.groups)))
 
     def summary(self, **how: Any) -> pd.DataFrame:
-        """One row per quantity: ``n`` facts with a value, ``mean``, and its 95 % interval over groups of facts.
+        """One row per quantity: ``n`` facts with a value, ``n_clusters``, ``mean``, and its 95 % interval.
 
         Args:
             how: Passed to `quantities`.
         """
         import pandas as pd
 
-        rows = []
-        for name, values in self.quantities(**how).items():
-            known = ~np.isnan(values)
-            row: dict[str, Any] = {"quantity": name, "n": int(known.sum())}
-            if known.any():
-                groups = [group for group, here in zip(self.groups, known, strict=True) if here]
-                found = paired_bootstrap(values[known], np.zeros(known.sum()), groups=groups)
-                row |= {"mean": found.difference, "low": found.low, "high": found.high}
-            else:
-                row |= dict.fromkeys(("mean", "low", "high"), float("nan"))
-            rows.append(row)
-        return pd.DataFrame(rows)
+        return pd.DataFrame(
+            {"quantity": name, **self.estimate(values, share=self.is_share(name)).columns("mean")}
+            for name, values in self.quantities(**how).items()
+        )
 
 
 def _as_tuples(value: Any) -> Any:

@@ -11,14 +11,12 @@ from jaxtyping import Bool, Float, Int
 
 from interp.errors import MeasurementError, nearest
 from interp.results.base import FactResult, Provenance
-from interp.stats import known_mean, paired_bootstrap
+from interp.stats import clustered_mean, known_mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["LensResult", "require_separable"]
-
-_DRAWS = 2000  # of the bootstrap of a point on a curve
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -32,7 +30,7 @@ class LensResult(FactResult):
     Attributes:
         languages: Codes, in the order of both language axes.
         fact_ids: In the order of the fact axis.
-        groups: What each fact is resampled with.
+        groups: Cluster of each fact.
         overlap: Pairs of languages that a fact's answers do not tell apart.
         clean: Whether the prompt ends where a token ends, with its answer behind it.
         probability: Of the answer's first tokens, by language of the prompt and language of the answer; 0 to 1.
@@ -151,8 +149,9 @@ class LensResult(FactResult):
     ) -> pd.DataFrame:
         """One row per language of the prompt, language of the answer and layer.
 
-        ``n`` facts that count, the mean ``value`` with its 95 % interval ``low`` to ``high`` (bootstrap over groups of facts), and
-        the median ``rank`` of the answer (NaN of a lexicon). A language without any such fact, or without a lexicon's token, has no rows.
+        ``n`` facts that count in ``n_clusters``, the mean ``value`` with its 95 % interval ``low`` to
+        ``high`` over clusters, and the median ``rank`` of the answer (NaN of a lexicon). A language without
+        any such fact, or without a lexicon's token, has no rows.
 
         Args:
             of: ``probability`` of the answer, or ``mass`` of a language's lexicon.
@@ -161,7 +160,7 @@ class LensResult(FactResult):
         """
         import pandas as pd
 
-        rows = []
+        tables = []
         for code in prompts or self.languages:
             shown = self.languages if answers == "all" else tuple(dict.fromkeys((code, self.pivot)))
             for answer in shown:
@@ -173,17 +172,18 @@ class LensResult(FactResult):
                     continue
                 groups = [group for group, kept in zip(self.groups, here, strict=True) if kept]
                 ranks = self.rank[here, self._index(code), :, self._index(answer)]
-                for layer, values in enumerate(curve.T.astype(float)):
-                    found = paired_bootstrap(values, np.zeros_like(values), draws=_DRAWS, groups=groups)
-                    mean = {"value": found.difference, "low": found.low, "high": found.high}
-                    where = {"prompt": code, "answer": answer, "layer": layer, "n": len(values)}
-                    rank = float(np.median(ranks[:, layer])) if of == "probability" else float("nan")
-                    rows.append({**where, **mean, "rank": rank})
-        numbers = {"layer": int, "n": int} | dict.fromkeys(("value", "low", "high", "rank"), float)
-        return pd.DataFrame(rows, columns=["prompt", "answer", *numbers]).astype(numbers)
+                found = clustered_mean(curve, groups).columns("value")
+                rank = np.median(ranks, axis=0) if of == "probability" else float("nan")
+                where = {"prompt": code, "answer": answer, "layer": np.arange(self.n_layers)}
+                tables.append(pd.DataFrame({**where, **found, "rank": rank}))
+        numbers = {"layer": int, "n": int, "n_clusters": int} | dict.fromkeys(
+            ("value", "low", "high", "rank"), float
+        )
+        empty = pd.DataFrame(columns=["prompt", "answer", *numbers])
+        return (pd.concat(tables, ignore_index=True) if tables else empty).astype(numbers)
 
     def to_frame(self, *, bits: bool = False) -> pd.DataFrame:
-        """One row per language of the prompt and layer: ``n`` facts that count, and the means over them.
+        """One row per language of the prompt and layer: ``n`` facts that count, ``n_clusters``, and means.
 
         ``entropy`` is in nats, or in bits if asked; ``answer_xx`` is the probability of the answer in each language, over the
         facts that tell it apart (NaN if none does), and ``mass_xx`` that of its lexicon, over all facts with a clean prompt.
@@ -198,7 +198,12 @@ class LensResult(FactResult):
             means = {f"answer_{a}": _mean(self.curve(code, a), self.n_layers) for a in self.languages}
             means |= {f"mass_{a}": _mean(self.mass_curve(code, a), self.n_layers) for a in self.languages}
             for layer in range(self.n_layers):
-                row = {"prompt": code, "layer": layer, "n": int(here.sum())}
+                row = {
+                    "prompt": code,
+                    "layer": layer,
+                    "n": int(here.sum()),
+                    "n_clusters": self.clusters_in(here),
+                }
                 row |= {"entropy": float(spread[layer]), "energy": float(energy[layer])}
                 rows.append(row | {name: float(curve[layer]) for name, curve in means.items()})
         return pd.DataFrame(rows)

@@ -10,14 +10,12 @@ from jaxtyping import Float, Int
 
 from interp.results.base import Provenance
 from interp.results.recovery import LEFT_OUT, RunsResult
-from interp.stats import known_mean, ratio_of_means
+from interp.stats import few_clusters, known_mean, ratio_of_means
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["PatchingResult"]
-
-_FEW = 30  # facts below which an interval over facts is not to be relied on
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -30,7 +28,7 @@ class PatchingResult(RunsResult):
     Attributes:
         languages: Codes of the languages asked.
         fact_ids: All facts that were looked at.
-        groups: What each fact is resampled with.
+        groups: Cluster of each fact.
         mode: ``within``, ``across``, ``concepts`` or ``checkpoints``.
         sources: Source languages (across, concepts); otherwise empty.
         site: Name of the patched site.
@@ -72,10 +70,11 @@ class PatchingResult(RunsResult):
     def recovery(self, metric: str = "logit_diff", language: str = "") -> pd.DataFrame:
         """One row per layer, unit and position.
 
-        Columns: ``n`` facts; the uncorrected means ``clean``, ``corrupt``, ``patched`` and ``control`` in the metric's unit;
-        ``recovery`` with its 95 % interval ``low`` to ``high`` (groups of facts resampled); ``floor``, the recovery by
-        the control, with ``floor_low`` and ``floor_high``; and ``beyond``, recovery minus floor on the facts that have a
-        control, with the interval of the paired difference.
+        Columns: ``n`` facts in ``n_clusters``; the uncorrected means ``clean``, ``corrupt``, ``patched`` and
+        ``control`` in the metric's unit; ``recovery`` with its 95 % interval ``low`` to ``high`` (Fieller's,
+        over clusters of facts); ``floor``, the recovery by the control, with ``floor_low`` and
+        ``floor_high``; and ``beyond``, recovery minus floor on the facts that have a control, with the
+        interval of the paired difference.
 
         Args:
             metric: One of `METRICS`, or another name of the metric axis.
@@ -101,15 +100,15 @@ class PatchingResult(RunsResult):
             "unit": np.array(self.units)[unit.ravel()],
             "position": np.array(self.positions)[position.ravel()],
             "n": (~np.isnan(patched)).sum(axis=0).ravel(),
+            "n_clusters": found["recovery"].n_clusters.ravel(),
             "clean": known_mean(clean, axis=0).ravel(),
             "corrupt": known_mean(corrupt, axis=0).ravel(),
             "patched": known_mean(patched, axis=0).ravel(),
             "control": known_mean(control, axis=0).ravel(),
         }
         for name, ratio in found.items():
-            prefix = "" if name == "recovery" else f"{name}_"
-            names = (name, f"{prefix}low", f"{prefix}high")
-            columns |= {part: values.ravel() for part, values in zip(names, ratio, strict=True)}
+            cells = ratio.columns(name, "" if name == "recovery" else f"{name}_", counts=False)
+            columns |= {part: values.ravel() for part, values in cells.items()}
         return pd.DataFrame(columns)
 
     def best(self, metric: str = "logit_diff") -> tuple[int, int, int]:
@@ -196,12 +195,7 @@ class PatchingResult(RunsResult):
     def diagnostics(self, metric: str = "logit_diff") -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
         gap = known_mean(self.gap(metric), axis=1)
-        used = int((~np.isnan(gap)).sum())
-        found = []
-        if used < _FEW:
-            found.append(
-                f"{used} facts are left of {len(gap)}; intervals over fewer than {_FEW} are not to be relied on."
-            )
+        found = few_clusters(int((~np.isnan(gap)).sum()), self.clusters_in(~np.isnan(gap)))
         if not known_mean(gap) > 0:
             found.append(
                 f"Clean runs are not better than corrupt ones by {metric} (mean difference "

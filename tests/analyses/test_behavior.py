@@ -20,7 +20,7 @@ from interp.data.sources.cldr import cldr_facts
 from interp.errors import ConfigError, DataError, ResultError
 from interp.results.base import Provenance
 from interp.results.behavior import BehaviorResult
-from interp.stats import paired_bootstrap
+from interp.stats import paired_difference
 
 LANGUAGES = ("en", "sw", "zh")
 
@@ -62,24 +62,29 @@ def test_a_planted_change_is_found_where_it_is():
     assert table.change["accuracy sw"] == pytest.approx(after[:, 1].mean() - before[:, 1].mean())
     assert table.low["accuracy sw"] > 0.1
     assert table.holm["accuracy sw"] < 0.01
-    assert (table.loc[["accuracy en", "accuracy zh"], ["change", "low", "high"]] == 0).all(axis=None)
+    still = table.loc[["accuracy en", "accuracy zh"]]
+    assert (still.change == 0).all()
+    assert (still.p == 1).all()
+    assert ((still.low > -0.03) & (still.low < 0) & (still.high == -still.low)).all()
     assert table.change["accuracy"] == pytest.approx(table.change["accuracy sw"] / 3)
     both = after.all(axis=1).mean() - before.all(axis=1).mean()
     assert table.change["right in all languages"] == pytest.approx(both)
 
 
-def test_facts_of_a_group_are_resampled_together():
+def test_facts_of_a_cluster_are_one_observation():
     random = np.random.default_rng(2)
     before, after = random.random((2, 100, 3)) < 0.5
     table = compare_facts(made(before), made(after)).table.set_index("quantity")
     groups = [f"g{i // 2}" for i in range(100)]
     one, other = before[:, 0].astype(float), after[:, 0].astype(float)
-    own = paired_bootstrap(other, one, groups=groups)
+    own = paired_difference(other, one, groups, share=True)
     assert (table.low["accuracy en"], table.high["accuracy en"]) == (own.low, own.high)
+    assert (table.n["accuracy en"], table.n_clusters["accuracy en"]) == (100, 50)
+    assert table.mde["accuracy en"] == own.mde()
     for cluster, labels in (("fact", None), ("answer", [f"a{i // 4}" for i in range(100)])):
         results = [clustered(made(right), cluster) for right in (before, after)]
         row = compare_facts(*results).table.set_index("quantity").loc["accuracy en"]
-        own = paired_bootstrap(other, one, groups=labels)
+        own = paired_difference(other, one, labels, share=True)
         assert (row.low, row.high) == (own.low, own.high)
 
 
@@ -145,7 +150,7 @@ def test_a_rerun_and_another_normalization_need_no_model(config, study, monkeypa
 def test_sft_changed_answers_and_the_base_knows_english(study):
     assert study.results[0].by_language().set_index("language").accuracy["en"] > 0.8
     assert study.comparisons[0].table.set_index("quantity").change["accuracy"] >= 0
-    assert not study.diagnostics()
+    assert [text.partition(":")[2][:26] for text in study.diagnostics()] == [" 12 facts in 12 clusters: "] * 2
 
 
 def test_no_checkpoint_and_twice_the_same(config):
@@ -194,7 +199,7 @@ def test_the_command_writes_results_and_changes(config, study, monkeypatch, caps
         "log-probability per byte",
         "organism-final -> organism-sft",
         "right in all languages",
-        "12 facts; 95 % by Wilson; a guess",
+        "12 facts in 12 clusters; 95 % by Wilson over clusters; a guess",
     ):
         assert said in out
     written = json.loads((config.out / "organism-final-to-organism-sft.behavior.byte.json").read_text())
