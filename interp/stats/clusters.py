@@ -36,10 +36,12 @@ class ClusterTotals:
     Attributes:
         sums: One array per quantity.
         counts: Facts that have a value.
+        scales: Largest size of a value of each quantity; what is 1e-12 of it is rounding error.
     """
 
     sums: tuple[Float[np.ndarray, "cluster cell"], ...]
     counts: Float[np.ndarray, "cluster cell"]
+    scales: tuple[Float[np.ndarray, " cell"], ...]
 
     @property
     def n(self) -> Float[np.ndarray, " cell"]:
@@ -59,17 +61,14 @@ class ClusterTotals:
     @property
     def means(self) -> tuple[Float[np.ndarray, " cell"], ...]:
         """Mean over facts of each quantity; NaN in a cell without any."""
-        return tuple(ratio(total.sum(axis=0), self.n) for total in self.sums)
+        means = (ratio(total.sum(axis=0), self.n) for total in self.sums)
+        return tuple(_exact(mean, scale) for mean, scale in zip(means, self.scales, strict=True))
 
     @property
     def residuals(self) -> tuple[Float[np.ndarray, "cluster cell"], ...]:
         """Each cluster's sum minus its number of facts times the mean; 0 where that is rounding error."""
-        found = []
-        for total, mean in zip(self.sums, self.means, strict=True):
-            above = total - self.counts * mean
-            rounding = 1e-12 * np.abs(total).max(axis=0, initial=0)
-            found.append(np.where(np.abs(above) <= rounding, 0.0, above))
-        return tuple(found)
+        parts = zip(self.sums, self.means, self.scales, strict=True)
+        return tuple(_exact(total - self.counts * mean, scale) for total, mean, scale in parts)
 
     @property
     def event_variance(self) -> Float[np.ndarray, " cell"]:
@@ -97,8 +96,16 @@ def cluster_totals(
         raise ValueError(f"{len(labels)} labels for {len(parts[0])} facts")
     codes = np.arange(len(parts[0])) if labels is None else cluster_codes(labels)
     known = ~np.any(np.isnan(parts), axis=0)
-    sums = (_grouped(np.where(known, part, 0), codes, known) for part in parts)
-    return ClusterTotals(tuple(sums), _grouped(known, codes, known))
+    filled = [np.where(known, part, 0) for part in parts]
+    return ClusterTotals(
+        tuple(_grouped(part, codes, known) for part in filled),
+        _grouped(known, codes, known),
+        tuple(np.abs(part).max(axis=0, initial=0) for part in filled),
+    )
+
+
+def _exact(values: np.ndarray, scale: Float[np.ndarray, " cell"]) -> np.ndarray:
+    return np.where(np.abs(values) <= 1e-12 * scale, 0.0, values)
 
 
 def _grouped(

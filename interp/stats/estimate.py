@@ -52,7 +52,7 @@ class Estimate:
         """The smallest effect that would have been found: see `interp.stats.mde`."""
         return mde(self.standard_error, self.df, power, alpha)
 
-    def excludes(self, value: float = 0.0) -> Values:
+    def excludes(self, value: float = 0.0) -> Any:
         """Whether the interval leaves out a value; False where there is no interval."""
         return (self.low > value) | (self.high < value)
 

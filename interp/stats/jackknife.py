@@ -65,10 +65,11 @@ class Jackknife:
         return self.plug_in - (high - low) / 2, self.plug_in + (high - low) / 2
 
     def p_value(self) -> Values:
-        """Two-sided p-value of the hypothesis that the statistic is zero; 1 where it never varied and is zero."""
+        """Two-sided p-value of the hypothesis that the statistic is zero; 1 where it never varied and is zero, NaN where it is."""
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.abs(self.value) / self.standard_error
-        return np.where(np.isnan(t), 1.0, 2 * stats.t.sf(t, self.n_blocks - 1))
+        never = (self.value == 0) & (self.standard_error == 0)
+        return np.where(never, 1.0, 2 * stats.t.sf(t, self.n_blocks - 1))
 
     def __sub__(self, other: Jackknife) -> Jackknife:
         """Paired difference: both must stand on the same blocks in the same order."""
