@@ -74,7 +74,7 @@ def test_two_checkpoints_write_results_and_comparisons(measured):
         "KL(output || lens) on held-out text, nats",
         "takeover layer",
         "3 layers; layer 0 is what enters the first.",
-        f"{pair.replace('-to-', ' -> ')}: change, 95 % over groups of facts",
+        f"{pair.replace('-to-', ' -> ')}: change, 95 % over clusters of facts",
         f"{out / pair}.lens.json",
         "Fewer than 30 facts tell these languages from the pivot: en 12, ru 12, ja 12.",
         "at the output the answer has a probability below 0.01 in every language",

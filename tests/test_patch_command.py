@@ -108,7 +108,7 @@ def test_another_checkpoint_s_activations(run, patch, planted, tmp_path):
 def test_two_checkpoints_are_compared_and_a_rerun_opens_no_model(run, patch, tmp_path, monkeypatch):
     code, out, _ = run(*patch("whole", "deaf", mode="within", languages="ja", spans="last"))
     assert code == 0
-    assert "planted0-whole -> planted0-deaf: change, 95 % over groups of facts" in out
+    assert "planted0-whole -> planted0-deaf: change, 95 % over clusters of facts" in out
     before = contents(tmp_path / "out")
     assert "planted0-whole-to-planted0-deaf.within.resid_post.patching.json" in before
     monkeypatch.setattr(

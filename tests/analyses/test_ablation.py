@@ -188,7 +188,8 @@ def test_heads_are_removed_by_either_rule_and_many_units_are_refused(config, tmp
 
 def test_few_facts_and_a_model_that_knows_nothing_are_doubted(checkpoints, series, tmp_path):
     assert all(
-        "12 facts in" in diagnostic and "30 groups" in diagnostic for diagnostic in series.diagnostics()
+        "12 facts in" in diagnostic and "fewer than 20 clusters" in diagnostic
+        for diagnostic in series.diagnostics()
     )
     random = AblationConfig(
         ckpt=(str(checkpoints["qwen2"]),), languages="en,de", limit=40, read=80, draws=1, out=tmp_path
@@ -217,7 +218,7 @@ def test_the_command_writes_the_matrix_and_says_whether_its_diagonal_dominates(
         f"own language above the others: {test.value:+.4f} [{test.low:+.4f}, {test.high:+.4f}] nats per token, "
         f"p = {test.p:.2g} (at least 0.17 with 3 languages)",
         "14 neurons per language set to zero, 12 facts in",
-        "organism-final -> organism-grpo: change, 95 % over groups of facts",
+        "organism-final -> organism-grpo: change, 95 % over clusters of facts",
     ):
         assert said in out
     data = pd.read_csv(config.out / "neurons.ablation.csv").set_index(

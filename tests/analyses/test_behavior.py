@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import interp.model.loading
-from analyses.behavior import clustered, run_evaluation
+from analyses.behavior import clustered, diagnostics_of, run_evaluation
 from analyses.changes import compare_facts
 from interp import cli
 from interp.config import EvaluationConfig
@@ -86,6 +86,38 @@ def test_facts_of_a_cluster_are_one_observation():
         row = compare_facts(*results).table.set_index("quantity").loc["accuracy en"]
         own = paired_difference(other, one, labels, share=True)
         assert (row.low, row.high) == (own.low, own.high)
+
+
+def guessed(right: np.ndarray) -> BehaviorResult:
+    """Answers in as many languages as there are columns; every fact is a cluster."""
+    result = made(right)
+    return replace(result, languages=tuple(f"l{i}" for i in range(right.shape[1])), groups=result.fact_ids)
+
+
+def test_letters_are_no_clusters():
+    right = np.ones((8, 3), dtype=bool)
+    letters = replace(made(right), answers=tuple("ABCDABCD"))
+    with pytest.raises(
+        ConfigError, match=r"The answers are letters \(A, B, C, D\), which unrelated facts share"
+    ):
+        clustered(letters, "answer")
+    assert clustered(letters, "fact").groups == letters.fact_ids
+    assert clustered(made(right), "answer").groups == made(right).answers
+
+
+def test_above_chance_in_some_language_is_corrected_over_languages():
+    """Of 100 models that guess in 12 languages, about 5 are above chance in some, where 12 tests by themselves find 30."""
+    random, doubted, alone = np.random.default_rng(4), 0, 0
+    for _ in range(100):
+        table = guessed(random.random((60, 12)) < 0.25)
+        doubted += bool(diagnostics_of("a", table, "byte"))
+        alone += not (table.by_language().low > 0.25).any()
+    assert doubted >= 90
+    assert alone < 85
+    known = np.repeat(random.random((60, 1)) < 0.7, 12, axis=1)
+    assert diagnostics_of("a", guessed(known), "byte") == []
+    (few,) = diagnostics_of("a", guessed(np.ones((19, 12), dtype=bool)), "byte")
+    assert few.startswith("a: 19 facts in 19 clusters: ")
 
 
 def test_the_order_of_facts_does_not_change_a_digit():

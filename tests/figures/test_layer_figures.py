@@ -117,7 +117,7 @@ def test_the_table_of_probes_has_the_numbers():
                 row = table.loc[(name, curve, layer)]
                 assert f"{row['mean']:.3f} [{row.low:.3f}, {row.high:.3f}]" in text
     assert (
-        "40 facts, 3 languages, chance 0.500; balanced accuracy on facts whose group was in no training fold"
+        "40 facts in 40 clusters, 3 languages, chance 0.500; balanced accuracy on facts whose group was in no training fold"
         in text
     )
     result = PROBES[0]

@@ -40,6 +40,7 @@ def bootstrap_t(total: np.ndarray, n: np.ndarray, rng: np.random.Generator) -> E
     errors = np.sqrt(np.maximum(square, 0)) / sizes
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(errors > 1e-9 * error, (means - mean) / errors, np.nan)
+    t[:, np.isnan(t).all(axis=0)] = 0
     low, high = np.nanquantile(t, [0.025, 0.975], axis=0)
     return mean - high * error, mean - low * error
 
