@@ -435,6 +435,11 @@ def test_the_effect_that_could_have_been_found():
     found = mde(np.array([0.1, 0.2, np.nan, 0.1]), np.array([23.0, 23.0, 23.0, np.nan]))
     assert found[1] == pytest.approx(2 * found[0])
     assert np.isnan(found[2:]).all()
+    rng = np.random.default_rng(9)
+    for df in (3, 7, 23):
+        printed, new = np.sqrt(rng.chisquare(df, (2, 400_000)) / df)  # standard errors of two samples
+        t = (rng.normal(size=400_000) + mde(1.0, df) * printed) / new
+        assert np.mean(t > reference.t.ppf(0.975, df)) == pytest.approx(0.8, abs=0.004), df
     assert mde(1.0, 3) > mde(1.0, 7) > mde(1.0, 23) > mde(1.0, 1e6)
     assert mde(1.0, 23, power=0.9) > mde(1.0, 23) > mde(1.0, 23, alpha=0.1)
 

@@ -35,6 +35,6 @@ def _factor(df: float, power: float, alpha: float) -> float:
     error, t = np.sqrt(stats.chi2.ppf(middle, df) / df), stats.t.ppf(1 - alpha / 2, df)
 
     def missing(c: float) -> float:
-        return float(special.ndtr(c * error[:, None] - t * error).mean() - power)
+        return float(special.ndtr(c * error[:, None] - t).mean() - power)
 
     return float(optimize.brentq(missing, 0.0, 1e4))
