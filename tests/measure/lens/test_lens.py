@@ -18,7 +18,7 @@ from interp.errors import CapabilityError, ConfigError, Interrupted, Measurement
 from interp.measure.lens.lens import LensReader, read_logits, subjects_context, token_energy
 from interp.measure.lens.positions import encode_positions
 from interp.measure.lens.token_sets import Vocabulary
-from interp.measure.lens.tuned import TunedLens
+from interp.measure.lens.tuned import Translators, TunedLens
 from interp.model.final_norm import layer_readout
 from interp.model.interop import to_transformer_lens
 from interp.model.tokens import pad
@@ -264,6 +264,13 @@ def test_the_order_of_languages_and_items_only_moves_the_axes(prompts):
     assert other.fact_ids == one.fact_ids[::-1]
 
 
+class Flipped(Translators):
+    """Reads the layers in reverse."""
+
+    def __call__(self, streams):
+        return streams.flip(0)
+
+
 def test_a_translation_before_the_norm_changes_what_is_read(prompts):
     loaded = opened("llama")
     plain = measure_lens(loaded, prompts, pivot="en")
@@ -271,7 +278,9 @@ def test_a_translation_before_the_norm_changes_what_is_read(prompts):
         loaded,
         prompts,
         pivot="en",
-        tuned=TunedLens(lambda x: x.flip(0), np.zeros(4), np.zeros(4), (0, 0, 0), {}, "none"),
+        tuned=TunedLens(
+            Flipped(torch.zeros(1, 1, 1), torch.zeros(1, 1)), np.zeros(4), np.zeros(4), (0, 0, 0), {}, "none"
+        ),
     )
     np.testing.assert_allclose(shifted.probability, plain.probability[:, :, ::-1], rtol=1e-4)
     assert shifted.provenance.settings["lens"] == "tuned"
