@@ -36,8 +36,8 @@ def plot_family(curves: pd.DataFrame) -> Figure:
                     axes.plot(seed.step, seed.accuracy, color=style.color, linewidth=0.5, alpha=0.6)
                 mean = runs.groupby("step").accuracy.mean()
                 axes.plot(
-                    mean.step,
-                    mean["mean"],
+                    mean.index,
+                    mean,
                     color=style.color,
                     linestyle=style.line,
                     marker=style.marker,

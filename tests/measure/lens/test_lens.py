@@ -18,6 +18,7 @@ from interp.errors import CapabilityError, ConfigError, Interrupted, Measurement
 from interp.measure.lens.lens import LensReader, read_logits, subjects_context, token_energy
 from interp.measure.lens.positions import encode_positions
 from interp.measure.lens.token_sets import Vocabulary
+from interp.measure.lens.tuned import Translators, TunedLens
 from interp.model.final_norm import layer_readout
 from interp.model.interop import to_transformer_lens
 from interp.model.tokens import pad
@@ -122,7 +123,7 @@ def test_the_curves_switch_where_the_directions_are_planted(family):
     assert result.left_out() == dict.fromkeys(LANGUAGES, 0)
     for code in ("sw", "ja"):
         own, pivot = result.curve(code, code), result.curve(code, PIVOT)
-        assert (result.takeover(code) == LANGUAGE_LAYER + 1).all()
+        assert (result.takeover(code) == LANGUAGE_LAYER).all()
         assert (pivot[:, : LANGUAGE_LAYER + 1] > own[:, : LANGUAGE_LAYER + 1]).all()
         third = result.curve(code, "ja" if code == "sw" else "sw")
         assert (third[:, -1] < own[:, -1] / 2).all()
@@ -263,14 +264,26 @@ def test_the_order_of_languages_and_items_only_moves_the_axes(prompts):
     assert other.fact_ids == one.fact_ids[::-1]
 
 
+class Flipped(Translators):
+    """Reads the layers in reverse."""
+
+    def __call__(self, streams):
+        return streams.flip(0)
+
+
 def test_a_translation_before_the_norm_changes_what_is_read(prompts):
     loaded = opened("llama")
     plain = measure_lens(loaded, prompts, pivot="en")
     shifted = measure_lens(
-        loaded, prompts, pivot="en", translate=lambda x: x.flip(0), settings={"lens": "flipped"}
+        loaded,
+        prompts,
+        pivot="en",
+        tuned=TunedLens(
+            Flipped(torch.zeros(1, 1, 1), torch.zeros(1, 1)), np.zeros(4), np.zeros(4), (0, 0, 0), {}, "none"
+        ),
     )
     np.testing.assert_allclose(shifted.probability, plain.probability[:, :, ::-1], rtol=1e-4)
-    assert shifted.provenance.settings["lens"] == "flipped"
+    assert shifted.provenance.settings["lens"] == "tuned"
     assert plain.provenance.settings["lens"] == "logit"
 
 
@@ -344,9 +357,9 @@ def test_an_interrupted_pass_continues_to_the_same_bits(prompts, tmp_path):
 
 def test_what_cannot_be_asked_is_refused(prompts):
     loaded = opened("llama")
-    with pytest.raises(ConfigError, match=r"Unknown rule 'prefixes' for tokens. Did you mean 'prefix'\?"):
+    with pytest.raises(ConfigError, match=r"'tokens' is 'prefixes'\. Did you mean 'prefix'\?"):
         measure_lens(loaded, prompts, pivot="en", tokens="prefixes")
-    with pytest.raises(ConfigError, match=r"No position 'lost'. Did you mean 'last'\?"):
+    with pytest.raises(ConfigError, match=r"is 'lost'\. Did you mean 'last'\?"):
         measure_lens(loaded, prompts, pivot="en", position="lost")
     with pytest.raises(MeasurementError, match="The pivot 'de' is not one of the languages en sw ja"):
         measure_lens(loaded, prompts, pivot="de")

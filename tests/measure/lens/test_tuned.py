@@ -8,7 +8,7 @@ import torch
 
 from interp.data.tasks import open_task
 from interp.errors import MeasurementError
-from interp.measure.lens.tuned import Translators, _divergences, _step, fit_tuned_lens
+from interp.measure.lens.tuned import Translators, TunedLens, _divergences, _step, fit_tuned_lens
 from interp.model.final_norm import layer_readout
 from tests.support.measuring import measure_lens
 from tests.support.planted.lens import LANGUAGES, identity_model
@@ -31,7 +31,10 @@ def _identity(width=32, layers=3):
 
 def test_before_the_fit_it_is_the_plain_lens(loaded, prompts):
     few = prompts.sample(4)
-    plain, tuned = (measure_lens(loaded, few, pivot="en", translate=t) for t in (None, _identity()))
+    plain, tuned = (
+        measure_lens(loaded, few, pivot="en", tuned=t)
+        for t in (None, TunedLens(_identity(), np.zeros(4), np.zeros(4), (0, 0, 0), {}, "none"))
+    )
     for name in ("probability", "rank", "mass", "entropy", "energy"):
         assert np.array_equal(getattr(plain, name), getattr(tuned, name), equal_nan=True)
 
