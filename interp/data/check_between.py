@@ -84,7 +84,7 @@ class RowsTogether:
         for code in codes - self._questions.keys():
             self._questions[code] = array("q", bytes(8 * (len(self._ids) - 1)))
         for code, hashes in self._questions.items():
-            hashes.append(_asked(wording[code], row) if code in codes else 0)
+            hashes.append(_question_of(wording[code], row) if code in codes else 0)
 
     def _copies(self) -> Iterator[Problem]:
         """Find facts with subject, question and options of another one in all languages that both have.
@@ -123,7 +123,7 @@ def _repeats(hashes: array[int]) -> Iterator[tuple[int, int]]:
             yield place, first[value]
 
 
-def _asked(worded: Any, row: dict[str, Any]) -> int:
+def _question_of(worded: Any, row: dict[str, Any]) -> int:
     """A hash of subject, question, right answer and options in a language; 0 where they are malformed."""
     ids = row.get("option_ids")
     try:

@@ -1,4 +1,4 @@
-"""Traditional and simplified Chinese characters as one, so that a name is found in either."""
+"""Traditional and simplified Chinese characters as one, so that a name is simple in either."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def build_characters(path: Path) -> Path:
     except ImportError as error:
         raise CapabilityError("The table needs OpenCC: pip install 'interp[data]'.") from error
     converters = [OpenCC(name) for name in _FROM]
-    found = {}
+    simple = {}
     for first, last in _BLOCKS:
         for character in map(chr, range(first, last + 1)):
             others = [converter.convert(character) for converter in converters]
@@ -55,15 +55,15 @@ def build_characters(path: Path) -> Path:
                 other for other in others if other != character and len(other) == 1 and ord(other) < 0x10000
             ]
             if changed:
-                found[character] = changed[0]
-    for character, other in found.items():
-        while other in found:  # 麼 is 么, and 么 is 幺
-            other = found[other]
-        found[character] = other
+                simple[character] = changed[0]
+    for character, other in simple.items():
+        while other in simple:  # 麼 is 么, and 么 is 幺
+            other = simple[other]
+        simple[character] = other
     rows = {
         "about": _ABOUT,
-        "traditional": "".join(found),
-        "simplified": "".join(found.values()),
+        "traditional": "".join(simple),
+        "simplified": "".join(simple.values()),
     }
     text = json.dumps(rows, ensure_ascii=False, indent=1) + "\n"
     write_atomically(path, lambda stream: stream.write(text.encode()))

@@ -18,8 +18,8 @@ def crossed(options: Mapping[str, Sequence[str]], right: int | None = None) -> s
     the other, one of the languages has its options in another order than it says.
 
     Args:
-        options: Per language, the names of the options in the order that is said to be the same.
-        right: Place of the right option, where no other one is said to be in the same place everywhere.
+        options: Per language, the names of the options in the order that is the same by their ids.
+        right: Place of the right option, where the places of the others mean nothing.
     """
     if not misplaced(options):
         return ""

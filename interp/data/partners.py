@@ -75,7 +75,7 @@ class _Clusters:
 class _Row:
     """The facts of one relation that wait for a partner, by group and by the size of their cluster.
 
-    Everything is found from what comes first, so that pairing n facts takes n log n steps.
+    Whatever is looked for comes first in its queue, so that pairing n facts takes n log n steps.
     """
 
     def __init__(self, facts: list[Fact], answers: list[str], clusters: _Clusters):
@@ -112,8 +112,8 @@ class _Row:
     def _of_its_cluster(self, place: int) -> int | None:
         group = self._groups[place]
         others = [other for other in self._clusters.groups(self._cluster(place)) if other != group]
-        found = [self._first_of(other, self._answers[place]) for other in others if self._n_waiting[other]]
-        return min((mate for mate in found if mate is not None), default=None)
+        mates = [self._first_of(other, self._answers[place]) for other in others if self._n_waiting[other]]
+        return min((mate for mate in mates if mate is not None), default=None)
 
     def _first_of(self, group: str, answer: str) -> int | None:
         """The first fact of a group that waits and has another answer."""
@@ -159,7 +159,8 @@ class _Row:
 def pair_facts(facts: FactSet) -> Pairing:
     """Pair facts of one relation that differ in group and right answer, by the hash of their ids.
 
-    A partner is looked for in a cluster that the fact already belongs to, and clusters that hold 6 facts or more are not
+    A partner is looked for in a cluster that the fact already belongs to, and clusters that hold 6 facts or
+    more are not
     joined: else a chain of partners would soon tie all facts together, and no interval could be had. Of
     others the one in the smallest cluster is taken, and of those the first. A fact that finds none is left
     out. Answers are compared by id, or where ids are not shared by facts by name in the first language.

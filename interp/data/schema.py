@@ -128,8 +128,8 @@ def _wording_problems(row: dict[str, Any], texts: bool) -> Iterator[str]:
         if problems or not texts:
             return
     options = {code: worded["options"] for code, worded in wording.items()}
-    if found := crossed(options, right if row.get("aligned") is False else None):
-        yield f"options: {visible(found)}"
+    if crossing := crossed(options, right if row.get("aligned") is False else None):
+        yield f"options: {visible(crossing)}"
 
 
 def _by_language(

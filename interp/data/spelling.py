@@ -23,8 +23,8 @@ __all__ = ["respelled", "variants"]
 def respelled(text: str, language: str) -> str:
     """Return a text, of which case and Unicode form are one already, in one spelling of each name.
 
-    Written as the record's ``spellings`` have it, without the record's ``name_dots`` between two letters of the
-    language, and in simplified characters where that is the script.
+    Written as the record's ``spellings`` have it, without the record's ``name_dots`` between two letters of
+    the language, and in simplified characters where that is the script.
     """
     for rule in _rules(language):
         text = rule(text)

@@ -43,9 +43,9 @@ def stored_rows(path: Path, sample: bool = False) -> tuple[list[dict[str, Any]],
     for number, place, row in file.placed():
         if checker.add(number, row) and isinstance(row, dict):
             rows.append(_held(row, fetch, place))
-    found = checker.outcome()
-    refuse_violations(found)
-    return rows, found
+    check = checker.outcome()
+    refuse_violations(check)
+    return rows, check
 
 
 def _held(

@@ -31,8 +31,8 @@ class Waiting:
         """Return the first place that has another answer and is not to be skipped, or None."""
         aside: list[tuple[int, str]] = []
         skipped: list[tuple[int, str]] = []
-        found = None
-        while self._first and found is None:
+        first = None
+        while self._first and first is None:
             place, other = self._first[0]
             here = self._places[other]
             while here and not self._holds(here[0]):
@@ -46,9 +46,9 @@ class Waiting:
             elif skip(place):
                 skipped.append((heappop(here), other))
             else:
-                found = place
+                first = place
         for entry in aside:
             heappush(self._first, entry)
         for entry in skipped:
             self.add(*entry)
-        return found
+        return first

@@ -77,20 +77,20 @@ def _rows(path: Path, config: str, split: str) -> Iterator[Row]:
 
 
 def _read_json(path: Path) -> Read:
-    found = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=no_key_twice)
-    rows, stated = (found, {}) if isinstance(found, list) else _wrapped(found)
+    content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=no_key_twice)
+    rows, stated = (content, {}) if isinstance(content, list) else _wrapped(content)
     for number, row in enumerate(rows, start=1):
         yield number, {**row, **stated} if isinstance(row, dict) else row
 
 
-def _wrapped(found: object) -> tuple[list[Any], dict[str, Any]]:
+def _wrapped(content: object) -> tuple[list[Any], dict[str, Any]]:
     """Return the rows of ``{"items": [...]}``, and the language and split that hold for all of them."""
-    if not isinstance(found, dict) or not isinstance(found.get("items"), list):
+    if not isinstance(content, dict) or not isinstance(content.get("items"), list):
         raise ValueError('expected a list of rows, or an object with a list of them under "items"')
-    rows = found["items"]
-    if found.get("n", len(rows)) != len(rows):
-        raise ValueError(f"n is {visible(found['n'], 40)}, and there are {len(rows)} items")
-    stated = {key: found[key] for key in ("language", "split") if found.get(key) is not None}
+    rows = content["items"]
+    if content.get("n", len(rows)) != len(rows):
+        raise ValueError(f"n is {visible(content['n'], 40)}, and there are {len(rows)} items")
+    stated = {key: content[key] for key in ("language", "split") if content.get(key) is not None}
     for number, row in enumerate(rows, start=1):
         for key, value in stated.items():
             if isinstance(row, dict) and row.get(key) not in (None, value):

@@ -114,10 +114,10 @@ def _repeated(samples: Mapping[str, Mapping[str, Row]]) -> list[str]:
     repeated = []
     for key, row_of in samples.items():
         code, row = next(iter(row_of.items()))
-        asked = (code, plain(text(row.values, "question")), frozenset(map(plain, _names(row))))
-        if asked in seen:
+        question = (code, plain(text(row.values, "question")), frozenset(map(plain, _names(row))))
+        if question in seen:
             repeated.append(key)
-        seen.add(asked)
+        seen.add(question)
     return repeated
 
 

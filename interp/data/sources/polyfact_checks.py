@@ -25,8 +25,8 @@ def disagreements(facts: Mapping[str, Entries]) -> Iterator[tuple[str, str]]:
                     yield entry.where, f"{entry.language}: option_ids is missing, which other rows have"
                 continue
             yield from _ids_unlike_the_first(entry, first)
-        if found := crossed(_by_id(entries)):
-            yield first.where, f"by option_ids {visible(found, 200)}"
+        if crossing := crossed(_by_id(entries)):
+            yield first.where, f"by option_ids {visible(crossing, 200)}"
 
 
 def _unlike_the_first(entry: Entry, first: Entry) -> Iterator[tuple[str, str]]:
@@ -77,11 +77,11 @@ def repeated_questions(facts: Mapping[str, Entries]) -> tuple[list[tuple[str, st
     more: dict[int, list[str]] = defaultdict(list)
     copies, others = [], []
     for fact_id, entries in facts.items():
-        keys = {hash((code, _asked(entry))) for code, entry in entries.items()}
+        keys = {hash((code, _question_of(entry))) for code, entry in entries.items()}
         known = {first[key] for key in keys if key in first}.union(
             *(more[key] for key in keys if key in more)
         )
-        alike = [other for other in sorted(known) if _alike(entries, facts[other], _asked)]
+        alike = [other for other in sorted(known) if _alike(entries, facts[other], _question_of)]
         copied = [other for other in alike if _alike(entries, facts[other], _options)]
         for key in keys:
             if first.setdefault(key, fact_id) != fact_id:
@@ -99,7 +99,7 @@ def _alike(one: Entries, other: Entries, what: Callable[[Entry], Hashable]) -> b
     return all(what(one[code]) == what(other[code]) for code in one.keys() & other.keys())
 
 
-def _asked(entry: Entry) -> Hashable:
+def _question_of(entry: Entry) -> Hashable:
     return plain(entry.question), plain(entry.options[entry.gold])
 
 

@@ -39,8 +39,8 @@ def row_options(row: Mapping[str, Any]) -> tuple[tuple[str, ...], list[str]]:
     return names, [] if _all_sound(names) else [*_name_problems(names)]
 
 
-def _names(found: list[Any]) -> tuple[str, ...]:
-    return tuple(option.strip() if isinstance(option, str) else "" for option in found)
+def _names(values: list[Any]) -> tuple[str, ...]:
+    return tuple(option.strip() if isinstance(option, str) else "" for option in values)
 
 
 def _of_letters(value: Any) -> list[Any]:

@@ -69,7 +69,8 @@ Entries = dict[str, Entry]
 
 
 def row_entries(row: Row, languages: Collection[str]) -> Iterator[Entry | str]:
-    """Yield the entries of a row: one of a flat row, one per language of ``translations`` or ``langs``; or what is wrong.
+    """Yield the entries of a row: one of a flat row, one per language of ``translations`` or ``langs``; or
+    what is wrong.
 
     Only the given languages are looked at; one whose block is empty is left out.
     """
