@@ -11,6 +11,7 @@ from interp.data.languages import EMBEDDED_LANGUAGES
 from interp.data.matching import mentions, resolve
 from interp.data.normalization import normalize
 from interp.data.spelling import variants
+from tests.support.extras import needed
 
 TONES = "\u0300\u0301\u0303\u0309\u0323"
 
@@ -73,7 +74,7 @@ def test_every_embedded_answer_in_another_spelling(cldr, spelling):
 
 @pytest.mark.parametrize("config", ["s2t", "s2tw", "s2hk"])
 def test_every_embedded_answer_in_traditional_characters(cldr, config):
-    convert = pytest.importorskip("opencc").OpenCC(config).convert
+    convert = needed("opencc").OpenCC(config).convert
     changed = 0
     for fact in cldr:
         gold, options = fact.answer("zh"), fact.wording["zh"].options
@@ -85,7 +86,7 @@ def test_every_embedded_answer_in_traditional_characters(cldr, config):
 
 
 def test_the_table_is_that_of_opencc(tmp_path):
-    pytest.importorskip("opencc")
+    needed("opencc")
     from importlib import resources
 
     shipped = resources.files("interp.data") / "resources" / "chinese_characters.json"

@@ -12,6 +12,7 @@ from interp.data.prompts import prompts_from_facts
 from interp.data.sources import load_facts, open_prompts
 from interp.data.wording import StoredWording
 from interp.errors import DataError
+from tests.support.extras import needed
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def test_rows_are_found_again_by_their_place(file, rows):
 
 
 def test_parquet_rows_of_several_groups(rows, tmp_path):
-    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pyarrow, parquet = needed("pyarrow"), needed("pyarrow.parquet")
     flat = [{**row, "wording": json.dumps(row["wording"])} for row in rows]
     parquet.write_table(pyarrow.Table.from_pylist(flat), tmp_path / "f.parquet", row_group_size=2)
     opened = open_rows(tmp_path / "f.parquet")
