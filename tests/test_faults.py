@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from interp import files
-from interp.errors import Interrupted, MeasurementError, NoSpaceError, WriteError
+from interp.errors import ConfigError, Interrupted, MeasurementError, NoSpaceError, WriteError
 from interp.files import require_room, write_atomically
 from interp.measure import passes
 from interp.measure.specialization.activations import NeuronCounter
@@ -183,7 +183,7 @@ def test_a_result_that_cannot_be_saved_keeps_the_state_of_its_pass(checkpoints, 
     assert [p.suffix for p in tmp_path.iterdir()] == [".partial"]
     monkeypatch.setattr(NeuronCounter, "add", lambda self, batch: pytest.fail("counted again"))
     assert run(*command(checkpoints, tmp_path)).code == 0
-    assert [p.suffix for p in tmp_path.iterdir()] == [".npz"]
+    assert {p.suffix for p in tmp_path.iterdir()} == {".npz", ".csv"}
 
 
 def test_killed_in_the_middle_of_writing(checkpoints, tmp_path):
@@ -349,8 +349,8 @@ def test_too_few_tokens_say_how_many_and_how_uncertain(loaded, prompts):
     with pytest.raises(MeasurementError) as caught:
         measure_specialization(loaded, prompts, **{**NEURONS, "min_tokens": 641})
     assert str(caught.value) == (
-        "Language 'en' has 640 tokens; 641 are needed, because the standard error of a rate is up to 0.020. Add prompts, or "
-        "lower min_tokens if you accept that."
+        "Language 'en' has 640 tokens in 16 prompts; 641 are needed, because the standard error of a rate is up to "
+        "0.020. About 17 prompts would do; or lower min_tokens if you accept that."
     )
     measure_specialization(loaded, prompts, **{**NEURONS, "min_tokens": 640})
 
@@ -363,7 +363,7 @@ def test_too_few_items_for_heads(loaded, prompts):
 
 
 def test_one_block_has_no_interval(loaded, prompts):
-    with pytest.raises(MeasurementError, match="1 block; at least 2 are needed for an interval"):
+    with pytest.raises(ConfigError, match="'blocks' is 1; a number of at least 2 is expected"):
         measure_specialization(loaded, prompts, **{**NEURONS, "n_blocks": 1})
 
 

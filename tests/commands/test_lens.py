@@ -47,13 +47,13 @@ def test_two_checkpoints_write_results_and_comparisons(measured):
     assert (one, other) == ("llama", "other")
     pair = f"{one}-to-{other}"
     expected = {f"{stem}.{lens}.npz" for stem in (one, other) for lens in ("lens", "tuned-lens")}
+    expected |= {"lens.csv", "mass.lens.csv", "tuned-lens.csv", "mass.tuned-lens.csv"}
     assert set(contents(out)) == expected | {
         f"{name}.{lens}.{kind}"
         for name, kinds in ((pair, ("json", "csv")), ("", ()))
         for lens in ("lens", "tuned-lens")
         for kind in kinds
     }
-    expected |= {"lens.csv", "mass.lens.csv", "tuned-lens.csv", "mass.tuned-lens.csv"}
     for said in (
         "Prompts: facts (12 facts, prompt_format native)",
         "llama: logit lens, pivot en, 3 layers",
@@ -97,7 +97,8 @@ def test_what_is_written_is_what_is_measured(measured, checkpoints):
     saved = load_result(next(out.glob("llama.lens.npz")))
     for name, array in direct._arrays().items():
         assert np.array_equal(getattr(saved, name), array, equal_nan=array.dtype.kind == "f"), name
-    assert saved.provenance.checkpoint == str(checkpoints["llama"])
+    assert saved.provenance.checkpoint == "llama"
+    assert saved.provenance.run["spec"] == str(checkpoints["llama"])
     assert saved.provenance.settings | {"dtype": 0} == direct.provenance.settings | {"dtype": 0}
     tuned = load_result(next(out.glob("llama.tuned-lens.npz")))
     assert tuned.provenance.settings["lens"] == "tuned"
@@ -262,7 +263,10 @@ def test_strict_ends_with_1_when_a_check_fails(measured, checkpoints, no_model):
         (("--task", "translation", "--source", "xx"), "Unknown language 'xx'"),
         (("--shots", "-1"), "'shots' is -1; a number of at least 0 is expected."),
         (("--limit", "-1"), "'limit' is -1"),
-        (("--positions", "subject"), "'positions' is 'subject'. Choose from: last, subject_last."),
+        (
+            ("--positions", "subject"),
+            "'positions' is 'subject'. Did you mean 'subject_last'? Choose from: last, subject_last.",
+        ),
         (("--tokens", "all"), "'tokens' is 'all'. Choose from: prefix, first."),
         (
             ("--split", "tests"),

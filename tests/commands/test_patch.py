@@ -81,9 +81,9 @@ def test_english_activations_rescue_only_the_checkpoint_that_needs_it(patch, tmp
     assert result.languages == ("zh",)
     assert result.at(1, 0, 1, "rescued").patched == 1
     assert "12 of 16 fact-language pairs (left out: 4 target right)" in out
-    code, _, err = run(*patch("whole", **asked))
-    assert (code, err.count("\n")) == (2, 1)
-    assert "No pair is left of 16 facts and languages (16 target right)" in err
+    done = run(*patch("whole", **asked))
+    assert done.code == 2
+    assert done.last_line.startswith("interp: No pair is left of 16 facts and languages (16 target right)")
 
 
 def test_another_checkpoint_s_activations(patch, planted, tmp_path):
@@ -117,8 +117,9 @@ def test_two_checkpoints_are_compared_and_a_rerun_opens_no_model(patch, tmp_path
         *patch("whole", "deaf", mode="within", languages="ja", positions="last", metric="rescued")
     )
     assert "whole: resid_post, within, rescued" in out
-    row = next(line for line in out.splitlines() if line.startswith("│ ") and "│ last" in line)
-    assert [cell.strip() for cell in row.split("│")[4:6]] == ["1.00", "0.00"]  # clean, corrupt
+    rows = [[cell.strip() for cell in line.split("│")] for line in out.splitlines()]
+    row = next(row for row in rows if row[2:3] == ["last"])
+    assert row[4:6] == ["1.00", "0.00"]  # clean, corrupt
 
 
 def test_estimates_are_verified_and_drawn(patch, tmp_path):

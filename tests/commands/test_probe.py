@@ -12,6 +12,7 @@ import pytest
 
 from figures.table import estimate
 from interp.results import load_result
+from interp.results.base import Note
 from probes.alignment_results import AlignmentResult
 from probes.collect import Collector
 from probes.results import ProbeResult
@@ -83,7 +84,7 @@ def test_what_is_printed_is_what_is_saved(command, measured):
         for row in result.by_layer().itertuples():
             if row.curve != "control":
                 assert estimate(row.mean, row.low, row.high) in text
-    assert "SANITY CHECK FAILED" in text
+    assert "SANITY CHECK FAILED" not in text  # a note does not make the result doubtful
     assert f"Note: llama: Few {'facts' if command[0] == 'probe' else 'prompts'}: 24" in text
     csv = pd.read_csv(out / f"{kind_of(command)}.csv")
     means = results[0].by_layer().set_index(["curve", "layer"])["mean"]
@@ -123,8 +124,15 @@ def test_other_settings_are_refused_and_fresh_replaces(command, copied, checkpoi
     assert all(load_result(p).layers == (2,) for p in copied.glob("*.npz"))
 
 
-def test_strict_exits_with_1_when_something_is_doubtful(command, copied, checkpoints):
-    assert run(*asked(command, checkpoints, copied, "--strict"))[0] == 1
+def test_strict_exits_with_1_when_something_is_doubtful(command, copied, checkpoints, monkeypatch):
+    assert run(*asked(command, checkpoints, copied, "--strict"))[0] == 0  # few facts are a note
+    kind = {"probe": ProbeResult, "align": AlignmentResult}[command[0]]
+    monkeypatch.setattr(kind, "diagnostics", lambda self: ["Nothing is read.", Note("Few facts: 24.")])
+    done = run(*asked(command, checkpoints, copied, "--strict"))
+    assert done.code == 1
+    assert "SANITY CHECK FAILED" in done.stdout
+    assert "llama: Nothing is read." in done.stdout
+    assert "Note: llama: Few facts: 24." in done.stdout
     assert run(*asked(command, checkpoints, copied))[0] == 0
 
 

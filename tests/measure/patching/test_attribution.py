@@ -422,11 +422,9 @@ def test_settings_and_kind_survive_and_checkpoints_are_compared(tmp_path):
 
 def test_what_cannot_be_measured_is_refused_with_a_reason():
     loaded = untied()
-    with pytest.raises(
-        ConfigError, match=r"No unit 'head'\. Did you mean 'heads'\? Choose from: heads, neurons\."
-    ):
-        measured(loaded, unit="head")
-    with pytest.raises(ConfigError, match=r"verify is -1; a number of cells is expected"):
+    with pytest.raises(ConfigError, match="--attribution is for --site head or mlp_neuron, not 'resid_pre'"):
+        WITHIN.settings(site="resid_pre", attribution=True)
+    with pytest.raises(ConfigError, match="'verify' is -1; a number of at least 0 is expected"):
         measured(loaded, verify=-1)
     with pytest.raises(CapabilityError, match="has no site 'mlp_neuron'"):
         measured(untied("mixtral"), unit="neurons")
