@@ -106,7 +106,7 @@ def test_two_checkpoints_are_compared_and_a_rerun_opens_no_model(patch, tmp_path
     code, out, _ = run(*patch("whole", "deaf", mode="within", languages="ja", positions="last"))
     assert code == 0
     assert "whole -> deaf: change\n" in out
-    assert "95 % interval, paired over groups of facts" in out
+    assert "95 % interval, paired over clusters (groups of facts)" in out
     before = contents(tmp_path / "out")
     assert "whole-to-deaf.within.resid_post.patching.json" in before
     with no_model():
@@ -118,7 +118,7 @@ def test_two_checkpoints_are_compared_and_a_rerun_opens_no_model(patch, tmp_path
     )
     assert "whole: resid_post, within, rescued" in out
     row = next(line for line in out.splitlines() if line.startswith("│ ") and "│ last" in line)
-    assert [cell.strip() for cell in row.split("│")[4:6]] == ["1.00", "0.00"]  # clean, corrupt
+    assert [cell.strip() for cell in row.split("│")[5:7]] == ["1.00", "0.00"]  # clean, corrupt
 
 
 def test_estimates_are_verified_and_drawn(patch, tmp_path):
