@@ -21,8 +21,9 @@ __all__ = ["MEASURE"]
 def plan(request: Request) -> Plan:
     """Remove the neurons or heads most specialized in each language, and ask the facts in all of them.
 
-    Units are selected on one half of the facts and removed while the other is asked. The harm stands beside that of as many
-    random units of the same layers. The selection is what `interp specialization` measures, kept in the folder and reused.
+    Units are selected on one half of the facts and removed while the other is asked. The harm stands beside
+    that of as many random units of the same layers. The selection is what `interp specialization` measures,
+    kept in the folder and reused.
 
     Example: `interp ablate --ckpt organism:final --units neurons --languages en,sw,ja --figure`
     """

@@ -19,7 +19,8 @@ __all__ = ["MEASURE"]
 def plan(request: Request) -> Plan:
     """Compare the languages' vectors of the same prompts at every layer: MEXA, retrieval raw and centered, linear CKA.
 
-    Example: `interp align --ckpt organism:final --ckpt organism:grpo --languages en,sw,ja --positions last --figure`
+    Example: `interp align --ckpt organism:final --ckpt organism:grpo --languages en,sw,ja --positions last
+    --figure`
     """
     from probes.alignment import measure_alignment
     from probes.alignment_results import AlignmentResult

@@ -228,7 +228,7 @@ def source_of(data: DataOptions, **options: Any) -> FactSet:
         ConfigError: An option does not apply to this kind of source.
     """
     _register(data)
-    return open_facts(data.data, languages=data.languages, **options)
+    return open_facts(data.data, languages=data.languages, sample=data.limit > 0, **options)
 
 
 def languages_of(data: DataOptions) -> tuple[str, ...]:

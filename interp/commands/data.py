@@ -17,14 +17,24 @@ data_app = typer.Typer(
 
 
 @data_app.command("check")
-def data_check(file: Annotated[Path, typer.Argument(help="Facts as .jsonl or .parquet.")]) -> None:
+def data_check(
+    source: Annotated[str, typer.Argument(help="Facts as .jsonl or .parquet, or a benchmark: klar:DIR, ...")],
+) -> None:
     """Report every violation of the facts schema with its row; exit code 2 if there is one.
+
+    A benchmark is read as a command reads it: what is refused, and what is left out or doubtful.
 
     Example: `interp data check my-facts.jsonl`
     """
     from interp.data.check import check_facts
+    from interp.data.sources import BENCHMARKS, open_facts
 
-    report = check_facts(file)
+    if source.partition(":")[0] in BENCHMARKS and not Path(source).exists():
+        facts = open_facts(source)
+        print(facts)
+        print(f"  note       {facts.note or 'nothing was left out'}")
+        return
+    report = check_facts(source)
     print(report)
     if report.violations:
         raise typer.Exit(2)
@@ -55,4 +65,18 @@ def data_build_lexicon(
     from interp.data.sources.cldr_build import build_lexicon
 
     build_lexicon(out)
+    say_files([out])
+
+
+@data_app.command("build-characters")
+def data_build_characters(
+    out: Annotated[Path, typer.Option(help="Where to write the table.")] = Path("chinese_characters.json"),
+) -> None:
+    """Rebuild the table of traditional and simplified characters from OpenCC (needs the 'data' extra).
+
+    Example: `interp data build-characters --out chinese_characters.json`
+    """
+    from interp.data.chinese import build_characters
+
+    build_characters(out)
     say_files([out])

@@ -5,11 +5,12 @@ A set of questions is fair when every rule stays near 1 / number of options.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from statistics import fmean as mean
 
 from interp.data.facts import Fact, FactSet
+from interp.data.priors import AnswerCounts, by_ids, by_names, ids_are_shared
 from interp.data.similarity import bigrams, fold
 from interp.errors import DataError
 
@@ -23,7 +24,8 @@ class Baselines:
     Attributes:
         n: Facts that are scored.
         chance: Mean of 1 / number of options.
-        most_frequent_gold: Picks the option that is most often right in the relation's train facts.
+        most_frequent_gold: Picks the option that is most often right in the relation's train facts; where ids
+            are not shared by facts, the one whose name is, as a mean over languages.
         least_frequent_gold: Picks the one that is least often right there.
         longest: Picks the longest option, by language.
         shortest: Picks the shortest option, by language.
@@ -66,16 +68,13 @@ def model_free_baselines(facts: FactSet, languages: Collection[str] | None = Non
     scored = [fact for fact in facts if fact.split != "train"]
     if not scored:
         raise DataError(f"'{facts.name}' has no validation or test fact, so there is nothing to score.")
-    frequency = Counter((fact.relation, fact.object_id) for fact in facts if fact.split == "train")
-
-    def gold_count(fact: Fact, option: int) -> float:
-        return frequency[fact.relation, fact.option_ids[option]]
-
+    train = [fact for fact in facts if fact.split == "train"]
+    counts = [*_counts(train, facts.languages).values()]
     return Baselines(
         n=len(scored),
         chance=sum(1 / len(fact.option_ids) for fact in scored) / len(scored),
-        most_frequent_gold=accuracy(scored, gold_count),
-        least_frequent_gold=accuracy(scored, lambda fact, option: -gold_count(fact, option)),
+        most_frequent_gold=mean(accuracy(scored, each.of_option) for each in counts),
+        least_frequent_gold=mean(accuracy(scored, _rarity(each)) for each in counts),
         longest={code: accuracy(scored, _length(code)) for code in facts.languages},
         shortest={code: accuracy(scored, _length(code, sign=-1)) for code in facts.languages},
         char_overlap={code: accuracy(scored, _overlap(code)) for code in facts.languages},
@@ -91,6 +90,10 @@ def _credit(fact: Fact, score: Score) -> float:
     scores = [score(fact, option) for option in range(len(fact.option_ids))]
     best = max(scores)
     return (scores[fact.answer_index] == best) / scores.count(best)
+
+
+def _rarity(counts: AnswerCounts) -> Score:
+    return lambda fact, option: -counts.of_option(fact, option)
 
 
 def _length(code: str, sign: int = 1) -> Score:
@@ -109,47 +112,57 @@ def rule_baselines(facts: FactSet, known: FactSet, *, offered: bool = True) -> d
     """Return what rules score on given facts, per language, to stand beside a model's accuracy.
 
     ``prior``: the answer that is most often right in the relation's train facts (in all of ``known`` where it
-    has none), a fact itself never counted. ``longest``: the longest option; only where options are offered.
+    has none), a fact itself never counted; see `interp.data.priors.AnswerCounts`. Answers are compared by id,
+    or in each language by name where ids are not shared by facts. ``longest``: the longest option; only where
+    options are offered.
 
     Args:
         facts: The model's questions.
-        known: All facts of the source.
+        known: All facts of the source, in the languages of the questions.
         offered: Whether the answer is one of the fact's options, or named freely.
     """
-    if offered:
-        prior = sum(prior_credit(facts, known)) / len(facts)
-        longest = {code: accuracy(facts.facts, _length(code)) for code in facts.languages}
-        return {"prior": dict.fromkeys(facts.languages, prior), "longest": longest}
-    counts, counted = _gold_counts(known)
-    best: dict[str, Counter[str]] = {}
-    for (relation, answer), count in counts.items():
-        best.setdefault(relation, Counter())[answer] = count
-    hits = sum(_most_frequent(fact, best.get(fact.relation, Counter()), counted) for fact in facts)
-    return {"prior": dict.fromkeys(facts.languages, hits / len(facts))}
+    prior = {}
+    for code, counts in _counts(_counted(known), facts.languages).items():
+        credit = _offered_credit(facts, counts) if offered else _named_credit(facts, counts)
+        prior[code] = sum(credit) / len(facts)
+    if len(prior) == 1:  # ids are shared
+        prior = dict.fromkeys(facts.languages, *prior.values())
+    longest = {code: accuracy(facts.facts, _length(code)) for code in facts.languages}
+    return {"prior": prior, "longest": longest} if offered else {"prior": prior}
 
 
 def prior_credit(facts: FactSet, known: FactSet) -> list[float]:
-    """Return the credit of each fact, 0 to 1, by the ``prior`` of `rule_baselines` among offered options."""
-    counts, counted = _gold_counts(known)
+    """Return the credit of each fact, 0 to 1, by the ``prior`` of `rule_baselines` among offered options.
 
-    def count_of(fact: Fact, option: int) -> float:
-        answer = fact.option_ids[option]
-        return counts[fact.relation, answer] - (answer == fact.object_id and fact.fact_id in counted)
-
-    return [_credit(fact, count_of) for fact in facts]
-
-
-def _gold_counts(known: FactSet) -> tuple[Counter[tuple[str, str]], set[str]]:
-    """How often each answer is right in a relation's train facts (or all facts), and those facts' ids."""
-    train = [fact for fact in known if fact.split == "train"] or list(known)
-    return Counter((fact.relation, fact.object_id) for fact in train), {fact.fact_id for fact in train}
+    Where ids are not shared by facts, its mean over the languages.
+    """
+    every = _counts(_counted(known), facts.languages).values()
+    credits = [_offered_credit(facts, counts) for counts in every]
+    return [mean(of_fact) for of_fact in zip(*credits, strict=True)]
 
 
-def _most_frequent(fact: Fact, counts: Counter[str], counted: Collection[str]) -> float:
+def _counted(known: FactSet) -> list[Fact]:
+    """The train facts, or all facts where there is none."""
+    return [fact for fact in known if fact.split == "train"] or list(known)
+
+
+def _counts(train: list[Fact], languages: Sequence[str]) -> dict[str, AnswerCounts]:
+    """How often answers are right, per language; of the first language alone where ids are shared."""
+    if ids_are_shared(train, languages[0]):
+        return {languages[0]: AnswerCounts(train, by_ids)}
+    return {code: AnswerCounts(train, by_names(code)) for code in languages}
+
+
+def _offered_credit(facts: FactSet, counts: AnswerCounts) -> list[float]:
+    return [_credit(fact, counts.of_option) for fact in facts]
+
+
+def _named_credit(facts: FactSet, counts: AnswerCounts) -> list[float]:
     """Credit for naming the relation's most frequent answer; shared where several are as frequent."""
-    others = counts - Counter([fact.object_id]) if fact.fact_id in counted else counts
-    if not others:
-        return 0.0
-    top = max(others.values())
-    ties = [answer for answer, count in others.items() if count == top]
-    return (fact.object_id in ties) / len(ties)
+    credit = []
+    for fact in facts:
+        others = counts.of_relation(fact)
+        top = max(others.values(), default=0)
+        ties = [answer for answer, count in others.items() if count == top]
+        credit.append((counts.right_answer(fact) in ties) / len(ties) if ties else 0.0)
+    return credit

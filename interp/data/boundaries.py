@@ -68,11 +68,11 @@ def _word_spans(text: str, form: str, language: str) -> list[tuple[int, int, int
 def _affixes(language: str) -> tuple[frozenset[str], frozenset[str]]:
     """What may stand before and after a name within its word."""
     matching = known_language(language).matching
-    return _normal(matching.prefixes), _normal(matching.suffixes)
+    return _normal(matching.prefixes, language), _normal(matching.suffixes, language)
 
 
-def _normal(affixes: Iterable[str]) -> frozenset[str]:
-    return frozenset(["", *map(normalize, affixes)])
+def _normal(affixes: Iterable[str], language: str) -> frozenset[str]:
+    return frozenset(["", *(normalize(affix, language) for affix in affixes)])
 
 
 def _one_word(text: str, at: int) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from interp.data.characters import visible
+from interp.data.check_between import RowsTogether
 from interp.data.files import LANGUAGES_KEY, read_rows
 from interp.data.languages import LANGUAGES, parse_language, register_language
 from interp.data.schema import row_problems
@@ -23,7 +23,7 @@ class Violation:
     """One thing that is wrong.
 
     Attributes:
-        row: Row of the file, from 1.
+        row: Row of the file, from 1; 0 for the file as a whole.
         fact_id: The row's fact id, or empty when it has none.
         message: What is there and what is expected.
         fatal: Whether `load_facts` refuses the file for it. A fact that lacks a language can be loaded,
@@ -37,7 +37,7 @@ class Violation:
 
     def __str__(self) -> str:
         name = f" ({visible(self.fact_id, 60)})" if self.fact_id else ""
-        return f"row {self.row}{name}: {self.message}"
+        return f"row {self.row}{name}: {self.message}" if self.row else self.message
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class FactCheck:
 
     def summary(self, limit: int | None = None) -> str:
         """Return the counts and the violations, the first ``limit`` of them."""
-        rows = len({violation.row for violation in self.violations})
+        rows = len({violation.row for violation in self.violations} - {0})
         verdict = f"{len(self.violations)} violations in {rows} rows" if self.violations else "no violation"
         lines = [
             f"{visible(self.path)}: {self.n_rows} rows, {self.n_facts} without fault, "
@@ -79,62 +79,58 @@ class FactCheck:
         return self.summary(SHOWN)
 
 
-def check_facts(path: str | Path) -> FactCheck:
-    """Check a file of facts against the form in `interp.data.schema`, and its rows against each other.
+class FactChecker:
+    """Looks at the rows of a facts file one by one, and keeps no more of them than it takes to compare them.
 
-    Languages that the file describes are known from then on.
-
-    Raises:
-        DataError: There is no such file, or it is neither JSON lines nor Parquet.
+    Args:
+        path: The file, for messages.
+        texts: Whether to look at texts, beside identifiers and languages.
     """
-    return _check(path, list(read_rows(path)))
+
+    def __init__(self, path: str | Path, texts: bool = True):
+        self._path, self._texts = path, texts
+        self._n_rows = 0
+        self._header = 0
+        self._violations: list[Violation] = []
+        self._together = RowsTogether()
+
+    def add(self, number: int, row: object) -> bool:
+        """Look at one row; return whether it is a fact that is sound in itself."""
+        if not self._n_rows and not self._header and isinstance(row, dict) and set(row) == {LANGUAGES_KEY}:
+            self._header = number or -1
+            self._violations += _described(number, row[LANGUAGES_KEY], str(self._path))
+            return False
+        self._n_rows += 1
+        problems = (
+            [f"not readable: {row}"] if isinstance(row, ValueError) else [*row_problems(row, self._texts)]
+        )
+        if isinstance(row, dict):
+            self._together.add(number, row, self._texts)
+        fact_id = row.get("fact_id") if problems and isinstance(row, dict) else None
+        named = fact_id if isinstance(fact_id, str) else ""
+        self._violations += [Violation(number, named, problem) for problem in problems]
+        return not problems
+
+    def outcome(self) -> FactCheck:
+        """Return everything that is wrong with the rows, alone and beside each other."""
+        violations = [*self._violations]
+        for number, fact_id, message, fatal in self._together.problems():
+            violations.append(Violation(number, fact_id, message, fatal))
+        if not self._n_rows:
+            violations.append(Violation(0, "", "the file has no facts"))
+        violations.sort(key=lambda violation: violation.row)
+        at_fault = {violation.row for violation in violations} - {0, self._header}
+        return FactCheck(
+            path=str(self._path),
+            n_rows=self._n_rows,
+            n_facts=self._n_rows - len(at_fault),
+            languages=tuple(code for code in LANGUAGES if code in self._together.languages),
+            violations=tuple(violations),
+        )
 
 
-def checked_rows(path: str | Path) -> list[dict[str, Any]]:
-    """Return the rows of a file that nothing fatal is wrong with.
-
-    Raises:
-        DataError: Something is; the message lists the first `SHOWN` violations.
-    """
-    rows = list(read_rows(path))
-    check = _check(path, rows)
-    fatal = [violation for violation in check.violations if violation.fatal]
-    if fatal:
-        listed = "".join(f"\n  {violation}" for violation in fatal[:SHOWN])
-        more = f"\n  and {len(fatal) - SHOWN} more; check_facts lists all" if len(fatal) > SHOWN else ""
-        raise DataError(f"{visible(path)} has {len(fatal)} violations in {check.n_rows} rows:{listed}{more}")
-    if not check.n_rows:
-        raise DataError(f"{visible(path)} has no facts.")
-    return [row for _, row in rows if not _describes_languages(row)]  # type: ignore[misc]
-
-
-def _check(path: str | Path, rows: list[tuple[int, object]]) -> FactCheck:
-    violations: list[Violation] = []
-    if rows and _describes_languages(rows[0][1]):
-        violations += _described(*rows[0], str(path))
-        rows = rows[1:]
-    for number, row in rows:
-        problems = [f"not readable: {row}"] if isinstance(row, ValueError) else row_problems(row)
-        violations += [Violation(number, _fact_id(row), problem) for problem in problems]
-    facts = [(number, row) for number, row in rows if isinstance(row, dict)]
-    violations += [*_repeated_ids(facts), *_shared_between_splits(facts), *_missing_languages(facts)]
-    violations.sort(key=lambda violation: violation.row)
-    return FactCheck(
-        path=str(path),
-        n_rows=len(rows),
-        n_facts=len({number for number, _ in rows} - {violation.row for violation in violations}),
-        languages=tuple(code for code in LANGUAGES if any(code in _wording(row) for _, row in facts)),
-        violations=tuple(violations),
-    )
-
-
-def _describes_languages(row: object) -> bool:
-    return isinstance(row, dict) and set(row) == {LANGUAGES_KEY}
-
-
-def _described(number: int, row: Any, path: str) -> Iterator[Violation]:
-    """Make the languages known that a row describes; yield what is wrong with it."""
-    tables = row[LANGUAGES_KEY]
+def _described(number: int, tables: Any, path: str) -> Iterator[Violation]:
+    """Make the languages known that a first row describes; yield what is wrong with it."""
     if not isinstance(tables, list):
         yield Violation(number, "", f"{LANGUAGES_KEY}: expected a list of objects")
         return
@@ -146,48 +142,33 @@ def _described(number: int, row: Any, path: str) -> Iterator[Violation]:
             yield Violation(number, "", str(error))
 
 
-def _repeated_ids(facts: list[tuple[int, dict[str, Any]]]) -> Iterator[Violation]:
-    first: dict[str, int] = {}
-    for number, row in facts:
-        fact_id = _fact_id(row)
-        if fact_id and first.setdefault(fact_id, number) != number:
-            yield Violation(number, fact_id, f"fact_id is also that of row {first[fact_id]}")
+def check_facts(path: str | Path) -> FactCheck:
+    """Check a file of facts against the form in `interp.data.schema`, and its rows against each other.
+
+    A command that reads the file refuses it for the same, but that a language may be missing that is not
+    asked for. Languages that the file describes are known from then on.
+
+    Raises:
+        DataError: There is no such file, or it is neither JSON lines nor Parquet.
+    """
+    checker = FactChecker(path)
+    for number, row in read_rows(path):
+        checker.add(number, row)
+    return checker.outcome()
 
 
-def _shared_between_splits(facts: list[tuple[int, dict[str, Any]]]) -> Iterator[Violation]:
-    """Find facts whose group, or whose relation and subject, also occur in another split."""
-    for keys, what in ((("relation", "subject_id"), "relation and subject"), (("group",), "group")):
-        first: dict[tuple[Any, ...], tuple[str, int]] = {}
-        for number, row in facts:
-            key, split = tuple(row.get(name) for name in keys), row.get("split")
-            if not isinstance(split, str) or not all(isinstance(part, str) and part for part in key):
-                continue
-            other, where = first.setdefault(key, (split, number))
-            if other != split:
-                message = (
-                    f"the {what} is in split '{visible(split, 40)}' here and in '{visible(other, 40)}' in "
-                    f"row {where}"
-                )
-                yield Violation(number, _fact_id(row), message)
+def refuse_violations(check: FactCheck) -> None:
+    """Raise if anything fatal is wrong.
 
-
-def _missing_languages(facts: list[tuple[int, dict[str, Any]]]) -> Iterator[Violation]:
-    counts = Counter(code for _, row in facts for code in _wording(row) if code in LANGUAGES)
-    lacking = defaultdict(list)
-    for number, row in facts:
-        for code in counts:
-            if _wording(row) and code not in _wording(row):
-                lacking[number, _fact_id(row)].append(code)
-    for (number, fact_id), codes in lacking.items():
-        having = ", ".join(f"'{code}' ({counts[code]} facts have it)" for code in codes)
-        yield Violation(number, fact_id, f"lacks a language of other facts: {having}", fatal=False)
-
-
-def _wording(row: Any) -> dict[str, Any]:
-    wording = row.get("wording")
-    return wording if isinstance(wording, dict) else {}
-
-
-def _fact_id(row: Any) -> str:
-    fact_id = row.get("fact_id") if isinstance(row, dict) else None
-    return fact_id if isinstance(fact_id, str) else ""
+    Raises:
+        DataError: Something is; the message lists the first `SHOWN` violations.
+    """
+    fatal = [violation for violation in check.violations if violation.fatal]
+    if not check.n_rows and not any(violation.row for violation in fatal):
+        raise DataError(f"{visible(check.path)} has no facts.")
+    if fatal:
+        listed = "".join(f"\n  {violation}" for violation in fatal[:SHOWN])
+        more = f"\n  and {len(fatal) - SHOWN} more; check_facts lists all" if len(fatal) > SHOWN else ""
+        raise DataError(
+            f"{visible(check.path)} has {len(fatal)} violations in {check.n_rows} rows:{listed}{more}"
+        )

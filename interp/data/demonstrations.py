@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
+from heapq import nsmallest
+from itertools import chain
 
 from interp.data.characters import visible
 from interp.data.facts import Fact, FactSet
@@ -21,15 +24,17 @@ def demonstrations(fact: Fact, pool: FactSet, shots: int) -> list[Fact]:
     Raises:
         DataError: The relation has too few other facts.
     """
-    others = [
-        other for other in pool if other.relation == fact.relation and other.subject_id != fact.subject_id
-    ]
+    return _shown(fact, [other for other in pool if other.relation == fact.relation], shots)
+
+
+def _shown(fact: Fact, of_relation: list[Fact], shots: int) -> list[Fact]:
+    others = [other for other in of_relation if other.subject_id != fact.subject_id]
     if len(others) < shots:
         raise DataError(
             f"{shots} demonstrations for '{visible(fact.fact_id)}' need as many other facts of the relation "
             f"'{visible(fact.relation)}'; there are {len(others)}. Take fewer, or more facts."
         )
-    return sorted(others, key=lambda other: hash_key(f"{fact.fact_id}\n{other.fact_id}"))[:shots]
+    return nsmallest(shots, others, key=lambda other: hash_key(f"{fact.fact_id}\n{other.fact_id}"))
 
 
 def prompts_with_demonstrations(
@@ -54,9 +59,16 @@ def prompts_with_demonstrations(
     if not shots:
         return plain
     pool = facts if pool is None else pool.filter(languages=facts.languages)
+    of_relation: dict[str, list[Fact]] = defaultdict(list)
+    for other in pool:
+        of_relation[other.relation].append(other)
+    shown_ids = [
+        [other.fact_id for other in _shown(fact, of_relation[fact.relation], shots)] for fact in facts
+    ]
+    needed = set(chain.from_iterable(shown_ids))
+    pool = replace(pool, facts=tuple(other for other in pool if other.fact_id in needed))
     shown = prompts_from_facts(pool, prompt_format=prompt_format)
     between = "\n" if prompt_format == "none" else "\n\n"
-    shown_ids = [[other.fact_id for other in demonstrations(fact, pool, shots)] for fact in facts]
     prompts = {}
     for code in facts.languages:
         answered = {

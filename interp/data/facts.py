@@ -13,26 +13,10 @@ from interp.data.characters import visible
 from interp.data.hashing import digest_of, hash_sample
 from interp.data.languages import added_languages, as_languages, language
 from interp.data.schema import SPLITS
+from interp.data.wording import StoredWording, Wording
 from interp.errors import DataError, nearest
 
-
-@dataclass(frozen=True)
-class Wording:
-    """One fact in one language.
-
-    Attributes:
-        question: The question, up to where the answer stands.
-        subject: Name of what it is about.
-        options: Names of the answers, in the order of the fact's ``option_ids``.
-        suffix: What follows the answer in a cloze sentence.
-        aliases: Other names of the right answer, which count as well.
-    """
-
-    question: str
-    subject: str
-    options: tuple[str, ...]
-    suffix: str = ""
-    aliases: tuple[str, ...] = ()
+__all__ = ["Fact", "FactSet", "Wording", "fact_to_row", "row_to_fact"]
 
 
 @dataclass(frozen=True)
@@ -225,19 +209,11 @@ def fact_to_row(fact: Fact, languages: Collection[str]) -> dict[str, Any]:
 
 
 def row_to_fact(row: Mapping[str, Any]) -> Fact:
-    """Return the fact of a row that has passed the checks of `interp.data.schema`."""
-    wording = {
-        code: Wording(
-            words["question"],
-            words["subject"],
-            tuple(words["options"]),
-            words.get("suffix") or "",
-            tuple(words.get("aliases") or ()),
-        )
-        for code, words in row["wording"].items()
+    """Return the fact of a row that has passed the checks of `interp.data.schema`, whose wording is ready."""
+    names = {
+        key: row[key] for key in ("fact_id", "relation", "subject_id", "object_id", "split", "option_ids")
     }
-    names = {key: row[key] for key in ("fact_id", "relation", "subject_id", "object_id", "split")}
-    return Fact(**names, option_ids=tuple(row["option_ids"]), group=row.get("group") or "", wording=wording)
+    return Fact(**names, group=row.get("group") or "", wording=row["wording"])
 
 
 def _having(facts: Collection[Fact], attribute: str, names: Collection[str] | None) -> list[Fact]:
@@ -287,4 +263,6 @@ def _worded_in(
 def _restricted(fact: Fact, languages: tuple[str, ...]) -> Fact:
     if tuple(fact.wording) == languages:
         return fact
+    if isinstance(fact.wording, StoredWording):
+        return replace(fact, wording=fact.wording.restricted(languages))
     return replace(fact, wording={code: fact.wording[code] for code in languages if code in fact.wording})

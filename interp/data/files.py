@@ -6,10 +6,12 @@ import codecs
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from interp.data.characters import visible
 from interp.errors import DataError
@@ -53,12 +55,95 @@ def read_rows(path: str | Path) -> Iterator[tuple[int, object]]:
     Raises:
         DataError: There is no such file, or its kind is not known.
     """
+    return ((number, row) for number, _, row in open_rows(path).placed())
+
+
+def open_rows(path: str | Path) -> RowFile:
+    """Return a file whose rows can be read one after the other, and again one by one.
+
+    Raises:
+        DataError: There is no such file, or its kind is not known.
+    """
     path = Path(path)
     if not os.path.isfile(path):
         raise DataError(
             f"No such file of facts: {visible(path)} (looked in {visible(path.absolute().parent)})."
         )
-    return _read_parquet(path) if fact_suffix(path) == ".parquet" else _read_jsonl(path)
+    return ParquetRows(path) if fact_suffix(path) == ".parquet" else JsonLines(path)
+
+
+class RowFile(Protocol):
+    """Rows of a file."""
+
+    def placed(self) -> Iterator[tuple[int, int, object]]:
+        """Yield row number from 1, place for `row_at`, and row; a `ValueError` where it cannot be read."""
+
+    def row_at(self, place: int) -> object:
+        """Return the row at a place."""
+
+
+class JsonLines:
+    """A file with a JSON value on each line, blank ones counted; a place is the byte where a line begins."""
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    def placed(self) -> Iterator[tuple[int, int, object]]:
+        """See `RowFile`."""
+        for number, (place, line) in enumerate(_placed_lines(self._path), start=1):
+            if line.strip():
+                yield number, place, _parse(line)
+
+    def row_at(self, place: int) -> object:
+        """See `RowFile`."""
+        return _parse(next(_placed_lines(self._path, place))[1])
+
+
+class ParquetRows:
+    """A Parquet file with the wording as JSON; a place is the number of the row, from 0."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._group: tuple[int, Any] = (-1, None)  # number and rows of the row group that was read last
+
+    def placed(self) -> Iterator[tuple[int, int, object]]:
+        """See `RowFile`."""
+        with self._opened() as file:
+            if described := (file.schema_arrow.metadata or {}).get(LANGUAGES_KEY.encode()):
+                languages = _parse(described)
+                header = languages if isinstance(languages, ValueError) else {LANGUAGES_KEY: languages}
+                yield 0, -1, header
+            batches = (batch.to_pylist() for batch in file.iter_batches(1000))
+            for place, row in enumerate(chain.from_iterable(batches)):
+                yield place + 1, place, _with_wording(row)
+
+    def row_at(self, place: int) -> object:
+        """See `RowFile`."""
+        with self._opened() as file:
+            group = 0
+            while place >= file.metadata.row_group(group).num_rows:
+                place -= file.metadata.row_group(group).num_rows
+                group += 1
+            if self._group[0] != group:
+                self._group = group, file.read_row_group(group)
+        return _with_wording(self._group[1].slice(place, 1).to_pylist()[0])
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        parquet = _pyarrow_parquet()
+        try:
+            with parquet.ParquetFile(self._path) as file:
+                yield file
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{visible(self._path)} is not a readable Parquet file: {visible(error)}"
+            ) from error
+
+
+def _with_wording(row: dict[str, Any]) -> object:
+    wording = row.get("wording")
+    texts = _parse(wording) if isinstance(wording, str) else wording
+    return texts if isinstance(texts, ValueError) else {**row, "wording": texts}
 
 
 def read_lines(path: Path) -> Iterator[bytes]:
@@ -67,11 +152,18 @@ def read_lines(path: Path) -> Iterator[bytes]:
     Raises:
         DataError: The file cannot be read.
     """
+    return (line for _, line in _placed_lines(path))
+
+
+def _placed_lines(path: Path, start: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines from a byte on, each with the byte where it begins."""
     try:
         with path.open("rb") as lines:
-            for position, line in enumerate(lines):
-                line = line.removeprefix(codecs.BOM_UTF8) if position == 0 else line
-                yield line.removesuffix(b"\n").removesuffix(b"\r")
+            lines.seek(start)
+            for line in lines:
+                text = line.removeprefix(codecs.BOM_UTF8) if start == 0 else line
+                yield start, text.removesuffix(b"\n").removesuffix(b"\r")
+                start += len(line)
     except OSError as error:
         raise DataError(f"Cannot read {visible(path)}: {visible(error.strerror or error)}.") from error
 
@@ -96,34 +188,12 @@ def no_key_twice(pairs: list[tuple[str, object]]) -> dict[str, Any]:
     return built
 
 
-def _read_jsonl(path: Path) -> Iterator[tuple[int, object]]:
-    for number, line in enumerate(read_lines(path), start=1):
-        if line.strip():
-            yield number, _parse(line)
-
-
 def _parse(line: bytes | str) -> object:
     try:
         text = line.decode("utf-8") if isinstance(line, bytes) else line
         return json.loads(text, object_pairs_hook=no_key_twice)
     except (ValueError, RecursionError) as error:
         return error if isinstance(error, ValueError) else ValueError("it is nested too deeply")
-
-
-def _read_parquet(path: Path) -> Iterator[tuple[int, object]]:
-    parquet = _pyarrow_parquet()
-    try:
-        table = parquet.read_table(path)
-        rows = table.to_pylist()
-    except (OSError, ValueError) as error:
-        raise DataError(f"{visible(path)} is not a readable Parquet file: {visible(error)}") from error
-    if described := (table.schema.metadata or {}).get(LANGUAGES_KEY.encode()):
-        languages = _parse(described)
-        yield 0, languages if isinstance(languages, ValueError) else {LANGUAGES_KEY: languages}
-    for number, row in enumerate(rows, start=1):
-        column = row.get("wording")
-        wording = _parse(column) if isinstance(column, str) else column
-        yield number, wording if isinstance(wording, ValueError) else {**row, "wording": wording}
 
 
 def _write_parquet(

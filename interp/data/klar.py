@@ -17,7 +17,7 @@ from interp.errors import DataError
 
 __all__ = ["KlarPrompt", "klar_match", "protocol_prompts", "published_prompts", "upstream_prompts"]
 
-_KLAR_SEPARATORS = re.compile(r"[\s!-,./:-@\[-`{-~、。，．：；？！…「」『』（）《》〈〉【】“”‘’]+")
+_KLAR_SEPARATORS = re.compile(r"""[\s.,!?:;"'()\[\]{}«»“”‘’、。，！？；：]+""")
 
 
 @dataclass(frozen=True)
@@ -173,14 +173,15 @@ def _without_mask(template: str, subject: str) -> str:
 def klar_match(prediction: str, gold: str) -> bool:
     """Return whether a prediction is right in the published evaluation of PolyFact on KLAR, for parity only.
 
-    After lower case, NFC and one space for each run of white space, ASCII punctuation except the hyphen, CJK
-    punctuation and quotes: the prediction is the gold or begins with it, or the gold is one of its words. So
-    a gold of several words counts only at the beginning, and one that begins a longer word counts ("Nigeria"
-    for "Niger"). `interp.data.matching.mentions` is the matcher to use.
+    After lower case, NFC and one space for each run of white space and of ``. , ! ? : ; " ' ( ) [ ] { } « » “
+    ” ‘ ’ 、 。 ， ！ ？ ； ：``: the prediction begins with the gold, or the gold is one of its words. No other
+    character parts words (``100%paris`` and ``「歴史`` are one each). So a gold of several words counts only at
+    the beginning, and one that begins a longer word counts ("Nigeria" for "Niger").
+    `interp.data.matching.mentions` is the matcher to use.
 
-    Source: evaluation code of PolyFact, https://arxiv.org/abs/2606.06586. We differ in one case, which its
-        records do
-    not contain: nothing matches an empty gold.
+    Nothing matches an empty gold.
+
+    Source: evaluation code of PolyFact, https://arxiv.org/abs/2606.06586.
     """
     text, name = _klar_cleaned(prediction), _klar_cleaned(gold)
     return name != "" and (name in text.split() or text.startswith(name))

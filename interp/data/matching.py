@@ -3,6 +3,9 @@
 The answer line of a text (`interp.data.normalization`) is compared with each name, and a name is looked for
 in it at word boundaries (`interp.data.boundaries`).
 
+What a language does not tell apart is one (`interp.data.spelling`): ё and е, hòa and hoà, traditional and
+simplified characters.
+
 Limits, all on the side of reading words and not meaning: "not Paris" names Paris. A name that stands with
 spaces or in Han characters inside a longer name is told apart only when the longer one is known (an option,
 or one of ``others``): "Papua New Guinea" names Guinea. Of case endings only those of the table are known, so
@@ -12,7 +15,7 @@ or one of ``others``): "Papua New Guinea" names Guinea. Of case endings only tho
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +23,7 @@ from interp.data.boundaries import is_part, name_spans, standing_names
 from interp.data.characters import visible
 from interp.data.languages import language as known_language
 from interp.data.normalization import answer_line, normalize
+from interp.data.spelling import variants
 from interp.errors import DataError
 
 __all__ = ["Resolution", "mentions", "resolve"]
@@ -77,17 +81,18 @@ def mentions(
         raise DataError(
             f"Unknown mode '{visible(mode)}' of matching. Choose from: strict, boundary, anywhere."
         )
-    names = _checked_names([answer, *aliases])
-    _check_coverage(minimum_coverage)
     known_language(language)
+    names = {form for forms in _checked_names([answer, *aliases], language) for form in forms}
+    _check_coverage(minimum_coverage)
     if mode == "anywhere":
-        return any(name in normalize(text) for name in names)
-    line = normalize(answer_line(text))
-    if line in names or mode == "strict":
-        return line in names
+        return any(name in whole for whole in _forms(text, language) for name in names)
+    lines = _forms(answer_line(text), language)
+    if names & {*lines} or mode == "strict":
+        return bool(names & {*lines})
     return any(
         name_spans(line, name, language)
         or (is_part(line, name, language) and _covers(line, name, minimum_coverage))
+        for line in lines
         for name in names
     )
 
@@ -119,37 +124,64 @@ def resolve(
         DataError: There are no options, a name is empty after `normalize`, the language is unknown, or the
             coverage is out of range.
     """
-    names = _checked_names(options)
+    known_language(language)
+    names = _checked_names(options, language)
     if not names:
         raise DataError("There are no options to choose from. Give at least one.")
     _check_coverage(minimum_coverage)
-    known_language(language)
-    line = normalize(answer_line(text))
-    if exact := [index for index, name in enumerate(names) if name == line]:
+    names += _checked_names(others, language)
+    readings = _forms(answer_line(text), language)
+    return _agreed([_resolved(line, names, len(options), language, minimum_coverage) for line in readings])
+
+
+def _agreed(readings: list[Resolution]) -> Resolution:
+    """What the readings of a text name together: an exact one wins, and two that differ are ambiguous."""
+    exact = [each for each in readings if each.kind == "exact"]
+    naming = exact or [each for each in readings if each.kind in ("contained", "ambiguous")]
+    if len({each.index for each in naming}) > 1:
+        return Resolution(None, "ambiguous", readings[0].text)
+    return (naming or readings)[0]
+
+
+def _resolved(
+    line: str, names: list[tuple[str, ...]], n_options: int, language: str, coverage: float
+) -> Resolution:
+    """Resolve a normalized line to one of the first names, each in its forms."""
+    forms = [(index, form) for index, each in enumerate(names) for form in each]
+    options = [(index, form) for index, form in forms if index < n_options]
+    if exact := {index for index, form in options if form == line}:
         return _verdict(exact, "exact", line)
     if not any(map(str.isalnum, line)):
         return Resolution(None, "empty", line)
-    if line in set(string.ascii_lowercase[: max(len(names), _FEWEST_LETTERS)]):
+    if line in set(string.ascii_lowercase[: max(n_options, _FEWEST_LETTERS)]):
         return Resolution(None, "letter", line)
-    if standing := standing_names(line, [*names, *_checked_names(others)], language):
-        return _verdict([index for index in standing if index < len(names)], "contained", line)
-    parted = [index for index, name in enumerate(names) if is_part(line, name, language)]
-    if len(parted) == 1 and not _covers(line, names[parted[0]], minimum_coverage):
+    if standing := standing_names(line, [form for _, form in forms], language):
+        return _verdict({forms[at][0] for at in standing} & {*range(n_options)}, "contained", line)
+    parted = [(index, form) for index, form in options if is_part(line, form, language)]
+    if len({index for index, _ in parted}) == 1 and not any(
+        _covers(line, form, coverage) for _, form in parted
+    ):
         return Resolution(None, "none", line)
-    return _verdict(parted, "contained", line)
+    return _verdict({index for index, _ in parted}, "contained", line)
 
 
-def _verdict(indices: Sequence[int], kind: Literal["exact", "contained"], line: str) -> Resolution:
+def _verdict(indices: Collection[int], kind: Literal["exact", "contained"], line: str) -> Resolution:
     if len(indices) == 1:
-        return Resolution(indices[0], kind, line)
+        return Resolution(next(iter(indices)), kind, line)
     return Resolution(None, "ambiguous" if indices else "none", line)
 
 
-def _checked_names(given: Iterable[str]) -> list[str]:
+def _forms(text: str, language: str) -> tuple[str, ...]:
+    """A text normalized, in each way that its invisible joiners can be read."""
+    return tuple(dict.fromkeys(normalize(each, language) for each in variants(text, language)))
+
+
+def _checked_names(given: Iterable[str], language: str) -> list[tuple[str, ...]]:
+    """Names in their forms."""
     given = list(given)
-    names = [normalize(name) for name in given]
-    for name, normal in zip(given, names, strict=True):
-        if not normal:
+    names = [_forms(name, language) for name in given]
+    for name, forms in zip(given, names, strict=True):
+        if not all(forms):
             raise DataError(
                 f"The name '{visible(name)}' is empty once white space and punctuation are trimmed, so no "
                 f"text can name it. Every answer and option needs a letter or a digit."

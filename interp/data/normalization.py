@@ -14,6 +14,7 @@ from functools import lru_cache
 from interp.data.languages import LANGUAGES, cached_until_registered
 from interp.data.languages import language as known_language
 from interp.data.languages.checks import code_points
+from interp.data.spelling import respelled
 
 __all__ = ["answer_line", "first_line", "normalize", "strip_answer_label"]
 
@@ -22,6 +23,7 @@ _SAME = {
     '"': "“”„‟″«»‹›״「」『』",
     "-": "‐‑‒–−־﹣－",
     " - ": "—―",
+    "·": "‧∙⋅・⸱᛫ㆍ\u119e",
 }
 """Marks of all scripts that are one and the same; letters are in the records of languages."""
 
@@ -42,19 +44,20 @@ def _table() -> dict[int, str]:
 
 
 @lru_cache(maxsize=100_000)
-def normalize(text: str) -> str:
+def normalize(text: str, language: str | None = None) -> str:
     """Return a text without what does not change the name in it.
 
     Unicode NFKC (width, ligatures, Hangul jamo), case folded, the Turkish i's made one; one kind of quote and
     hyphen; Arabic and Hebrew vowel signs, tatweel and invisible characters dropped; Arabic alef, ya and kaf
     in one form, as Persian and Arabic keyboards differ; digits of all scripts as 0 to 9; white space
     collapsed; punctuation of every script trimmed at both ends. Accents stay ("Nigéria" is not "Nigeria"),
-    except in Greek, where capitals are written without. Applying it twice changes nothing.
+    except in Greek, where capitals are written without. With a language, also in one of the spellings that it
+    does not tell apart (`interp.data.spelling`). Applying it twice changes nothing.
     """
     text = unicodedata.normalize("NFC", text).translate(_table())
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).translate(_table())
     text = unicodedata.normalize("NFC", "".join(c for c in text if unicodedata.category(c) != "Cf"))
-    return _trimmed(" ".join(text.split()))
+    return _trimmed(" ".join((respelled(text, language) if language else text).split()))
 
 
 def _trimmed(text: str) -> str:

@@ -6,7 +6,7 @@ One JSON object per line (JSON lines, UTF-8)::
      "relation": "capital",               between subject and answer
      "subject_id": "Q142",                what the question is about
      "object_id": "Q90",                  the right answer, one of option_ids
-     "option_ids": ["Q90", "Q64", ...],   at least two, all different
+     "option_ids": ["Q90", "Q64", ...],   at least two, all different; ids have no hidden characters
      "split": "test",                     train, validation or test
      "group": "FR",                       optional: facts that stay together; the subject when absent
      "aligned": true,                     optional: false where only the right answer is known to be the
@@ -14,9 +14,10 @@ One JSON object per line (JSON lines, UTF-8)::
      "wording": {                         per language code
        "en": {"question": "What is the capital of France?",
               "subject": "France",
-              "options": ["Paris", "Berlin", ...],      in the order of option_ids, all different
+              "options": ["Paris", "Berlin", ...],      in the order of option_ids, all different to a reader:
+                                                        not by case, Unicode form, spaces or width alone
               "suffix": "",                             optional: what follows the answer in a cloze sentence
-              "aliases": ["City of Light"]},            optional: other names of the right answer
+              "aliases": ["City of Light"]},            optional: other names of the right answer alone
        "de": {...}}}
 
 A Parquet file has the same columns; ``option_ids`` is a list of strings and ``wording`` a string that holds
@@ -34,37 +35,52 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from interp.data.characters import control_characters, visible
+from interp.data.characters import visible
+from interp.data.crossing import crossed
+from interp.data.equality import plain
 from interp.data.languages import LANGUAGES
 from interp.data.languages.hints import hint
+from interp.data.text_rules import (
+    id_problems,
+    ids_pass,
+    kind_of,
+    name_problems,
+    names_pass,
+    repeated,
+    text_problems,
+    texts_pass,
+)
 from interp.errors import nearest
 
 SPLITS = ("train", "validation", "test")
 
 REQUIRED = ("fact_id", "relation", "subject_id", "object_id", "option_ids", "split", "wording")
 OPTIONAL = ("group", "aligned")
-MAX_LENGTH = 2000
-"""Characters in one text; a longer one is taken for an accident."""
+_IDS = ("fact_id", "relation", "subject_id", "object_id", "split", "group")
+_NEEDED = ("question", "subject", "options")
+_PLAIN = frozenset(_NEEDED)
+_WORDING = (*_NEEDED, "suffix", "aliases")
 
 
-def row_problems(row: Any) -> Iterator[str]:
-    """Yield what is wrong with one row, looked at alone."""
+def row_problems(row: Any, texts: bool = True) -> Iterator[str]:
+    """Yield what is wrong with one row; without ``texts``, with its identifiers and languages only."""
     if not isinstance(row, dict):
-        yield f"expected a JSON object, found {_kind(row)}"
+        yield f"expected a JSON object, found {kind_of(row)}"
         return
     yield from _key_problems(row)
-    for key in ("fact_id", "relation", "subject_id", "object_id", "split", "group"):
-        if row.get(key) is not None:
-            yield from _text_problems(key, row[key])
+    ids = {key: row[key] for key in _IDS if row.get(key) is not None}
+    if not ids_pass(list(ids.values())):
+        for key, value in ids.items():
+            yield from id_problems(key, value)
     if isinstance(row.get("split"), str) and row["split"] not in SPLITS:
         yield (
             f"split is '{visible(row['split'], 40)}', expected "
             f"{', '.join(SPLITS)}{nearest(row['split'], SPLITS)}"
         )
     if not isinstance(row.get("aligned"), (bool, type(None))):
-        yield f"aligned: expected true or false, found {_kind(row['aligned'])}"
+        yield f"aligned: expected true or false, found {kind_of(row['aligned'])}"
     yield from _option_id_problems(row)
-    yield from _wording_problems(row)
+    yield from _wording_problems(row, texts)
 
 
 def _key_problems(row: dict[str, Any]) -> Iterator[str]:
@@ -72,7 +88,7 @@ def _key_problems(row: dict[str, Any]) -> Iterator[str]:
         if row.get(key) is None:
             yield f"'{key}' is missing"
     for key in row:
-        if key not in REQUIRED + OPTIONAL:
+        if key not in REQUIRED and key not in OPTIONAL:
             yield f"unknown key '{visible(key, 40)}'{nearest(key, REQUIRED + OPTIONAL)}"
 
 
@@ -81,89 +97,110 @@ def _option_id_problems(row: dict[str, Any]) -> Iterator[str]:
     if options is None:
         return
     if not isinstance(options, list):
-        yield f"option_ids: expected a list, found {_kind(options)}"
+        yield f"option_ids: expected a list, found {kind_of(options)}"
         return
     if len(options) < 2:
         yield f"option_ids has {len(options)} entries; at least 2 are needed"
-    yield from _list_problems("option_ids", options)
+    if not ids_pass(options):
+        for position, option in enumerate(options):
+            yield from id_problems(f"option_ids[{position}]", option)
+    yield from repeated("option_ids", options)
     answer = row.get("object_id")
     if isinstance(answer, str) and answer not in options:
         yield f"object_id '{visible(answer, 60)}' is not among option_ids"
 
 
-def _wording_problems(row: dict[str, Any]) -> Iterator[str]:
+def _wording_problems(row: dict[str, Any], texts: bool) -> Iterator[str]:
     wording = row.get("wording")
     if wording is None:
         return
     if not isinstance(wording, dict):
-        yield f"wording: expected an object with a key per language, found {_kind(wording)}"
+        yield f"wording: expected an object with a key per language, found {kind_of(wording)}"
         return
     if not wording:
         yield "wording has no language"
     ids = row.get("option_ids")
-    for code, words in wording.items():
+    ids = ids if isinstance(ids, list) else None
+    right = ids.index(row["object_id"]) if ids and row.get("object_id") in ids else None
+    if not (texts and ids and wording and all_pass(wording, len(ids))):
+        problems = [*_by_language(wording, texts, ids, right)]
+        yield from problems
+        if problems or not texts:
+            return
+    options = {code: worded["options"] for code, worded in wording.items()}
+    if crossing := crossed(options, right if row.get("aligned") is False else None):
+        yield f"options: {visible(crossing)}"
+
+
+def _by_language(
+    wording: dict[str, Any], texts: bool, ids: list[Any] | None, right: int | None
+) -> Iterator[str]:
+    for code, worded in wording.items():
+        where = f"wording.{visible(code, 40)}"
         if code not in LANGUAGES:
             yield (
                 f"unknown language '{visible(code, 40)}'.{hint(code, LANGUAGES)} Or describe it in the file."
             )
-        if isinstance(words, dict):
-            yield from _language_problems(code, words, len(ids) if isinstance(ids, list) else None)
-        else:
-            yield f"wording.{visible(code, 40)}: expected an object, found {_kind(words)}"
+        if not isinstance(worded, dict):
+            yield f"{where}: expected an object, found {kind_of(worded)}"
+        elif texts:
+            yield from _language_problems(where, worded, ids, right)
 
 
-def _language_problems(code: str, words: dict[str, Any], n_options: int | None) -> Iterator[str]:
-    where = f"wording.{visible(code, 40)}"
-    for key in ("question", "subject", "options"):
-        if words.get(key) is None:
+def all_pass(wording: dict[str, Any], n_options: int) -> bool:
+    """Return whether nothing is wrong with any language, in a fifth of the time that the rules below take.
+
+    What passes here passes there; a row that does not pass is looked at rule by rule.
+    """
+    texts: list[Any] = []
+    for code, worded in wording.items():
+        if code not in LANGUAGES or not isinstance(worded, dict) or worded.keys() != _PLAIN:
+            return False
+        options = worded["options"]
+        if not isinstance(options, list) or len(options) != n_options:
+            return False
+        texts += (worded["question"], worded["subject"], *options)
+        if not names_pass(options):
+            return False
+    return texts_pass(texts)
+
+
+def _language_problems(
+    where: str, worded: dict[str, Any], ids: list[Any] | None, right: int | None
+) -> Iterator[str]:
+    for key in _NEEDED:
+        if worded.get(key) is None:
             yield f"{where}: '{key}' is missing"
-    for key in words:
-        if key not in ("question", "subject", "options", "suffix", "aliases"):
+    for key in worded:
+        if key not in _WORDING:
             yield f"{where}: unknown key '{visible(key, 40)}'"
-    for key in ("question", "subject"):
-        if words.get(key) is not None:
-            yield from _text_problems(f"{where}.{key}", words[key])
-    if words.get("suffix") not in (None, ""):
-        yield from _text_problems(f"{where}.suffix", words["suffix"])
-    if words.get("aliases") is not None:
-        if isinstance(words["aliases"], list):
-            yield from _list_problems(f"{where}.aliases", words["aliases"])
-        else:
-            yield f"{where}.aliases: expected a list, found {_kind(words['aliases'])}"
-    options = words.get("options")
-    if options is None:
+    if worded.get("question") is not None:
+        yield from text_problems(f"{where}.question", worded["question"], lines=True)
+    if worded.get("subject") is not None:
+        yield from text_problems(f"{where}.subject", worded["subject"])
+    if worded.get("suffix") not in (None, ""):
+        yield from text_problems(f"{where}.suffix", worded["suffix"])
+    options = worded.get("options")
+    if isinstance(options, list):
+        if ids is not None and len(options) != len(ids):
+            yield f"{where}.options has {len(options)} entries, option_ids has {len(ids)}"
+        yield from name_problems(f"{where}.options", options)
+    elif options is not None:
+        yield f"{where}.options: expected a list, found {kind_of(options)}"
+    if worded.get("aliases") is not None:
+        yield from _alias_problems(f"{where}.aliases", worded["aliases"], options, right)
+
+
+def _alias_problems(where: str, aliases: Any, options: Any, right: int | None) -> Iterator[str]:
+    if not isinstance(aliases, list):
+        yield f"{where}: expected a list, found {kind_of(aliases)}"
         return
-    if not isinstance(options, list):
-        yield f"{where}.options: expected a list, found {_kind(options)}"
+    for position, alias in enumerate(aliases):
+        yield from text_problems(f"{where}[{position}]", alias)
+    yield from repeated(where, aliases)
+    if right is None or not isinstance(options, list):
         return
-    if n_options is not None and len(options) != n_options:
-        yield f"{where}.options has {len(options)} entries, option_ids has {n_options}"
-    yield from _list_problems(f"{where}.options", options)
-
-
-def _list_problems(where: str, values: list[Any]) -> Iterator[str]:
-    for position, value in enumerate(values):
-        yield from _text_problems(f"{where}[{position}]", value)
-    texts = [value for value in values if isinstance(value, str)]
-    for value in dict.fromkeys(texts):
-        if texts.count(value) > 1:
-            yield f"{where} has '{visible(value, 60)}' {texts.count(value)} times"
-
-
-def _text_problems(where: str, value: Any) -> Iterator[str]:
-    if not isinstance(value, str):
-        yield f"{where}: expected a text, found {_kind(value)}"
-        return
-    if not value.strip():
-        yield f"{where} is empty"
-    if len(value) > MAX_LENGTH:
-        yield f"{where} has {len(value)} characters; at most {MAX_LENGTH} are allowed"
-    # a question may have lines
-    controls = control_characters(value.replace("\n", " ") if where.endswith(".question") else value)
-    if controls:
-        yield f"{where} has control characters: {', '.join(controls[:5])}"
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
+    wrong = {plain(name) for at, name in enumerate(options) if at != right and isinstance(name, str)}
+    for position, alias in enumerate(aliases):
+        if isinstance(alias, str) and plain(alias) in wrong:
+            yield f"{where}[{position}] is '{visible(alias, 60)}', which is a wrong option"

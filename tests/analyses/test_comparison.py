@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -14,6 +15,7 @@ from interp.data.prompts import Prompt, PromptSet
 from interp.errors import ResultError
 from interp.results import SpecializationResult
 from interp.results.noise import noise_floor
+from interp.stats import jaccard
 from tests.support.measuring import measure_heads, measure_specialization
 from tests.support.planted.language import planted_model, planted_prompts
 from tests.support.results import heads, neurons, provenance
@@ -111,6 +113,24 @@ def test_a_checkpoint_against_itself_shows_nothing():
     assert comparison.overlap == 1
     assert comparison.relative_to_floor == 0
     assert comparison.diagnosis.startswith("No difference is shown")
+
+
+@pytest.mark.parametrize("odd", [(0, 1, 2), (1, 4, 6), (5, 6, 7), (0, 3)])
+def test_overlap_of_halves_does_not_depend_on_the_order_of_blocks(odd):
+    """Some blocks of other text than the rest: wherever they stand, the mean is that over all 35 halves."""
+    rng = np.random.default_rng(0)
+    one, other = neurons(rng.random((3, 2, 300)), seed=1), neurons(rng.random((3, 2, 300)), seed=2)
+    counts = one.counts.copy()
+    counts[:, odd] = other.counts[:, odd]
+    mixed = dataclasses.replace(one, counts=counts)
+    halves = [(0, *rest) for rest in itertools.combinations(range(1, 8), 3)]
+    every = [
+        jaccard(mixed.subset(half).selected(), mixed.subset(sorted({*range(8)} - {*half})).selected())
+        for half in halves
+    ]
+    assert len(every) == 35
+    assert np.ptp(every) > 0.1
+    assert noise_floor(mixed).overlap.mean() == pytest.approx(np.mean(every), abs=0.03)
 
 
 def test_change_below_the_floor_is_said_to_be_within_it():

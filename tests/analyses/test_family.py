@@ -88,7 +88,10 @@ def test_the_interval_is_over_countries_not_questions():
 
 
 def test_the_prior_is_the_relations_most_frequent_answer_among_other_facts(asked):
-    """By hand: the option most often right in the relation's train facts, the fact itself not counted."""
+    """By hand: the option most often right in the relation's train facts, the fact itself not counted.
+
+    Of capitals and domains each option is right once, so that nothing is to be had from the counts.
+    """
     train = cldr_facts().filter(splits=["train"])
     credits = []
     for fact in asked.facts:
@@ -97,6 +100,8 @@ def test_the_prior_is_the_relations_most_frequent_answer_among_other_facts(asked
         )
         most = max(golds[option] for option in fact.option_ids)
         tied = [option for option in fact.option_ids if golds[option] == most]
+        if fact.relation in ("capital", "tld_country") and fact.split == "train":
+            tied = list(fact.option_ids)
         credits.append((fact.object_id in tied) / len(tied))
     nothing = np.zeros((len(asked.facts), len(asked.facts.languages)), dtype=bool)
     rows = family_table({("base", 0): nothing}, asked).frame.set_index("stratum")

@@ -5,7 +5,8 @@ import pytest
 
 from interp.data.check import check_facts
 from interp.data.files import write_rows
-from interp.data.sources import load_facts
+from interp.data.schema import row_problems
+from interp.data.sources import load_facts, open_prompts
 from interp.errors import DataError
 
 
@@ -53,8 +54,33 @@ ONE_FAULT = [
     ((*EN, "subject"), "S\nS", "wording.en.subject has control characters: U+000A"),
     ((*EN, "subject"), "\ud800", "wording.en.subject has control characters: U+D800"),
     ((*EN, "subject"), "S" * 2001, "wording.en.subject has 2001 characters; at most 2000"),
+    # told apart by nothing that a reader sees
+    ((*EN, "options"), ["Paris", "PARIS"], "are 'Paris' and 'PARIS': one name to a reader"),
+    ((*EN, "options"), ["Ko\u0308ln", "Köln"], "wording.en.options[0] and [1] are"),
+    ((*EN, "options"), ["New York", "New\u00a0 York"], "wording.en.options[0] and [1] are"),
+    ((*EN, "options"), ["Paris", " Paris"], "wording.en.options[0] and [1] are"),
+    ((*EN, "options"), ["می\u200cشود", "میشود"], "wording.en.options[0] and [1] are"),
+    ((*EN, "options"), ["Zentral\u00adafrika", "zentralafrika"], "wording.en.options[0] and [1] are"),
+    ((*EN, "options"), ["ＡＢ", "ab"], "wording.en.options[0] and [1] are"),
+    ((*EN, "options"), ["a\u200b", "b"], "wording.en.options[0] has control characters: U+200B"),
+    ((*EN, "options"), ["a\u2060", "b"], "wording.en.options[0] has control characters: U+2060"),
+    ((*EN, "options"), ["a\u2028b", "b"], "wording.en.options[0] has control characters: U+2028"),
+    ((*EN, "options"), ["?!", "b"], "options[0] is '?!': no letter or digit for a completion to name it by"),
+    ((*EN, "options"), ["ʻ", "b"], "wording.en.options[0] is 'ʻ': no letter or digit"),
+    ((*EN, "options"), ["ـ", "b"], "wording.en.options[0] is 'ـ': no letter or digit"),
+    ((*EN, "aliases"), ["City", "b"], "wording.en.aliases[1] is 'b', which is a wrong option"),
+    ((*EN, "aliases"), "City", "wording.en.aliases: expected a list, found a text"),
+    ((*EN, "question"), "Q\u2028?", "wording.en.question has control characters: U+2028"),
+    (("fact_id",), "f\u20281", "fact_id has control characters: U+2028"),
+    (("fact_id",), "f\n1", "fact_id has control characters: U+000A"),
+    (("fact_id",), "f\u200d1", "fact_id has characters that are not seen: U+200D"),
+    (("fact_id",), " f1", "fact_id has white space around it: ' f1'"),
+    (("subject_id",), "s\u00ad1", "subject_id has characters that are not seen: U+00AD"),
+    (("option_ids",), ["a", "b\u2029"], "option_ids[1] has control characters: U+2029"),
+    (("option_ids",), ["a", "b\ufe0f"], "option_ids[1] has characters that are not seen: U+FE0F"),
+    (("wording", "de", "options"), ["B", "A"], "'A' and 'B' have changed places between 'en' and 'de'"),
     (("wording", "de"), ..., "lacks a language of other facts: 'de' (1 facts have it)"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("path", "value", "message"), ONE_FAULT)
@@ -65,6 +91,86 @@ def test_each_fault_is_reported_with_its_row(row, jsonl, path, value, message):
     assert reported, found.summary()
     assert {violation.row for violation in reported} == {3}, "blank lines count as rows"
     assert (found.n_rows, found.n_facts, found.ok) == (2, 1, False)
+
+
+SOUND = [
+    (EN, {"question": "Two\nlines?", "subject": "S", "options": ["C", "C#"]}),
+    (EN, {"question": "Q?", "subject": "S", "options": ["10²", "102"]}),
+    (EN, {"question": "Q?", "subject": "S", "options": ["¿Qué?", "Que"], "aliases": ["¿Qué?"]}),
+    (
+        EN,
+        {"question": "Q?", "subject": "S", "options": ["می\u200cشود", "Zentral\u00adafrika"], "suffix": "."},
+    ),
+    (EN, {"question": "Q?", "subject": "S", "options": ["B", "x"]}),
+    (("fact_id",), "été 1|x/y:z"),
+]
+
+
+@pytest.mark.parametrize(("path", "value"), SOUND)
+def test_what_a_reader_can_tell_apart_is_sound(row, jsonl, path, value):
+    assert check_facts(jsonl(changed(row, path, value))).violations == ()
+
+
+def test_without_alignment_only_the_right_option_has_its_place(row, jsonl):
+    options = {"en": ["A", "B", "C"], "de": ["A", "C", "B"]}
+    for code, names in options.items():
+        row = changed(row, ("wording", code, "options"), names)
+    row = row | {"option_ids": ["a", "b", "c"], "aligned": False}
+    assert check_facts(jsonl(row)).ok
+    assert not check_facts(jsonl(row | {"object_id": "b"})).ok
+    assert not check_facts(jsonl(row | {"aligned": True})).ok
+
+
+@pytest.mark.parametrize(("path", "value"), [(path, value) for path, value, _ in ONE_FAULT] + SOUND)
+def test_the_quick_look_and_the_rules_agree(row, monkeypatch, path, value):
+    quick = [*row_problems(changed(row, path, value))]
+    monkeypatch.setattr("interp.data.schema.all_pass", lambda *_: False)
+    monkeypatch.setattr("interp.data.schema.ids_pass", lambda *_: False)
+    assert quick == [*row_problems(changed(row, path, value))]
+
+
+@pytest.mark.parametrize(("path", "value", "message"), ONE_FAULT)
+def test_reading_refuses_what_the_check_reports(row, jsonl, path, value, message):
+    """But for a language that a fact lacks, which counts when it is asked for."""
+    file = jsonl(changed(changed(row, ("fact_id",), "f0"), ("subject_id",), "s0"), changed(row, path, value))
+    if "lacks a language" in message:
+        assert len(load_facts(file)) == 2
+        return
+    with pytest.raises(DataError) as error:
+        open_prompts(file, ["en"])
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n  \n"])
+def test_a_file_without_facts_is_no_sound_file(tmp_path, content):
+    path = tmp_path / "f.jsonl"
+    path.write_bytes(content)
+    found = check_facts(path)
+    assert (found.ok, found.n_rows, found.n_facts) == (False, 0, 0)
+    assert "1 violations" in found.summary()
+    assert "the file has no facts" in found.summary()
+    with pytest.raises(DataError, match="has no facts"):
+        load_facts(path)
+
+
+def test_one_question_under_two_ids_would_count_twice(row, jsonl):
+    copied = changed(row, (*EN, "question"), "q? ") | {"fact_id": "f2"}
+    turned = copied | {"option_ids": ["b", "a"], "fact_id": "f3"}
+    for code in ("en", "de"):
+        turned = changed(turned, ("wording", code, "options"), ["B", "A"])
+    other = changed(copied, (*EN, "options"), ["A", "C"]) | {"fact_id": "f4"}
+    found = check_facts(jsonl(row, copied, turned, other))
+    said = "subject, question, answer and options are row 1's (f1): it would count twice"
+    assert [(v.row, v.fact_id, v.message) for v in found.violations] == [(2, "f2", said), (3, "f3", said)]
+    with pytest.raises(DataError, match="it would count twice"):
+        load_facts(jsonl(row, copied))
+    poorer = changed(changed(copied, ("wording", "en"), ...), ("wording", "fr"), row["wording"]["en"])
+    assert [v.message for v in check_facts(jsonl(row, poorer)).violations if v.fatal] == [said]
+
+
+def test_ids_are_equal_however_they_are_composed(row, jsonl):
+    found = check_facts(jsonl(row | {"fact_id": "é"}, row | {"fact_id": "e\u0301", "subject_id": "s9"}))
+    assert [violation.message for violation in found.violations] == ["fact_id is also that of row 1"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import random
+import unicodedata
 
 import pytest
 
@@ -21,6 +22,17 @@ from tests.support.published import full, needs_full_files, read_full
         ("serbo-croata", "croata", False),  # the hyphen does not part words
         ("東京。", "東京", True),
         ("1055 مونتريال،", "مونتريال", False),  # nor does the Arabic comma
+        ("いわゆる「歴史", "歴史", False),  # a published record; nor do corner brackets
+        ("「歴史」", "歴史", False),
+        ("100%paris", "Paris", False),
+        ("x=paris", "Paris", False),
+        ("new…paris", "Paris", False),
+        ("x/paris", "Paris", False),
+        ("(paris) *", "Paris", True),
+        ('"«париж»', "Париж", True),
+        ("’tis paris", "Paris", True),
+        ("是 巴黎，法国", "巴黎", True),
+        ("x《巴黎》", "巴黎", False),
         ("", "Paris", False),
         ("Paris", "", False),
     ],
@@ -39,6 +51,17 @@ def test_klar_records_are_reproduced(name, correct):
     found = [klar_match(record["pred"], record["target"]) for record in records]
     assert found == [record["correct"] for record in records]
     assert sum(found) == correct
+
+
+def test_these_characters_part_words_and_no_others():
+    """Of all punctuation and symbols the published 27; and the Greek question mark, in NFC a semicolon."""
+    parting = {
+        chr(code)
+        for code in range(0x10000)
+        if unicodedata.category(chr(code))[0] in "PS" and klar_match(f"x{chr(code)}paris", "Paris")
+    }
+    assert parting == set(".,!?:;\"'()[]{}«»“”‘’、。，！？；：\u037e")
+    assert all(klar_match(f"x{space}paris", "Paris") for space in " \t\n\u00a0\u3000")
 
 
 def filled(template, row):

@@ -169,6 +169,17 @@ FORMAT = {"question": "ጥያቄ፦ {q}", "answer_label": "መልስ:"}
         ({"matching": {"same": {"a": "b"}}}, "matching.same: 'a' = 'b' replaces a character of ASCII"),
         ({"matching": {"ignored": ["U+0041"]}}, "matching.ignored has 'U+0041', expected U+064B"),
         ({"matching": {"ignored": ["x"]}}, "matching.ignored has 'x', expected U+064B"),
+        (
+            {"matching": {"spellings": {"ab": "cab"}}},
+            "matching.spellings: 'ab' = 'cab', expected a text to another",
+        ),
+        (
+            {"matching": {"spellings": {" ": "b"}}},
+            "matching.spellings: ' ' = 'b', expected a text to another",
+        ),
+        ({"matching": {"name_dots": "·a"}}, "matching.name_dots is '·a', expected marks, no letters"),
+        ({"matching": {"joiners": ["U+0041"]}}, "matching.joiners has 'U+0041', expected U+200C or the like"),
+        ({"matching": {"joiners": ["x"]}}, "matching.joiners has 'x', expected U+200C or the like"),
         ({"matching": {"digits": "0123"}}, "matching.digits is '0123', expected ten digits"),
         ({"matching": {"labels_before_a_colon": ["x"]}}, "has 'x', which answer_labels lacks"),
         ({"matching": {"suffix": []}}, "unknown key 'matching.suffix'"),

@@ -121,6 +121,17 @@ def _matching_problems(matching: Matching) -> Iterator[str]:
                 f"matching.ignored has '{visible(notation, 40)}', expected U+064B or U+064B-U+065F, beyond "
                 "ASCII"
             )
+    for sequence, other in matching.spellings.items():
+        if not sequence.strip() or any(each in other for each in matching.spellings):
+            yield (
+                f"matching.spellings: '{visible(sequence, 40)}' = '{visible(other, 40)}', expected a text to "
+                "another one in which nothing is left to spell"
+            )
+    if any(character.isalnum() or character.isspace() for character in matching.name_dots):
+        yield f"matching.name_dots is '{visible(matching.name_dots, 40)}', expected marks, no letters"
+    for notation in matching.joiners:
+        if any(unicodedata.category(chr(point)) != "Cf" for point in code_points(notation) or [0]):
+            yield f"matching.joiners has '{visible(notation, 40)}', expected U+200C or the like"
     if matching.digits and [unicodedata.decimal(d, -1) for d in matching.digits] != list(range(10)):
         yield f"matching.digits is '{visible(matching.digits, 40)}', expected ten digits from zero to nine"
     for label in matching.labels_before_a_colon:

@@ -62,6 +62,9 @@ class Matching:
         same: Character to others that count as that one.
         ignored: Characters that do not count, as ``U+0640`` or ``U+064B-U+065F``.
         digits: The script's own digits, zero to nine; empty if they are 0 to 9.
+        spellings: Sequence of characters to the one that it is compared as, in texts of this language.
+        name_dots: Marks between two letters of this language, within a foreign name, that do not count.
+        joiners: Characters without width, as ``U+200C``, that are written as a space, or left out, as well.
         joins_next: Letters after which no word ends, in a script without spaces.
         joins_previous: Letters before which no word begins, in a script without spaces.
     """
@@ -74,6 +77,9 @@ class Matching:
     same: Mapping[str, str] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     digits: str = ""
+    spellings: Mapping[str, str] = field(default_factory=dict)
+    name_dots: str = ""
+    joiners: tuple[str, ...] = ()
     joins_next: str = ""
     joins_previous: str = ""
 

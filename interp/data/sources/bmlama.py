@@ -8,6 +8,8 @@ from itertools import chain
 from typing import Any
 
 from interp.data.characters import visible
+from interp.data.crossing import crossed
+from interp.data.equality import equal_pairs, plain
 from interp.data.facts import Fact, FactSet, Wording
 from interp.data.sources.configs import open_configs
 from interp.data.sources.rows import Row, known_languages, listed, refuse, text
@@ -126,12 +128,18 @@ def _slots(row_of: Mapping[str, Mapping[str, Any]]) -> set[int]:
 
 def _warnings(facts: list[Fact]) -> list[str]:
     """Return notes of facts that stay although they are doubtful."""
-    twins, answers = [], defaultdict(set)
+    twins, crossing, repeated, answers = [], [], [], defaultdict(set)
+    seen: set[tuple[str, str, str]] = set()
     for fact in facts:
         first = next(iter(fact.wording))
         answers[fact.relation, fact.subject_id].add(fact.answer(first))
-        if any(len(set(each.options)) < len(each.options) for each in fact.wording.values()):
+        if any([*equal_pairs(each.options)] for each in fact.wording.values()):
             twins.append(fact.fact_id)
+        elif crossed({code: each.options for code, each in fact.wording.items()}):
+            crossing.append(fact.fact_id)
+        if (key := (fact.relation, fact.subject_id, plain(fact.answer(first)))) in seen:
+            repeated.append(fact.fact_id)
+        seen.add(key)
     several = [
         fact.fact_id
         for fact in facts
@@ -140,5 +148,7 @@ def _warnings(facts: list[Fact]) -> list[str]:
     ]
     return [
         listed("rows have two candidates with one name in a language", twins),
+        listed("rows have candidates that change places between languages", crossing),
+        listed("rows ask and answer what a row before them does", repeated),
         listed("rows have another right answer among the candidates", several),
     ]

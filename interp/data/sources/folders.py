@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from interp.data.characters import visible
 from interp.data.files import no_key_twice, read_lines, read_rows
@@ -76,10 +77,27 @@ def _rows(path: Path, config: str, split: str) -> Iterator[Row]:
 
 
 def _read_json(path: Path) -> Read:
-    rows = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=no_key_twice)
-    if not isinstance(rows, list):
-        raise ValueError("expected a list of rows")
-    yield from enumerate(rows, start=1)
+    content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=no_key_twice)
+    rows, stated = (content, {}) if isinstance(content, list) else _wrapped(content)
+    for number, row in enumerate(rows, start=1):
+        yield number, {**row, **stated} if isinstance(row, dict) else row
+
+
+def _wrapped(content: object) -> tuple[list[Any], dict[str, Any]]:
+    """Return the rows of ``{"items": [...]}``, and the language and split that hold for all of them."""
+    if not isinstance(content, dict) or not isinstance(content.get("items"), list):
+        raise ValueError('expected a list of rows, or an object with a list of them under "items"')
+    rows = content["items"]
+    if content.get("n", len(rows)) != len(rows):
+        raise ValueError(f"n is {visible(content['n'], 40)}, and there are {len(rows)} items")
+    stated = {key: content[key] for key in ("language", "split") if content.get(key) is not None}
+    for number, row in enumerate(rows, start=1):
+        for key, value in stated.items():
+            if isinstance(row, dict) and row.get(key) not in (None, value):
+                raise ValueError(
+                    f"{key} is {visible(value, 40)}, and {visible(row[key], 40)} in item {number}"
+                )
+    return rows, stated
 
 
 def _read_csv(path: Path) -> Read:

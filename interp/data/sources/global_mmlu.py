@@ -6,9 +6,12 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 
 from interp.data.characters import visible
+from interp.data.crossing import crossed
+from interp.data.equality import equal_pairs, plain
 from interp.data.facts import Fact, FactSet, Wording
 from interp.data.sources.configs import open_configs
 from interp.data.sources.rows import Row, known_languages, listed, refuse, text, text_problems
+from interp.data.text_rules import id_problems
 from interp.errors import DataError
 
 __all__ = ["LETTERS", "global_mmlu_facts"]
@@ -49,6 +52,7 @@ def global_mmlu_facts(source: str, *, languages: Collection[str] | None = None) 
     usable = {key: row_of for key, row_of in samples.items() if len(letters[key]) == 1}
     if not usable:
         raise DataError(f"The right letter of every sample of '{visible(source)}' differs between languages.")
+    refuse(source, _disagreements(usable), len(rows))
     notes = [
         listed("samples left out, whose right letter differs between languages", differing),
         listed(
@@ -56,6 +60,8 @@ def global_mmlu_facts(source: str, *, languages: Collection[str] | None = None) 
             [key for key, row_of in usable.items() if len(row_of) < len(codes)],
         ),
         listed("samples with two equal options in a language", _with_twins(usable)),
+        listed("samples whose options change places between languages", _with_crossings(usable)),
+        listed("samples with question and options of one before them", _repeated(usable)),
         listed(
             "rows whose part has no name were taken for test", [row.where for row in rows if not row.split]
         ),
@@ -85,12 +91,49 @@ def _prompt(row: Row) -> str:
     return "\n".join([f"Question: {text(row.values, 'question')}", *options, "Answer:"])
 
 
+def _names(row: Row) -> list[str]:
+    return [text(row.values, name) for name in _OPTIONS]
+
+
 def _with_twins(samples: Mapping[str, Mapping[str, Row]]) -> list[str]:
     return [
-        key
-        for key, row_of in samples.items()
-        if any(len({text(row.values, name) for name in _OPTIONS}) < 4 for row in row_of.values())
+        key for key, row_of in samples.items() if any([*equal_pairs(_names(row))] for row in row_of.values())
     ]
+
+
+def _with_crossings(samples: Mapping[str, Mapping[str, Row]]) -> list[str]:
+    """Samples of which two options stand in each other's place in some language."""
+    return [
+        key for key, row_of in samples.items() if crossed({code: _names(row) for code, row in row_of.items()})
+    ]
+
+
+def _repeated(samples: Mapping[str, Mapping[str, Row]]) -> list[str]:
+    """Samples with question and options of one before them in their first language."""
+    seen: set[tuple[str, str, frozenset[str]]] = set()
+    repeated = []
+    for key, row_of in samples.items():
+        code, row = next(iter(row_of.items()))
+        question = (code, plain(text(row.values, "question")), frozenset(map(plain, _names(row))))
+        if question in seen:
+            repeated.append(key)
+        seen.add(question)
+    return repeated
+
+
+def _disagreements(samples: Mapping[str, Mapping[str, Row]]) -> Iterator[tuple[str, str]]:
+    """Find samples that are in another part or about another exam subject in some language."""
+    for row_of in samples.values():
+        first = next(iter(row_of.values()))
+        for row in row_of.values():
+            if row.split != first.split:
+                yield row.where, f"the part is '{row.split}', and '{first.split}' in '{first.config}'"
+            here, there = text(row.values, "subject"), text(first.values, "subject")
+            if here != there:
+                yield (
+                    row.where,
+                    f"subject is '{visible(here, 60)}', and '{visible(there, 60)}' in '{first.config}'",
+                )
 
 
 def _problems(rows: list[Row]) -> Iterator[tuple[str, str]]:
@@ -100,6 +143,8 @@ def _problems(rows: list[Row]) -> Iterator[tuple[str, str]]:
             yield row.where, row.error
             continue
         for message in text_problems(row.values, ("sample_id", "subject", "question", *_OPTIONS, "answer")):
+            yield row.where, message
+        for message in id_problems("sample_id", text(row.values, "sample_id") or "x"):
             yield row.where, message
         answer, key = text(row.values, "answer"), (row.config, text(row.values, "sample_id"))
         if answer and answer not in LETTERS:

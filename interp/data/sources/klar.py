@@ -58,10 +58,22 @@ def klar_facts(folder: str | Path, *, template: int = 0, languages: Collection[s
             facts.append(
                 Fact(f"{relation}/{index}", relation, name, answer, (answer,), "test", wording=wording)
             )
-    notes = [f"template {template}", "a fact has only its right answer as option", left_out, note]
+    twice = listed("rows ask and answer what a row before them does", _repeated(facts))
+    notes = [f"template {template}", "a fact has only its right answer as option", twice, left_out, note]
     return FactSet(
         "klar", tuple(facts), codes, prompt_format="none", aligned=False, note="; ".join(filter(None, notes))
     )
+
+
+def _repeated(facts: Collection[Fact]) -> list[str]:
+    """Return the facts that have relation, subject and answer of one before them, by their English names."""
+    seen: set[tuple[str, str, str]] = set()
+    repeated = []
+    for fact in facts:
+        if (key := (fact.relation, fact.subject_id, fact.object_id)) in seen:
+            repeated.append(fact.fact_id)
+        seen.add(key)
+    return repeated
 
 
 def cut_at_mask(template: str, subject: str) -> tuple[str, str]:

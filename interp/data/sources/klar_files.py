@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,9 +72,21 @@ def read_klar(folder: str | Path, languages: Collection[str] | None = None) -> t
     refuse(
         str(folder), (problem for place, values in raw.items() for problem in _problems(place, values)), rows
     )
+    refuse(str(folder), _other_relations(raw), rows)
     opened = {code: {name: _relation(raw[code, name]) for name in relations} for code in codes}
     refuse(str(folder), _disagreements(opened), rows)
     return opened, note
+
+
+def _other_relations(raw: Mapping[tuple[str, str], dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Find files whose id of the relation is not that of the same file in another language."""
+    first: dict[str, tuple[str, str]] = {}
+    for (code, name), values in raw.items():
+        if relation := text(values, "relation_id"):
+            other, there = first.setdefault(name, (relation, code))
+            if relation != other:
+                here = f"'{visible(relation, 40)}'"
+                yield f"{code}/{name}", f"relation_id is {here}, and '{visible(other, 40)}' in '{there}'"
 
 
 def _opened(file: Path) -> dict[str, Any]:

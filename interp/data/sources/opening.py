@@ -55,7 +55,7 @@ def open_prompts(
     source = str(source)
     if source not in EMBEDDED and source and os.path.isdir(source):
         return _text_prompts(Path(source), languages, split, limit, prompt_format)
-    facts = open_facts(source, languages=languages)
+    facts = open_facts(source, languages=languages, sample=limit is not None)
     selected = facts.filter(
         splits=None if split in (None, "all") else [split],
         languages=resolve_languages(languages, facts.languages, embedded=source in EMBEDDED),
@@ -73,6 +73,7 @@ def open_facts(
     languages: str | Collection[str] | None = None,
     template: int = 0,
     alignment: Path | None = None,
+    sample: bool = False,
 ) -> FactSet:
     """Return the facts of ``cldr``, of a ``.jsonl`` or ``.parquet`` file, or of a benchmark.
 
@@ -87,6 +88,7 @@ def open_facts(
         template: Which of KLAR's templates, from 0.
         alignment: Places of PolyFact's options in English, where it has no ids; see
             `interp.data.sources.polyfact.polyfact_facts`.
+        sample: Whether few of the facts will be used; see `interp.data.sources.fact_file.load_facts`.
 
     Raises:
         DataError: There is no such source, or its rows are malformed.
@@ -100,7 +102,7 @@ def open_facts(
             return _benchmark(kind, place, requested_languages(languages), template, alignment)
     _require_unused(source, template=template, alignment=alignment)
     if source in EMBEDDED or (os.path.isfile(source) and Path(source).suffix.lower() in SUFFIXES):
-        return load_facts(source)
+        return load_facts(source, sample=sample)
     raise _no_such_source(source)
 
 

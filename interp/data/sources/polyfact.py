@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from interp.data.characters import visible
@@ -11,6 +11,7 @@ from interp.data.facts import Fact, FactSet, Wording
 from interp.data.languages import LANGUAGES, requested_languages
 from interp.data.sources.configs import open_configs
 from interp.data.sources.polyfact_alignment import covers, misaligned, read_alignment
+from interp.data.sources.polyfact_checks import disagreements, repeated_questions, two_ids
 from interp.data.sources.polyfact_rows import N_OPTIONS, Entries, Entry, row_entries, stated_languages
 from interp.data.sources.rows import Configs, known_languages, listed, refuse
 from interp.errors import ConfigError, DataError
@@ -52,7 +53,8 @@ def polyfact_facts(
     names, note = _configs_to_read(configs, languages, source)
     facts, present, n_rows, problems = _entries(configs, names, languages)
     refuse(source, problems, n_rows)
-    refuse(source, _disagreements(facts), n_rows)
+    copies, same = repeated_questions(facts)
+    refuse(source, [*disagreements(facts), *copies], n_rows)
     codes, unknown = known_languages(present, languages, source)
     with_ids = any(entry.option_ids for entries in facts.values() for entry in entries.values())
     if alignment is not None and with_ids:
@@ -73,6 +75,11 @@ def polyfact_facts(
             "facts that some language lacks",
             [k for k, entries in covered.items() if len(entries) < len(codes)],
         ),
+        listed(
+            "facts where one name has two ids",
+            [key for key, entries in covered.items() if with_ids and two_ids(entries)],
+        ),
+        listed("facts with question and answer of another one", [key for key in same if key in covered]),
         listed(
             "facts of no split taken for test",
             [k for k, entries in covered.items() if not _first(entries).split],
@@ -124,27 +131,6 @@ def _entries(
         key: {code: entries[code] for code in LANGUAGES if code in entries} for key, entries in facts.items()
     }
     return ordered, present, n_rows, problems
-
-
-def _disagreements(facts: Mapping[str, Entries]) -> Iterator[tuple[str, str]]:
-    """Find languages of a fact that say different things of it."""
-    some_have_ids = any(entry.option_ids for entries in facts.values() for entry in entries.values())
-    for entries in facts.values():
-        first = _first(entries)
-        for entry in entries.values():
-            if entry.split != first.split:
-                yield entry.where, f"split is '{entry.split}', and '{first.split}' in '{first.language}'"
-            if entry.option_ids is None:
-                if some_have_ids:
-                    yield entry.where, f"{entry.language}: option_ids is missing, which other rows have"
-                continue
-            if first.option_ids and set(entry.option_ids) != set(first.option_ids):
-                there = f"'{first.language}' has {', '.join(first.option_ids)}"
-                yield entry.where, f"{entry.language}: option_ids is {', '.join(entry.option_ids)}; {there}"
-            answer = entry.option_ids[entry.gold]
-            expected = entry.object_id or (first.option_ids or entry.option_ids)[first.gold]
-            if answer != expected:
-                yield entry.where, f"{entry.language}: the right option's id is {answer}, expected {expected}"
 
 
 def _fact(entries: Entries, slots: Mapping[str, list[int]] | None) -> Fact:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from interp.data.characters import visible
+from interp.data.crossing import misplaced
 from interp.data.files import no_key_twice
 from interp.data.sources.polyfact_rows import N_OPTIONS, Entries
 from interp.errors import DataError
@@ -40,7 +41,7 @@ def covers(slots: Alignment, key: str, entries: Entries) -> bool:
 def misaligned(
     slots: Mapping[str, Mapping[str, list[int]]], facts: Mapping[str, Entries]
 ) -> Iterator[tuple[str, str]]:
-    """Find places that are no order of four, or move the right answer: the file is of other data."""
+    """Find places that are no order of four, or move the right answer or a name: it is of other data."""
     for key, entries in facts.items():
         wrong = [code for code in entries if not _is_order(slots[key][code])]
         if wrong:
@@ -51,9 +52,15 @@ def misaligned(
             continue
         gold = {code: slots[key][code][entry.gold] for code, entry in entries.items()}
         first = next(iter(gold))
-        for code, place in gold.items():
-            if place != gold[first]:
-                yield key, f"the right answer is in place {place} in '{code}' and {gold[first]} in '{first}'"
+        moved = [(code, place) for code, place in gold.items() if place != gold[first]]
+        for code, place in moved:
+            yield key, f"the right answer is in place {place} in '{code}' and {gold[first]} in '{first}'"
+        order = {
+            code: [entry.options[slots[key][code].index(place)] for place in range(N_OPTIONS)]
+            for code, entry in entries.items()
+        }
+        if not moved and (problem := misplaced(order)):
+            yield key, visible(problem)
 
 
 def _is_order(places: object) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import re
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +11,22 @@ from typing import Any
 from interp.data.characters import visible
 from interp.data.languages import LANGUAGES
 from interp.data.schema import SPLITS
-from interp.data.sources.rows import Row, split_named, text, text_fault, text_problems
+from interp.data.sources.polyfact_options import (
+    N_OPTIONS,
+    id_list_problems,
+    right_option,
+    row_ids,
+    row_options,
+)
+from interp.data.sources.rows import Row, split_named, text, text_problems
+from interp.data.text_rules import id_problems
 
-__all__ = ["N_OPTIONS", "Entries", "Entry", "row_entries", "stated_languages"]
+_PROPERTY = re.compile(r"P\d+")
 
-N_OPTIONS = 4
-_OPTIONS = tuple(f"option_{letter}" for letter in "abcd")
+__all__ = ["N_OPTIONS", "STATED", "Entries", "Entry", "row_entries", "stated_languages"]
+
+STATED = ("relation", "subject", "object", "subject_id", "property_id", "object_id")
+"""Columns that are the same in all languages; subject and object are English names there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +45,7 @@ class Entry:
         options: Names of the four answers.
         gold: Place of the right one, from 0.
         option_ids: Their ids; None where the schema has none.
+        stated: What the row has in the columns `STATED`; empty where it has nothing.
         where: Place in the data, for a message.
     """
 
@@ -48,6 +60,7 @@ class Entry:
     options: tuple[str, ...]
     gold: int
     option_ids: tuple[str, ...] | None
+    stated: tuple[str, ...]
     where: str
 
 
@@ -64,15 +77,12 @@ def row_entries(row: Row, languages: Collection[str]) -> Iterator[Entry | str]:
     if row.error:
         yield row.error
         return
-    values, block = row.values, _block(row)
-    shared = list(text_problems(values, ("fact_id",)))
-    split = text(values, "split")
-    if split and not split_named(split):
-        shared.append(f"split is '{visible(split, 40)}', expected {', '.join(SPLITS)}")
-    if shared:
-        yield from shared
+    block = _block(row)
+    shared, problems = _shared(row)
+    if problems:
+        yield from problems
     elif block is None:
-        yield from _flat(row, languages)
+        yield from _flat(row, shared, languages)
     elif not isinstance(block, dict):
         yield "translations or langs: expected an object with a key per language"
     elif not any(block.get(code) for code in LANGUAGES):
@@ -80,7 +90,53 @@ def row_entries(row: Row, languages: Collection[str]) -> Iterator[Entry | str]:
     else:
         for code in languages:
             if block.get(code):
-                yield from _entry(row, code, block[code])
+                yield from _entry(shared, code, block[code], f"{code}: ")
+
+
+def _shared(row: Row) -> tuple[dict[str, Any], list[str]]:
+    """Return what a row says of its fact in all languages, and what is wrong with that."""
+    values = row.values
+    problems = [*text_problems(values, ("fact_id",))]
+    split = text(values, "split")
+    if split and not split_named(split):
+        problems.append(f"split is '{visible(split, 40)}', expected {', '.join(SPLITS)}")
+    if not problems:
+        problems += _id_problems(values)
+    fact_id, (subject_id, property_id, object_id) = text(values, "fact_id"), _id_parts(values)
+    subject = text(values, "subject")
+    shared = {
+        "fact_id": fact_id,
+        "split": split_named(split) or row.split,
+        "relation": text(values, "relation") or property_id or "unnamed",
+        "subject_id": text(values, "subject_id") or subject_id,
+        "object_id": text(values, "object_id") or object_id,
+        "subject": subject,
+        "stated": tuple(sys.intern(text(values, key)) for key in STATED),
+        "where": row.where,
+    }
+    return shared, problems
+
+
+def _id_problems(values: Mapping[str, Any]) -> Iterator[str]:
+    """Find ids unlike those in a fact id of the form subject|property|object, and rows in two schemas."""
+    if all(values.get(key) is not None for key in ("translations", "langs")):
+        yield "both translations and langs, which are two schemas"
+    yield from id_problems("fact_id", text(values, "fact_id"))
+    subject, of_id, answer = _id_parts(values)
+    ids = {"subject_id": subject, "property_id": of_id, "object_id": answer}
+    if _PROPERTY.fullmatch(text(values, "relation")) and _PROPERTY.fullmatch(of_id):
+        ids["relation"] = of_id
+    for key, part in ids.items():
+        stated = text(values, key)
+        if stated and part and stated != part:
+            name = visible(text(values, "fact_id"), 60)
+            yield f"{key} is '{visible(stated, 60)}', and fact_id '{name}' has '{visible(part, 60)}'"
+
+
+def _id_parts(values: Mapping[str, Any]) -> list[str]:
+    """Subject, property and object of a fact id that has the three; else three empty texts."""
+    parts = text(values, "fact_id").split("|")
+    return parts if len(parts) == 3 else ["", "", ""]
 
 
 def stated_languages(row: Row) -> set[str]:
@@ -97,7 +153,7 @@ def _block(row: Row) -> Any:
     )
 
 
-def _flat(row: Row, languages: Collection[str]) -> Iterator[Entry | str]:
+def _flat(row: Row, shared: dict[str, Any], languages: Collection[str]) -> Iterator[Entry | str]:
     stated = text(row.values, "language")
     code = stated or row.config
     if stated and row.config in LANGUAGES and stated != row.config:
@@ -105,97 +161,27 @@ def _flat(row: Row, languages: Collection[str]) -> Iterator[Entry | str]:
     elif not code:
         yield "'language' is missing"
     elif code in languages:
-        yield from _entry(row, code, row.values)
+        yield from _entry(shared, code, row.values, "")
 
 
-def _entry(row: Row, code: str, block: Any) -> Iterator[Entry | str]:
+def _entry(shared: dict[str, Any], code: str, block: Any, prefix: str) -> Iterator[Entry | str]:
     if not isinstance(block, dict):
         yield f"{code}: expected an object"
         return
-    options = _options(block)
-    ids = _sequence(block.get("option_ids"))
-    problems = [*text_problems(block, ("question",)), *_option_problems(options), *_id_problems(ids)]
-    gold, problems_of_gold = _gold(block, options)
-    problems += problems_of_gold
+    options, problems = row_options(block)
+    ids = row_ids(block.get("option_ids"))
+    gold, unclear = right_option(block, options)
+    problems = [*text_problems(block, ("question",)), *problems, *id_list_problems(ids), *unclear]
     if problems:
-        prefix = "" if block is row.values else f"{code}: "
         yield from (f"{prefix}{problem}" for problem in problems)
         return
-    values = row.values
-    parts = text(values, "fact_id").split("|")
-    parts = parts if len(parts) == 3 else ["", "", ""]
-    subject = text(block, "subject") or text(values, "subject")
-    yield Entry(
-        fact_id=text(values, "fact_id"),
-        language=code,
-        split=_split(row),
-        relation=text(values, "relation") or parts[1] or "unnamed",
-        subject_id=text(values, "subject_id") or parts[0] or subject or text(values, "fact_id"),
-        object_id=text(values, "object_id") or parts[2],
-        subject=subject,
-        question=text(block, "question"),
-        options=options,
-        gold=gold,
-        option_ids=tuple(ids) if ids is not None else None,
-        where=row.where,
-    )
-
-
-def _split(row: Row) -> str:
-    return split_named(text(row.values, "split")) or row.split
-
-
-def _options(block: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the options, stripped: columns ``option_a`` to ``option_d``, or the list ``options``."""
-    columns = [key for key in _OPTIONS if key in block]
-    listed = _sequence(block.get("options")) or []
-    texts = [block[key] for key in columns] if columns else listed
-    return tuple(option.strip() if isinstance(option, str) else "" for option in texts)
-
-
-def _sequence(value: Any) -> list[Any] | None:
-    """Return a list, also one written as JSON in a column of text."""
-    if isinstance(value, str) and value.strip().startswith("["):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return [value]
-    return list(value) if isinstance(value, (list, tuple)) else None
-
-
-def _option_problems(options: tuple[str, ...]) -> Iterator[str]:
-    if len(options) != N_OPTIONS:
-        yield f"{len(options)} options, expected {N_OPTIONS}"
-    for position, option in enumerate(options):
-        if fault := text_fault(option):
-            yield f"option {position} {fault}"
-        elif option in options[:position]:
-            yield f"option {position} is '{visible(option, 60)}', as option {options.index(option)}"
-
-
-def _id_problems(ids: list[Any] | None) -> Iterator[str]:
-    if ids is not None and (
-        len(set(map(str, ids))) != N_OPTIONS or not all(isinstance(i, str) and i for i in ids)
-    ):
-        yield f"option_ids is {visible(ids, 80)}, expected {N_OPTIONS} different ids"
-
-
-def _gold(block: Mapping[str, Any], options: tuple[str, ...]) -> tuple[int, list[str]]:
-    """Return the place of the right option, and what is wrong with how the row says it."""
-    index, answer = block.get("answer_index"), text(block, "answer_text")
-    number = int(index) if isinstance(index, str) and index.strip().isdecimal() else index
-    problems = []
-    if number is not None and (type(number) is not int or not 0 <= number < N_OPTIONS):
-        problems.append(f"answer_index is {visible(index, 40)}, expected 0 to {N_OPTIONS - 1}")
-    elif answer and answer not in options:
-        problems.append(f"answer_text '{visible(answer, 60)}' is not among the options")
-    elif number is None and not answer:
-        problems.append("neither answer_index nor answer_text")
-    elif number is not None and answer and number < len(options) and options[number] != answer:
-        problems.append(
-            f"answer_index {number} is '{visible(options[number], 60)}', and answer_text is "
-            f"'{visible(answer, 60)}'"
-        )
-    if problems:
-        return 0, problems
-    return (number if number is not None else options.index(answer)), []
+    subject = text(block, "subject") or shared["subject"]
+    texts = {
+        "subject": subject,
+        "subject_id": shared["subject_id"] or subject or shared["fact_id"],
+        "question": text(block, "question"),
+        "options": options,
+        "gold": gold,
+        "option_ids": tuple(ids) if ids is not None else None,
+    }
+    yield Entry(language=code, **{**shared, **texts})
