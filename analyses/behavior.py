@@ -30,10 +30,13 @@ def plan(request: Request) -> Plan:
     Example: `interp evaluate --ckpt organism:final --ckpt organism:grpo --split validation --figure`
     """
     from analyses.strata import strata_of
+    from interp.results.answers import refuse_letters
 
     settings, view = _settings(request), request.view
     source = source_of(request.data, template=settings.template, alignment=settings.alignment)
     facts = facts_of(request.data, source)
+    if view.cluster == "answer":
+        refuse_letters([fact.object_id for fact in facts])
     known = source.filter(languages=facts.languages, allow_missing=True)
     choice = settings.mode == "mcq"
     part: Part[BehaviorResult] | Part[GenerationResult] = (
@@ -41,13 +44,12 @@ def plan(request: Request) -> Plan:
     )
     return Plan(
         (part,),
-        view={"scoring": settings.scoring(view.scoring)},
+        view={"scoring": settings.scoring(view.scoring), "cluster": view.cluster},
         note="; ".join(text for text in (source.note, _left_out(request.data, source, facts)) if text),
         context={
             "baselines": rule_baselines(facts, known, offered=choice),
             "strata": strata_of(facts, view.contaminated),
         },
-        compared={"cluster": view.cluster},
     )
 
 

@@ -8,17 +8,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from interp.data.baselines import prior_credit
 from interp.data.facts import FactSet
 from interp.data.normalization import normalize
 from interp.data.sources.cldr import cldr_facts
+from interp.stats import paired_difference
 from training.organism.exposure import HELD_OUT, SEEN, UNSEEN, Exposure
 
 __all__ = ["FamilyFacts", "FamilyTable", "family_table", "strata"]
-
-_DRAWS = 2000
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class FamilyTable:
     Attributes:
         frame: One row per stratum and member: ``accuracy`` (mean over seeds), ``change`` from the base with
             its 95 % interval ``low`` to ``high``, ``seeds``, the lowest and highest change of one seed, ``n``
-            questions, and ``prior``, the accuracy of the relation's most frequent answer
+            questions in ``n_clusters``, and ``prior``, the accuracy of the relation's most frequent answer
             (`interp.data.baselines.prior_credit`).
     """
 
@@ -58,13 +57,14 @@ class FamilyTable:
     def to_markdown(self) -> str:
         """Return strata as rows, members as columns."""
         members = list(dict.fromkeys(self.frame.member))
-        head = ["stratum", "n", "prior", *members]
+        head = ["stratum", "n", "clusters", "prior", *members]
         lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
         for stratum, rows in self.frame.groupby("stratum", sort=False):
             by_member = {row.member: row for row in rows.itertuples()}
             first = rows.iloc[0]
             cells = [_cell(by_member[member]) for member in members]
-            lines.append(f"| {stratum} | {first.n} | {first.prior:.3f} | " + " | ".join(cells) + " |")
+            counts = f"{first.n} | {first.n_clusters} | {first.prior:.3f}"
+            lines.append(f"| {stratum} | {counts} | " + " | ".join(cells) + " |")
         return "\n".join(lines) + "\n"
 
 
@@ -73,8 +73,8 @@ def family_table(
 ) -> FamilyTable:
     """Compare every member with the base on the same questions.
 
-    The interval is a bootstrap over groups of facts (all facts of a country and all languages of a fact
-    together), of the mean over seeds; the variation between seeds is given beside it.
+    The interval is over clusters of facts (all facts of a country and all languages of a fact together), of
+    the mean over seeds; the variation between seeds is given beside it.
 
     Args:
         right: By member and seed, which questions were answered rightly; ``("base", 0)`` among them.
@@ -83,23 +83,23 @@ def family_table(
     facts = family_facts.facts
     prior = np.array(prior_credit(facts, cldr_facts()))[:, None]
     base = right["base", 0].astype(float)
+    groups = np.repeat([[fact.group] for fact in facts], base.shape[1], axis=1)
     rows = []
     for name, mask in strata(family_facts).items():
         for member in dict.fromkeys(member for member, _ in right):
             seeds = [table.astype(float) for (m, _), table in right.items() if m == member]
             mean = np.mean(seeds, axis=0)
             changes = [float((table - base)[mask].mean()) for table in seeds]
-            low, high = _interval(mean - base, mask, facts)
+            change = paired_difference(mean[mask], base[mask], groups[mask].tolist(), share=True)
             rows.append(
                 {
                     "stratum": name,
                     "member": member,
                     "n": int(mask.sum()),
+                    "n_clusters": int(change.n_clusters),
                     "prior": float(np.broadcast_to(prior, mask.shape)[mask].mean()),
                     "accuracy": float(mean[mask].mean()),
-                    "change": float((mean - base)[mask].mean()),
-                    "low": low,
-                    "high": high,
+                    **change.columns("change", counts=False),
                     "seeds": len(seeds),
                     "lowest": min(changes),
                     "highest": max(changes),
@@ -129,21 +129,6 @@ def strata(family_facts: FamilyFacts) -> dict[str, Bool[np.ndarray, "fact langua
         masks[f"{split}, unread, spelled otherwise"] = unread & ~alike
     masks["test, read nowhere"] = condition == HELD_OUT
     return {name: mask for name, mask in masks.items() if mask.any()}
-
-
-def _interval(
-    change: Float[np.ndarray, "fact language"], mask: Bool[np.ndarray, "fact language"], facts: FactSet
-) -> tuple[float, float]:
-    groups = {name: i for i, name in enumerate(dict.fromkeys(fact.group for fact in facts))}
-    of_fact = np.array([groups[fact.group] for fact in facts])
-    sums, counts = np.zeros(len(groups)), np.zeros(len(groups))
-    np.add.at(sums, of_fact, np.where(mask, change, 0).sum(axis=1))
-    np.add.at(counts, of_fact, mask.sum(axis=1))
-    used = counts > 0
-    drawn = np.random.default_rng(0).integers(used.sum(), size=(_DRAWS, used.sum()))
-    means = sums[used][drawn].sum(axis=1) / counts[used][drawn].sum(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
 
 
 def _line(row: Any) -> str:

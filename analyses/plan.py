@@ -141,17 +141,15 @@ class Plan:
 
     Attributes:
         parts: One result each, per checkpoint.
-        view: Keywords of the results' `quantities`, tables and figures.
+        view: Keywords of the results' `quantities`, comparisons, tables and figures.
         note: What was read, in words.
         context: Further keywords of the tables, such as baselines.
-        compared: Further keywords of comparisons, such as the ``cluster`` that intervals resample.
     """
 
     parts: tuple[Part[Any], ...]
     view: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
     context: Mapping[str, Any] = field(default_factory=dict)
-    compared: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

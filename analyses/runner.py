@@ -96,7 +96,7 @@ def run_measure(measure: Measure, options: Sequence[Any], progress: Progress | N
             run.files.append(result_file(output.out, checkpoint, part.suffix))
     for suffix, measured in run.results.items():
         run.comparisons[suffix] = [
-            compare(measured[0], later, names=(run.names[0], name), **plan.view, **plan.compared)
+            compare(measured[0], later, names=(run.names[0], name), **plan.view)
             for name, later in zip(run.names[1:], measured[1:], strict=True)
         ]
     return run

@@ -24,7 +24,7 @@ __all__ = ["ablation_data", "drawings", "plot_ablation", "tables"]
 _UNITS = {"loss": "nats per token", "accuracy": "accuracy"}
 _LEGEND = (
     "Rows: the language whose units were removed; columns: the language that was asked. Harm beyond as many random units of the "
-    "same layers; *: the 95 % interval over groups of facts leaves out 0, given these random sets."
+    "same layers; *: the 95 % interval over clusters of facts leaves out 0, given these random sets."
 )
 
 
@@ -38,7 +38,7 @@ def tables(results: Sequence[AblationResult], names: Sequence[str]) -> list[Tabl
     first = results[0]
     removed = (
         f"{first.removed.shape[-1]} {first.unit} per language set to {first.mode}, {len(first.fact_ids)} facts in "
-        f"{len(set(first.groups))} groups, {first.draws} random sets. "
+        f"{len(set(first.groups))} clusters, {first.draws} random sets. "
     )
     shown = []
     for name, result in zip(names, results, strict=True):
@@ -78,8 +78,8 @@ def _dominance(name: str, result: AblationResult) -> Table:
 def plot_ablation(results: Sequence[AblationResult], names: Sequence[str]) -> Figure:
     """Harm beyond random units, a column per checkpoint: nats per token above, accuracy below, each on one scale.
 
-    Rows are the language whose units were removed, columns the language that was asked. A dot: the cell's own 95 % interval
-    over groups of facts leaves out 0, as one in 20 does by chance.
+    Rows are the language whose units were removed, columns the language that was asked. A dot: the cell's own
+    95 % interval over clusters of facts leaves out 0, as one in 20 does by chance.
     """
     data, languages = ablation_data(results, names), results[0].languages
     n = len(languages)

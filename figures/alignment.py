@@ -26,8 +26,9 @@ _KINDS = {"en-x": "English with another language", "x-y": "two other languages"}
 
 
 _LEGEND = (
-    "mutual: share of facts whose two vectors find each other among all facts, raw as in MEXA; 95 % intervals over groups of facts; "
-    "in parentheses CKA when the facts of one language are shuffled."
+    "mutual: share of facts whose two vectors find each other among all facts, raw as in MEXA; 95 % "
+    "intervals "
+    "over clusters of facts; in parentheses CKA when the facts of one language are shuffled."
 )
 
 
@@ -51,7 +52,7 @@ def tables(results: Sequence[AlignmentResult], names: Sequence[str]) -> list[Tab
     ]
     if len(results[0].mexa_by_language()):
         shown.append(_mexa(results, names))
-    counted = f"{len(results[0].fact_ids)} prompts in {len(set(results[0].groups))} groups. "
+    counted = f"{len(results[0].fact_ids)} prompts in {len(set(results[0].groups))} clusters. "
     return [replace(shown[0], note=counted + _LEGEND), *shown[1:]]
 
 
@@ -78,8 +79,9 @@ def _mexa(results: Sequence[AlignmentResult], names: Sequence[str]) -> Table:
 def plot_alignment(results: Sequence[AlignmentResult], names: Sequence[str]) -> Figure:
     """Per kind of pair: share of facts that find each other (MEXA raw, and centered), and linear CKA, per layer.
 
-    Full signs are raw retrieval (MEXA) and CKA; empty signs and dotted lines retrieval with the language means taken off, and
-    CKA when the facts of one language are shuffled. Bands are 95 % over groups of facts.
+    Full signs are raw retrieval (MEXA) and CKA; empty signs and dotted lines retrieval with the language
+    means taken off, and CKA when the facts of one language are shuffled. Bands are 95 % over clusters of
+    facts.
     """
     data, kinds = alignment_data(results, names), list(results[0].pairs)
     with new_figure(8.8, 0.9 + 2.7 * len(kinds)) as figure:
@@ -114,7 +116,7 @@ def plot_pairs(result: AlignmentResult, name: str) -> Figure:
 
 
 def alignment_data(results: Sequence[AlignmentResult], names: Sequence[str]) -> pd.DataFrame:
-    """The numbers of `plot_alignment`, tidy: checkpoint, curve, layer, n facts, mean, low, high."""
+    """The numbers of `plot_alignment`, tidy: checkpoint, curve, layer, n, n_clusters, mean, low, high."""
     import pandas as pd
 
     tables = []
@@ -123,7 +125,12 @@ def alignment_data(results: Sequence[AlignmentResult], names: Sequence[str]) -> 
         for kind in result.pairs:
             layers = [layer_name(layer) for layer in result.layers]
             floor = dict.fromkeys(("mean", "low", "high"), result.shuffled(kind))
-            common = {"layer": layers, "n": len(result.fact_ids), "checkpoint": name}
+            common = {
+                "layer": layers,
+                "n": len(result.fact_ids),
+                "n_clusters": len(set(result.groups)),
+                "checkpoint": name,
+            }
             tables.append(pd.DataFrame({"curve": f"CKA shuffled {kind}", **common, **floor}))
-    order = ["checkpoint", "curve", "layer", "n", "mean", "low", "high"]
+    order = ["checkpoint", "curve", "layer", "n", "n_clusters", "mean", "low", "high"]
     return pd.concat(tables, ignore_index=True)[order]

@@ -27,9 +27,10 @@ _LABELS = 9  # layers or units that an axis names
 
 
 _LEGEND = (
-    "In logits of the right minus the wrong answer, with 95 % intervals. estimate: (source - target activation) x gradient, over "
-    "blocks of facts; unrelated fact: its estimate; effect: of patching the unit alone, over groups of facts; slope: effect "
-    "per estimated logit."
+    "In logits of the right minus the wrong answer, with 95 % intervals. estimate: (source - target "
+    "activation) x "
+    "gradient, over blocks of facts; unrelated fact: its estimate; effect: of patching the unit alone, over "
+    "clusters of facts; slope: effect per estimated logit."
 )
 
 
@@ -70,13 +71,14 @@ def _correlations(name: str, result: AttributionResult) -> Table:
         (
             row.cells,
             f"{row.n:,}",
+            f"{row.n_clusters:,}",
             estimate(row.pearson, row.pearson_low, row.pearson_high, signed=True),
             estimate(row.spearman, row.spearman_low, row.spearman_high, signed=True),
             number(row.slope, 2),
         )
         for row in result.correlation().itertuples()
     )
-    header = ("cells", "n", "Pearson", "Spearman", "slope")
+    header = ("cells", "n", "clusters", "Pearson", "Spearman", "slope")
     return Table(f"{name}: estimates and effects of the cells that were patched", header, rows)
 
 
@@ -116,7 +118,7 @@ def attribution_data(results: Sequence[AttributionResult], names: Sequence[str])
         parts["verified"] = result.verified().rename(columns={"low": "effect_low", "high": "effect_high"})
         tables += [table.assign(shown=shown, checkpoint=name) for shown, table in parts.items() if len(table)]
     found = pd.concat(tables, ignore_index=True)
-    first = ["checkpoint", "shown", "layer", "unit", "position", "n"]
+    first = ["checkpoint", "shown", "layer", "unit", "position", "n", "n_clusters"]
     return found[[*first, *(column for column in found if column not in first)]]
 
 

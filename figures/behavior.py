@@ -59,9 +59,10 @@ _TEXTS = {
 
 
 def drawings(
-    results: Sequence[AnswersResult], names: Sequence[str], *, scoring: str = "auto"
+    results: Sequence[AnswersResult], names: Sequence[str], *, scoring: str = "auto", cluster: str = "group"
 ) -> list[Drawing]:
     """Accuracy per language, and in how many languages a fact is right."""
+    results = [result.clustered(cluster) for result in results]
     draw = partial(plot_behavior, results, names, scoring=scoring)
     return [Drawing("", draw, behavior_data(results, names, scoring=scoring))]
 
@@ -71,6 +72,7 @@ def tables(
     names: Sequence[str],
     *,
     scoring: str = "auto",
+    cluster: str = "group",
     baselines: Mapping[str, Mapping[str, float]] | None = None,
     strata: Mapping[str, Bool[np.ndarray, " fact"]] | None = None,
 ) -> list[Table]:
@@ -80,9 +82,11 @@ def tables(
         results: Answers to the same facts.
         names: What to call them.
         scoring: How answers are scored.
+        cluster: What facts of one cluster share.
         baselines: What rules score without a model: rule, then language.
         strata: Facts that are reported apart: name to a mask.
     """
+    results = [result.clustered(cluster) for result in results]
     first, rules = results[0], baselines or {}
     scoring = first.checked(scoring)
     frames = [result.by_language(scoring) for result in results]
@@ -163,7 +167,10 @@ def _texts(results: Sequence[AnswersResult], scoring: str) -> list[Cells]:
 
 
 def _note(first: AnswersResult, frames: Sequence[pd.DataFrame], rules: Mapping[str, object]) -> str:
-    sentences = [f"{len(first.fact_ids)} facts. Accuracy with its 95 % interval (Wilson)."]
+    sentences = [
+        f"{len(first.fact_ids)} facts in {len(set(first.groups))} clusters. Accuracy with its 95 % "
+        "interval (Wilson, over clusters)."
+    ]
     if first.chance:
         ties = max(float(frame.ties.max()) for frame in frames)
         sentences.append(
@@ -183,7 +190,7 @@ def _note(first: AnswersResult, frames: Sequence[pd.DataFrame], rules: Mapping[s
 
 
 def plot_behavior(results: Sequence[AnswersResult], names: Sequence[str], *, scoring: str = "auto") -> Figure:
-    """Accuracy per language with Wilson's 95 % interval and chance; share of facts right in k languages."""
+    """Accuracy per language with its 95 % interval and chance; share of facts right in k languages."""
     languages = results[0].languages
     with new_figure(7.5, 3.4) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
@@ -212,7 +219,7 @@ def plot_behavior(results: Sequence[AnswersResult], names: Sequence[str], *, sco
 def behavior_data(
     results: Sequence[AnswersResult], names: Sequence[str], *, scoring: str = "auto"
 ) -> pd.DataFrame:
-    """The numbers of `plot_behavior`, tidy: checkpoint, scoring, quantity, place, value, low, high.
+    """The numbers of `plot_behavior`, tidy: checkpoint, scoring, quantity, place, n, n_clusters, value, ...
 
     ``accuracy`` and ``chance`` have a language as their place, ``share of facts`` the number of languages
     that they are right in.
@@ -223,10 +230,10 @@ def behavior_data(
     for result, name in zip(results, names, strict=True):
         table, shares = result.by_language(scoring), result.histogram_shares(scoring)
         columns = {"language": "place", "accuracy": "value"}
-        accuracy = table[["language", "accuracy", "low", "high"]].rename(columns=columns)
+        accuracy = table[["language", "n", "n_clusters", "accuracy", "low", "high"]].rename(columns=columns)
         chance = pd.DataFrame({"place": list(result.languages), "value": result.chance})
         right = pd.DataFrame({"place": range(len(shares)), "value": shares})
         each = {"accuracy": accuracy, "chance": chance, "share of facts": right}
         parts += [part.assign(checkpoint=name, quantity=quantity) for quantity, part in each.items()]
     frame = pd.concat(parts, ignore_index=True).assign(scoring=results[0].checked(scoring))
-    return frame[["checkpoint", "scoring", "quantity", "place", "value", "low", "high"]]
+    return frame[["checkpoint", "scoring", "quantity", "place", "n", "n_clusters", "value", "low", "high"]]

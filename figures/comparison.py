@@ -14,7 +14,7 @@ from figures.unit_changes import plot_unit_changes
 __all__ = ["comparison_drawings", "comparison_tables"]
 
 _MOST_ROWS = 30
-_CLUSTERS = {"group": "groups of facts", "fact": "facts", "answer": "facts of one answer"}
+_CLUSTERS = {"group": "groups of facts", "fact": "single facts", "answer": "facts of one answer"}
 
 
 def comparison_drawings(comparison: Comparison) -> list[Drawing]:
@@ -62,7 +62,10 @@ def _quantities(comparison: FactComparison) -> Table:
     one, other = comparison.names
     frame = comparison.to_frame()
     over = _CLUSTERS[comparison.view.get("cluster", "group")]
-    note = f"Change with its 95 % interval, paired over {over}; p by Holm over all rows."
+    note = (
+        f"Change with its 95 % interval, paired over clusters ({over}); p by Holm over all rows; "
+        "MDE: the smallest change that would have been found in 80 % (without correction)."
+    )
     if len(frame) > _MOST_ROWS:
         note += f" Of {len(frame)} rows, the {_MOST_ROWS} with the smallest p."
         frame = frame.loc[frame.p.sort_values(kind="stable").index[:_MOST_ROWS]].sort_index()
@@ -70,6 +73,8 @@ def _quantities(comparison: FactComparison) -> Table:
     for row in frame.to_dict(orient="records"):
         means = [number(row[name]) for name in ("before", "after")]
         change = [number(row[name], signed=True) for name in ("change", "low", "high")]
-        rows.append((row["quantity"], f"{row['n']:,}", *means, *change, f"{row['holm']:.3g}"))
-    header = ("quantity", "n", "before", "after", "change", "low", "high", "Holm p")
+        counts = (f"{row['n']:,}", f"{row['n_clusters']:,}")
+        p = (f"{row['holm']:.3g}", number(row["mde"]))
+        rows.append((row["quantity"], *counts, *means, *change, *p))
+    header = ("quantity", "n", "clusters", "before", "after", "change", "low", "high", "Holm p", "MDE")
     return Table(f"{one} -> {other}: change", header, tuple(rows), note)

@@ -35,7 +35,7 @@ def plot_fact_changes(changes: FactComparison) -> Figure:
                     label=label,
                 )
         axes.set_yticks(rows, table.quantity)
-        axes.set(xlabel="change, 95 % interval over groups of facts")
+        axes.set(xlabel="change, 95 % interval over clusters of facts")
         axes.set_title(f"{changes.names[0]} → {changes.names[1]}", loc="left")
         figure.legend(loc="outside lower center", ncols=2)
         return figure

@@ -34,9 +34,12 @@ _STRIP = 0.09  # height of one checkpoint's entropy, in panel heights
 
 
 _LEGEND = (
-    "takeover layer: first layer from which on the prompt's language is above the pivot (-1: the embedding); pivot area: mean "
-    "probability of the pivot's answer over depth; pivot lead: mean of what it is above the prompt's language by; pivot mass: mean "
-    "probability of the pivot's lexicon over depth, whatever the answer. 95 % intervals over groups of facts."
+    "takeover layer: first layer from which on the prompt's language is above the pivot (-1: the "
+    "embedding); pivot "
+    "area: mean probability of the pivot's answer over depth; pivot lead: mean of what it is above the "
+    "prompt's "
+    "language by; pivot mass: mean probability of the pivot's lexicon over depth, whatever the answer. 95 % "
+    "intervals over clusters of facts."
 )
 
 
@@ -63,10 +66,11 @@ def _languages(name: str, result: LensResult) -> Table:
     rows = []
     for row in result.by_language().to_dict("records"):
         cells = [estimate(row[q], row[f"{q} low"], row[f"{q} high"]) for q in QUANTITIES]
-        rows.append((row["language"], f"{row['n']:,}", number(row["left_out"], 0), *cells))
+        counts = (f"{row['n']:,}", f"{row['n_clusters']:,}", number(row["left_out"], 0))
+        rows.append((row["language"], *counts, *cells))
     lens = result.provenance.settings.get("lens", "logit")
     title = f"{name}: {lens} lens, pivot {result.pivot}, {result.n_layers - 1} layers"
-    return Table(title, ("prompt", "n", "left out", *QUANTITIES), tuple(rows))
+    return Table(title, ("prompt", "n", "clusters", "left out", *QUANTITIES), tuple(rows))
 
 
 def _divergence(name: str, result: LensResult) -> Table:
@@ -118,15 +122,18 @@ def plot_lens(results: Sequence[LensResult], names: Sequence[str], quantity: str
 def lens_data(
     results: Sequence[LensResult], names: Sequence[str], quantity: str = "probability"
 ) -> pd.DataFrame:
-    """The numbers of `plot_lens`, tidy: quantity, checkpoint, prompt, answer, layer, n, value, low, high, rank."""
+    """The numbers of `plot_lens`, tidy: quantity, checkpoint, prompt, answer, layer, n, n_clusters, ..."""
     import pandas as pd
 
     tables = []
     for result, name in zip(results, names, strict=True):
-        means = result.to_frame()[["prompt", "layer", "n", "entropy"]].rename(columns={"entropy": "value"})
+        means = result.to_frame()[["prompt", "layer", "n", "n_clusters", "entropy"]].rename(
+            columns={"entropy": "value"}
+        )
         tables.append(result.curves(quantity).assign(quantity=quantity, checkpoint=name))
         tables.append(means.assign(quantity="entropy (nats)", checkpoint=name))
-    order = ["quantity", "checkpoint", "prompt", "answer", "layer", "n", "value", "low", "high", "rank"]
+    order = ["quantity", "checkpoint", "prompt", "answer", "layer", "n", "n_clusters"]
+    order += ["value", "low", "high", "rank"]
     return pd.concat(tables, ignore_index=True)[order]
 
 

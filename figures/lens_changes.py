@@ -36,7 +36,7 @@ def plot_lens_changes(changes: FactComparison) -> Figure:
         panels[0].set_yticks(range(len(rows)), rows)
         panels[0].set_ylim(len(rows) - 0.5, -0.5)
         figure.suptitle(f"{changes.names[0]} → {changes.names[1]}", fontsize=10)
-        figure.supxlabel("change, 95 % interval over groups of facts; filled: Holm p < .05", fontsize=9)
+        figure.supxlabel("change, 95 % interval over clusters of facts; filled: Holm p < .05", fontsize=9)
         return figure
 
 

@@ -32,7 +32,7 @@ _MOST_ROWS = 12
 _LEGEND = (
     "recovery: (patched - corrupt) / (clean - corrupt), means over facts; floor: the same with an unrelated fact's activations; "
     "beyond: recovery - floor. rescued: share of facts where the right answer overtakes the wrong one; control: an unrelated "
-    "fact. 95 % intervals over groups of facts."
+    "fact. 95 % intervals over clusters of facts."
 )
 
 
@@ -79,9 +79,12 @@ def _cells(name: str, result: PatchingResult, metric: str) -> Table:
     if len(every) > len(frame):
         note += f" The {len(frame)} of {len(every)} cells that recover most."
     several = len(result.units) > 1
-    rows = tuple((*_place(r, several), f"{r['n']:,}", *_values(r)) for r in frame.to_dict("records"))
+    rows = tuple(
+        (*_place(r, several), f"{r['n']:,}", f"{r['n_clusters']:,}", *_values(r))
+        for r in frame.to_dict("records")
+    )
     places = ("layer", result.site, "position") if several else ("layer", "position")
-    header = (*places, "n", "clean", "corrupt", "recovery", "floor", "beyond")
+    header = (*places, "n", "clusters", "clean", "corrupt", "recovery", "floor", "beyond")
     return Table(f"{name}: {_title(result)}, {metric}", header, rows, note, keys=len(places))
 
 
@@ -106,6 +109,7 @@ def _languages(name: str, result: PatchingResult, metric: str) -> Table:
         (
             row["language"],
             f"{row['n']:,}",
+            f"{row['n_clusters']:,}",
             estimate(row["recovery"], row["low"], row["high"], 2),
             estimate(row["beyond"], row["beyond_low"], row["beyond_high"], 2),
             number(row["rescued"], 2),
@@ -113,7 +117,7 @@ def _languages(name: str, result: PatchingResult, metric: str) -> Table:
         )
         for row in result.by_language(metric).to_dict("records")
     )
-    header = ("language", "n", "recovery", "beyond", "rescued", "control")
+    header = ("language", "n", "clusters", "recovery", "beyond", "rescued", "control")
     return Table(f"{name}: by language, at {result.name_of(*result.best(metric))}", header, rows)
 
 

@@ -24,8 +24,10 @@ __all__ = ["drawings", "plot_probes", "plot_transfer", "probe_data", "tables"]
 
 
 _LEGEND = (
-    "balanced accuracy on facts whose group was in no training fold, 95 % intervals over groups of facts; control: the same probe "
-    "on labels dealt anew; transfer: trained on one language, tested on another; centered: after each language's mean."
+    "balanced accuracy on facts whose group was in no training fold, 95 % intervals over clusters of facts; "
+    "control: the same probe on labels dealt anew; transfer: trained on one language, tested on another; "
+    "centered: "
+    "after each language's mean."
 )
 
 
@@ -51,8 +53,10 @@ def tables(results: Sequence[ProbeResult], names: Sequence[str]) -> list[Table]:
             title = f"{name}: balanced accuracy by language at layer {best}"
             shown.append(Table(title, tuple(frame.columns), rows_of(frame)))
     first = results[0]
+    asked = first.folds >= 0
     counted = (
-        f"{int((first.folds >= 0).sum())} facts, {len(first.languages)} languages, chance {first.chance:.3f}"
+        f"{int(asked.sum())} facts in {first.clusters_in(asked)} clusters, {len(first.languages)} languages, "
+        f"chance {first.chance:.3f}"
     )
     left = [
         f"left out of {name}: {text}" for name, r in zip(names, results, strict=True) for text in r.left_out
@@ -119,14 +123,14 @@ def plot_transfer(result: ProbeResult, name: str) -> Figure:
 
 
 def probe_data(results: Sequence[ProbeResult], names: Sequence[str]) -> pd.DataFrame:
-    """The numbers of `plot_probes`, tidy: checkpoint, task, curve, layer, n, mean, low, high, chance."""
+    """The numbers of `plot_probes`, tidy: checkpoint, task, curve, layer, n, n_clusters, mean, low, ..."""
     import pandas as pd
 
     tables = [
         result.by_layer().assign(checkpoint=name, task=result.task, chance=result.chance)
         for result, name in zip(results, names, strict=True)
     ]
-    order = ["checkpoint", "task", "curve", "layer", "n", "mean", "low", "high", "chance"]
+    order = ["checkpoint", "task", "curve", "layer", "n", "n_clusters", "mean", "low", "high", "chance"]
     return pd.concat(tables, ignore_index=True)[order]
 
 

@@ -24,8 +24,11 @@ __all__ = ["drawings", "plot_pairs", "plot_routing", "routing_data", "tables"]
 
 _EXCESS = "overlap above chance"
 _LEGEND = (
-    "overlap: cosine of a fact's attributions in two languages, mean over all pairs of languages; chance: with another "
-    "fact of its relation; specific: cosine of what differs between the two facts. 95 % intervals over groups of facts."
+    "overlap: cosine of a fact's attributions in two languages, mean over all pairs of languages; "
+    "chance: with "
+    "another fact of its relation; specific: cosine of what differs between the two facts. 95 % "
+    "intervals over "
+    "clusters of facts."
 )
 
 
@@ -45,7 +48,7 @@ def tables(results: Sequence[RoutingResult], names: Sequence[str]) -> list[Table
     """Per checkpoint: all quantities, overlap by layer, and what each language shares with the others."""
     first = results[0]
     alone = first.provenance.run.get("without_partner", 0)
-    counted = f"{len(first.fact_ids)} facts in {len(set(first.groups))} groups"
+    counted = f"{len(first.fact_ids)} facts in {len(set(first.groups))} clusters"
     counted += f", {alone} without a partner left out" if alone else ""
     shown = [
         table
@@ -57,10 +60,15 @@ def tables(results: Sequence[RoutingResult], names: Sequence[str]) -> list[Table
 
 def _quantities(name: str, result: RoutingResult) -> Table:
     rows = tuple(
-        (row.quantity, f"{row.n:,}", estimate(row.mean, row.low, row.high, signed=True))
+        (
+            row.quantity,
+            f"{row.n:,}",
+            f"{row.n_clusters:,}",
+            estimate(row.mean, row.low, row.high, signed=True),
+        )
         for row in result.summary().itertuples()
     )
-    return Table(f"{name}: over all layers", ("quantity", "n", "mean [95 %]"), rows)
+    return Table(f"{name}: over all layers", ("quantity", "n", "clusters", "mean [95 %]"), rows)
 
 
 def _layers(name: str, result: RoutingResult) -> Table:
@@ -82,7 +90,7 @@ def _languages(name: str, result: RoutingResult) -> Table:
 def plot_routing(results: Sequence[RoutingResult], names: Sequence[str]) -> Figure:
     """Per kind of unit, by layer: overlap with chance (empty signs, dotted) on the left, overlap above chance on the right.
 
-    Means over pairs of languages; bands are 95 % over groups of facts.
+    Means over pairs of languages; bands are 95 % over clusters of facts.
     """
     data, units = routing_data(results, names), results[0].units
     layers = range(results[0].dots.shape[-1])
@@ -125,15 +133,15 @@ def plot_pairs(result: RoutingResult, name: str) -> Figure:
 
 
 def routing_data(results: Sequence[RoutingResult], names: Sequence[str]) -> pd.DataFrame:
-    """The numbers of `plot_routing`, tidy: checkpoint, units, quantity, layer, mean, low, high."""
+    """The numbers of `plot_routing`, tidy: checkpoint, units, quantity, layer, n, n_clusters, mean, ..."""
     import pandas as pd
 
     tables = []
     for result, name in zip(results, names, strict=True):
         table = result.by_layer()
         for said, short in (("overlap", "overlap"), ("chance", "chance"), (_EXCESS, "excess")):
-            part = table[["units", "layer", short, f"{short}_low", f"{short}_high"]]
-            part = part.set_axis(["units", "layer", "mean", "low", "high"], axis=1)
+            part = table[["units", "layer", "n", "n_clusters", short, f"{short}_low", f"{short}_high"]]
+            part = part.set_axis(["units", "layer", "n", "n_clusters", "mean", "low", "high"], axis=1)
             tables.append(part.assign(checkpoint=name, quantity=said))
-    order = ["checkpoint", "units", "quantity", "layer", "mean", "low", "high"]
+    order = ["checkpoint", "units", "quantity", "layer", "n", "n_clusters", "mean", "low", "high"]
     return pd.concat(tables, ignore_index=True)[order]

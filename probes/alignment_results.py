@@ -40,7 +40,7 @@ class AlignmentResult(LayerResult):
     Attributes:
         languages: Codes, in the order of the language axes.
         fact_ids: In the order of the fact axes.
-        groups: What each fact is resampled with.
+        groups: Cluster of each fact.
         layers: Number of each layer; -1 for what enters layer 0.
         retrieved: Whether the query language's vector is nearer to its own translation than to any other fact
             (`probes.alignment.retrieved`); treatment 0 is raw, 1 has each language's mean taken off.
@@ -142,9 +142,13 @@ class AlignmentResult(LayerResult):
             frames.append(pd.DataFrame(columns))
         return pd.concat(frames, ignore_index=True)
 
+    def is_share(self, quantity: str) -> bool:
+        """Retrieval is; the values of CKA by fact are not."""
+        return quantity.startswith("mutual")
+
     def diagnostics(self) -> list[str]:
         """What makes the result doubtful: translations do not find each other, or are few."""
-        table, chance, diagnostics = self.summary(), 1 / len(self.fact_ids), []
+        table, chance, diagnostics = self.summary(), 1 / len(self.fact_ids), super().diagnostics()
         table = table[table.quantity.str.startswith("mutual")]
         if (table.low <= chance).all():
             diagnostics.append(

@@ -53,7 +53,11 @@ class LayerResult(FactResult):
         return found
 
     def by_layer(self) -> pd.DataFrame:
-        """One row per curve and layer: ``n`` facts, ``mean``, and its 95 % interval over groups of facts."""
+        """One row per curve and layer: ``n`` facts, ``n_clusters``, ``mean``, 95 % interval over clusters."""
         table = self.summary(every=True)
         parts = table.quantity.str.extract(r"^(?P<curve>.*) layer (?P<layer>\S+)$")
-        return parts.join(table[["n", "mean", "low", "high"]]).dropna(subset="curve").reset_index(drop=True)
+        return (
+            parts.join(table[["n", "n_clusters", "mean", "low", "high"]])
+            .dropna(subset="curve")
+            .reset_index(drop=True)
+        )

@@ -40,14 +40,15 @@ class ProbeResult(LayerResult):
     has the same value for all, whichever facts are drawn. One probe of all languages has every fact once in every class:
     there c itself does all this, and its mean in a language is the share recognized.
 
-    Intervals are over groups of facts, with the probes as they are. They do not hold what another training set or another
-    dealing into folds would change, so they are somewhat narrow: of labels that mean nothing, about one in eight 95 % intervals
-    misses chance (tests/probes/test_null.py), and the score of one draw of control labels is as uncertain.
+    Intervals are over clusters of facts, with the probes as they are. They do not hold what another training
+    set or another dealing into folds would change, so they are somewhat narrow: of labels that mean nothing,
+    about one in eight 95 % intervals misses chance (tests/probes/test_null.py), and the score of one draw of
+    control labels is as uncertain.
 
     Attributes:
         languages: Codes, in the order of the language axes.
         fact_ids: In the order of the fact axes.
-        groups: What each fact is resampled with; no group is in two folds.
+        groups: Cluster of each fact; no group is in two folds.
         strata: Facts of one stratum share a probe.
         task: language, answer or right.
         classes: Names of the labels.
@@ -185,6 +186,7 @@ class ProbeResult(LayerResult):
         import pandas as pd
 
         offset, layer, train, test = np.indices(self.correct.shape[:4]).reshape(4, -1)
+        asked = (self.correct >= 0).reshape(-1, len(self.fact_ids))
         return pd.DataFrame(
             {
                 "task": self.task,
@@ -192,7 +194,8 @@ class ProbeResult(LayerResult):
                 "offset": np.array(self.offsets)[offset],
                 "trained_on": np.array(self.trained_on)[train],
                 "tested_on": np.array(self.languages)[test],
-                "n": (self.correct >= 0).sum(axis=-1).ravel(),
+                "n": asked.sum(axis=-1),
+                "n_clusters": [self.clusters_in(facts) for facts in asked],
                 "balanced_accuracy": known_mean(self.earned, axis=-1).ravel(),
                 "control": known_mean(self.earned_by_control, axis=-1).ravel(),
                 "chance": self.chance,
@@ -204,7 +207,7 @@ class ProbeResult(LayerResult):
         table = self.summary(every=True).set_index("quantity")
         clear = table["mean"] - _CLEARLY * (table["mean"] - table.low) > self.chance + _ROUNDING
         layers = [f"accuracy layer {layer_name(layer)}" for layer in self.layers]
-        diagnostics = []
+        diagnostics = self.few_clusters(self.folds >= 0)
         if not clear[layers].any():
             diagnostics.append(
                 f"Nothing is read: balanced accuracy is not clearly above chance ({self.chance:.3f}) at any layer, at most "

@@ -12,7 +12,6 @@ from interp.stats import (
     bootstrap,
     entropy,
     fdr_adjust,
-    holm,
     jaccard,
     paired_bootstrap,
     wilson,
@@ -209,14 +208,3 @@ def test_wilson_by_hand():
     assert wilson(8, 10) == pytest.approx((center - half, center + half))
     assert wilson(0, 10) == pytest.approx((0, z**2 / (10 + z**2)))
     assert wilson(8, 10, 0.5)[0] > wilson(8, 10)[0]
-
-
-def test_holm_by_hand():
-    assert holm(np.array([0.04, 0.01, 0.03])) == pytest.approx([0.06, 0.03, 0.06])
-    assert holm(np.array([0.6, 0.5])) == pytest.approx([1, 1])
-
-
-def test_holm_bounds_the_chance_of_one_false_positive():
-    rng = np.random.default_rng(6)
-    any_found = np.mean([holm(rng.random(20)).min() < 0.1 for _ in range(2000)])
-    assert any_found == pytest.approx(1 - (1 - 0.1 / 20) ** 20, abs=0.025)

@@ -11,7 +11,7 @@ import numpy as np
 from analyses.comparison.base import Comparison
 from interp.errors import ResultError, short
 from interp.results.base import FactResult
-from interp.stats import holm, paired_bootstrap
+from interp.stats import few_clusters, holm, paired_difference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["FactComparison", "compare_facts"]
 
 _FEW_FACTS = 100
-_LEAST_P = 2 / 10_001  # of a two-sided bootstrap with 10,000 draws
 
 
 @dataclass(frozen=True, repr=False)
@@ -29,9 +28,11 @@ class FactComparison(Comparison):
     Attributes:
         kind: Of the two results.
         names: The two checkpoints.
-        table: One row per quantity: ``quantity``, ``n`` facts that have it in both, ``before``, ``after``,
-            ``change`` with its 95 % interval ``low`` to ``high`` (paired bootstrap over groups of facts, all
-            languages of a fact together), ``p``, and ``holm``: adjusted over all rows.
+        table: One row per quantity: ``quantity``, ``n`` facts that have it in both, in ``n_clusters``,
+            ``before``, ``after``, ``change`` with its 95 % interval ``low`` to ``high``
+            (`interp.stats.paired_difference` over clusters, all languages of a fact together), ``p``,
+            ``holm``: adjusted over all rows, and ``mde``: the smallest change that would have been found in
+            80 % (without correction).
         notes: What weakens the comparison, in words.
         view: How the results were read, such as ``scoring`` and ``cluster``.
     """
@@ -74,7 +75,7 @@ def compare_facts(
         before: The first.
         after: The second.
         names: What to call them.
-        cluster: What intervals resample, see `interp.results.FactResult.clusterings`.
+        cluster: What facts of one cluster share, see `interp.results.FactResult.clusterings`.
         view: Passed to the results' `quantities`, such as ``scoring``.
 
     Raises:
@@ -91,46 +92,27 @@ def compare_facts(
             f"The two results answer different questions ({listed or 'facts or languages differ'})."
         )
     before, after = before.in_common(after)
-    order = np.argsort(before.fact_ids)  # the last digits of a bootstrap depend on the order
-    groups = np.array(before.clusters(cluster))[order]
+    clusters = before.clusters(cluster)
     there, here = before.quantities(**view), after.quantities(**view)
     rows = []
     for name in there:
         if name not in here:
             continue
-        a, b = there[name][order], here[name][order]
+        a, b = there[name], here[name]
         known = ~(np.isnan(a) | np.isnan(b))
         if not known.any():
             continue
-        found = paired_bootstrap(b[known], a[known], groups=groups[known].tolist())
-        rows.append(
-            {
-                "quantity": name,
-                "n": found.n,
-                "before": float(a[known].mean()),
-                "after": float(b[known].mean()),
-                "change": found.difference,
-                "low": found.low,
-                "high": found.high,
-                "p": found.p,
-            }
-        )
+        found = paired_difference(b, a, clusters, share=before.is_share(name))
+        means = {"before": float(a[known].mean()), "after": float(b[known].mean())}
+        counts = {"n": int(found.n), "n_clusters": int(found.n_clusters)}
+        change = found.columns("change", counts=False)
+        rows.append({"quantity": name, **counts, **means, **change, "p": found.p, "mde": found.mde()})
     if not rows:
         raise ResultError("The two results have no quantity in common that a fact has a value of.")
     table = pd.DataFrame(rows)
-    notes = (*_notes(before, after), *_coarse(len(table)))
-    table = table.assign(holm=holm(table.p.to_numpy()))
+    table.insert(table.columns.get_loc("p") + 1, "holm", holm(table.p.to_numpy()))
+    notes = (*_notes(before, after), *few_clusters(int(table.n.max()), int(table.n_clusters.max())))
     return FactComparison(before.kind, names, table, notes, {"cluster": cluster, **view})
-
-
-def _coarse(rows: int) -> list[str]:
-    """Whether so many rows leave Holm's correction nothing to find."""
-    if rows * _LEAST_P < 0.05:
-        return []
-    return [
-        f"Among {rows} rows no Holm p can be below .05, since a bootstrap p is at least {_LEAST_P:.2g}; read "
-        "the intervals, or compare fewer cells."
-    ]
 
 
 def _notes(before: FactResult, after: FactResult) -> list[str]:

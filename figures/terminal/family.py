@@ -19,7 +19,7 @@ def print_family(frame: pd.DataFrame, console: Console) -> None:
         )
     )
     table.add_column("facts")
-    for header in ("n", "prior", *members):
+    for header in ("n", "clusters", "prior", *members):
         table.add_column(header, justify="right")
     for stratum, rows in frame.groupby("stratum", sort=False):
         first = rows.iloc[0]
@@ -28,7 +28,7 @@ def print_family(frame: pd.DataFrame, console: Console) -> None:
             + ("" if row.member == "base" else f"\n{row.change:+.3f}\n{row.low:+.3f} to {row.high:+.3f}")
             for row in rows.itertuples()
         ]
-        table.add_row(str(stratum), str(first.n), f"{first.prior:.3f}", *cells)
+        table.add_row(str(stratum), str(first.n), str(first.n_clusters), f"{first.prior:.3f}", *cells)
     console.print(table)
     console.print(
         Text(

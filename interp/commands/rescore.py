@@ -27,9 +27,7 @@ def rescore(
             "anywhere, prefix, published; auto: as of evaluate."
         ),
     ] = "auto",
-    cluster: Annotated[
-        str, typer.Option(help="What intervals of changes resample: group, fact or answer.")
-    ] = "group",
+    cluster: Annotated[str, typer.Option(help="Clusters of intervals: group, fact or answer.")] = "group",
     out: Annotated[Path | None, typer.Option(help="Also write every answer as CSV with this stem.")] = None,
 ) -> None:
     """Score saved answers in another way, without a model.
@@ -49,7 +47,7 @@ def rescore(
         compare(answers[0], later, names=(names[0], name), scoring=scoring, cluster=cluster)
         for later, name in zip(answers[1:], names[1:], strict=True)
     ]
-    print_tables(figures.tables(answers, names, scoring=scoring), console())
+    print_tables(figures.tables(answers, names, scoring=scoring, cluster=cluster), console())
     for comparison in comparisons:
         print_tables(figures.tables(comparison), console())
         print(comparison.diagnosis)

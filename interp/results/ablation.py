@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from interp.errors import ResultError, nearest
-from interp.results.base import FactResult, Note, Provenance
+from interp.results.base import FactResult, Provenance
 from interp.results.consistency import credit
 from interp.results.settings.ablation import AblationSettings
-from interp.stats import diagonal_p, paired_bootstrap
+from interp.stats import diagonal_p
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +22,6 @@ __all__ = ["HARMS", "AblationResult", "AblationSettings", "Dominance", "own_abov
 HARMS = ("loss", "accuracy")
 """What is lost: nats per token of question and answer, or the share of facts answered rightly."""
 
-_FEW = 30  # groups of facts
 _MUCH = 0.5  # of a language's units
 
 
@@ -32,10 +31,11 @@ class Dominance:
 
     Attributes:
         value: Mean of the diagonal minus mean of the rest, of the harm beyond random units.
-        low: Lower end of its 95 % interval over groups of facts.
+        low: Lower end of its 95 % interval over clusters of facts.
         high: Upper end.
         p: Of the languages' labels being exchangeable, one-sided: see `interp.stats.diagonal_p`.
         least_p: The least p that so many languages can give.
+        n_clusters: Clusters of facts that the interval is over.
     """
 
     value: float
@@ -43,6 +43,7 @@ class Dominance:
     high: float
     p: float
     least_p: float
+    n_clusters: int
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,7 +56,7 @@ class AblationResult(FactResult):
     Attributes:
         languages: Codes, in the order of both language axes.
         fact_ids: In the order of the fact axis.
-        groups: What each fact is resampled with.
+        groups: Cluster of each fact.
         unit: ``neurons`` or ``heads``.
         mode: What a removed unit is set to: ``zero``, or its ``mean`` over languages.
         half: Per fact, its half: its units were selected on the other one.
@@ -133,12 +134,9 @@ class AblationResult(FactResult):
 
         Frail languages and harmful sets, whole columns and rows, cancel in the statistic.
         """
-        each = own_above_other(self.beyond_random(kind))
-        order = np.argsort(self.fact_ids)
-        groups = [self.groups[i] for i in order]
-        found = paired_bootstrap(each[order], np.zeros(len(each)), groups=groups)
+        found = self.estimate(own_above_other(self.beyond_random(kind)))
         p, least = diagonal_p(self.matrix(kind), seed=seed)
-        return Dominance(found.difference, found.low, found.high, p, least)
+        return Dominance(found.estimate, found.low, found.high, p, least, int(found.n_clusters))
 
     def quantities(self) -> dict[str, Float[np.ndarray, " fact"]]:
         """Harm beyond random units to the units' own language, to the others, and the difference; and of random units."""
@@ -157,33 +155,26 @@ class AblationResult(FactResult):
     def to_frame(self) -> pd.DataFrame:
         """One row per owner of the units and language: harm, of random units, and beyond them with 95 % intervals.
 
-        Intervals are over groups of facts, given the random sets that were drawn: of few draws, one that happens to hit a
-        unit that a language needs moves a cell by more than they say. Ask for more draws where a cell matters.
+        Intervals are over clusters of facts, given the random sets that were drawn: of few draws, one that
+        happens to hit a unit that a language needs moves a cell by more than they say. Ask for more draws
+        where a cell matters.
         """
         import pandas as pd
 
-        order = np.argsort(self.fact_ids)
-        groups = [self.groups[i] for i in order]
-        rows = []
+        owner, language = (index.ravel() for index in np.indices((len(self.languages),) * 2))
+        names = {"units_of": np.array(self.languages)[owner], "language": np.array(self.languages)[language]}
+        tables = []
         for kind in HARMS:
-            harm, beyond = self.harms(kind), self.beyond_random(kind)
-            for a, owner in enumerate(self.languages):
-                for b, language in enumerate(self.languages):
-                    values = beyond[a, order, b]
-                    found = paired_bootstrap(values, np.zeros(len(values)), groups=groups, draws=2000)
-                    rows.append(
-                        {
-                            "harm": kind,
-                            "units_of": owner,
-                            "language": language,
-                            "removed": float(harm[0, a, :, b].mean()),
-                            "random": float(harm[1:, a, :, b].mean()),
-                            "beyond_random": found.difference,
-                            "low": found.low,
-                            "high": found.high,
-                        }
-                    )
-        return pd.DataFrame(rows)
+            harm, beyond = self.harms(kind), self.beyond_random(kind).swapaxes(0, 1)
+            found = self.estimate(beyond.reshape(len(beyond), -1))
+            means = {
+                "removed": harm[0].mean(axis=1).ravel(),
+                "random": harm[1:].mean(axis=(0, 2)).ravel(),
+                **found.columns("beyond_random", counts=False),
+            }
+            counts = {"n": found.n, "n_clusters": found.n_clusters}
+            tables.append(pd.DataFrame({"harm": kind, **names, **counts, **means}))
+        return pd.concat(tables, ignore_index=True)
 
     def dominances(self) -> pd.DataFrame:
         """One row per harm: how far a language's own units harm it more than others', see `dominance`."""
@@ -198,14 +189,7 @@ class AblationResult(FactResult):
 
     def diagnostics(self) -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
-        found: list[str] = []
-        groups = len(set(self.groups))
-        if groups < _FEW:
-            found.append(
-                Note(
-                    f"{len(self.fact_ids)} facts in {groups} groups; intervals over fewer than {_FEW} groups are not to be relied on."
-                )
-            )
+        found = super().diagnostics()
         shared = self.shared_units()
         if shared > _MUCH:
             found.append(
@@ -214,10 +198,11 @@ class AblationResult(FactResult):
             )
         chance = float((1 / (self.bytes[:, 0] > 0).sum(axis=1)).mean())
         right = self.intact_accuracy().mean(axis=1)
-        known = paired_bootstrap(right, np.zeros(len(right)), groups=self.groups, draws=2000)
+        known = self.estimate(right, share=True)
         if not known.low > chance:
             found.append(
-                f"The intact model is not above chance ({known.difference:.3f} of {chance:.3f}), so it has no accuracy to lose."
+                f"The intact model is not above chance ({known.estimate:.3f} of {chance:.3f}), so it has "
+                "no accuracy to lose."
             )
         return found
 

@@ -22,12 +22,14 @@ from interp.results.consistency import (
     strata,
     total_consistency,
 )
-from interp.stats import wilson
+from interp.stats import clustered_share, holm
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["AnswersResult"]
+__all__ = ["AnswersResult", "refuse_letters"]
+
+_ALPHA = 0.05
 
 
 class AnswersResult(FactResult):
@@ -40,7 +42,7 @@ class AnswersResult(FactResult):
         languages: Codes, in the order of the language axis.
         fact_ids: In the order of the fact axis.
         relations: Relation of each fact.
-        groups: What each fact is resampled with.
+        groups: Cluster of each fact.
         answers: Id of each fact's right answer.
         splits: Split of each fact.
         golds: The right answer's name, per fact and language.
@@ -59,6 +61,16 @@ class AnswersResult(FactResult):
     def clusterings(self) -> dict[str, tuple[str, ...]]:
         """As of `FactResult`, and ``answer``: all facts of one right answer."""
         return {**super().clusterings, "answer": self.answers}
+
+    def clusters(self, cluster: str = "group") -> tuple[str, ...]:
+        """As of `FactResult`; letters are no clusters.
+
+        Raises:
+            ResultError: There is no such one, or answers are letters, which unrelated facts share.
+        """
+        if cluster == "answer":
+            refuse_letters(self.answers)
+        return super().clusters(cluster)
 
     @abstractmethod
     def credit(self, scoring: str = "auto") -> Float[np.ndarray, "fact language"]:
@@ -106,24 +118,22 @@ class AnswersResult(FactResult):
         return self.credit(scoring) == 1
 
     def by_language(self, scoring: str = "auto") -> pd.DataFrame:
-        """One row per language: ``n`` facts, ``accuracy`` with Wilson's 95 % interval ``low`` to ``high``.
+        """One row per language: ``n`` facts, ``n_clusters``, ``accuracy``, its interval ``low`` to ``high``.
 
-        ``relation_macro`` is the mean over relations of their accuracies: large ones weigh as small ones.
+        The 95 % interval is Wilson's over clusters of facts; ``p``: that a guess is right as often (NaN
+        without chance). ``relation_macro`` is the mean over relations of their accuracies: large ones weigh
+        as small ones.
         """
         import pandas as pd
 
         earned = self.credit(scoring)
         rows = []
         for code, column in zip(self.languages, earned.T, strict=True):
-            low, high = wilson(round(float(column.sum())), len(column))
-            row = {
-                "language": code,
-                "n": len(column),
-                "accuracy": float(column.mean()),
-                "low": low,
-                "high": high,
-            }
-            rows.append({**row, "relation_macro": relation_macro(column, self.relations).value})
+            found = clustered_share(column, self.groups, null=self.chance or None)
+            macro = relation_macro(column, self.relations).value
+            rows.append(
+                {"language": code, **found.columns("accuracy"), "p": found.p, "relation_macro": macro}
+            )
         return pd.DataFrame(rows)
 
     def by_class(self, classes: Mapping[str, Sequence[str]], scoring: str = "auto") -> dict[str, Mean]:
@@ -185,11 +195,25 @@ class AnswersResult(FactResult):
                 found["pairs that agree"] = pair_mean(self.agreement(scoring))
         return found
 
-    def diagnostics(self, scoring: str = "auto") -> list[str]:
-        """Whether accuracy is above chance in no language, and what the run of the answers left open."""
-        notes: list[str] = [Note(note) for note in self.provenance.run.get("notes", ())]
+    def is_share(self, quantity: str) -> bool:
+        """Every quantity is."""
+        return True
+
+    def above_chance(self, scoring: str = "auto") -> Bool[np.ndarray, " language"]:
+        """Languages whose accuracy is shown to be above chance, by Holm's p over all languages below .05."""
         table = self.by_language(scoring)
-        if (table.low > self.chance).any():
+        if not self.chance:
+            return (table.low > 0).to_numpy()
+        found: np.ndarray = (table.accuracy > self.chance) & (holm(table.p.to_numpy()) < _ALPHA)
+        return np.asarray(found)
+
+    def diagnostics(self, scoring: str = "auto", cluster: str = "group") -> list[str]:
+        """Whether accuracy is above chance in no language; few clusters; what the run left open."""
+        clustered = self.clustered(cluster)
+        notes: list[str] = [Note(note) for note in self.provenance.run.get("notes", ())]
+        notes += super(AnswersResult, clustered).diagnostics()
+        table = clustered.by_language(scoring)
+        if clustered.above_chance(scoring).any():
             return notes
         return [
             f"Accuracy is not above chance ({self.chance:.3f}) in any language, at most "
@@ -244,3 +268,17 @@ class AnswersResult(FactResult):
             f"(chance {self.chance:.3f})"
         )
         return "\n".join([head, *rows, f"  {', '.join(alike)}"])
+
+
+def refuse_letters(answers: Sequence[str]) -> None:
+    """Refuse answers as clusters of facts where they are letters.
+
+    Raises:
+        ResultError: Some are; names them.
+    """
+    letters = sorted({answer for answer in answers if len(answer) == 1 and answer.isascii()})
+    if letters:
+        raise ResultError(
+            f"Answers are letters ({', '.join(letters)}), which unrelated facts share, so they are no "
+            "clusters. Use --cluster group, or fact."
+        )

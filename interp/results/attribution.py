@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from interp.errors import ResultError
-from interp.results.base import Note, Provenance
+from interp.results.base import Provenance
 from interp.results.estimates import mean_estimates
 from interp.results.recovery import LEFT_OUT, RunsResult
-from interp.stats import Jackknife, Means, correlate, known_mean, resampled_means, slope
+from interp.stats import CellMeans, Jackknife, cell_means, correlate, known_mean, slope
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,6 @@ HIGH_ENOUGH = (0.8, 0.5)
 relied on."""
 
 _CHOSEN = ("top", "random", "both")
-_FEW = 30  # facts below which an interval over facts is not to be relied on
 _STRONGEST = 10  # rows
 _NAMED = 5  # cells that the repr lists
 
@@ -41,7 +40,7 @@ class AttributionResult(RunsResult):
     Attributes:
         languages: Codes of the languages asked.
         fact_ids: All facts that were looked at.
-        groups: What each fact is resampled with.
+        groups: Cluster of each fact.
         mode: ``within``, ``across`` or ``checkpoints``.
         sources: Source languages (across); otherwise empty.
         unit: ``heads`` (query heads) or ``neurons``.
@@ -108,15 +107,20 @@ class AttributionResult(RunsResult):
         return Jackknife(plug_in, np.stack(replicates) if replicates else np.zeros((0, *plug_in.shape)))
 
     def to_frame(self, language: str = "") -> pd.DataFrame:
-        """One row per cell: layer, unit, position, n pairs, estimate and its floor in logits, with 95 % intervals."""
+        """One row per cell: layer, unit, position, n pairs, estimate and floor (logits), 95 % intervals.
+
+        ``n_clusters`` is the number of blocks of facts that the intervals are over.
+        """
         import pandas as pd
 
         layer, unit, position = np.indices(self.sums.shape[3:])
+        counts = self.counts[0, self._languages(language)]
         columns = {
             "layer": layer.ravel(),
             "unit": unit.ravel(),
             "position": np.array(self.positions)[position.ravel()],
-            "n": self.counts[0, self._languages(language)].sum(axis=(0, 1))[position.ravel()],
+            "n": counts.sum(axis=(0, 1))[position.ravel()],
+            "n_clusters": int(counts.any(axis=(0, 2)).sum()),
         }
         for name, control in (("estimate", False), ("floor", True)):
             found = self.estimates(language, control=control)
@@ -136,7 +140,7 @@ class AttributionResult(RunsResult):
         """One row per position and layer: ``n`` pairs, sums of |estimate| and |floor| (logits)."""
         table = self.to_frame().assign(estimate=lambda t: t.estimate.abs(), floor=lambda t: t.floor.abs())
         summed = table.groupby(["position", "layer"], sort=False, as_index=False)
-        return summed.agg(n=("n", "first"), estimate=("estimate", "sum"), floor=("floor", "sum"))
+        return summed.agg({"n": "first", "n_clusters": "first", "estimate": "sum", "floor": "sum"})
 
     def peaks(self) -> Float[np.ndarray, " position"]:
         """Largest absolute estimate at each position, logits; 0 where there is none."""
@@ -145,35 +149,33 @@ class AttributionResult(RunsResult):
     def verified(self, language: str = "") -> pd.DataFrame:
         """One row per cell that was patched for real.
 
-        Columns: layer, unit, position, ``chosen`` (``top`` or ``random``), ``n`` pairs, ``estimate``, and the true ``effect``
-        with its 95 % interval ``low`` to ``high`` (groups of facts resampled), all in logits.
+        Columns: layer, unit, position, ``chosen`` (``top`` or ``random``), ``n`` pairs in ``n_clusters``,
+        ``estimate``, and the true ``effect`` with its 95 % interval ``low`` to ``high`` over clusters, all in
+        logits.
         """
         import pandas as pd
 
         estimated, effects = self._means(language)
-        ends = np.full((2, len(self.cells)), np.nan)
-        if len(effects.resampled):
-            fine = ~np.isnan(effects.resampled).any(axis=0)
-            ends[:, fine] = np.quantile(effects.resampled[:, fine], [0.025, 0.975], axis=0)
+        n = (~np.isnan(self.effects[:, self._languages(language)])).sum(axis=(0, 1))
         return pd.DataFrame(
             {
                 "layer": self.cells[:, 0],
                 "unit": self.cells[:, 1],
                 "position": np.array(self.positions)[self.cells[:, 2]],
                 "chosen": np.where(np.arange(len(self.cells)) < self.top, "top", "random"),
-                "n": (~np.isnan(self.effects[:, self._languages(language)])).sum(axis=(0, 1)),
+                "n": n,
+                "n_clusters": effects.n_clusters,
                 "estimate": estimated.all[0],
-                "effect": effects.all[0],
-                "low": ends[0],
-                "high": ends[1],
+                **effects.estimate(n).columns("effect", counts=False),
             }
         )
 
     def correlation(self, language: str = "") -> pd.DataFrame:
         """How well estimates predict effects over the ``top`` cells, the ``random`` ones, and ``both``.
 
-        Columns: ``n`` cells; ``pearson`` and ``spearman`` with 95 % intervals (``pearson_low``, ...; groups of facts
-        resampled, cells fixed); ``slope``: the true effect per estimated logit, by least squares through zero.
+        Columns: ``n`` cells; ``pearson`` and ``spearman`` with 95 % intervals (``pearson_low``, ...) over
+        ``n_clusters``, the cells as they are; ``slope``: the true effect per estimated logit (least squares
+        through zero).
         """
         import pandas as pd
 
@@ -183,7 +185,7 @@ class AttributionResult(RunsResult):
             row: dict[str, Any] = {"cells": name}
             for kind in ("pearson", "spearman"):
                 found = correlate(estimated, effects, chosen, ranks=kind == "spearman")
-                row |= {"n": found.n, kind: found.value, f"{kind}_low": found.low, f"{kind}_high": found.high}
+                row |= found.columns(kind, f"{kind}_")
             rows.append({**row, "slope": slope(estimated.all[0, chosen], effects.all[0, chosen])})
         return pd.DataFrame(rows)
 
@@ -237,14 +239,8 @@ class AttributionResult(RunsResult):
     def diagnostics(self) -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
         gap = known_mean(self.gap("logit_diff"), axis=1)
-        used = int((~np.isnan(gap)).sum())
         found = [self.low_correlation()] if self.low_correlation() else []
-        if used < _FEW:
-            found.append(
-                Note(
-                    f"{used} facts are left of {len(gap)}; intervals over fewer than {_FEW} are not to be relied on."
-                )
-            )
+        found += self.few_clusters(~np.isnan(gap))
         if not known_mean(gap) > 0:
             found.append(
                 "Clean runs are not better than corrupt ones by logit_diff (mean difference "
@@ -278,16 +274,15 @@ class AttributionResult(RunsResult):
         return "\n".join(said)
 
     @cached_property
-    def _every(self) -> tuple[Means, Means]:
+    def _every(self) -> tuple[CellMeans, CellMeans]:
         return self._means_of(slice(None))
 
-    def _means(self, language: str) -> tuple[Means, Means]:
-        """Estimates and effects of the verified cells, paired by resample."""
+    def _means(self, language: str) -> tuple[CellMeans, CellMeans]:
+        """Estimates and effects of the verified cells, paired by cluster."""
         return self._means_of(self._languages(language)) if language else self._every
 
-    def _means_of(self, here: slice) -> tuple[Means, Means]:
-        groups = list(self.groups)
-        estimated, effects = (resampled_means(v[:, here], groups) for v in (self.estimated, self.effects))
+    def _means_of(self, here: slice) -> tuple[CellMeans, CellMeans]:
+        estimated, effects = (cell_means(v[:, here], self.groups) for v in (self.estimated, self.effects))
         return estimated, effects
 
     def _languages(self, language: str) -> slice:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from interp.errors import ResultError, nearest
 from interp.results.axes import select
 from interp.results.migration import SCHEMA, current
 from interp.results.storage import read_archive, write_archive
-from interp.stats import paired_bootstrap
+from interp.stats import FEWEST_CLUSTERS, Estimate, clustered_mean, clustered_share, few_clusters
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -172,7 +172,7 @@ class FactResult(Result):
     Attributes:
         languages: Codes, in the order of the language axis.
         fact_ids: In the order of the fact axis.
-        groups: What each fact is resampled with; its own id where facts are independent.
+        groups: Cluster of each fact; its own id where facts are independent.
     """
 
     languages: tuple[str, ...]
@@ -181,7 +181,7 @@ class FactResult(Result):
 
     @property
     def clusterings(self) -> dict[str, tuple[str, ...]]:
-        """What intervals may resample: name to a label per fact; facts of one label stay together."""
+        """What facts of one cluster may share: name to a label per fact."""
         return {"group": self.groups, "fact": self.fact_ids}
 
     def clusters(self, cluster: str = "group") -> tuple[str, ...]:
@@ -197,6 +197,16 @@ class FactResult(Result):
             )
         return self.clusterings[cluster]
 
+    def clustered(self, cluster: str = "group") -> Self:
+        """The result with another of `clusterings`, which all of its intervals are then over.
+
+        Raises:
+            ResultError: There is no such one.
+        """
+        made: Any = self
+        changed: Self = replace(made, groups=self.clusters(cluster))
+        return changed
+
     @abstractmethod
     def quantities(self) -> dict[str, Float[np.ndarray, " fact"]]:
         """What checkpoints are compared by: name to a value per fact, NaN where a fact has none."""
@@ -205,26 +215,40 @@ class FactResult(Result):
         """Both results with what can be compared fact by fact; all of it, unless a kind says otherwise."""
         return self, other
 
+    def is_share(self, quantity: str) -> bool:
+        """Whether a quantity is a share, 0 to 1: its interval stays within, and has a width at both ends."""
+        return False
+
+    def estimate(self, values: Float[np.ndarray, " fact *cell"], *, share: bool = False) -> Estimate:
+        """Mean over the facts that have a value, with its 95 % interval over clusters of facts."""
+        return (clustered_share if share else clustered_mean)(values, self.groups)
+
+    def clusters_in(self, facts: Bool[np.ndarray, " fact"]) -> int:
+        """Clusters among some facts."""
+        return len({self.groups[i] for i in np.flatnonzero(facts)})
+
+    def diagnostics(self) -> list[str]:
+        """Whether there are enough clusters of facts for an interval."""
+        return self.few_clusters(np.ones(len(self.fact_ids), dtype=bool))
+
+    def few_clusters(self, facts: Bool[np.ndarray, " fact"]) -> list[str]:
+        """What so few clusters among some facts leave doubtful, in words; empty if they are enough."""
+        n_clusters = self.clusters_in(facts)
+        found = few_clusters(int(facts.sum()), n_clusters)
+        return found if n_clusters < FEWEST_CLUSTERS else [Note(text) for text in found]
+
     def summary(self, **how: Any) -> pd.DataFrame:
-        """One row per quantity: ``n`` facts with a value, ``mean``, and its 95 % interval over groups of facts.
+        """One row per quantity: ``n`` facts with a value, ``n_clusters``, ``mean``, and its 95 % interval.
 
         Args:
             how: Passed to `quantities`.
         """
         import pandas as pd
 
-        rows = []
-        for name, values in self.quantities(**how).items():
-            known = ~np.isnan(values)
-            row: dict[str, Any] = {"quantity": name, "n": int(known.sum())}
-            if known.any():
-                groups = [group for group, here in zip(self.groups, known, strict=True) if here]
-                found = paired_bootstrap(values[known], np.zeros(known.sum()), groups=groups)
-                row |= {"mean": found.difference, "low": found.low, "high": found.high}
-            else:
-                row |= dict.fromkeys(("mean", "low", "high"), float("nan"))
-            rows.append(row)
-        return pd.DataFrame(rows)
+        return pd.DataFrame(
+            {"quantity": name, **self.estimate(values, share=self.is_share(name)).columns("mean")}
+            for name, values in self.quantities(**how).items()
+        )
 
 
 def _as_tuples(value: Any) -> Any:

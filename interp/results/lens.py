@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from interp.errors import MeasurementError
 from interp.results.base import FactResult, Note, Provenance
 from interp.results.separable import require_separable
-from interp.stats import known_mean, paired_bootstrap
+from interp.stats import clustered_mean, known_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,6 @@ QUANTITIES = ("takeover layer", "pivot area", "pivot lead", "answer at output", 
 
 _FEW = 30  # facts below which a curve of a language is not worth looking at
 _UNSPOKEN = 0.01
-_DRAWS = 2000  # of the bootstrap of a point on a curve
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -33,13 +32,13 @@ class LensResult(FactResult):
 
     The first place of the layer axes is what enters layer 0 (the embedding, number -1), the next what leaves layer 0, and so on;
     the last is the model's own output. An item counts for a
-    prompt language only where its answers there and in the pivot begin with different tokens; the others are left out of
-    everything but ``mass``, and counted by `left_out`.
+    prompt language only where its answers there and in the pivot begin with different tokens; the others are
+    left out of everything but ``mass``, and counted by `left_out`.
 
     Attributes:
         languages: Codes, in the order of both language axes.
         fact_ids: In the order of the fact axis.
-        groups: What each fact is resampled with.
+        groups: Cluster of each fact.
         overlap: Pairs of languages that a fact's answers do not tell apart.
         clean: Whether the prompt ends where a token ends, with its answer behind it.
         probability: Of the answer's first tokens, by language of the prompt and language of the answer; 0 to 1.
@@ -130,9 +129,9 @@ class LensResult(FactResult):
         """What checkpoints are compared by; over all other languages than the pivot, then for each of them.
 
         ``takeover layer``: see `takeover`. ``pivot area``: area under the pivot's curve over relative depth (0 to 1), that is, its
-        mean probability. ``pivot lead``: area of what the pivot is above the prompt's language by; 0 if it never is.
-        ``answer at output``: probability of the answer's first tokens in the prompt's language at the last layer. ``pivot mass``:
-        area under the curve of the pivot's lexicon, see ``mass``.
+        mean probability. ``pivot lead``: area of what the pivot is above the prompt's language by; 0 if it
+        never is. ``answer at output``: probability of the answer's first tokens in the prompt's language at
+        the last layer. ``pivot mass``: area under the curve of the pivot's lexicon, see ``mass``.
         """
         others = [code for code in self.languages if code != self.pivot]
         each = {code: self._compared(code) for code in others}
@@ -163,8 +162,9 @@ class LensResult(FactResult):
     ) -> pd.DataFrame:
         """One row per language of the prompt, language of the answer and layer.
 
-        ``n`` facts that count, the mean ``value`` with its 95 % interval ``low`` to ``high`` (bootstrap over groups of facts), and
-        the median ``rank`` of the answer (NaN of a lexicon). A language without any such fact, or without a lexicon's token, has no rows.
+        ``n`` facts that count in ``n_clusters``, the mean ``value`` with its 95 % interval ``low`` to
+        ``high`` over clusters, and the median ``rank`` of the answer (NaN of a lexicon). A language without
+        any such fact, or without a lexicon's token, has no rows.
 
         Args:
             of: ``probability`` of the answer, or ``mass`` of a language's lexicon.
@@ -173,7 +173,7 @@ class LensResult(FactResult):
         """
         import pandas as pd
 
-        rows = []
+        tables = []
         for code in prompts or self.languages:
             shown = self.languages if answers == "all" else tuple(dict.fromkeys((code, self.pivot)))
             for answer in shown:
@@ -185,20 +185,22 @@ class LensResult(FactResult):
                     continue
                 groups = [group for group, kept in zip(self.groups, here, strict=True) if kept]
                 ranks = self.rank[here, self._index(code), :, self._index(answer)]
-                for place, values in enumerate(curve.T.astype(float)):
-                    found = paired_bootstrap(values, np.zeros_like(values), draws=_DRAWS, groups=groups)
-                    mean = {"value": found.difference, "low": found.low, "high": found.high}
-                    where = {"prompt": code, "answer": answer, "layer": place - 1, "n": len(values)}
-                    rank = float(np.median(ranks[:, place])) if of == "probability" else float("nan")
-                    rows.append({**where, **mean, "rank": rank})
-        numbers = {"layer": int, "n": int} | dict.fromkeys(("value", "low", "high", "rank"), float)
-        return pd.DataFrame(rows, columns=["prompt", "answer", *numbers]).astype(numbers)
+                found = clustered_mean(curve, groups).columns("value")
+                rank = np.median(ranks, axis=0) if of == "probability" else float("nan")
+                where = {"prompt": code, "answer": answer, "layer": self.layers}
+                tables.append(pd.DataFrame({**where, **found, "rank": rank}))
+        numbers = {"layer": int, "n": int, "n_clusters": int} | dict.fromkeys(
+            ("value", "low", "high", "rank"), float
+        )
+        empty = pd.DataFrame(columns=["prompt", "answer", *numbers])
+        return (pd.concat(tables, ignore_index=True) if tables else empty).astype(numbers)
 
     def to_frame(self, *, bits: bool = False) -> pd.DataFrame:
-        """One row per language of the prompt and layer: ``n`` facts that count, and the means over them.
+        """One row per language of the prompt and layer: ``n`` facts that count, ``n_clusters``, and means.
 
         ``entropy`` is in nats, or in bits if asked; ``answer_xx`` is the probability of the answer in each language, over the
-        facts that tell it apart (NaN if none does), and ``mass_xx`` that of its lexicon, over all facts with a clean prompt.
+        facts that tell it apart (NaN if none does), and ``mass_xx`` that of its lexicon, over all facts with
+        a clean prompt.
         """
         import pandas as pd
 
@@ -210,7 +212,12 @@ class LensResult(FactResult):
             means = {f"answer_{a}": _mean(self.curve(code, a), self.n_layers) for a in self.languages}
             means |= {f"mass_{a}": _mean(self.mass_curve(code, a), self.n_layers) for a in self.languages}
             for place, layer in enumerate(self.layers):
-                row = {"prompt": code, "layer": layer, "n": int(here.sum())}
+                row = {
+                    "prompt": code,
+                    "layer": layer,
+                    "n": int(here.sum()),
+                    "n_clusters": self.clusters_in(here),
+                }
                 row |= {"entropy": float(spread[place]), "energy": float(energy[place])}
                 rows.append(row | {name: float(curve[place]) for name, curve in means.items()})
         return pd.DataFrame(rows)
@@ -218,7 +225,8 @@ class LensResult(FactResult):
     def by_language(self) -> pd.DataFrame:
         """One row per language of the prompt but the pivot, and last ``all``: quantities with their intervals.
 
-        ``n`` facts that count and ``left_out``; then each name of `QUANTITIES` with ``<name> low`` and ``<name> high``.
+        ``n`` facts that count, ``n_clusters`` and ``left_out``; then each name of `QUANTITIES` with ``<name>
+        low`` and ``<name> high``.
         """
         import pandas as pd
 
@@ -228,7 +236,8 @@ class LensResult(FactResult):
         for code in [*others, *(["all"] if len(others) > 1 else [])]:
             suffix = f" {code}" if len(others) > 1 and code != "all" else ""
             n = int(table.n[QUANTITIES[0]]) if code == "all" else len(self.fact_ids) - left[code]
-            row = {"language": code, "n": n, "left_out": np.nan if code == "all" else left[code]}
+            row = {"language": code, "n": n, "n_clusters": int(table.n_clusters[f"{QUANTITIES[0]}{suffix}"])}
+            row |= {"left_out": np.nan if code == "all" else left[code]}
             for name in QUANTITIES:
                 found = table.loc[f"{name}{suffix}"]
                 row |= {name: found["mean"], f"{name} low": found.low, f"{name} high": found.high}
@@ -243,7 +252,7 @@ class LensResult(FactResult):
 
     def diagnostics(self) -> list[str]:
         """Languages with few facts that count, and whether the model says the answer in any language."""
-        notes: list[str] = []
+        notes = super().diagnostics()
         few = [f"{code} {self.kept(code).sum()}" for code in self.languages if self.kept(code).sum() < _FEW]
         if few:
             notes.append(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from jaxtyping import Float, Int
 
-from interp.results.base import Note, Provenance
+from interp.results.base import Provenance
 from interp.results.recovery import LEFT_OUT, RunsResult
 from interp.stats import known_mean, ratio_of_means
 
@@ -17,20 +17,19 @@ if TYPE_CHECKING:
 
 __all__ = ["PatchingResult"]
 
-_FEW = 30  # facts below which an interval over facts is not to be relied on
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PatchingResult(RunsResult):
     """Metrics of runs into which activations of another run were written, one cell per layer, unit and position.
 
     Recovery of a cell is (patched - corrupt) / (clean - corrupt), each a mean over facts: 0 where the patch does nothing,
-    1 where it makes the target's run as good as the source's. Everything is recomputed from the stored metrics.
+    1 where it makes the target's run as good as the source's. Everything is recomputed from the stored
+    metrics.
 
     Attributes:
         languages: Codes of the languages asked.
         fact_ids: All facts that were looked at.
-        groups: What each fact is resampled with.
+        groups: Cluster of each fact.
         mode: ``within``, ``across``, ``concepts`` or ``checkpoints``.
         sources: Source languages (across, concepts); otherwise empty.
         site: Name of the patched site.
@@ -72,10 +71,11 @@ class PatchingResult(RunsResult):
     def recovery(self, metric: str = "logit_diff", language: str = "") -> pd.DataFrame:
         """One row per layer, unit and position.
 
-        Columns: ``n`` facts; the uncorrected means ``clean``, ``corrupt``, ``patched`` and ``control`` in the metric's unit;
-        ``recovery`` with its 95 % interval ``low`` to ``high`` (groups of facts resampled); ``floor``, the recovery by
-        the control, with ``floor_low`` and ``floor_high``; and ``beyond``, recovery minus floor on the facts that have a
-        control, with the interval of the paired difference.
+        Columns: ``n`` facts in ``n_clusters``; the uncorrected means ``clean``, ``corrupt``, ``patched`` and
+        ``control`` in the metric's unit; ``recovery`` with its 95 % interval ``low`` to ``high`` (Fieller's,
+        over clusters); ``floor``, the recovery by the control, with ``floor_low`` and ``floor_high``; and
+        ``beyond``, recovery minus floor on the facts that have a control, with the interval of the paired
+        difference.
 
         Args:
             metric: One of `METRICS`, or another name of the metric axis.
@@ -101,15 +101,15 @@ class PatchingResult(RunsResult):
             "unit": np.array(self.units)[unit.ravel()],
             "position": np.array(self.positions)[position.ravel()],
             "n": (~np.isnan(patched)).sum(axis=0).ravel(),
+            "n_clusters": found["recovery"].n_clusters.ravel(),
             "clean": known_mean(clean, axis=0).ravel(),
             "corrupt": known_mean(corrupt, axis=0).ravel(),
             "patched": known_mean(patched, axis=0).ravel(),
             "control": known_mean(control, axis=0).ravel(),
         }
         for name, ratio in found.items():
-            prefix = "" if name == "recovery" else f"{name}_"
-            names = (name, f"{prefix}low", f"{prefix}high")
-            columns |= {part: values.ravel() for part, values in zip(names, ratio, strict=True)}
+            cells = ratio.columns(name, "" if name == "recovery" else f"{name}_", counts=False)
+            columns |= {part: values.ravel() for part, values in cells.items()}
         return pd.DataFrame(columns)
 
     def strongest(self, n: int, metric: str = "logit_diff") -> pd.DataFrame:
@@ -218,14 +218,7 @@ class PatchingResult(RunsResult):
     def diagnostics(self, metric: str = "logit_diff") -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
         gap = known_mean(self.gap(metric), axis=1)
-        used = int((~np.isnan(gap)).sum())
-        found: list[str] = []
-        if used < _FEW:
-            found.append(
-                Note(
-                    f"{used} facts are left of {len(gap)}; intervals over fewer than {_FEW} are not to be relied on."
-                )
-            )
+        found = self.few_clusters(~np.isnan(gap))
         if not known_mean(gap) > 0:
             found.append(
                 f"Clean runs are not better than corrupt ones by {metric} (mean difference "

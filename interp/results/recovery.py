@@ -35,9 +35,9 @@ class RunsResult(FactResult):
     Attributes:
         languages: Codes of the languages asked.
         fact_ids: All facts that were looked at, also those that were left out.
-        groups: What each fact is resampled with.
-        metrics: Names along the metric axis: those of `METRICS` but the last, and ``probability <code>`` of the first token of
-            the answer's name in other languages.
+        groups: Cluster of each fact.
+        metrics: Names along the metric axis: those of `METRICS` but the last, and ``probability <code>`` of
+            the first token of the answer's name in other languages.
         left_out: Index into `LEFT_OUT`; 0 where the fact was used.
         clean: Metrics of the source run; NaN where left out.
         corrupt: Metrics of the target run, unpatched; NaN where left out.

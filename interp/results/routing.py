@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from interp.errors import ResultError, nearest
-from interp.results.base import FactResult, Note, Provenance
-from interp.stats import known_mean, paired_bootstrap, ratio
+from interp.results.base import FactResult, Provenance
+from interp.stats import known_mean, ratio
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +20,6 @@ __all__ = ["KINDS", "RoutingResult"]
 KINDS = ("cosine", "top")
 """How two attributions are compared: the cosine of all units, or the Jaccard index of the units that carry most."""
 
-_FEW = 30  # groups of facts
 _ROUNDING = 1e-5  # of float32 inner products of a thousand units
 _ACROSS = ("overlap above chance", "specific to the fact")  # quantities that are given across scripts as well
 
@@ -45,7 +44,7 @@ class RoutingResult(FactResult):
         scripts: Script of each language.
         fact_ids: In the order of the fact axis.
         relations: Relation of each fact.
-        groups: What each fact is resampled with; partners go together.
+        groups: Cluster of each fact; partners go together.
         units: Kinds of units, in the order of the unit axis: ``heads``, ``neurons``.
         top: How many units of a layer count as carrying most, and, last, how many of all layers.
         contrast: Of a fact's right answer with the wrong ones, in logits.
@@ -138,7 +137,7 @@ class RoutingResult(FactResult):
     def by_language(self) -> pd.DataFrame:
         """One row per kind of unit and pair of languages: the means of all quantities over facts, over all layers.
 
-        ``low`` and ``high`` are the 95 % interval of the overlap above chance, over groups of facts.
+        ``low`` and ``high`` are the 95 % interval of the overlap above chance, over ``n_clusters`` of facts.
         """
         import pandas as pd
 
@@ -149,8 +148,9 @@ class RoutingResult(FactResult):
             for p, (one, other) in enumerate(self.pairs):
                 row: dict[str, Any] = {"units": unit, "one": one, "other": other}
                 row |= {name: values[u, p] for name, values in means.items()}
-                found = self._interval("", parts[_ACROSS[0]][u, :, p])
-                rows.append(row | {"low": found["_low"], "high": found["_high"]})
+                found = self.estimate(parts[_ACROSS[0]][u, :, p])
+                row |= {"n": found.n, "n_clusters": found.n_clusters}
+                rows.append(row | {"low": found.low, "high": found.high})
         return pd.DataFrame(rows)
 
     def matrix(
@@ -174,7 +174,7 @@ class RoutingResult(FactResult):
         return means
 
     def by_layer(self, kind: str = "cosine") -> pd.DataFrame:
-        """One row per kind of unit and layer: overlap, chance and excess with 95 % intervals over groups of facts.
+        """One row per kind of unit and layer: overlap, chance and excess with 95 % intervals over clusters.
 
         Columns ``overlap``, ``overlap_low``, ``overlap_high``, and so on; the mean over pairs of languages.
         """
@@ -187,7 +187,8 @@ class RoutingResult(FactResult):
             for layer in range(self.dots.shape[-1]):
                 row: dict[str, Any] = {"units": unit, "layer": layer}
                 for name, values in shown.items():
-                    row |= self._interval(name, known_mean(values[number, :, :, layer], axis=1))
+                    found = self.estimate(known_mean(values[number, :, :, layer], axis=1))
+                    row |= found.columns(name, f"{name}_")
                 rows.append(row)
         return pd.DataFrame(rows)
 
@@ -211,15 +212,7 @@ class RoutingResult(FactResult):
 
     def diagnostics(self) -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
-        found: list[str] = []
-        groups = len(set(self.groups))
-        if groups < _FEW:
-            found.append(
-                Note(
-                    f"{len(self.fact_ids)} facts in {groups} groups; intervals over fewer than {_FEW} groups are not to be relied "
-                    "on. A fact needs a partner: another subject and answer of its relation."
-                )
-            )
+        found = super().diagnostics()
         gap = self.summary().iloc[0]
         if not gap.low > 0:
             found.append(
@@ -235,7 +228,7 @@ class RoutingResult(FactResult):
         ]
         head = (
             f"RoutingResult of {self.provenance.checkpoint or 'a model'} on {self.provenance.prompts or 'facts'}: "
-            f"{len(self.fact_ids)} facts in {len(set(self.groups))} groups, {len(self.languages)} languages"
+            f"{len(self.fact_ids)} facts in {len(set(self.groups))} clusters, {len(self.languages)} languages"
         )
         return "\n".join([head, *lines])
 
@@ -255,14 +248,6 @@ class RoutingResult(FactResult):
             "specific to the fact": self.specific(),
             "top units above chance": self.overlap("top") - self.chance("top"),
         }
-
-    def _interval(self, name: str, values: Float[np.ndarray, " fact"]) -> dict[str, float]:
-        known = ~np.isnan(values)
-        if not known.any():
-            return dict.fromkeys((name, f"{name}_low", f"{name}_high"), float("nan"))
-        groups = [group for group, here in zip(self.groups, known, strict=True) if here]
-        found = paired_bootstrap(values[known], np.zeros(known.sum()), groups=groups, draws=2000)
-        return {name: found.difference, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
 def _checked(kind: str) -> str:

@@ -1,4 +1,4 @@
-"""The paired bootstrap over facts or groups of facts."""
+"""The paired bootstrap as published for PolyFact; our own intervals are in `interp.stats.clustered`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class PairedBootstrap:
         difference: mean(a) - mean(b), in the unit of the values.
         low: Lower end of the percentile interval.
         high: Upper end of the percentile interval.
-        p: Two-sided p-value, 2 * (b + 1) / (draws + 1) and at most 1, where b is the smaller of the numbers of
-            resampled differences <= 0 and >= 0. Never 0: its least value is 2 / (draws + 1).
-        published_p: As the PolyFact repository computes it: 2 * min(share <= 0, share >= 0), not below 1 / draws
-            (and here at most 1).
+        p: Two-sided p-value, 2 * (b + 1) / (draws + 1) and at most 1, where b is the smaller of the numbers
+            of resampled differences <= 0 and >= 0. Never 0: its least value is 2 / (draws + 1).
+        published_p: As the PolyFact repository computes it: 2 * min(share <= 0, share >= 0), not below 1 /
+            draws (and here at most 1).
         n: Facts.
         n_clusters: Units resampled: facts, or answer entities.
         draws: Resamples.
@@ -51,16 +51,19 @@ def paired_bootstrap(
     groups: Sequence[Hashable] | None = None,
     confidence: float = 0.95,
 ) -> PairedBootstrap:
-    """Compare two models by a quantity per fact, resampling facts: mean(a) - mean(b), a percentile interval and p.
+    """Compare two models fact by fact, resampling facts: mean(a) - mean(b), a percentile interval and p.
 
-    Both models get the same resamples, ``default_rng(seed).integers(0, n, (draws, n))``, so what they share cancels,
-    and all languages of a fact stay together. With ``groups``, a label per fact such as its answer entity, whole groups
-    are resampled: the facts of one answer are not independent, and the interval is as wide as that makes it. A
-    resampled difference within rounding error of zero counts on both sides. The last digits depend on the order of the
-    facts, as on the seed: sort them by id.
+    For comparison with published numbers: below some 50 clusters its interval is too narrow and its p too
+    small (tests/truth/intervals.md); `interp.stats.paired_difference` is right from 2 on.
 
-    Source: Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapters 13 and 16; the (b + 1) / (B + 1) of
-    Davison & Hinkley (1997), section 4.2.
+    Both models get the same resamples, ``default_rng(seed).integers(0, n, (draws, n))``, so what they share
+    cancels, and all languages of a fact stay together. With ``groups``, a label per fact such as its answer
+    entity, whole groups are resampled: the facts of one answer are not independent, and the interval is as
+    wide as that makes it. A resampled difference within rounding error of zero counts on both sides. The last
+    digits depend on the order of the facts, as on the seed: sort them by id.
+
+    Source: Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapters 13 and 16; the (b + 1) / (B
+    + 1) of Davison & Hinkley (1997), section 4.2.
 
     Raises:
         ValueError: There is not one label per fact, there are no facts, or a difference is not finite.

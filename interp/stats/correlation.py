@@ -1,80 +1,118 @@
-"""How well estimates predict effects: correlation over cells of their means over facts, facts resampled."""
+"""How well estimates predict effects: correlation over cells of their means, with the clusters' jackknife."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from interp.stats.clusters import cluster_totals, resampled_counts
-from interp.stats.means import known_mean, ratio
+from interp.stats.clusters import cluster_totals, satterthwaite_df
+from interp.stats.estimate import Estimate
+from interp.stats.means import by_cell, known_mean, ratio
 
-__all__ = ["Correlation", "Means", "correlate", "resampled_means", "slope"]
+__all__ = ["CellMeans", "cell_means", "correlate", "slope"]
 
 _FEWEST = 3  # cells: two always lie on a line
 _ROUNDING = 1e-6  # of float32: what varies by less does not vary
+_MOST = 1 - 1e-12  # of which Fisher's z is finite
 
-Facts = Float[np.ndarray, "fact language cell"]
 
-
-class Correlation(NamedTuple):
-    """A correlation over cells with its 95 % interval.
+@dataclass(frozen=True)
+class CellMeans:
+    """Means of cells over facts and languages: of all facts, and without each cluster.
 
     Attributes:
-        n: Cells.
-        value: -1 to 1; NaN below 3 cells, and where one side does not vary.
-        low: Lower end; NaN with fewer than 2 groups of facts, or where a resample has no correlation.
-        high: Upper end.
+        all: Of all facts.
+        without: Without the facts of one cluster.
+        weights: Each cluster's share of the known values.
     """
-
-    n: int
-    value: float
-    low: float
-    high: float
-
-
-class Means(NamedTuple):
-    """Means of cells over facts and languages: of all facts, and of each resample."""
 
     all: Float[np.ndarray, "1 cell"]
-    resampled: Float[np.ndarray, "draw cell"]
+    without: Float[np.ndarray, "cluster cell"]
+    weights: Float[np.ndarray, "cluster 1"]
+
+    @property
+    def n_clusters(self) -> int:
+        """Clusters that have a value."""
+        return len(self.without)
+
+    def estimate(self, n: np.ndarray, confidence: float = 0.95) -> Estimate:
+        """Mean of each cell with Student's t over clusters; ``n`` values of each."""
+        error, df = _error(self.without, self.all, self.weights), satterthwaite_df(self.weights)[0]
+        half = stats.t.ppf(0.5 + confidence / 2, df) * error
+        p = 2 * stats.t.sf(np.abs(ratio(self.all[0], error)), df)
+        ends = {"low": self.all[0] - half, "high": self.all[0] + half, "p": p}
+        common = {"n": n, "n_clusters": self.n_clusters, "standard_error": error, "df": df}
+        return Estimate(self.all[0], **ends, **common, method="jackknife over clusters")
 
 
-def resampled_means(values: Facts, groups: Sequence[str], *, draws: int = 2000, seed: int = 0) -> Means:
-    """Mean over languages of the mean over facts, NaN left out; and the same of resampled groups of facts.
+def cell_means(values: Float[np.ndarray, "fact language cell"], clusters: Sequence[Hashable]) -> CellMeans:
+    """Mean over languages of the mean over facts, NaN left out; of all facts, and without each cluster.
 
-    The resamples depend on nothing but the groups, so two quantities of the same facts stay paired.
+    Two quantities that are known for the same facts stay paired cluster by cluster.
     """
-    flat = values.reshape(len(values), -1).astype(np.float64)
-    known = np.where(np.isnan(flat), np.nan, 1.0)
-    totals = np.stack(cluster_totals([flat, known], groups))
-    n = totals.shape[1]
-    weights = resampled_counts(n, draws if n >= 2 else 0, seed)
+    flat = by_cell(values)
+    known = ~np.isnan(flat)
+    totals = cluster_totals([np.where(known, flat, 0.0), known.astype(np.float64)], clusters)
+    here = totals.sums[1].any(axis=1)
+    total, count = (part[here] for part in totals.sums)
 
     def mean(total: np.ndarray, count: np.ndarray) -> np.ndarray:
         means: np.ndarray = known_mean(ratio(total, count).reshape(len(total), *values.shape[1:]), axis=1)
         return means
 
-    return Means(mean(*totals.sum(axis=1, keepdims=True)), mean(*(weights @ totals)))
+    whole = [part.sum(axis=0, keepdims=True) for part in (total, count)]
+    weights = ratio(count.sum(axis=1, keepdims=True), count.sum())
+    return CellMeans(mean(*whole), mean(whole[0] - total, whole[1] - count), weights)
 
 
-def correlate(estimated: Means, effects: Means, chosen: slice, *, ranks: bool = False) -> Correlation:
-    """Pearson's correlation over some cells of their means, or Spearman's."""
-    pairs = zip(estimated, effects, strict=True)
-    (value,), found = (_pearson(*(_side(side[:, chosen], ranks) for side in pair)) for pair in pairs)
-    n = int((~np.isnan(effects.all[0, chosen])).sum())
-    if not len(found) or np.isnan(found).any():
-        return Correlation(n, float(value), float("nan"), float("nan"))
-    low, high = np.quantile(found, [0.025, 0.975])
-    return Correlation(n, float(value), float(low), float(high))
+def correlate(
+    estimated: CellMeans, effects: CellMeans, cells: slice, *, ranks: bool = False, confidence: float = 0.95
+) -> Estimate:
+    """Pearson's correlation over some cells of their means, or Spearman's, -1 to 1; ``n`` counts cells.
+
+    The interval is Student's t on Fisher's z over clusters of facts, the cells as they are; noise over facts
+    makes a correlation of means smaller, and the interval has the jackknife's estimate of that taken off, the
+    value not. NaN below 3 cells and where one side does not vary; no interval with fewer than 2 clusters, or
+    where it is NaN without one of them.
+    """
+    pairs = zip((estimated.all, estimated.without), (effects.all, effects.without), strict=True)
+    (value,), without = (_pearson(*(_side(side[:, cells], ranks) for side in pair)) for pair in pairs)
+    z, parts = (np.arctanh(np.clip(r, -_MOST, _MOST)) for r in (value, without))
+    error, df = (
+        _error(parts[:, None], np.array([z]), effects.weights)[0],
+        satterthwaite_df(effects.weights)[0],
+    )
+    half = stats.t.ppf(0.5 + confidence / 2, df) * error
+    if len(parts):
+        z = z - (len(parts) - 1) * (parts.mean() - z)
+    return Estimate(
+        estimate=value,
+        low=np.tanh(z - half),
+        high=np.tanh(z + half),
+        p=2 * stats.t.sf(np.abs(ratio(z, error)), df)[()],
+        n=int((~np.isnan(effects.all[0, cells])).sum()),
+        n_clusters=effects.n_clusters,
+        standard_error=(1 - value**2) * error,
+        df=df,
+        method="jackknife of Fisher's z over clusters",
+    )
 
 
 def slope(x: Float[np.ndarray, " cell"], y: Float[np.ndarray, " cell"]) -> float:
     """Slope of y on x by least squares through zero; NaN where x is zero."""
     return float(ratio(np.nansum(x * y), np.nansum(x * x)))
+
+
+def _error(without: np.ndarray, whole: np.ndarray, weights: Float[np.ndarray, "cluster 1"]) -> np.ndarray:
+    """Standard error from the values without each cluster; of a mean, `clusters.variance_of_mean`."""
+    if len(without) < 2:
+        return np.full(without.shape[1:], np.nan)
+    error: np.ndarray = np.sqrt(((without - whole) ** 2 * (1 - weights)).sum(axis=0))
+    return error
 
 
 def _side(values: np.ndarray, ranks: bool) -> np.ndarray:

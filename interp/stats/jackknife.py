@@ -21,9 +21,9 @@ class Jackknife:
     """A statistic with its delete-one-block replicates: bias-corrected value, standard error, t interval.
 
     With B blocks, value = B * plug_in - (B - 1) * mean(replicates), which removes the 1/n bias of a plug-in
-    entropy; the standard error is sqrt((B - 1) / B * sum((replicate - mean)^2)); the interval uses Student's t with
-    B - 1 degrees of freedom. Blocks are groups of facts, so tokens of one fact never count as independent.
-    Subtracting two jackknives over the *same* blocks gives the paired difference.
+    entropy; the standard error is sqrt((B - 1) / B * sum((replicate - mean)^2)); the interval uses Student's
+    t with B - 1 degrees of freedom. Blocks are groups of facts, so tokens of one fact never count as
+    independent. Subtracting two jackknives over the *same* blocks gives the paired difference.
 
     Source: Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapter 11.
 
@@ -65,10 +65,11 @@ class Jackknife:
         return self.plug_in - (high - low) / 2, self.plug_in + (high - low) / 2
 
     def p_value(self) -> Values:
-        """Two-sided p-value of the hypothesis that the statistic is zero; 1 where it never varied and is zero."""
+        """Two-sided p-value of the statistic being zero; 1 where it never varied and is zero."""
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.abs(self.value) / self.standard_error
-        return np.where(np.isnan(t), 1.0, 2 * stats.t.sf(t, self.n_blocks - 1))
+        never = (self.value == 0) & (self.standard_error == 0)
+        return np.where(never, 1.0, 2 * stats.t.sf(t, self.n_blocks - 1))
 
     def __sub__(self, other: Jackknife) -> Jackknife:
         """Paired difference: both must stand on the same blocks in the same order."""

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 Numbers = np.ndarray | np.number | float
 
-__all__ = ["known_mean", "ratio", "shares_of_total"]
+__all__ = ["by_cell", "known_mean", "ratio", "shares_of_total"]
+
+
+def by_cell(values: np.ndarray) -> np.ndarray:
+    """Values per fact and cell, ``[fact, cell]`` in float64, however many axes the cells have, or none."""
+    return values.reshape(len(values), math.prod(values.shape[1:])).astype(np.float64)
 
 
 def known_mean(values: np.ndarray, axis: int | None = None) -> Any:
-    """Mean of what is not NaN, in float64: over an axis, or of everything (then a float). NaN where nothing is known."""
+    """Mean of what is not NaN, in float64: over an axis, or of everything. NaN where nothing is known."""
     known = ~np.isnan(values)
     if axis is None:
         return float(values[known].mean(dtype=np.float64)) if known.any() else float("nan")

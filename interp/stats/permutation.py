@@ -17,9 +17,10 @@ _LESS = 1e-12
 def diagonal_p(matrix: Float[np.ndarray, "owner language"], *, seed: int = 0) -> tuple[float, float]:
     """Permutation test of a square matrix: is its diagonal larger than if the owners' labels meant nothing?
 
-    The sum of the diagonal is compared with that of every other order of the rows (of more than 7 languages, of 5,040
-    orders at random); p is the share of orders, the given one among them, that reach it. So p <= a happens in at most a
-    share a of matrices whose rows are exchangeable. With n languages p is at least 1 / n!: of 3, a sixth.
+    The sum of the diagonal is compared with that of every other order of the rows (of more than 7 languages,
+    of 5,040 orders at random); p is the share of orders, the given one among them, that reach it. So p <= a
+    happens in at most a share a of matrices whose rows are exchangeable. With n languages p is at least 1 /
+    n!: of 3, a sixth.
 
     Returns:
         p, and the least p that there can be.

@@ -15,6 +15,7 @@ from analyses.comparison import compare
 from analyses.plan import Plan, Request
 from analyses.runner import Run
 from analyses.runner import run as run_command
+from figures import drawings, tables
 from interp.config import DataOptions, NumericOptions
 from interp.data.baselines import rule_baselines
 from interp.data.sources.cldr import cldr_facts
@@ -22,7 +23,8 @@ from interp.errors import ConfigError, DataError, ResultError
 from interp.results.base import Note, Provenance
 from interp.results.behavior import BehaviorResult
 from interp.results.settings.evaluation import EvaluationSettings, EvaluationView
-from interp.stats import paired_bootstrap
+from interp.stats import paired_difference
+from tests.support.benchmark_files import mmlu_row, write_lines
 from tests.support.command import refused, run
 from tests.support.golden import FOLDER, golden
 
@@ -66,30 +68,95 @@ def test_a_planted_change_is_found_where_it_is():
     assert table.change["accuracy sw"] == pytest.approx(after[:, 1].mean() - before[:, 1].mean())
     assert table.low["accuracy sw"] > 0.1
     assert table.holm["accuracy sw"] < 0.01
-    assert (table.loc[["accuracy en", "accuracy zh"], ["change", "low", "high"]] == 0).all(axis=None)
+    still = table.loc[["accuracy en", "accuracy zh"]]
+    assert (still.change == 0).all()
+    assert (still.p == 1).all()
+    assert ((still.low > -0.03) & (still.low < 0) & (still.high == -still.low)).all()
     assert table.change["accuracy"] == pytest.approx(table.change["accuracy sw"] / 3)
     both = after.all(axis=1).mean() - before.all(axis=1).mean()
     assert table.change["right in all languages"] == pytest.approx(both)
 
 
-def test_facts_of_a_group_are_resampled_together():
+def test_facts_of_a_cluster_are_one_observation():
     random = np.random.default_rng(2)
     before, after = random.random((2, 100, 3)) < 0.5
     table = compare(made(before), made(after)).to_frame().set_index("quantity")
     groups = [f"g{i // 2}" for i in range(100)]
     one, other = before[:, 0].astype(float), after[:, 0].astype(float)
-    own = paired_bootstrap(other, one, groups=groups)
+    own = paired_difference(other, one, groups, share=True)
     assert (table.low["accuracy en"], table.high["accuracy en"]) == (own.low, own.high)
+    assert (table.n["accuracy en"], table.n_clusters["accuracy en"]) == (100, 50)
+    assert table.mde["accuracy en"] == own.mde()
     for cluster, labels in (("fact", None), ("answer", [f"a{i // 4}" for i in range(100)])):
         comparison = compare(made(before), made(after), cluster=cluster)
         assert comparison.to_dict()["view"] == {"cluster": cluster}
         row = comparison.to_frame().set_index("quantity").loc["accuracy en"]
-        own = paired_bootstrap(other, one, groups=labels)
+        own = paired_difference(other, one, labels, share=True)
         assert (row.low, row.high) == (own.low, own.high)
     with pytest.raises(
         ResultError, match=r"has no cluster 'facts'\. Did you mean 'fact'\?.*: group, fact, answer"
     ):
         compare(made(before), made(after), cluster="facts")
+
+
+def guessed(right: np.ndarray) -> BehaviorResult:
+    """Answers in as many languages as there are columns; every fact is a cluster."""
+    result = made(right)
+    return replace(result, languages=tuple(f"l{i}" for i in range(right.shape[1])), groups=result.fact_ids)
+
+
+def test_all_intervals_are_over_the_clusters_of_the_view():
+    right = np.random.default_rng(5).random((60, 3)) < 0.6
+    result = made(np.repeat(right, 4, axis=0))  # facts of one answer are alike
+    by_answer = result.clustered("answer").by_language()
+    assert by_answer.n_clusters.tolist() == [60] * 3
+    apart = result.clustered("fact").by_language()
+    assert ((by_answer.high - by_answer.low) > 1.5 * (apart.high - apart.low)).all()
+    (table,) = tables(result, ("a",), cluster="answer")
+    assert "240 facts in 60 clusters" in table.note
+    assert any(f"[{by_answer.low[0]:.3f}, {by_answer.high[0]:.3f}]" in cell for cell in table.rows[0])
+    (drawn,) = drawings(result, ("a",), cluster="answer")
+    assert set(drawn.data.n_clusters.dropna()) == {60}
+
+
+def test_letters_are_no_clusters():
+    right = np.ones((8, 3), dtype=bool)
+    letters = replace(made(right), answers=tuple("ABCDABCD"))
+    refusal = r"Answers are letters \(A, B, C, D\), which unrelated facts share"
+    for refused_act in (
+        letters.clusters,
+        letters.clustered,
+        lambda cluster: letters.diagnostics(cluster=cluster),
+    ):
+        with pytest.raises(ResultError, match=refusal):
+            refused_act("answer")
+    assert letters.clusters("fact") == letters.fact_ids
+    assert made(right).clusters("answer") == made(right).answers
+
+
+def test_letters_are_refused_before_a_model_is_opened(tmp_path):
+    for code in ("en", "de"):
+        write_lines(tmp_path / code / "test.jsonl", [mmlu_row(number, code) for number in range(4)])
+    data = DataOptions(data=f"global-mmlu:{tmp_path}", split="test")
+    planned(data, EvaluationSettings())
+    with pytest.raises(ResultError, match="Answers are letters"):
+        planned(data, EvaluationSettings(), cluster="answer")
+
+
+def test_above_chance_in_some_language_is_corrected_over_languages():
+    """Of 100 models that guess in 12 languages 5 are above chance in one, of 12 single tests 30."""
+    random, doubted, alone = np.random.default_rng(4), 0, 0
+    for _ in range(100):
+        result = guessed(random.random((60, 12)) < 0.25)
+        doubted += bool(result.diagnostics())
+        alone += not (result.by_language().low > 0.25).any()
+    assert doubted >= 90
+    assert alone < 85
+    known = np.repeat(random.random((60, 1)) < 0.7, 12, axis=1)
+    assert guessed(known).diagnostics() == []
+    (few,) = guessed(np.ones((19, 12), dtype=bool)).diagnostics()
+    assert few.startswith("19 facts in 19 clusters: ")
+    assert isinstance(few, Note)
 
 
 def test_the_order_of_facts_does_not_change_a_digit():
@@ -178,7 +245,7 @@ def test_a_result_of_schema_1_answers_the_question_of_today(kind):
 def test_sft_changed_answers_and_the_base_knows_english(study):
     assert study.results["behavior"][0].by_language().set_index("language").accuracy["en"] > 0.8
     assert changes_of(study).set_index("quantity").change["accuracy"] >= 0
-    assert not study.diagnostics()
+    assert [text.partition(":")[2][:26] for text in study.diagnostics()] == [" 12 facts in 12 clusters: "] * 2
 
 
 def test_no_checkpoint_and_twice_the_same(config):
@@ -216,8 +283,9 @@ def test_the_command_writes_results_and_changes(config, study):
         "log-probability per byte",
         f"{one} -> {other}",
         "right in all languages",
-        "12 facts. Accuracy with its 95 % interval (Wilson). Chance 0.250; tied options share credit",
-        "paired over groups of facts",
+        "12 facts in 12 clusters. Accuracy with its 95 % interval (Wilson, over clusters). Chance 0.250; "
+        "tied options share credit",
+        "paired over clusters (groups of facts)",
     ):
         assert text in shown
     written = json.loads((out / f"{one}-to-{other}.behavior.json").read_text())
@@ -272,7 +340,9 @@ def test_rescore_and_compare_need_no_model(config, study, no_model, tmp_path):
         (("--cluster", "facts"), "has no cluster 'facts'. Did you mean 'fact'?"),
     ):
         assert text in refused("rescore", files[0], *flags)
-    assert "paired over facts of one answer" in run("rescore", *files, "--cluster", "answer").stdout
+    assert (
+        "paired over clusters (facts of one answer)" in run("rescore", *files, "--cluster", "answer").stdout
+    )
     text = refused("rescore", FOLDER / "routing-schema-1.npz")
     assert "is a 'routing' result; one of evaluate is expected" in text
 

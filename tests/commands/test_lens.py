@@ -62,7 +62,7 @@ def test_two_checkpoints_write_results_and_comparisons(measured):
         "takeover layer: first layer from which on",
         "(-1: the embedding)",
         f"{one} -> {other}: change\n",
-        "95 % interval, paired over groups of facts",
+        "95 % interval, paired over clusters (groups of facts)",
         f"{out / pair}.lens.json",
         "Note: llama: Fewer than 30 facts tell these languages from the pivot: en 12, ru 12, ja 12.",
         "At the output the answer has a probability below 0.01 in every language",

@@ -106,7 +106,7 @@ def test_two_checkpoints_are_compared_and_a_rerun_opens_no_model(patch, tmp_path
     code, out, _ = run(*patch("whole", "deaf", mode="within", languages="ja", positions="last"))
     assert code == 0
     assert "whole -> deaf: change\n" in out
-    assert "95 % interval, paired over groups of facts" in out
+    assert "95 % interval, paired over clusters (groups of facts)" in out
     before = contents(tmp_path / "out")
     assert "whole-to-deaf.within.resid_post.patching.json" in before
     with no_model():

@@ -90,7 +90,7 @@ def test_the_table_has_all_rows_beside_the_rules_and_says_what_they_mean():
     assert "spelled as in en (30 items)" in rows
     assert "PolyFact's (3)" not in rows  # as many as there are languages
     for sentence in (
-        "60 facts. Accuracy with its 95 % interval (Wilson).",
+        "60 facts in 30 clusters. Accuracy with its 95 % interval (Wilson, over clusters).",
         "Chance 0.250; tied options share credit (in at most 0.000 of a language's facts).",
         "prior: the relation's most frequent answer; longest: the longest option.",
         "RankC: how alike two languages rank the options",

@@ -110,8 +110,8 @@ def test_the_table_of_probes_has_the_numbers():
                 row = table.loc[(name, curve, layer)]
                 assert interval(row) in text
     assert (
-        "40 facts, 3 languages, chance 0.500; balanced accuracy on facts whose group was in no training fold"
-        in text
+        "40 facts in 40 clusters, 3 languages, chance 0.500; balanced accuracy on facts whose group was "
+        "in no training fold" in text
     )
     result = PROBES[0]
     best = int(np.argmax([row.mean() for row in result.curves()["accuracy"]]))

@@ -124,8 +124,8 @@ def test_the_table_says_what_counts_and_how_sure_it_is():
     assert "a: logit lens, pivot en" in text
     cells = [cell.strip() for cell in next(line for line in text.splitlines() if "│ sw " in line).split("│")]
     found = result.summary().set_index("quantity")
-    assert cells[1:4] == ["sw", "17", "3"]
-    for cell, name in zip(cells[4:9], ("takeover layer", "pivot area", "pivot lead"), strict=False):
+    assert cells[1:5] == ["sw", "17", str(found.n_clusters["takeover layer sw"]), "3"]
+    for cell, name in zip(cells[5:10], ("takeover layer", "pivot area", "pivot lead"), strict=False):
         row = found.loc[f"{name} sw"]
         assert cell == interval(row)
     assert re.search(r"│ all +│ 20 │", text)

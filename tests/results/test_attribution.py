@@ -13,7 +13,7 @@ from interp.errors import ResultError
 from interp.results import load_result
 from interp.results.attribution import AttributionResult
 from interp.results.estimates import mean_estimates
-from interp.stats import correlate, resampled_means
+from interp.stats import cell_means, correlate
 from tests.support.results.attribution import BLOCKS, CELLS, CODES, attribution_result, gaps, noise
 
 
@@ -101,13 +101,12 @@ def slow_correlation(x: list[float], y: list[float]) -> float:
     return over / (sum((a - mx) ** 2 for a in x) * sum((b - my) ** 2 for b in y)) ** 0.5
 
 
-def test_correlation_and_its_interval_equal_loops_over_resamples():
+def test_correlation_and_its_interval_equal_loops_that_leave_out_each_cluster():
     values = gaps() + 2 * noise(3, 4, 2, seed=8)
     noisy = values[:, :, *CELLS.T] + noise(24, 3, 6, seed=9)
     result = attribution_result(values, noisy, top=3, cells=CELLS)
     estimated, groups = result.estimated, np.arange(24) // 2
     alive = [g for g in range(12) if (~np.isnan(estimated[groups == g])).any()]
-    weights = np.random.default_rng(0).multinomial(len(alive), [1 / len(alive)] * len(alive), 2000)
 
     def means(side: np.ndarray, weight: np.ndarray) -> list[float]:
         found = []
@@ -133,19 +132,25 @@ def test_correlation_and_its_interval_equal_loops_over_resamples():
             slow_correlation(*(stats.rankdata(side).tolist() for side in (x, y)))
         )
         assert table.slope[name] == pytest.approx(np.dot(x, y) / np.dot(x, x))
-    draws = [slow_correlation(means(estimated, w), means(noisy, w)) for w in weights[:40]]
-    fast = correlate(
-        *(_first(resampled_means(s, result.groups), 40) for s in (estimated, noisy)), slice(None)
+    without = [
+        slow_correlation(*(means(s, one - (np.arange(len(alive)) == g)) for s in (estimated, noisy)))
+        for g in range(len(alive))
+    ]
+    sizes = (
+        np.array([(~np.isnan(estimated[groups == g])).sum() for g in alive]) / (~np.isnan(estimated)).sum()
     )
-    assert (fast.low, fast.high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])))
+    x, y = (means(side, one) for side in (estimated, noisy))
+    z, without = np.arctanh(slow_correlation(x, y)), np.arctanh(without)
+    error = np.sqrt(((without - z) ** 2 * (1 - sizes)).sum())
+    z -= (len(alive) - 1) * (without.mean() - z)
+    fast = correlate(*(cell_means(s, result.groups) for s in (estimated, noisy)), slice(None))
+    half = stats.t.ppf(0.975, fast.df) * error
+    assert (fast.low, fast.high) == pytest.approx((np.tanh(z - half), np.tanh(z + half)))
+    assert (fast.n, fast.n_clusters) == (6, len(alive))
     assert table.pearson_low["both"] < table.pearson["both"] < table.pearson_high["both"]
 
 
-def _first(means, n: int):
-    return means._replace(resampled=means.resampled[:n])
-
-
-def test_verified_effects_are_means_with_bootstrap_intervals():
+def test_verified_effects_are_means_with_intervals():
     values = gaps(60)
     effects = 2 * values[:, :, *CELLS.T] + 0.1
     result = attribution_result(values, effects, top=2, cells=CELLS)
@@ -252,7 +257,9 @@ def test_doubts_are_in_words():
     assert sure.diagnostics() == []
     few = attribution_result(gaps(8))
     assert few.diagnostics() == [
-        f"{int((few.left_out == 0).any(axis=1).sum())} facts are left of 8; intervals over fewer than 30 are not to be relied on."
+        f"{int((few.left_out == 0).any(axis=1).sum())} facts in 4 clusters: with fewer than 20 clusters "
+        "intervals are wide, "
+        "and right only if no cluster is very unlike the others."
     ]
     flat = replace(sure, clean=sure.corrupt)
     assert (

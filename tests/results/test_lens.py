@@ -12,7 +12,7 @@ from interp.errors import MeasurementError, ResultError
 from interp.results import load_result
 from interp.results.lens import LensResult
 from interp.results.separable import require_separable
-from interp.stats import paired_bootstrap
+from interp.stats import clustered_mean
 from tests.support.golden import golden
 from tests.support.results.lens import lens_result, random_lens_result
 
@@ -113,9 +113,9 @@ def test_the_curves_are_means_with_intervals_over_groups():
     assert len(table) == (1 + 2 + 2) * 4  # the pivot's own prompts have one curve
     row = table.loc["sw", "en", 1]
     values = result.probability[:, SW, 2, EN].astype(float)
-    found = paired_bootstrap(values, np.zeros(12), groups=result.groups, draws=2000)
-    assert (row.value, row.low, row.high) == pytest.approx((found.difference, found.low, found.high))
-    assert row.n == 12
+    found = clustered_mean(values, result.groups)
+    assert (row.value, row.low, row.high) == pytest.approx((found.estimate, found.low, found.high))
+    assert (row.n, row.n_clusters) == (12, len(set(result.groups)))
     assert row["rank"] == np.median(result.rank[:, SW, 2, EN])
     assert row.low < values.mean() < row.high
     wide = result.curves(answers="all", prompts=("sw",))

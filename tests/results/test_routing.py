@@ -11,7 +11,7 @@ from analyses.comparison import compare
 from interp.errors import ResultError
 from interp.results import load_result
 from interp.results.routing import RoutingResult
-from interp.stats import paired_bootstrap
+from interp.stats import clustered_mean
 from tests.support.results.routing import CODES, TOP, routing_result, vectors
 
 
@@ -127,9 +127,9 @@ def test_the_contrast_stands_beside_the_routes():
 
 
 def test_few_groups_and_answers_that_are_not_above_the_others_are_doubted():
-    assert routing_result(vectors(n_facts=60) + 1).diagnostics() == []
-    (few,) = routing_result(vectors(n_facts=58) + 1).diagnostics()
-    assert few.startswith("58 facts in 29 groups; intervals over fewer than 30 groups")
+    assert routing_result(vectors(n_facts=40) + 1).diagnostics() == []
+    (few,) = routing_result(vectors(n_facts=38) + 1).diagnostics()
+    assert few.startswith("38 facts in 19 clusters: with fewer than 20 clusters")
     gaps = np.where(np.arange(60) // 2 % 2, 1.0, -0.9)  # on average a little above 0, and it could be chance
     contrast = np.repeat(gaps[:, None], 3, axis=1).astype(np.float32)
     (unknown,) = replace(routing_result(vectors(n_facts=60)), contrast=contrast).diagnostics()
@@ -150,11 +150,11 @@ def test_tables_and_text_say_the_same(tmp_path):
     by = result.by_language()
     assert by.loc[1, ["one", "other"]].tolist() == ["en", "ja"]
     assert by["specific to the fact"].to_numpy() == pytest.approx(result.specific()[0, :, :, -1].mean(axis=0))
-    assert "10 facts in 5 groups, 3 languages" in repr(result)
+    assert "10 facts in 5 clusters, 3 languages" in repr(result)
     one = result.overlap()[0, :, 1, -1] - result.chance()[0, :, 1, -1]
-    own = paired_bootstrap(one, np.zeros(10), groups=result.groups, draws=2000)
-    assert by.loc[1, ["overlap above chance", "low", "high"]].tolist() == pytest.approx(
-        [own.difference, own.low, own.high]
+    own = clustered_mean(one, result.groups)
+    assert by.loc[1, ["overlap above chance", "n", "n_clusters", "low", "high"]].tolist() == pytest.approx(
+        [own.estimate, 10, 5, own.low, own.high]
     )
     again = load_result(result.save(tmp_path / "r.npz"))
     assert isinstance(again, RoutingResult)

@@ -12,6 +12,7 @@ from interp.measure.behavior.generation import judge_texts
 from interp.results.base import Provenance
 from interp.results.behavior import BehaviorResult
 from interp.results.consistency import truncated
+from interp.stats import paired_bootstrap
 from tests.support.published import full, needs_full_files, read_full
 from tests.truth.lite import BASE, SFT, SOURCES, lite, told_gold
 
@@ -68,12 +69,17 @@ def test_our_credit_differs_from_theirs_only_where_theirs_is_wrong(source):
 
 
 @SOURCES
-def test_the_published_bootstrap_by_our_comparison(source):
+def test_the_published_bootstrap_and_our_comparison(source):
+    """With 400 facts our interval is that of the published bootstrap up to its noise."""
     before, after = (read(name, source) for name in (BASE, SFT))
+    found = paired_bootstrap(after.quantities("token")["RankC"], before.quantities("token")["RankC"])
+    theirs = [round(100 * value, 2) for value in (found.difference, found.low, found.high)]
+    assert (theirs, found.published_p) == ([2.86, 1.22, 4.44], 0.0004)
     comparison = compare(before, after, scoring="token", cluster="fact")
     row = comparison.to_frame().set_index("quantity").loc["RankC"]
-    assert [round(100 * row[key], 2) for key in ("change", "low", "high")] == [2.86, 1.22, 4.44]
-    assert row.p == pytest.approx(0.0004 + 2e-4, abs=1e-5)
+    ours = [100 * row[key] for key in ("change", "low", "high")]
+    assert ours == pytest.approx(theirs, abs=0.05)
+    assert row.p == pytest.approx(found.p, abs=5e-4)
 
 
 @needs_full_files

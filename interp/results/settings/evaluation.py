@@ -14,7 +14,7 @@ from interp.results.settings.scorings import DEFAULT_SCORING, MATCHES, SCORINGS,
 __all__ = ["CLUSTERS", "EvaluationSettings", "EvaluationView"]
 
 CLUSTERS = ("group", "fact", "answer")
-"""What intervals of changes may resample: see `interp.results.answers.AnswersResult.clusterings`."""
+"""What facts of one cluster may share: see `interp.results.answers.AnswersResult.clusterings`."""
 
 _KLAR_SHOTS, _KLAR_TOKENS, _TOKENS = 3, 10, 16
 _OF_GENERATION = {"shots": None, "new_tokens": None, "stop": "auto", "protocol": "interp"}
@@ -122,7 +122,9 @@ class EvaluationView:
         ("auto", *SCORINGS, *MATCHES),
     )
     cluster: str = option(
-        "group", "What intervals of changes resample: groups of facts, facts, or answers.", CLUSTERS
+        "group",
+        "What facts of one cluster share, for all intervals: their group, answer, or nothing (fact).",
+        CLUSTERS,
     )
     contaminated: Path | None = option(
         None, "JSON list of the ids of facts that the training data held; reported apart."
