@@ -119,7 +119,7 @@ def test_two_checkpoints_are_compared_and_a_rerun_opens_no_model(patch, tmp_path
     assert "whole: resid_post, within, rescued" in out
     rows = [[cell.strip() for cell in line.split("│")] for line in out.splitlines()]
     row = next(row for row in rows if row[2:3] == ["last"])
-    assert row[4:6] == ["1.00", "0.00"]  # clean, corrupt
+    assert row[5:7] == ["1.00", "0.00"]  # clean, corrupt
 
 
 def test_estimates_are_verified_and_drawn(patch, tmp_path):
