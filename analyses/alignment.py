@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from analyses.plan import Measure, Part, Plan, Request, Task, asked, prompts_of, require_languages
+from analyses.plan import Measure, Part, Plan, Request, Task, prompts_of, question_of, require_languages
 from interp.data.prompts import PromptSet
 from interp.errors import DataError
 from probes.settings import AlignmentSettings
@@ -29,7 +29,7 @@ def plan(request: Request) -> Plan:
     settings: AlignmentSettings = request.settings
     layers = parse_layers(settings.layers)
     prompts = _translations(request)
-    kept = f"{settings.positions}.activations"
+    stored = f"{settings.positions}.activations"
 
     def measure(task: Task) -> AlignmentResult:
         activations = collect(
@@ -38,12 +38,14 @@ def plan(request: Request) -> Plan:
             positions=settings.positions,
             layers=layers,
             batch_tokens=task.batch_tokens,
-            file=task.beside(f"{kept}.npy"),
+            file=task.beside(f"{stored}.npy"),
             progress=task.shown("prompts"),
         )
         return measure_alignment(activations, settings, progress=task.shown("layers"))
 
-    return Plan((Part(AlignmentResult, "alignment", asked(prompts, request), measure, shared=(kept,)),))
+    return Plan(
+        (Part(AlignmentResult, "alignment", question_of(prompts, request), measure, shared=(stored,)),)
+    )
 
 
 def _translations(request: Request) -> PromptSet:

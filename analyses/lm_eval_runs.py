@@ -73,17 +73,17 @@ def _run(file: Path) -> dict[str, Any]:
     if beside is None or not beside.is_file():
         return run
     try:
-        said = json.loads(beside.read_text(encoding="utf-8"))
-        config = said["config"]
+        results = json.loads(beside.read_text(encoding="utf-8"))
+        config = results["config"]
         arguments = config.get("model_args") or ""
         if isinstance(arguments, dict):
             arguments = ",".join(f"{key}={value}" for key, value in arguments.items())
-        context = said.get("max_length")
+        context = results.get("max_length")
         return {
-            "model": str(said.get("model_name") or run["model"]),
+            "model": str(results.get("model_name") or run["model"]),
             "model_args": str(arguments),
             "dtype": str(config.get("model_dtype") or "").removeprefix("torch."),
-            "version": str(said.get("lm_eval_version") or ""),
+            "version": str(results.get("lm_eval_version") or ""),
             "context": context if isinstance(context, int) else 0,
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

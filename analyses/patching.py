@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analyses.plan import Measure, Part, Plan, Request, Task, asked, facts_of, languages_of
+from analyses.plan import Measure, Part, Plan, Request, Task, facts_of, languages_of, question_of
 from interp.data.facts import FactSet
 from interp.data.prompts import context_of, prompts_from_facts
 from interp.errors import ConfigError
@@ -36,7 +36,7 @@ def plan(request: Request) -> Plan:
     giver = _giver(settings)
     facts = _facts(request, settings)
     context = {"source_checkpoint": giver.fingerprint if giver else "", **context_of(facts)}
-    question = asked(prompts_from_facts(facts), request, **context)
+    question = question_of(prompts_from_facts(facts), request, **context)
 
     def measure(task: Task) -> PatchingResult | AttributionResult:
         from interp.measure.patching.attribution import measure_attribution

@@ -36,9 +36,9 @@ __all__ = [
     "Progress",
     "Request",
     "Task",
-    "asked",
     "facts_of",
     "prompts_of",
+    "question_of",
     "require_languages",
     "source_of",
 ]
@@ -193,7 +193,7 @@ class Measure:
         return (checkpoints, data, *own, *rest)
 
 
-def asked(
+def question_of(
     prompts: PromptSet, request: Request, settings: Settings | dict[str, Any] | None = None, **context: Any
 ) -> Provenance:
     """The question that a finished result must have answered.
@@ -206,8 +206,8 @@ def asked(
     """
     from interp.results.base import Provenance
 
-    chosen = request.settings if settings is None else settings
-    stored = chosen.stored() if isinstance(chosen, Settings) else chosen
+    settings = request.settings if settings is None else settings
+    stored = settings.stored() if isinstance(settings, Settings) else settings
     numerics = {"dtype": request.numerics.dtype, "attention": request.numerics.attention}
     return Provenance(
         prompts_digest=prompts.digest,
@@ -258,7 +258,7 @@ def facts_of(data: DataOptions, source: FactSet | None = None) -> FactSet:
         languages=languages,
         limit=data.limit or None,
         allow_missing=data.allow_missing,
-    ).asked_as(data.prompt_format)
+    ).with_prompt_format(data.prompt_format)
 
 
 def prompts_of(data: DataOptions) -> PromptSet:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from interp.errors import ResultError, short
+from interp.errors import ResultError, unequal
 from interp.model.checkpoints import Checkpoint
 from interp.results.base import Provenance, Result
 
@@ -55,10 +55,8 @@ def reusable(
     if "prompts" in differing:
         notes = [p.run.get("prompts_note", p.prompts_digest) for p in (result.provenance, question)]
         differing["prompts"] = (notes[0], notes[1])
-    listed = "; ".join(
-        f"{name}: {short(there, _MOST)} there, {short(asked, _MOST)} asked"
-        for name, (there, asked) in differing.items()
-    )
+    saved, requested = ({name: pair[i] for name, pair in differing.items()} for i in (0, 1))
     raise ResultError(
-        f"{file} answers another question ({listed}). Use --fresh to replace it, or another --out."
+        f"{file} answers another question ({unequal(saved, requested, _MOST)}). Use --fresh to replace it, or "
+        "another --out."
     )

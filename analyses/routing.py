@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analyses.plan import Measure, Part, Plan, Request, Task, asked, facts_of, require_languages
+from analyses.plan import Measure, Part, Plan, Request, Task, facts_of, question_of, require_languages
 from interp.data.partners import pair_facts
 from interp.data.prompts import context_of, prompts_from_facts
 from interp.results.settings.routing import RoutingSettings
@@ -34,7 +34,9 @@ def plan(request: Request) -> Plan:
         return measure_routing(task.model, facts, request.settings, **task.passes("routes"))
 
     prompts = prompts_from_facts(facts)
-    return Plan((Part(RoutingResult, "routing", asked(prompts, request, **context_of(facts)), measure),))
+    return Plan(
+        (Part(RoutingResult, "routing", question_of(prompts, request, **context_of(facts)), measure),)
+    )
 
 
 MEASURE = Measure(plan, RoutingSettings)

@@ -110,5 +110,5 @@ def ablation_data(results: Sequence[AblationResult], names: Sequence[str]) -> pd
     import pandas as pd
 
     tables = [result.to_frame().assign(checkpoint=name) for result, name in zip(results, names, strict=True)]
-    found = pd.concat(tables, ignore_index=True)
-    return found[["checkpoint", *(column for column in found if column != "checkpoint")]]
+    table = pd.concat(tables, ignore_index=True)
+    return table[["checkpoint", *(column for column in table if column != "checkpoint")]]

@@ -106,11 +106,11 @@ def plot_alignment(results: Sequence[AlignmentResult], names: Sequence[str]) -> 
 def plot_pairs(result: AlignmentResult, name: str) -> Figure:
     """Share of facts whose query language finds its own translation, of every pair, per layer, raw and centered."""
     return plot_matrices(
-        {treatment: result.found(treatment) for treatment in result.treatments},
+        {treatment: result.retrieval(treatment) for treatment in result.treatments},
         result.layers,
         result.languages,
         low=0.0,
-        said=("query", "its translation in", "share that finds it"),
+        legend=("query", "its translation in", "share that finds it"),
         title=f"{name}: retrieval among {len(result.fact_ids)} facts",
     )
 

@@ -117,9 +117,9 @@ def attribution_data(results: Sequence[AttributionResult], names: Sequence[str])
             parts = {"profile": result.by_layer(), "largest": result.largest(_TOP)}
         parts["verified"] = result.verified().rename(columns={"low": "effect_low", "high": "effect_high"})
         tables += [table.assign(shown=shown, checkpoint=name) for shown, table in parts.items() if len(table)]
-    found = pd.concat(tables, ignore_index=True)
+    combined = pd.concat(tables, ignore_index=True)
     first = ["checkpoint", "shown", "layer", "unit", "position", "n", "n_clusters"]
-    return found[[*first, *(column for column in found if column not in first)]]
+    return combined[[*first, *(column for column in combined if column not in first)]]
 
 
 def _maps(
@@ -193,8 +193,10 @@ def _scatter(axes: Axes, result: AttributionResult) -> None:
             )  # fmt: skip
     axes.axline((0, 0), slope=1, color="0.4", linewidth=0.8, linestyle="--", label="equal")
     both = result.correlation().iloc[-1]
-    said = f"r = {both.pearson:.3f} [{both.pearson_low:.3f}, {both.pearson_high:.3f}], slope {both.slope:.2f}"
-    axes.set_title(said, loc="left", fontsize=8, color="firebrick" if result.low_correlation() else "black")
+    title = (
+        f"r = {both.pearson:.3f} [{both.pearson_low:.3f}, {both.pearson_high:.3f}], slope {both.slope:.2f}"
+    )
+    axes.set_title(title, loc="left", fontsize=8, color="firebrick" if result.low_correlation() else "black")
     axes.legend(fontsize=6)
 
 

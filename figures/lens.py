@@ -109,7 +109,7 @@ def plot_lens(results: Sequence[LensResult], names: Sequence[str], quantity: str
             if place + columns >= len(shown):
                 curves.set_xlabel("layer")
             own = first.languages.index(code)
-            counted = (first.clean[:, own] if quantity == "mass" else first.kept(code)).sum()
+            counted = (first.clean[:, own] if quantity == "mass" else first.counted(code)).sum()
             label = LANGUAGES[code].name if code in LANGUAGES else code
             strip.set_title(f"{label} ({code}), n {counted}", loc="left", fontsize=8)
         bar = figure.colorbar(image, cax=figure.add_subplot(grid[0, columns]), label="entropy (nats)")

@@ -236,10 +236,10 @@ def _map(axes: Axes, values: Float[np.ndarray, "row column"], marked: np.ndarray
 def _cut(table: pd.DataFrame, shape: tuple[int, ...]) -> np.ndarray:
     """Columns of a table of cells, in the cells' shape."""
     kind = [("recovery", float), ("beyond_low", float)]
-    found = np.empty(len(table), dtype=kind)
+    filled = np.empty(len(table), dtype=kind)
     for name, _ in kind:
-        found[name] = table[name]
-    return found.reshape(shape)
+        filled[name] = table[name]
+    return filled.reshape(shape)
 
 
 def _number(axes: Axes, n_layers: int) -> None:

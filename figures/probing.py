@@ -53,9 +53,9 @@ def tables(results: Sequence[ProbeResult], names: Sequence[str]) -> list[Table]:
             title = f"{name}: balanced accuracy by language at layer {best}"
             shown.append(Table(title, tuple(frame.columns), rows_of(frame)))
     first = results[0]
-    asked = first.folds >= 0
+    held_out = first.folds >= 0
     counted = (
-        f"{int(asked.sum())} facts in {first.clusters_in(asked)} clusters, {len(first.languages)} languages, "
+        f"{int(held_out.sum())} facts in {first.clusters_in(held_out)} clusters, {len(first.languages)} languages, "
         f"chance {first.chance:.3f}"
     )
     left = [
@@ -66,9 +66,9 @@ def tables(results: Sequence[ProbeResult], names: Sequence[str]) -> list[Table]:
 
 def layer_table(title: str, result: LayerResult, curves: Sequence[str]) -> Table:
     """One row per layer with some curves and their intervals."""
-    found = {(row.curve, row.layer): row for row in result.by_layer().itertuples()}
+    cells = {(row.curve, row.layer): row for row in result.by_layer().itertuples()}
     rows = tuple(
-        (layer, *(_cell(found.get((curve, layer))) for curve in curves))
+        (layer, *(_cell(cells.get((curve, layer))) for curve in curves))
         for layer in map(layer_name, result.layers)
     )
     return Table(title, ("layer", *curves), rows)
@@ -117,7 +117,7 @@ def plot_transfer(result: ProbeResult, name: str) -> Figure:
         result.layers,
         result.languages,
         low=result.chance,
-        said=("trained on", "tested on", "balanced accuracy"),
+        legend=("trained on", "tested on", "balanced accuracy"),
         title=f"{name}: {result.task_name}",
     )
 

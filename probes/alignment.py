@@ -53,9 +53,9 @@ def measure_alignment(
                 _all_pairs([unit_vectors(v, center=True) for v in vectors]),
             ]
         )
-        found, floor = cka_of_all(vectors)
-        similar.append(found.mean(axis=-1))
-        parts.append([found[chosen].mean(axis=0) for chosen in kinds_of_pairs(prompts.languages).values()])
+        similarity, floor = cka_of_all(vectors)
+        similar.append(similarity.mean(axis=-1))
+        parts.append([similarity[pairs].mean(axis=0) for pairs in kinds_of_pairs(prompts.languages).values()])
         shuffled.append(floor)
         if progress:
             progress(index + 1, len(activations.layers))
@@ -114,8 +114,8 @@ def retrieved(
 
 def _all_pairs(vectors: Sequence[np.ndarray]) -> Bool[np.ndarray, "fact query target"]:
     n = len(vectors)
-    found = np.ones((len(vectors[0]), n, n), dtype=bool)
+    hits = np.ones((len(vectors[0]), n, n), dtype=bool)
     for i in range(n):
         for j in range(i + 1, n):
-            found[:, i, j], found[:, j, i] = retrieved(vectors[i], vectors[j])
-    return found
+            hits[:, i, j], hits[:, j, i] = retrieved(vectors[i], vectors[j])
+    return hits

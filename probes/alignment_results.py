@@ -30,7 +30,7 @@ def kinds_of_pairs(languages: Sequence[str]) -> dict[str, Bool[np.ndarray, "lang
     pivot = np.array([code == PIVOT for code in languages])
     with_pivot = upper & (pivot[:, None] | pivot[None])
     kinds = {"en-x": with_pivot, "x-y": upper & ~with_pivot}
-    return {name: chosen for name, chosen in kinds.items() if chosen.any()}
+    return {name: selected for name, selected in kinds.items() if selected.any()}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -73,7 +73,7 @@ class AlignmentResult(LayerResult):
         """See `kinds_of_pairs`."""
         return kinds_of_pairs(self.languages)
 
-    def found(self, treatment: str = "raw") -> Float[np.ndarray, "layer query target"]:
+    def retrieval(self, treatment: str = "raw") -> Float[np.ndarray, "layer query target"]:
         """Share of facts whose query language finds its own translation; NaN of a language with itself."""
         share = self.retrieved[self.treatments.index(treatment)].mean(axis=1)
         return np.where(np.eye(len(self.languages), dtype=bool), np.nan, share)
@@ -94,12 +94,12 @@ class AlignmentResult(LayerResult):
 
     def curves(self) -> dict[str, Float[np.ndarray, "layer fact"]]:
         """Mutual retrieval, raw and centered, and CKA: the mean over pairs of English with others, and of others."""
-        found = {
-            f"mutual {treatment} {kind}": self.mutual[index][:, :, chosen].mean(axis=-1)
+        curves = {
+            f"mutual {treatment} {kind}": self.mutual[index][:, :, selected].mean(axis=-1)
             for index, treatment in enumerate(self.treatments)
-            for kind, chosen in self.pairs.items()
+            for kind, selected in self.pairs.items()
         }
-        return found | {f"CKA {kind}": part for kind, part in zip(self.pairs, self.cka_parts, strict=True)}
+        return curves | {f"CKA {kind}": part for kind, part in zip(self.pairs, self.cka_parts, strict=True)}
 
     def mexa_by_language(self, treatment: str = "raw") -> pd.DataFrame:
         """MEXA of each language with English: ``mean`` over layers, and the ``best`` layer's; empty without English."""

@@ -46,15 +46,15 @@ def cka_of_all(
     centered = [_centered(v) for v in vectors]
     n = len(centered[0])
     parts = _by_facts if n < max(v.shape[1] for v in vectors) else _by_features
-    found = parts(centered, centered)
-    total = found.sum(axis=-1)
+    products = parts(centered, centered)
+    total = products.sum(axis=-1)
     own = np.sqrt(np.diagonal(total))
     below = own[:, None] * own
     order = np.random.default_rng(0).permutation(n)
     shuffled = parts(centered, [v[order] for v in centered]).sum(axis=-1)
     value = ratio(total, below)[..., None]
-    share = ratio(np.einsum("aaf->af", found), own[:, None] ** 2)
-    influence = 2 * ratio(found, below[..., None]) - value * (share[:, None] + share[None])
+    share = ratio(np.einsum("aaf->af", products), own[:, None] ** 2)
+    influence = 2 * ratio(products, below[..., None]) - value * (share[:, None] + share[None])
     return value + n * influence, ratio(shuffled, below)
 
 

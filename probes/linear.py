@@ -81,15 +81,15 @@ def _minimum(x: np.ndarray, y: np.ndarray, c: float) -> tuple[np.ndarray, np.nda
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = LogisticRegression(C=c, class_weight="balanced", max_iter=_MOST_STEPS).fit(x, y)
+        fitted = LogisticRegression(C=c, class_weight="balanced", max_iter=_MOST_STEPS).fit(x, y)
     for warning in caught:
         if not issubclass(warning.category, ConvergenceWarning):
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     converged = not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
-    if len(found.coef_) == 1:
-        zero = np.zeros_like(found.coef_)
-        return np.concatenate([zero, found.coef_]), np.append(0.0, found.intercept_), converged
-    return found.coef_, found.intercept_, converged
+    if len(fitted.coef_) == 1:
+        zero = np.zeros_like(fitted.coef_)
+        return np.concatenate([zero, fitted.coef_]), np.append(0.0, fitted.intercept_), converged
+    return fitted.coef_, fitted.intercept_, converged
 
 
 def choose_l2(
@@ -99,12 +99,12 @@ def choose_l2(
     if len(set(groups)) < _INNER_FOLDS:
         return L2_GRID[0]
     folds = grouped_folds(groups, _INNER_FOLDS)
-    found = [np.empty_like(y) for _ in L2_GRID]
+    guesses = [np.empty_like(y) for _ in L2_GRID]
     for fold in range(_INNER_FOLDS):
         train, test = folds != fold, folds == fold
-        for l2, guess in zip(L2_GRID, found, strict=True):
+        for l2, guess in zip(L2_GRID, guesses, strict=True):
             guess[test] = fit_probe(x[train], y[train], l2).predict(x[test])
-    return L2_GRID[int(np.argmax([balanced_accuracy(y, guess) for guess in found]))]
+    return L2_GRID[int(np.argmax([balanced_accuracy(y, guess) for guess in guesses]))]
 
 
 def balanced_accuracy(y: Int[np.ndarray, " example"], guess: Int[np.ndarray, " example"]) -> float:
@@ -141,7 +141,7 @@ def grouped_folds(
                 f"Label {label} has {int((y == label).sum())} facts in {having} groups; {n_folds} folds need one each. Use "
                 "fewer folds, or leave it out."
             )
-    found = np.empty(len(names), dtype=np.int64)
+    folds = np.empty(len(names), dtype=np.int64)
     for fold, (_, test) in enumerate(StratifiedGroupKFold(n_folds).split(np.zeros(len(names)), y, names)):
-        found[test] = fold
-    return found
+        folds[test] = fold
+    return folds

@@ -133,10 +133,10 @@ class ProbeResult(LayerResult):
         of its own class.
         """
         own, control = self.within(self.earned), self.within(self.earned_by_control)
-        found = {"accuracy": own, "control": control, "selectivity": own - control}
+        curves = {"accuracy": own, "control": control, "selectivity": own - control}
         for offset in () if self.joint or len(self.languages) < 2 else self.offsets:
-            found[f"transfer {offset}"] = self.across(self.earned, offset)
-        return found
+            curves[f"transfer {offset}"] = self.across(self.earned, offset)
+        return curves
 
     def in_common(self, other: Self) -> tuple[Self, Self]:
         """Both results in the languages that were asked in both: which are, may depend on what a checkpoint answers."""
@@ -186,7 +186,7 @@ class ProbeResult(LayerResult):
         import pandas as pd
 
         offset, layer, train, test = np.indices(self.correct.shape[:4]).reshape(4, -1)
-        asked = (self.correct >= 0).reshape(-1, len(self.fact_ids))
+        labeled = (self.correct >= 0).reshape(-1, len(self.fact_ids))
         return pd.DataFrame(
             {
                 "task": self.task,
@@ -194,8 +194,8 @@ class ProbeResult(LayerResult):
                 "offset": np.array(self.offsets)[offset],
                 "trained_on": np.array(self.trained_on)[train],
                 "tested_on": np.array(self.languages)[test],
-                "n": asked.sum(axis=-1),
-                "n_clusters": [self.clusters_in(facts) for facts in asked],
+                "n": labeled.sum(axis=-1),
+                "n_clusters": [self.clusters_in(facts) for facts in labeled],
                 "balanced_accuracy": known_mean(self.earned, axis=-1).ravel(),
                 "control": known_mean(self.earned_by_control, axis=-1).ravel(),
                 "chance": self.chance,
@@ -219,9 +219,9 @@ class ProbeResult(LayerResult):
                 f"The control labels, which mean nothing, are read at {table['mean'][control]:.3f} (chance {self.chance:.3f}): "
                 "held-out facts are known from training. Do groups hold all facts that are alike?"
             )
-        asked = int((self.folds >= 0).sum())
-        if asked < _FEW_FACTS:
-            diagnostics.append(Note(f"Few facts: {asked}."))
+        labeled = int((self.folds >= 0).sum())
+        if labeled < _FEW_FACTS:
+            diagnostics.append(Note(f"Few facts: {labeled}."))
         if failed := self.provenance.run.get("unconverged_fits"):
             diagnostics.append(f"{failed} fits did not converge; raise --l2.")
         return diagnostics
@@ -246,11 +246,11 @@ class ProbeResult(LayerResult):
             _, which, count = np.unique(labels.T[pool.T], return_inverse=True, return_counts=True)
             right = correct[..., pool.T].astype(np.float64)
             weight = len(which) / (len(count) * count)
-            found = right * weight[which]
+            effect = right * weight[which]
             if not self.joint:
                 share = right @ np.eye(len(count))[which] / count
-                found += (share.mean(axis=-1, keepdims=True) - weight * share)[..., which]
-            values[..., pool.T] = np.where(right < 0, np.nan, found)
+                effect += (share.mean(axis=-1, keepdims=True) - weight * share)[..., which]
+            values[..., pool.T] = np.where(right < 0, np.nan, effect)
         return values
 
     def __repr__(self) -> str:
@@ -258,9 +258,9 @@ class ProbeResult(LayerResult):
         best = self.best_layer()
         table = self.summary().set_index("quantity")
         low, high = table.loc[f"accuracy layer {layer_name(self.layers[best])}", ["low", "high"]]
-        asked = int((self.folds >= 0).sum())
+        labeled = int((self.folds >= 0).sum())
         lines = [
-            f"ProbeResult of {self.provenance.checkpoint or 'a model'}: {self.task}, {asked} facts, "
+            f"ProbeResult of {self.provenance.checkpoint or 'a model'}: {self.task}, {labeled} facts, "
             f"{len(self.languages)} languages, {len(self.layers)} layers",
             f"  best at layer {layer_name(self.layers[best])}: balanced accuracy {own[best]:.3f} [{low:.3f}, {high:.3f}] 95 %, "
             f"control {control[best]:.3f}, chance {self.chance:.3f}",

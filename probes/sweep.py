@@ -52,7 +52,7 @@ def measure_probes(
     groups, l2 = tuple(fact.group for fact in facts), settings.l2
     dealt = task_folds(task, groups, settings.folds)
     control = task.control(settings.seed)
-    found, unconverged = [], 0
+    by_layer, unconverged = [], 0
     for index in range(len(activations.layers)):
         values = np.asarray(activations.values[index])
         layer = []
@@ -62,7 +62,7 @@ def measure_probes(
                 np.where(guesses == UNASKED, UNASKED, guesses == labels.T[None, None]).astype(np.int8)
             )
             unconverged += failed
-        found.append(layer)
+        by_layer.append(layer)
         if progress:
             progress(index + 1, len(activations.layers))
     provenance = activations.provenance
@@ -89,8 +89,8 @@ def measure_probes(
         labels=task.labels,
         control_labels=control,
         folds=dealt,
-        correct=np.stack([layer[0] for layer in found], axis=1),
-        control=np.stack([layer[1] for layer in found], axis=1),
+        correct=np.stack([layer[0] for layer in by_layer], axis=1),
+        control=np.stack([layer[1] for layer in by_layer], axis=1),
         left_out=task.left_out,
         provenance=replace(provenance, settings=decided, run=run),
     )
@@ -99,13 +99,13 @@ def measure_probes(
 def task_folds(task: Task, groups: tuple[str, ...], n_folds: int) -> Int[np.ndarray, " fact"]:
     """Deal the facts of each stratum to folds; balanced by label where a fact has one label in all languages."""
     names, strata = np.array(groups), np.array(task.strata)
-    asked = (task.labels != UNASKED).any(axis=1)
-    found = np.full(len(groups), UNASKED)
-    for stratum in sorted(set(strata[asked].tolist())):
-        rows = np.flatnonzero((strata == stratum) & asked)
+    labeled = (task.labels != UNASKED).any(axis=1)
+    folds = np.full(len(groups), UNASKED)
+    for stratum in sorted(set(strata[labeled].tolist())):
+        rows = np.flatnonzero((strata == stratum) & labeled)
         own = task.labels[rows, 0] if task.name == "answer" else None
-        found[rows] = grouped_folds(names[rows].tolist(), n_folds, own)
-    return found
+        folds[rows] = grouped_folds(names[rows].tolist(), n_folds, own)
+    return folds
 
 
 def _by_stratum(
@@ -149,13 +149,13 @@ def held_out_guesses(
         The guesses, `UNASKED` where a language has no labels; and how many fits did not converge.
     """
     n_facts, n_languages = labels.shape
-    asked = np.flatnonzero((labels != UNASKED).all(axis=0))
+    labeled = np.flatnonzero((labels != UNASKED).all(axis=0))
     shape = (1, 1) if joint else (2, n_languages)
     guesses, failed = np.full((*shape, n_languages, n_facts), UNASKED), 0
     for fold in np.unique(folds):
         train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         own_means = values[train].mean(axis=0, dtype=np.float64)
-        for trained in (0,) if joint else asked:
+        for trained in (0,) if joint else labeled:
             columns = np.arange(n_languages) if joint else np.array([trained])
             probe = _fit(values[train][:, columns], labels[train][:, columns], groups[train], l2)
             failed += not probe.converged
@@ -163,7 +163,7 @@ def held_out_guesses(
             if not joint:
                 guesses[1, trained, :, test] = probe.predict(values[test], own_means)
     if not joint:
-        unasked = np.setdiff1d(np.arange(n_languages), asked)
+        unasked = np.setdiff1d(np.arange(n_languages), labeled)
         guesses[:, :, unasked] = UNASKED
     return guesses, failed
 

@@ -58,10 +58,10 @@ class Task:
         if self.joint:
             return rng.permuted(self.labels, axis=1)
         dealt = self.labels.copy()
-        asked = (self.labels != UNASKED).any(axis=1)
+        labeled = (self.labels != UNASKED).any(axis=1)
         relations = np.array(self.relations)
         for relation in sorted(set(self.relations)):
-            rows = np.flatnonzero((relations == relation) & asked)
+            rows = np.flatnonzero((relations == relation) & labeled)
             dealt[rows] = self.labels[rng.permutation(rows)]
         return dealt
 
@@ -98,14 +98,14 @@ def answer_task(facts: FactSet, folds: int) -> Task:
         groups.setdefault((fact.relation, fact.object_id), set()).add(fact.group)
     often = {key for key, having in groups.items() if len(having) >= folds}
     many = {relation for relation, n in Counter(relation for relation, _ in often).items() if n > 1}
-    kept = [key for key in groups if key in often and key[0] in many]
-    if not kept:
+    frequent = [key for key in groups if key in often and key[0] in many]
+    if not frequent:
         (relation, answer), most = max(groups.items(), key=lambda item: len(item[1]))
         raise MeasurementError(
             f"No relation has two answers that facts of {folds} groups share, one for each fold; the most frequent answer is "
             f"'{answer}' of '{relation}', in {len(most)}. Use fewer folds, or more facts."
         )
-    number = {key: i for i, key in enumerate(kept)}
+    number = {key: i for i, key in enumerate(frequent)}
     labels = [number.get((fact.relation, fact.object_id), UNASKED) for fact in facts]
     relations = tuple(fact.relation for fact in facts)
     missing = sum(label == UNASKED for label in labels)
@@ -115,7 +115,7 @@ def answer_task(facts: FactSet, folds: int) -> Task:
     return Task(
         "answer",
         np.tile(np.array(labels)[:, None], (1, len(facts.languages))),
-        tuple(answer for _, answer in kept),
+        tuple(answer for _, answer in frequent),
         relations,
         relations,
         joint=False,

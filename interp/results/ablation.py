@@ -134,23 +134,23 @@ class AblationResult(FactResult):
 
         Frail languages and harmful sets, whole columns and rows, cancel in the statistic.
         """
-        found = self.estimate(own_above_other(self.beyond_random(kind)))
+        interval = self.estimate(own_above_other(self.beyond_random(kind)))
         p, least = diagonal_p(self.matrix(kind), seed=seed)
-        return Dominance(found.estimate, found.low, found.high, p, least, int(found.n_clusters))
+        return Dominance(interval.estimate, interval.low, interval.high, p, least, int(interval.n_clusters))
 
     def quantities(self) -> dict[str, Float[np.ndarray, " fact"]]:
         """Harm beyond random units to the units' own language, to the others, and the difference; and of random units."""
-        found = {}
+        values = {}
         names = {"loss": "nats lost", "accuracy": "accuracy lost"}
         for kind, name in names.items():
             beyond, n = self.beyond_random(kind), len(self.languages)
             own = np.einsum("afa->f", beyond) / n
             apart = own_above_other(beyond)
-            found[f"{name}: own language"] = own
-            found[f"{name}: other languages"] = own - apart
-            found[f"{name}: own above other"] = apart
-            found[f"{name}: random units"] = self.harms(kind)[1:].mean(axis=(0, 1, 3))
-        return found
+            values[f"{name}: own language"] = own
+            values[f"{name}: other languages"] = own - apart
+            values[f"{name}: own above other"] = apart
+            values[f"{name}: random units"] = self.harms(kind)[1:].mean(axis=(0, 1, 3))
+        return values
 
     def to_frame(self) -> pd.DataFrame:
         """One row per owner of the units and language: harm, of random units, and beyond them with 95 % intervals.
@@ -166,13 +166,13 @@ class AblationResult(FactResult):
         tables = []
         for kind in HARMS:
             harm, beyond = self.harms(kind), self.beyond_random(kind).swapaxes(0, 1)
-            found = self.estimate(beyond.reshape(len(beyond), -1))
+            interval = self.estimate(beyond.reshape(len(beyond), -1))
             means = {
                 "removed": harm[0].mean(axis=1).ravel(),
                 "random": harm[1:].mean(axis=(0, 2)).ravel(),
-                **found.columns("beyond_random", counts=False),
+                **interval.columns("beyond_random", counts=False),
             }
-            counts = {"n": found.n, "n_clusters": found.n_clusters}
+            counts = {"n": interval.n, "n_clusters": interval.n_clusters}
             tables.append(pd.DataFrame({"harm": kind, **names, **counts, **means}))
         return pd.concat(tables, ignore_index=True)
 
@@ -189,10 +189,10 @@ class AblationResult(FactResult):
 
     def diagnostics(self) -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
-        found = super().diagnostics()
+        diagnostics = super().diagnostics()
         shared = self.shared_units()
         if shared > _MUCH:
-            found.append(
+            diagnostics.append(
                 f"A language has {shared:.0%} of its {self.unit} in common with another one on average, so what is removed is "
                 "hardly its own. Ask for fewer, or for specialized ones."
             )
@@ -200,11 +200,11 @@ class AblationResult(FactResult):
         right = self.intact_accuracy().mean(axis=1)
         known = self.estimate(right, share=True)
         if not known.low > chance:
-            found.append(
+            diagnostics.append(
                 f"The intact model is not above chance ({known.estimate:.3f} of {chance:.3f}), so it has "
                 "no accuracy to lose."
             )
-        return found
+        return diagnostics
 
     def __repr__(self) -> str:
         lines = []

@@ -123,10 +123,10 @@ class AttributionResult(RunsResult):
             "n_clusters": int(counts.any(axis=(0, 2)).sum()),
         }
         for name, control in (("estimate", False), ("floor", True)):
-            found = self.estimates(language, control=control)
+            estimates = self.estimates(language, control=control)
             prefix = "" if name == "estimate" else f"{name}_"
-            columns[name] = found.plug_in.ravel()
-            low, high = found.plug_in_interval()
+            columns[name] = estimates.plug_in.ravel()
+            low, high = estimates.plug_in_interval()
             columns |= {f"{prefix}low": low.ravel(), f"{prefix}high": high.ravel()}
         return pd.DataFrame(columns)
 
@@ -181,12 +181,12 @@ class AttributionResult(RunsResult):
 
         estimated, effects = self._means(language)
         rows = []
-        for name, chosen in zip(_CHOSEN, (slice(self.top), slice(self.top, None), slice(None)), strict=True):
+        for name, cells in zip(_CHOSEN, (slice(self.top), slice(self.top, None), slice(None)), strict=True):
             row: dict[str, Any] = {"cells": name}
             for kind in ("pearson", "spearman"):
-                found = correlate(estimated, effects, chosen, ranks=kind == "spearman")
-                row |= found.columns(kind, f"{kind}_")
-            rows.append({**row, "slope": slope(estimated.all[0, chosen], effects.all[0, chosen])})
+                correlations = correlate(estimated, effects, cells, ranks=kind == "spearman")
+                row |= correlations.columns(kind, f"{kind}_")
+            rows.append({**row, "slope": slope(estimated.all[0, cells], effects.all[0, cells])})
         return pd.DataFrame(rows)
 
     def low_correlation(self) -> str:
@@ -211,19 +211,19 @@ class AttributionResult(RunsResult):
         Of the top and the random cells, the mean estimate and the mean true effect, each cell counted in the direction of its
         own mean estimate. Which cells are on top is each checkpoint's own.
         """
-        found = {
+        per_fact = {
             f"{name} logit_diff": known_mean(self.of_metric(getattr(self, name), "logit_diff"), axis=1)
             for name in ("clean", "corrupt")
         }
         towards = np.sign(self._means("")[0].all[0])
-        for name, chosen in (("top", slice(self.top)), ("random", slice(self.top, None))):
-            if len(towards[chosen]):
-                for said, values in (("estimate", self.estimated), ("true effect", self.effects)):
-                    each = values[:, :, chosen].astype(np.float64) * towards[chosen]
-                    found[f"{said} of the {name} {self.unit}"] = known_mean(
+        for name, cells in (("top", slice(self.top)), ("random", slice(self.top, None))):
+            if len(towards[cells]):
+                for what, values in (("estimate", self.estimated), ("true effect", self.effects)):
+                    each = values[:, :, cells].astype(np.float64) * towards[cells]
+                    per_fact[f"{what} of the {name} {self.unit}"] = known_mean(
                         each.reshape(len(each), -1), axis=1
                     )
-        return found
+        return per_fact
 
     def strongest(self) -> pd.DataFrame:
         """The rows of `to_frame` with the largest absolute estimates, and the true ``effect`` of those that were patched."""
@@ -239,39 +239,39 @@ class AttributionResult(RunsResult):
     def diagnostics(self) -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
         gap = known_mean(self.gap("logit_diff"), axis=1)
-        found = [self.low_correlation()] if self.low_correlation() else []
-        found += self.few_clusters(~np.isnan(gap))
+        diagnostics = [self.low_correlation()] if self.low_correlation() else []
+        diagnostics += self.few_clusters(~np.isnan(gap))
         if not known_mean(gap) > 0:
-            found.append(
+            diagnostics.append(
                 "Clean runs are not better than corrupt ones by logit_diff (mean difference "
                 f"{known_mean(gap):.3g}), so there is nothing to recover."
             )
         if not self.counts[1].any():
-            found.append("No unrelated fact could serve as a control, so there is no noise floor.")
-        return found
+            diagnostics.append("No unrelated fact could serve as a control, so there is no noise floor.")
+        return diagnostics
 
     def __repr__(self) -> str:
         counts = self.reasons().sum()
         left = ", ".join(f"{counts[reason]} {reason}" for reason in LEFT_OUT[1:] if counts[reason])
-        said = [
+        lines = [
             f"AttributionResult of {self.provenance.checkpoint or 'a model'}: {self.unit} {self.mode} "
             f"{'from ' + ','.join(self.sources) + ' ' if self.sources else ''}in {','.join(self.languages)}; "
             f"{counts['used']} pairs of {len(self.fact_ids)} facts{f' (left out: {left})' if left else ''}"
         ]
         for row in self.largest(_NAMED).itertuples():
-            said.append(
+            lines.append(
                 f"  {self.name_of(row.layer, row.unit, row.position):<28} {row.estimate:+.3f} logits [{row.low:+.3f}, "
                 f"{row.high:+.3f}] estimated; by an unrelated fact {row.floor:+.3f}"
             )
         if not len(self.cells):
-            return "\n".join([*said, "  not verified"])
+            return "\n".join([*lines, "  not verified"])
         for row in self.correlation().itertuples():
             if row.cells == "both" or not np.isnan(row.pearson):
-                said.append(
+                lines.append(
                     f"  verified on {row.n} {'cells' if row.cells == 'both' else row.cells + ' cells'}: correlation "
                     f"{row.pearson:.3f} [{row.pearson_low:.3f}, {row.pearson_high:.3f}], slope {row.slope:.2f}"
                 )
-        return "\n".join(said)
+        return "\n".join(lines)
 
     @cached_property
     def _every(self) -> tuple[CellMeans, CellMeans]:

@@ -234,8 +234,8 @@ class FactResult(Result):
     def few_clusters(self, facts: Bool[np.ndarray, " fact"]) -> list[str]:
         """What so few clusters among some facts leave doubtful, in words; empty if they are enough."""
         n_clusters = self.clusters_in(facts)
-        found = few_clusters(int(facts.sum()), n_clusters)
-        return found if n_clusters < FEWEST_CLUSTERS else [Note(text) for text in found]
+        texts = few_clusters(int(facts.sum()), n_clusters)
+        return texts if n_clusters < FEWEST_CLUSTERS else [Note(text) for text in texts]
 
     def summary(self, **how: Any) -> pd.DataFrame:
         """One row per quantity: ``n`` facts with a value, ``n_clusters``, ``mean``, and its 95 % interval.

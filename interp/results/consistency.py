@@ -184,8 +184,8 @@ def mean_over_facts(
     """Mean over facts for each pair of languages; over the facts of ``keep`` only, NaN for a pair that keeps none."""
     if keep is None:
         return values.mean(axis=0)
-    kept = keep if keep.ndim == 3 else np.broadcast_to(keep[:, None, None], values.shape)
-    return ratio(np.where(kept, values, 0.0).sum(axis=0), kept.sum(axis=0))
+    weights = keep if keep.ndim == 3 else np.broadcast_to(keep[:, None, None], values.shape)
+    return ratio(np.where(weights, values, 0.0).sum(axis=0), weights.sum(axis=0))
 
 
 def pair_mean(
@@ -201,8 +201,8 @@ def pair_mean(
     """
     if values.shape[-1] < 2:
         raise ResultError("A mean over pairs needs 2 languages or more, but there is 1.")
-    chosen = [pair for pair in language_pairs(values.shape[-1]) if anchor is None or anchor in pair]
-    first, second = zip(*chosen, strict=True)
+    pairs = [pair for pair in language_pairs(values.shape[-1]) if anchor is None or anchor in pair]
+    first, second = zip(*pairs, strict=True)
     return np.asarray(values[..., first, second].mean(axis=-1))
 
 

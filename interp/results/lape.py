@@ -58,8 +58,8 @@ class NeuronSelection:
             ResultError: A layer, language or index is outside of the model's.
         """
         mask = np.zeros((len(languages), *shape), dtype=bool)
-        for layer, chosen in json.loads(Path(path).read_text(encoding="utf-8")).items():
-            for code, indices in chosen.items():
+        for layer, selected in json.loads(Path(path).read_text(encoding="utf-8")).items():
+            for code, indices in selected.items():
                 if (
                     code not in languages
                     or not 1 <= int(layer) <= shape[0]
@@ -92,8 +92,8 @@ def lape_upstream(
     """
     lively = (rate > _quantile(rate, filter_quantile)).any(axis=0)
     spread = np.where(lively, entropy(rate), np.inf)
-    chosen = _lowest(spread, round(share * spread.size))
-    return NeuronSelection(_names(languages, rate), (rate > _quantile(rate, activity_quantile)) & chosen)
+    selected = _lowest(spread, round(share * spread.size))
+    return NeuronSelection(_names(languages, rate), (rate > _quantile(rate, activity_quantile)) & selected)
 
 
 def lape_polyfact(
@@ -117,9 +117,9 @@ def lape_polyfact(
     with np.errstate(invalid="ignore", divide="ignore"):
         proportion = np.where(alive, rate / rate.sum(axis=0), 0.0)
     spread = np.where(alive, -(proportion * np.log(proportion + smoothing)).sum(axis=0), np.inf)
-    chosen = _lowest(spread, int(share * spread.size))
+    selected = _lowest(spread, int(share * spread.size))
     best = np.arange(len(rate))[:, None, None] == rate.argmax(axis=0)
-    return NeuronSelection(_names(languages, rate), best & chosen)
+    return NeuronSelection(_names(languages, rate), best & selected)
 
 
 def _quantile(rate: Float[np.ndarray, "language layer neuron"], quantile: float) -> float:
@@ -129,10 +129,10 @@ def _quantile(rate: Float[np.ndarray, "language layer neuron"], quantile: float)
 
 def _lowest(spread: Float[np.ndarray, "layer neuron"], k: int) -> Bool[np.ndarray, "layer neuron"]:
     """The k lowest finite values; equal values by position, so that exactly k are kept."""
-    chosen = np.zeros(spread.size, dtype=bool)
+    selected = np.zeros(spread.size, dtype=bool)
     order = np.argsort(spread, axis=None, kind="stable")[:k]
-    chosen[order] = np.isfinite(spread.ravel()[order])
-    return chosen.reshape(spread.shape)
+    selected[order] = np.isfinite(spread.ravel()[order])
+    return selected.reshape(spread.shape)
 
 
 def _names(languages: tuple[str, ...], rate: np.ndarray) -> tuple[str, ...]:

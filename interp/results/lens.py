@@ -93,7 +93,7 @@ class LensResult(FactResult):
         settings = {**self.provenance.settings, "pivot": pivot}
         return replace(self, provenance=replace(self.provenance, settings=settings))
 
-    def kept(self, language: str, answer: str | None = None) -> Bool[np.ndarray, " fact"]:
+    def counted(self, language: str, answer: str | None = None) -> Bool[np.ndarray, " fact"]:
         """Facts that count for prompts in a language; with a third language's answer, where that is told apart too."""
         own, pivot = self._index(language), self._index(self.pivot)
         here = self.clean[:, own] & ~self.overlap[:, own, own] & ~self.overlap[:, own, pivot]
@@ -104,11 +104,11 @@ class LensResult(FactResult):
 
     def left_out(self) -> dict[str, int]:
         """Facts that do not count, per language of the prompt."""
-        return {code: int((~self.kept(code)).sum()) for code in self.languages}
+        return {code: int((~self.counted(code)).sum()) for code in self.languages}
 
-    def curve(self, language: str, answer: str) -> Float[np.ndarray, "kept layer"]:
-        """Probability of an answer's first tokens at each layer, for the facts that count; see `kept`."""
-        return self.probability[self.kept(language, answer), self._index(language), :, self._index(answer)]
+    def curve(self, language: str, answer: str) -> Float[np.ndarray, "counted layer"]:
+        """Probability of an answer's first tokens at each layer, for the facts that count; see `counted`."""
+        return self.probability[self.counted(language, answer), self._index(language), :, self._index(answer)]
 
     def mass_curve(self, language: str, lexicon: str) -> Float[np.ndarray, "clean layer"]:
         """Probability of a language's lexicon at each layer, for all facts whose prompt ends where a token ends."""
@@ -123,7 +123,7 @@ class LensResult(FactResult):
         """
         ahead = self.curve(language, language) > self.curve(language, self.pivot)
         run = np.logical_and.accumulate(ahead[:, ::-1], axis=1).sum(axis=1)
-        return _spread(self.kept(language), self.n_layers - 1 - run)
+        return _spread(self.counted(language), self.n_layers - 1 - run)
 
     def quantities(self) -> dict[str, Float[np.ndarray, " fact"]]:
         """What checkpoints are compared by; over all other languages than the pivot, then for each of them.
@@ -135,14 +135,14 @@ class LensResult(FactResult):
         """
         others = [code for code in self.languages if code != self.pivot]
         each = {code: self._compared(code) for code in others}
-        found = {}
+        per_fact = {}
         for name in each[others[0]]:
             columns = np.stack([each[code][name] for code in others])
-            found[name] = known_mean(columns, axis=0)
+            per_fact[name] = known_mean(columns, axis=0)
         if len(others) > 1:
             for code in others:
-                found |= {f"{name} {code}": values for name, values in each[code].items()}
-        return found
+                per_fact |= {f"{name} {code}": values for name, values in each[code].items()}
+        return per_fact
 
     def _compared(self, code: str) -> dict[str, Float[np.ndarray, " fact"]]:
         own, pivot = self.curve(code, code).astype(float), self.curve(code, self.pivot).astype(float)
@@ -152,10 +152,10 @@ class LensResult(FactResult):
             "pivot lead": np.trapezoid(np.maximum(pivot - own, 0), dx=step, axis=1),
             "answer at output": own[:, -1],
         }
-        found = {"takeover layer": self.takeover(code)}
-        found |= {name: _spread(self.kept(code), value) for name, value in values.items()}
+        per_fact = {"takeover layer": self.takeover(code)}
+        per_fact |= {name: _spread(self.counted(code), value) for name, value in values.items()}
         mass = np.trapezoid(self.mass_curve(code, self.pivot).astype(float), dx=step, axis=1)
-        return found | {"pivot mass": _spread(self.clean[:, self._index(code)], mass)}
+        return per_fact | {"pivot mass": _spread(self.clean[:, self._index(code)], mass)}
 
     def curves(
         self, of: str = "probability", *, answers: str = "compared", prompts: Sequence[str] = ()
@@ -180,15 +180,15 @@ class LensResult(FactResult):
                 if of == "mass":
                     here, curve = self.clean[:, self._index(code)], self.mass_curve(code, answer)
                 else:
-                    here, curve = self.kept(code, answer), self.curve(code, answer)
+                    here, curve = self.counted(code, answer), self.curve(code, answer)
                 if not len(curve) or np.isnan(curve).any():
                     continue
-                groups = [group for group, kept in zip(self.groups, here, strict=True) if kept]
+                groups = [group for group, counts in zip(self.groups, here, strict=True) if counts]
                 ranks = self.rank[here, self._index(code), :, self._index(answer)]
-                found = clustered_mean(curve, groups).columns("value")
+                interval = clustered_mean(curve, groups).columns("value")
                 rank = np.median(ranks, axis=0) if of == "probability" else float("nan")
                 where = {"prompt": code, "answer": answer, "layer": self.layers}
-                tables.append(pd.DataFrame({**where, **found, "rank": rank}))
+                tables.append(pd.DataFrame({**where, **interval, "rank": rank}))
         numbers = {"layer": int, "n": int, "n_clusters": int} | dict.fromkeys(
             ("value", "low", "high", "rank"), float
         )
@@ -206,7 +206,7 @@ class LensResult(FactResult):
 
         rows, entropy = [], self.mean_entropy()
         for code in self.languages:
-            here, own = self.kept(code), self._index(code)
+            here, own = self.counted(code), self._index(code)
             spread = entropy[own] / (np.log(2) if bits else 1)
             energy = self.energy[here, own].mean(axis=0)
             means = {f"answer_{a}": _mean(self.curve(code, a), self.n_layers) for a in self.languages}
@@ -239,21 +239,23 @@ class LensResult(FactResult):
             row = {"language": code, "n": n, "n_clusters": int(table.n_clusters[f"{QUANTITIES[0]}{suffix}"])}
             row |= {"left_out": np.nan if code == "all" else left[code]}
             for name in QUANTITIES:
-                found = table.loc[f"{name}{suffix}"]
-                row |= {name: found["mean"], f"{name} low": found.low, f"{name} high": found.high}
+                interval = table.loc[f"{name}{suffix}"]
+                row |= {name: interval["mean"], f"{name} low": interval.low, f"{name} high": interval.high}
             rows.append(row)
         return pd.DataFrame(rows)
 
     def mean_entropy(self) -> Float[np.ndarray, "language layer"]:
         """Mean over the facts that count, in nats."""
         return np.stack(
-            [self.entropy[self.kept(code), i].mean(axis=0) for i, code in enumerate(self.languages)]
+            [self.entropy[self.counted(code), i].mean(axis=0) for i, code in enumerate(self.languages)]
         )
 
     def diagnostics(self) -> list[str]:
         """Languages with few facts that count, and whether the model says the answer in any language."""
         notes = super().diagnostics()
-        few = [f"{code} {self.kept(code).sum()}" for code in self.languages if self.kept(code).sum() < _FEW]
+        few = [
+            f"{code} {self.counted(code).sum()}" for code in self.languages if self.counted(code).sum() < _FEW
+        ]
         if few:
             notes.append(
                 Note(f"Fewer than {_FEW} facts tell these languages from the pivot: {', '.join(few)}.")
@@ -274,7 +276,7 @@ class LensResult(FactResult):
         return self.languages.index(language)
 
     def __repr__(self) -> str:
-        found = self.summary().set_index("quantity").head(5)
+        rows = self.summary().set_index("quantity").head(5)
         left = self.left_out()
         return "\n".join(
             [
@@ -282,7 +284,7 @@ class LensResult(FactResult):
                 f"{len(self.fact_ids)} facts in {len(self.languages)} languages, {self.n_layers - 1} layers, pivot {self.pivot}",
                 *(
                     f"  {name:17} {row['mean']:.3f}  [{row.low:.3f}, {row.high:.3f}] 95 %, {row.n:.0f} facts"
-                    for name, row in found.iterrows()
+                    for name, row in rows.iterrows()
                 ),
                 f"  left out          {' '.join(f'{code} {n}' for code, n in left.items())}",
             ]
@@ -290,9 +292,9 @@ class LensResult(FactResult):
 
 
 def _spread(here: Bool[np.ndarray, " fact"], values: np.ndarray) -> Float[np.ndarray, " fact"]:
-    found = np.full(len(here), np.nan)
-    found[here] = values
-    return found
+    spread = np.full(len(here), np.nan)
+    spread[here] = values
+    return spread
 
 
 def _mean(curve: Float[np.ndarray, "row layer"], n_layers: int) -> Float[np.ndarray, " layer"]:

@@ -90,7 +90,7 @@ class PatchingResult(RunsResult):
         clean, corrupt, patched, control = (
             parts[name] for name in ("clean", "corrupt", "patched", "control")
         )
-        found = {
+        by_name = {
             "recovery": ratio_of_means(parts["recovered"], parts["gap"], self.groups),
             "floor": ratio_of_means(parts["by_control"], parts["control_gap"], self.groups),
             "beyond": ratio_of_means(parts["beyond"], parts["control_gap"], self.groups),
@@ -101,13 +101,13 @@ class PatchingResult(RunsResult):
             "unit": np.array(self.units)[unit.ravel()],
             "position": np.array(self.positions)[position.ravel()],
             "n": (~np.isnan(patched)).sum(axis=0).ravel(),
-            "n_clusters": found["recovery"].n_clusters.ravel(),
+            "n_clusters": by_name["recovery"].n_clusters.ravel(),
             "clean": known_mean(clean, axis=0).ravel(),
             "corrupt": known_mean(corrupt, axis=0).ravel(),
             "patched": known_mean(patched, axis=0).ravel(),
             "control": known_mean(control, axis=0).ravel(),
         }
-        for name, ratio in found.items():
+        for name, ratio in by_name.items():
             cells = ratio.columns(name, "" if name == "recovery" else f"{name}_", counts=False)
             columns |= {part: values.ravel() for part, values in cells.items()}
         return pd.DataFrame(columns)
@@ -169,7 +169,7 @@ class PatchingResult(RunsResult):
         of means; intervals from it take that gap as given.
         """
         parts = self._parts(metric)
-        found = {
+        per_fact = {
             f"{name} {metric}": known_mean(self.of_metric(getattr(self, name), metric), axis=1)
             for name in ("clean", "corrupt")
         }
@@ -177,8 +177,8 @@ class PatchingResult(RunsResult):
             usual = known_mean(parts[below], axis=0)
             values = parts[above] / np.where(usual > 0, usual, np.nan)
             for cell in np.ndindex(usual.shape):
-                found[f"{name} {self.name_of(*cell)}"] = values[:, *cell]
-        return found
+                per_fact[f"{name} {self.name_of(*cell)}"] = values[:, *cell]
+        return per_fact
 
     def _parts(
         self, metric: str, language: str = ""
@@ -196,7 +196,7 @@ class PatchingResult(RunsResult):
             np.where(np.isnan(patched), np.nan, run[..., None, None, None]) for run in (clean, corrupt)
         )
         gap = clean - corrupt
-        found = {
+        by_name = {
             "clean": clean,
             "corrupt": corrupt,
             "patched": patched,
@@ -207,40 +207,40 @@ class PatchingResult(RunsResult):
             "by_control": control - corrupt,
             "beyond": patched - control,
         }
-        return {name: known_mean(values, axis=1) for name, values in found.items()}
+        return {name: known_mean(values, axis=1) for name, values in by_name.items()}
 
     def name_of(self, layer: int, unit: int, position: int) -> str:
         """What to call a cell."""
-        chosen = self.units[unit]
-        where = f"layer {layer}" if chosen == "all" else f"layer {layer} {self.site} {chosen}"
+        unit_name = self.units[unit]
+        where = f"layer {layer}" if unit_name == "all" else f"layer {layer} {self.site} {unit_name}"
         return f"{where}{' onward' * self.onward} {self.positions[position]}"
 
     def diagnostics(self, metric: str = "logit_diff") -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
         gap = known_mean(self.gap(metric), axis=1)
-        found = self.few_clusters(~np.isnan(gap))
+        diagnostics = self.few_clusters(~np.isnan(gap))
         if not known_mean(gap) > 0:
-            found.append(
+            diagnostics.append(
                 f"Clean runs are not better than corrupt ones by {metric} (mean difference "
                 f"{known_mean(gap):.3g}), so there is nothing to recover."
             )
         if not (~np.isnan(self.control)).any():
-            found.append("No unrelated fact could serve as a control, so there is no noise floor.")
-        return found
+            diagnostics.append("No unrelated fact could serve as a control, so there is no noise floor.")
+        return diagnostics
 
     def __repr__(self) -> str:
         table, counts = self.recovery(), self.reasons().sum()
         left = ", ".join(f"{counts[reason]} {reason}" for reason in LEFT_OUT[1:] if counts[reason])
-        said = [
+        lines = [
             f"PatchingResult of {self.provenance.checkpoint or 'a model'}: {self.site} {self.mode} "
             f"{'from ' + ','.join(self.sources) + ' ' if self.sources else ''}in {','.join(self.languages)}; "
             f"{counts['used']} pairs of {len(self.fact_ids)} facts{f' (left out: {left})' if left else ''}"
         ]
         if table.recovery.notna().any():
             best = table.loc[table.recovery.idxmax()]
-            said.append(
+            lines.append(
                 f"  most recovered at layer {best.layer}, {self.site} {best.unit}, {best.position}: {best.recovery:.3f} "
                 f"[{best.low:.3f}, {best.high:.3f}] of a logit difference of {best.clean - best.corrupt:.2f}; by an unrelated "
                 f"fact {best.floor:.3f}"
             )
-        return "\n".join(said)
+        return "\n".join(lines)

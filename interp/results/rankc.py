@@ -58,11 +58,11 @@ def rankc(
     tails = _tails(pool_sizes(scores), scores.shape[2])
     order = np.argsort(-filled(scores), axis=2, kind="stable")
     position = np.argsort(order, axis=2)
-    found = np.ones((len(scores), scores.shape[1], scores.shape[1]))
+    values = np.ones((len(scores), scores.shape[1], scores.shape[1]))
     for a, b in language_pairs(scores.shape[1]):
         worse = np.maximum(position[:, a], position[:, b])
-        found[:, a, b] = found[:, b, a] = np.take_along_axis(tails, worse, axis=1).sum(axis=1)
-    return found
+        values[:, a, b] = values[:, b, a] = np.take_along_axis(tails, worse, axis=1).sum(axis=1)
+    return values
 
 
 def _tails(pools: Int[np.ndarray, " fact"], n_options: int) -> Float[np.ndarray, "fact option"]:

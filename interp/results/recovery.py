@@ -68,25 +68,25 @@ class RunsResult(FactResult):
 
     def of_metric(
         self, values: Float[np.ndarray, "fact language metric *cell"], metric: str, language: str = ""
-    ) -> Float[np.ndarray, "fact asked *cell"]:
+    ) -> Float[np.ndarray, "fact language *cell"]:
         """One metric per fact and language, or in one language alone.
 
         Raises:
             ResultError: The metric or the language is unknown.
         """
-        chosen = values[:, :, self._metric(metric)].astype(np.float64)
+        selected = values[:, :, self._metric(metric)].astype(np.float64)
         if metric == "rescued":
-            chosen = np.where(np.isnan(chosen), np.nan, chosen > 0)
+            selected = np.where(np.isnan(selected), np.nan, selected > 0)
         if not language:
-            return chosen
+            return selected
         if language not in self.languages:
             raise ResultError(
                 f"No language '{language}' in this result; there is: {', '.join(self.languages)}."
             )
         at = self.languages.index(language)
-        return chosen[:, at : at + 1]
+        return selected[:, at : at + 1]
 
-    def gap(self, metric: str, language: str = "") -> Float[np.ndarray, "fact asked"]:
+    def gap(self, metric: str, language: str = "") -> Float[np.ndarray, "fact language"]:
         """What there is to recover: clean minus corrupt, per fact and language."""
         return self.of_metric(self.clean, metric, language) - self.of_metric(self.corrupt, metric, language)
 

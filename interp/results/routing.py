@@ -122,17 +122,17 @@ class RoutingResult(FactResult):
 
         ``across scripts``: of pairs of languages in different scripts, where no spelling makes a route look shared.
         """
-        found = {"contrast, logits": self.contrast.mean(axis=1, dtype=np.float64)}
+        per_fact = {"contrast, logits": self.contrast.mean(axis=1, dtype=np.float64)}
         parts = self._parts()
         apart = np.array([self.scripts[a] != self.scripts[b] for a, b in zip(*self._pairs, strict=True)])
         for number, unit in enumerate(self.units):
             for name, values in parts.items():
-                found[f"{unit}: {name}"] = known_mean(values[number, :, :, -1], axis=1)
+                per_fact[f"{unit}: {name}"] = known_mean(values[number, :, :, -1], axis=1)
                 if name in _ACROSS and apart.any() and not apart.all():
-                    found[f"{unit}: {name}, across scripts"] = known_mean(
+                    per_fact[f"{unit}: {name}, across scripts"] = known_mean(
                         values[number][:, apart, -1], axis=1
                     )
-        return found
+        return per_fact
 
     def by_language(self) -> pd.DataFrame:
         """One row per kind of unit and pair of languages: the means of all quantities over facts, over all layers.
@@ -148,9 +148,9 @@ class RoutingResult(FactResult):
             for p, (one, other) in enumerate(self.pairs):
                 row: dict[str, Any] = {"units": unit, "one": one, "other": other}
                 row |= {name: values[u, p] for name, values in means.items()}
-                found = self.estimate(parts[_ACROSS[0]][u, :, p])
-                row |= {"n": found.n, "n_clusters": found.n_clusters}
-                rows.append(row | {"low": found.low, "high": found.high})
+                interval = self.estimate(parts[_ACROSS[0]][u, :, p])
+                row |= {"n": interval.n, "n_clusters": interval.n_clusters}
+                rows.append(row | {"low": interval.low, "high": interval.high})
         return pd.DataFrame(rows)
 
     def matrix(
@@ -187,8 +187,8 @@ class RoutingResult(FactResult):
             for layer in range(self.dots.shape[-1]):
                 row: dict[str, Any] = {"units": unit, "layer": layer}
                 for name, values in shown.items():
-                    found = self.estimate(known_mean(values[number, :, :, layer], axis=1))
-                    row |= found.columns(name, f"{name}_")
+                    interval = self.estimate(known_mean(values[number, :, :, layer], axis=1))
+                    row |= interval.columns(name, f"{name}_")
                 rows.append(row)
         return pd.DataFrame(rows)
 
@@ -212,14 +212,14 @@ class RoutingResult(FactResult):
 
     def diagnostics(self) -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
-        found = super().diagnostics()
+        diagnostics = super().diagnostics()
         gap = self.summary().iloc[0]
         if not gap.low > 0:
-            found.append(
+            diagnostics.append(
                 f"Right answers are not above wrong ones (mean contrast {gap['mean']:.3g} logits, 95 % [{gap.low:.3g}, "
                 f"{gap.high:.3g}]), so these are routes to no answer. Is the prompt_format what the model knows?"
             )
-        return found
+        return diagnostics
 
     def __repr__(self) -> str:
         lines = [

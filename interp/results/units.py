@@ -184,6 +184,6 @@ class UnitResult(Result):
 
 
 def _without(blocks: Bool[np.ndarray, " block"], block: int) -> Bool[np.ndarray, " block"]:
-    kept = blocks.copy()
-    kept[block] = False
-    return kept
+    remaining = blocks.copy()
+    remaining[block] = False
+    return remaining
