@@ -17,7 +17,7 @@ __all__ = ["MEASURE"]
 
 
 def plan(request: Request) -> Plan:
-    """Compare the languages' vectors of the same prompts at every layer: MEXA, retrieval raw and centered, linear CKA.
+    """Compare languages' vectors of the same prompts at every layer: MEXA, retrieval, linear CKA.
 
     Example: `interp align --ckpt organism:final --ckpt organism:grpo --languages en,sw,ja --positions last
     --figure`
@@ -58,7 +58,8 @@ def _translations(request: Request) -> PromptSet:
     require_languages(prompts.languages, "alignment compares")
     if not prompts.parallel:
         raise DataError(
-            f"'{prompts.name}' is not parallel ({prompts.note}); alignment compares translations of the same lines."
+            f"'{prompts.name}' is not parallel ({prompts.note}); alignment compares translations of the same "
+            "lines."
         )
     if prompts.n_items < 2:
         raise DataError(

@@ -92,7 +92,8 @@ def _questions(request: Request, settings: LensSettings) -> Questions:
     require_languages(languages, "a lens compares the pivot with at least one other language, so it needs")
     if pivot not in languages:
         raise ConfigError(
-            f"The pivot '{pivot}' is not one of the languages {' '.join(languages)}.{nearest(pivot, languages)}"
+            f"The pivot '{pivot}' is not one of the languages "
+            f"{' '.join(languages)}.{nearest(pivot, languages)}"
         )
     return open_task(
         settings.task if data.data in EMBEDDED else data.data,

@@ -1,4 +1,4 @@
-"""What a measure asks of every checkpoint, decided before any model is opened: the plan that a command or a study runs."""
+"""What a measure asks of every checkpoint, decided before any model is opened."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ class Request:
         data: What is read or asked.
         numerics: How the models run.
         settings: Of the measure.
-        view: How results are read, compared and drawn: what another choice needs no model for. An empty object for none.
+        view: How results are read, compared and drawn: what another choice needs no model for. An empty
+            object for none.
         out: Folder of the results.
     """
 
@@ -119,7 +120,8 @@ class Part(Generic[Kind]):
         measure: Makes the result.
         needs: Parts that are measured before, and whose results the task holds.
         leftovers: All files that an interrupted run keeps, given the one of its state.
-        shared: Suffixes of files beside the result that other parts may read too: kept, and discarded with ``--fresh``.
+        shared: Suffixes of files beside the result that other parts may read too: kept, and discarded with
+            ``--fresh``.
         ignored: Settings of the question in which a finished result may differ, since ``adapt`` mends that.
         adapt: Another view of a finished result, without a model.
     """

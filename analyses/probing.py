@@ -18,12 +18,13 @@ __all__ = ["MEASURE"]
 
 
 def plan(request: Request) -> Plan:
-    """Train linear probes on every layer: the prompt's language, the right answer, or whether the model will be right.
+    """Train linear probes on every layer: language, right answer, or whether the model will be right.
 
-    Facts never cross folds, in any language; each score stands beside that of control labels. Activations are collected once,
-    and kept in the folder where they are large.
+    Facts never cross folds, in any language; each score stands beside that of control labels. Activations are
+    collected once, and kept in the folder where they are large.
 
-    Example: `interp probe --ckpt organism:final --ckpt organism:grpo --task answer --languages en,sw,ja --figure`
+    Example: `interp probe --ckpt organism:final --ckpt organism:grpo --task answer --languages en,sw,ja
+    --figure`
     """
     from probes.collect import collect, parse_layers
     from probes.results import ProbeResult

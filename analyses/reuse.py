@@ -1,4 +1,4 @@
-"""Finished results in a folder: taken again when they answer the same question, refused when they answer another."""
+"""Finished results in a folder: reused when they answer the same question, refused when they do not."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def reusable(
     Args:
         kind: Of the result.
         file: Where it would be.
-        question: What it must have answered. The ``prompts_note`` of its ``run`` stands for the digest in a message.
+        question: What it must have answered. The ``prompts_note`` of its ``run`` stands for the digest in a
+            message.
         checkpoint: Of which checkpoint it must be.
         ignored: Settings in which it may differ.
 
@@ -57,6 +58,6 @@ def reusable(
         differing["prompts"] = (notes[0], notes[1])
     saved, requested = ({name: pair[i] for name, pair in differing.items()} for i in (0, 1))
     raise ResultError(
-        f"{file} answers another question ({unequal(saved, requested, _MOST)}). Use --fresh to replace it, or "
-        "another --out."
+        f"{file} answers another question ({unequal(saved, requested, _MOST)}). Use --fresh to replace it, "
+        "or another --out."
     )

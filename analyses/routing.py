@@ -18,7 +18,8 @@ __all__ = ["MEASURE"]
 def plan(request: Request) -> Plan:
     """Attribute every answer to heads and neurons in each language, and measure how far languages share them.
 
-    Overlap stands beside chance: the overlap of one fact in one language with another fact of its relation in the other.
+    Overlap stands beside chance: the overlap of one fact in one language with another fact of its relation in
+    the other.
 
     Example: `interp routing --ckpt organism:final --ckpt organism:grpo --languages en,sw,ja --figure`
     """

@@ -26,7 +26,7 @@ Matrices = Mapping[str, Float[np.ndarray, "layer row column"]]
 
 
 def show_curve(axes: Axes, table: pd.DataFrame, index: int, label: str, *, full: bool) -> None:
-    """Draw one checkpoint's curve over layers with its interval; empty signs and dotted lines where not ``full``."""
+    """Draw a curve over layers with its interval; empty markers and dotted lines if not ``full``."""
     style, where = look(index), np.arange(len(table))
     axes.fill_between(where, table.low, table.high, color=style.color, alpha=0.15, linewidth=0)
     axes.plot(
@@ -70,7 +70,7 @@ def plot_matrices(
     legend: tuple[str, str, str],
     title: str,
 ) -> Figure:
-    """Draw a row of matrices per name, one for each layer, of many layers six; dark is ``low``, light 1, white NaN.
+    """Draw a row of matrices per name, one per layer (at most six); dark is ``low``, light 1, white NaN.
 
     Args:
         matrices: What is drawn.

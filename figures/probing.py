@@ -55,8 +55,8 @@ def tables(results: Sequence[ProbeResult], names: Sequence[str]) -> list[Table]:
     first = results[0]
     held_out = first.folds >= 0
     counted = (
-        f"{int(held_out.sum())} facts in {first.clusters_in(held_out)} clusters, {len(first.languages)} languages, "
-        f"chance {first.chance:.3f}"
+        f"{int(held_out.sum())} facts in {first.clusters_in(held_out)} clusters, {len(first.languages)} "
+        f"languages, chance {first.chance:.3f}"
     )
     left = [
         f"left out of {name}: {text}" for name, r in zip(names, results, strict=True) for text in r.left_out
@@ -81,8 +81,8 @@ def _cell(row: Any) -> str:
 def plot_probes(results: Sequence[ProbeResult], names: Sequence[str]) -> Figure:
     """Balanced accuracy per layer with its 95 % interval: within a language, and carried across languages.
 
-    Full signs are the score; empty signs and dotted lines the control labels (left) or probes whose language offset was not
-    taken off (right). The gray line is chance.
+    Full signs are the score; empty signs and dotted lines the control labels (left) or probes whose language
+    offset was not taken off (right). The gray line is chance.
     """
     first, data = results[0], probe_data(results, names)
     own = "all languages" if first.joint else "within a language"
@@ -106,7 +106,7 @@ def plot_probes(results: Sequence[ProbeResult], names: Sequence[str]) -> Figure:
 
 
 def plot_transfer(result: ProbeResult, name: str) -> Figure:
-    """Balanced accuracy of every language: a matrix of training and test per layer, or a column per layer for one probe.
+    """Balanced accuracy by language: a matrix of training and test per layer, or a column.
 
     Colors run from chance (dark) to 1. White: not asked.
     """

@@ -1,7 +1,7 @@
 """The errors a user can act on.
 
-Every one says what was found, what was expected and what to do, with the values. On the command line each is one
-line on stderr and the exit code of its class; in Python they are ordinary exceptions.
+Every one says what was found, what was expected and what to do, with the values. On the command line each is
+one line on stderr and the exit code of its class; in Python they are ordinary exceptions.
 """
 
 from __future__ import annotations

@@ -25,6 +25,6 @@ def require_own_packages() -> None:
         if not any(Path(place).resolve() == root / name for place in places):
             where = places[0] if places else "nowhere"
             raise ConfigError(
-                f"Python finds another package '{name}' ({where}) before interp's own. Run interp from another "
-                "folder, or rename that one."
+                f"Python finds another package '{name}' ({where}) before interp's own. Run interp from "
+                "another folder, or rename that one."
             )

@@ -40,8 +40,8 @@ class LayerResult(FactResult):
     def quantities(self, *, every: bool = False) -> dict[str, Float[np.ndarray, " fact"]]:
         """Each curve's mean over the layers where it has a value, and its value at each layer.
 
-        Checkpoints are compared neither by what is ``uncompared`` nor layer by layer by what is ``pooled``; ``every`` gives
-        these as well.
+        Checkpoints are compared neither by what is ``uncompared`` nor layer by layer by what is ``pooled``;
+        ``every`` gives these as well.
         """
         per_fact = {}
         for name, values in self.curves().items():

@@ -51,10 +51,11 @@ class LinearProbe:
 def fit_probe(
     x: Float[np.ndarray, "example model"], y: Int[np.ndarray, " example"], l2: float
 ) -> LinearProbe:
-    """Fit a probe: the least mean cross-entropy, every class weighing the same, plus ``l2 / 2`` times the squared weights.
+    """Fit a probe: least mean cross-entropy, classes weighing the same, plus ``l2 / 2`` squared weights.
 
-    Features are standardized first, in float64. With fewer examples than features the fit is done in the positions of the
-    examples, where the same minimum lies. Examples of one class make a probe that always gives it.
+    Features are standardized first, in float64. With fewer examples than features the fit is done in the
+    positions of the examples, where the same minimum lies. Examples of one class make a probe that always
+    gives it.
     """
     x = np.asarray(x, dtype=np.float64)
     classes = np.unique(y)
@@ -95,7 +96,7 @@ def _minimum(x: np.ndarray, y: np.ndarray, c: float) -> tuple[np.ndarray, np.nda
 def choose_l2(
     x: Float[np.ndarray, "example model"], y: Int[np.ndarray, " example"], groups: Sequence[str]
 ) -> float:
-    """Return the penalty of `L2_GRID` with the best balanced accuracy in a cross-validation inside these examples."""
+    """Return the penalty of `L2_GRID` with the best balanced accuracy, cross-validated in these examples."""
     if len(set(groups)) < _INNER_FOLDS:
         return L2_GRID[0]
     folds = grouped_folds(groups, _INNER_FOLDS)
@@ -130,16 +131,16 @@ def grouped_folds(
     names = np.array(groups)
     if len(set(groups)) < n_folds:
         raise MeasurementError(
-            f"{len(names)} facts in {len(set(groups))} groups for {n_folds} folds; a group cannot be divided. Use fewer "
-            "folds, or more facts."
+            f"{len(names)} facts in {len(set(groups))} groups for {n_folds} folds; a group cannot be "
+            "divided. Use fewer folds, or more facts."
         )
     y = np.zeros(len(names), dtype=np.int64) if labels is None else labels
     for label in np.unique(y):
         having = len(set(names[y == label].tolist()))
         if having < n_folds:
             raise MeasurementError(
-                f"Label {label} has {int((y == label).sum())} facts in {having} groups; {n_folds} folds need one each. Use "
-                "fewer folds, or leave it out."
+                f"Label {label} has {int((y == label).sum())} facts in {having} groups; {n_folds} folds need "
+                "one each. Use fewer folds, or leave it out."
             )
     folds = np.empty(len(names), dtype=np.int64)
     for fold, (_, test) in enumerate(StratifiedGroupKFold(n_folds).split(np.zeros(len(names)), y, names)):

@@ -1,4 +1,4 @@
-"""Arrays too large for memory: written in place on disk, and finished only when a manifest with their checksum is there."""
+"""Arrays too large for memory: written in place on disk, finished once a manifest has their checksum."""
 
 from __future__ import annotations
 

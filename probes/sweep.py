@@ -36,8 +36,9 @@ def measure_probes(
         activations: Of the facts' prompts.
         facts: In the same order.
         task: What is read.
-        settings: Folds of the cross-validation, no group of facts in two of them, whatever the language; the penalty per
-            example (`probes.linear.fit_probe`; 0: chosen for every training set by `choose_l2`); the seed of the control labels.
+        settings: Folds of the cross-validation, no group of facts in two of them, whatever the language; the
+            penalty per example (`probes.linear.fit_probe`; 0: chosen for every training set by `choose_l2`);
+            the seed of the control labels.
         progress: Called with layers done and layers in all.
 
     Raises:
@@ -97,7 +98,7 @@ def measure_probes(
 
 
 def task_folds(task: Task, groups: tuple[str, ...], n_folds: int) -> Int[np.ndarray, " fact"]:
-    """Deal the facts of each stratum to folds; balanced by label where a fact has one label in all languages."""
+    """Deal each stratum's facts to folds; balanced by label where a fact has one label in all languages."""
     names, strata = np.array(groups), np.array(task.strata)
     labeled = (task.labels != UNASKED).any(axis=1)
     folds = np.full(len(groups), UNASKED)
@@ -141,9 +142,9 @@ def held_out_guesses(
 ) -> tuple[Int[np.ndarray, "offset train test fact"], int]:
     """Guess the label of every fact in every language from probes that saw no fact of its fold.
 
-    Offsets: ``raw``, where the probe takes off the mean of the language it was trained on, and ``centered``, where it
-    takes off the mean of the tested language's own training facts. With ``joint`` there is one probe for all languages,
-    and no centering, which would take away what it reads.
+    Offsets: ``raw``, where the probe takes off the mean of the language it was trained on, and ``centered``,
+    where it takes off the mean of the tested language's own training facts. With ``joint`` there is one probe
+    for all languages, and no centering, which would take away what it reads.
 
     Returns:
         The guesses, `UNASKED` where a language has no labels; and how many fits did not converge.

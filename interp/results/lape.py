@@ -1,9 +1,9 @@
-"""LAPE: language activation probability entropy, as upstream publishes it and as the PolyFact repository runs it.
+"""LAPE: language activation probability entropy, as its authors and as the PolyFact repository run it.
 
-Both rank neurons by the entropy of their activation probabilities over languages and keep a fixed share of all
-neurons (1 %). The number selected is therefore the same for every checkpoint that is lively enough: neither can show that training made a
-model less specialized. They serve for comparison with published sets; `interp.results.specialization` defines the
-score that can rise and fall.
+Both rank neurons by the entropy of their activation probabilities over languages and keep a fixed share of
+all neurons (1 %). The number selected is therefore the same for every checkpoint that is lively enough:
+neither can show that training made a model less specialized. They serve for comparison with published sets;
+`interp.results.specialization` defines the score that can rise and fall.
 """
 
 from __future__ import annotations
@@ -82,13 +82,14 @@ def lape_upstream(
 ) -> NeuronSelection:
     """Select neurons as the method's authors do.
 
-    Neurons with no language above the ``filter_quantile`` of *all* rates are left out; of the others the ``share`` of
-    all neurons with the lowest entropy is kept; a neuron belongs to every language whose rate is above the
-    ``activity_quantile`` of all rates. A quantile q of n values is the round(q * n)-th smallest.
+    Neurons with no language above the ``filter_quantile`` of *all* rates are left out; of the others the
+    ``share`` of all neurons with the lowest entropy is kept; a neuron belongs to every language whose rate is
+    above the ``activity_quantile`` of all rates. A quantile q of n values is the round(q * n)-th smallest.
 
     The share is fixed, so this cannot show that a model became less specialized; `activity_information` can.
 
-    Source: Tang et al. (2024), Language-Specific Neurons, arXiv 2402.16438, and RUCAIBox/Language-Specific-Neurons.
+    Source: Tang et al. (2024), Language-Specific Neurons, arXiv 2402.16438, and
+    RUCAIBox/Language-Specific-Neurons.
     """
     lively = (rate > _quantile(rate, filter_quantile)).any(axis=0)
     spread = np.where(lively, entropy(rate), np.inf)
@@ -105,9 +106,9 @@ def lape_polyfact(
 ) -> NeuronSelection:
     """Select neurons as the PolyFact repository runs it.
 
-    No activity filter: neurons that never fire are left out, and the ``share`` of all neurons with the lowest entropy
-    is kept, each under the one language in which it fires most. With unequal token counts one stray activation in a
-    short language weighs as many in a long one, so use equal texts.
+    No activity filter: neurons that never fire are left out, and the ``share`` of all neurons with the lowest
+    entropy is kept, each under the one language in which it fires most. With unequal token counts one stray
+    activation in a short language weighs as many in a long one, so use equal texts.
 
     The share is fixed, so this cannot show that a model became less specialized; `activity_information` can.
 

@@ -1,4 +1,4 @@
-"""What every layer would answer, in every language: probabilities, ranks, entropy and energy, and what they define."""
+"""What every layer would answer, in every language: probabilities, ranks, entropy and energy."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _UNSPOKEN = 0.01
 class LensResult(FactResult):
     """The answer's tokens in each language at each layer, read at one position of prompts in each language.
 
-    The first place of the layer axes is what enters layer 0 (the embedding, number -1), the next what leaves layer 0, and so on;
-    the last is the model's own output. An item counts for a
-    prompt language only where its answers there and in the pivot begin with different tokens; the others are
-    left out of everything but ``mass``, and counted by `left_out`.
+    The first place of the layer axes is what enters layer 0 (the embedding, number -1), the next what leaves
+    layer 0, and so on; the last is the model's own output. An item counts for a prompt language only where
+    its answers there and in the pivot begin with different tokens; the others are left out of everything but
+    ``mass``, and counted by `left_out`.
 
     Attributes:
         languages: Codes, in the order of both language axes.
@@ -41,12 +41,13 @@ class LensResult(FactResult):
         groups: Cluster of each fact.
         overlap: Pairs of languages that a fact's answers do not tell apart.
         clean: Whether the prompt ends where a token ends, with its answer behind it.
-        probability: Of the answer's first tokens, by language of the prompt and language of the answer; 0 to 1.
+        probability: Of the answer's first tokens, by language of the prompt and language of the answer; 0 to
+            1.
         rank: Place of the most probable of them in the whole vocabulary, from 1.
-        mass: Probability of all tokens that begin a name of the concept lexicon in a language and in no other of ``languages``,
-            by language of the prompt and of the lexicon; NaN where there is no such token. It says in which language a layer
-            speaks whatever the answer. Languages have more and fewer such tokens, so compare layers or checkpoints by it,
-            not languages.
+        mass: Probability of all tokens that begin a name of the concept lexicon in a language and in no other
+            of ``languages``, by language of the prompt and of the lexicon; NaN where there is no such token.
+            It says in which language a layer speaks whatever the answer. Languages have more and fewer such
+            tokens, so compare layers or checkpoints by it, not languages.
         mass_tokens: Number of those tokens per language.
         entropy: Of the next token, in nats; 0 to log(vocabulary).
         energy: Token energy, see `interp.measure.lens.lens.token_energy`.
@@ -94,7 +95,7 @@ class LensResult(FactResult):
         return replace(self, provenance=replace(self.provenance, settings=settings))
 
     def counted(self, language: str, answer: str | None = None) -> Bool[np.ndarray, " fact"]:
-        """Facts that count for prompts in a language; with a third language's answer, where that is told apart too."""
+        """Facts that count for a language's prompts; of a third language's answer, where separable."""
         own, pivot = self._index(language), self._index(self.pivot)
         here = self.clean[:, own] & ~self.overlap[:, own, own] & ~self.overlap[:, own, pivot]
         if answer not in (None, language, self.pivot):
@@ -111,15 +112,15 @@ class LensResult(FactResult):
         return self.probability[self.counted(language, answer), self._index(language), :, self._index(answer)]
 
     def mass_curve(self, language: str, lexicon: str) -> Float[np.ndarray, "clean layer"]:
-        """Probability of a language's lexicon at each layer, for all facts whose prompt ends where a token ends."""
+        """Probability of a lexicon at each layer, for facts whose prompt ends where a token ends."""
         own = self._index(language)
         return self.mass[self.clean[:, own], own, :, self._index(lexicon)]
 
     def takeover(self, language: str) -> Float[np.ndarray, " fact"]:
         """Return the first layer from which on the prompt's language is above the pivot, up to the output.
 
-        -1 where it is so from what enters layer 0 on; the number of layers where it is not above at the output either; NaN
-        for a fact that does not count.
+        -1 where it is so from what enters layer 0 on; the number of layers where it is not above at the
+        output either; NaN for a fact that does not count.
         """
         ahead = self.curve(language, language) > self.curve(language, self.pivot)
         run = np.logical_and.accumulate(ahead[:, ::-1], axis=1).sum(axis=1)
@@ -128,10 +129,11 @@ class LensResult(FactResult):
     def quantities(self) -> dict[str, Float[np.ndarray, " fact"]]:
         """What checkpoints are compared by; over all other languages than the pivot, then for each of them.
 
-        ``takeover layer``: see `takeover`. ``pivot area``: area under the pivot's curve over relative depth (0 to 1), that is, its
-        mean probability. ``pivot lead``: area of what the pivot is above the prompt's language by; 0 if it
-        never is. ``answer at output``: probability of the answer's first tokens in the prompt's language at
-        the last layer. ``pivot mass``: area under the curve of the pivot's lexicon, see ``mass``.
+        ``takeover layer``: see `takeover`. ``pivot area``: area under the pivot's curve over relative depth
+        (0 to 1), that is, its mean probability. ``pivot lead``: area of what the pivot is above the prompt's
+        language by; 0 if it never is. ``answer at output``: probability of the answer's first tokens in the
+        prompt's language at the last layer. ``pivot mass``: area under the curve of the pivot's lexicon, see
+        ``mass``.
         """
         others = [code for code in self.languages if code != self.pivot]
         each = {code: self._compared(code) for code in others}
@@ -198,9 +200,9 @@ class LensResult(FactResult):
     def to_frame(self, *, bits: bool = False) -> pd.DataFrame:
         """One row per language of the prompt and layer: ``n`` facts that count, ``n_clusters``, and means.
 
-        ``entropy`` is in nats, or in bits if asked; ``answer_xx`` is the probability of the answer in each language, over the
-        facts that tell it apart (NaN if none does), and ``mass_xx`` that of its lexicon, over all facts with
-        a clean prompt.
+        ``entropy`` is in nats, or in bits if asked; ``answer_xx`` is the probability of the answer in each
+        language, over the facts that tell it apart (NaN if none does), and ``mass_xx`` that of its lexicon,
+        over all facts with a clean prompt.
         """
         import pandas as pd
 
@@ -223,7 +225,7 @@ class LensResult(FactResult):
         return pd.DataFrame(rows)
 
     def by_language(self) -> pd.DataFrame:
-        """One row per language of the prompt but the pivot, and last ``all``: quantities with their intervals.
+        """One row per language of the prompt but the pivot, and ``all``: quantities with their intervals.
 
         ``n`` facts that count, ``n_clusters`` and ``left_out``; then each name of `QUANTITIES` with ``<name>
         low`` and ``<name> high``.
@@ -263,8 +265,8 @@ class LensResult(FactResult):
         spoken = max(float(self.curve(code, code)[:, -1].mean()) for code in self.languages)
         if spoken < _UNSPOKEN:
             notes.append(
-                f"At the output the answer has a probability below {_UNSPOKEN} in every language, at most {spoken:.4f}. Are "
-                "these prompts that the model can continue?"
+                f"At the output the answer has a probability below {_UNSPOKEN} in every language, at most "
+                f"{spoken:.4f}. Are these prompts that the model can continue?"
             )
         return notes
 
@@ -280,8 +282,9 @@ class LensResult(FactResult):
         left = self.left_out()
         return "\n".join(
             [
-                f"LensResult of {self.provenance.checkpoint or 'a model'} on {self.provenance.prompts or 'prompts'}: "
-                f"{len(self.fact_ids)} facts in {len(self.languages)} languages, {self.n_layers - 1} layers, pivot {self.pivot}",
+                f"LensResult of {self.provenance.checkpoint or 'a model'} on "
+                f"{self.provenance.prompts or 'prompts'}: {len(self.fact_ids)} facts in "
+                f"{len(self.languages)} languages, {self.n_layers - 1} layers, pivot {self.pivot}",
                 *(
                     f"  {name:17} {row['mean']:.3f}  [{row.low:.3f}, {row.high:.3f}] 95 %, {row.n:.0f} facts"
                     for name, row in rows.iterrows()

@@ -1,4 +1,4 @@
-"""What patching recovers: metrics of every patched run, beside the clean, the corrupt and randomly patched ones."""
+"""What patching recovers: metrics of every patched run, beside clean, corrupt and control runs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = ["PatchingResult"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PatchingResult(RunsResult):
-    """Metrics of runs into which activations of another run were written, one cell per layer, unit and position.
+    """Metrics of runs with activations of another run, one cell per layer, unit and position.
 
-    Recovery of a cell is (patched - corrupt) / (clean - corrupt), each a mean over facts: 0 where the patch does nothing,
-    1 where it makes the target's run as good as the source's. Everything is recomputed from the stored
-    metrics.
+    Recovery of a cell is (patched - corrupt) / (clean - corrupt), each a mean over facts: 0 where the patch
+    does nothing, 1 where it makes the target's run as good as the source's. Everything is recomputed from the
+    stored metrics.
 
     Attributes:
         languages: Codes of the languages asked.
@@ -41,11 +41,13 @@ class PatchingResult(RunsResult):
         clean: See `RunsResult`.
         corrupt: See `RunsResult`.
         patched: With the activations of the fact's own source.
-        control: With the activations of an unrelated fact in its place: the noise floor. NaN where no fact could serve.
+        control: With the activations of an unrelated fact in its place: the noise floor. NaN where no fact
+            could serve.
         provenance: Where it comes from.
 
-    Source: Meng et al. (2022), Locating and Editing Factual Associations in GPT; across languages with patches from a layer
-    onward: Dumas et al. (2025), Separating Tongue from Thought. Intervals, the ratio of means and the control are ours.
+    Source: Meng et al. (2022), Locating and Editing Factual Associations in GPT; across languages with
+    patches from a layer onward: Dumas et al. (2025), Separating Tongue from Thought. Intervals, the ratio of
+    means and the control are ours.
     """
 
     languages: tuple[str, ...]
@@ -113,16 +115,16 @@ class PatchingResult(RunsResult):
         return pd.DataFrame(columns)
 
     def strongest(self, n: int, metric: str = "logit_diff") -> pd.DataFrame:
-        """The rows of `recovery` with the largest recovery beyond the floor, in their order; without a floor: recovery."""
+        """The rows with the largest recovery beyond the floor (without a floor: recovery), in their order."""
         table = self.recovery(metric)
         by = table.beyond.fillna(table.recovery).sort_values(ascending=False, kind="stable")
         return table.loc[by.index[:n]].sort_index()
 
     def by_language(self, metric: str = "logit_diff") -> pd.DataFrame:
-        """The `best` cell in every language: ``n``, ``recovery`` and ``beyond`` with intervals, and two shares of facts.
+        """The `best` cell by language: ``n``, ``recovery``, ``beyond`` with intervals, two shares of facts.
 
-        ``rescued``: facts where the right answer overtakes the wrong one; ``rescued_by_control``: with an unrelated fact's
-        activations.
+        ``rescued``: facts where the right answer overtakes the wrong one; ``rescued_by_control``: with an
+        unrelated fact's activations.
         """
         import pandas as pd
 
@@ -135,7 +137,7 @@ class PatchingResult(RunsResult):
         return pd.DataFrame(rows)
 
     def best(self, metric: str = "logit_diff") -> tuple[int, int, int]:
-        """Layer, unit and position of the cell that recovers most beyond the floor (without a floor: most)."""
+        """Layer, unit and position of the cell that recovers most beyond the floor, if there is one."""
         table = self.recovery(metric)
         beyond = table.beyond.where(table.beyond.notna(), table.recovery).fillna(-np.inf)
         layer, unit, position = np.unravel_index(int(beyond.argmax()), self.patched.shape[3:])
@@ -163,10 +165,10 @@ class PatchingResult(RunsResult):
         return pd.concat(parts, ignore_index=True)
 
     def quantities(self, metric: str = "logit_diff") -> dict[str, Float[np.ndarray, " fact"]]:
-        """Return the clean and corrupt metric of every fact, what each cell recovers of it, and that beyond the floor.
+        """Each fact's clean and corrupt metric, what each cell recovers of it, and that beyond the floor.
 
-        What a cell recovers is divided by the *mean* gap between clean and corrupt, so that its mean over facts is the ratio
-        of means; intervals from it take that gap as given.
+        What a cell recovers is divided by the *mean* gap between clean and corrupt, so that its mean over
+        facts is the ratio of means; intervals from it take that gap as given.
         """
         parts = self._parts(metric)
         per_fact = {
@@ -185,8 +187,8 @@ class PatchingResult(RunsResult):
     ) -> dict[str, Float[np.ndarray, "fact layer unit position"]]:
         """Per fact and cell, means over the languages in which the fact has that very run.
 
-        A prompt may be too short for a position, and a pair may have no control; a mean of differences over other languages
-        than that of the gap would then recover something where a patch does nothing.
+        A prompt may be too short for a position, and a pair may have no control; a mean of differences over
+        other languages than that of the gap would then recover something where a patch does nothing.
         """
         clean, corrupt, patched, control = (
             self.of_metric(run, metric, language)
@@ -239,8 +241,8 @@ class PatchingResult(RunsResult):
         if table.recovery.notna().any():
             best = table.loc[table.recovery.idxmax()]
             lines.append(
-                f"  most recovered at layer {best.layer}, {self.site} {best.unit}, {best.position}: {best.recovery:.3f} "
-                f"[{best.low:.3f}, {best.high:.3f}] of a logit difference of {best.clean - best.corrupt:.2f}; by an unrelated "
-                f"fact {best.floor:.3f}"
+                f"  most recovered at layer {best.layer}, {self.site} {best.unit}, {best.position}: "
+                f"{best.recovery:.3f} [{best.low:.3f}, {best.high:.3f}] of a logit difference of "
+                f"{best.clean - best.corrupt:.2f}; by an unrelated fact {best.floor:.3f}"
             )
         return "\n".join(lines)

@@ -1,4 +1,5 @@
-"""The lens's numbers by hand: who takes over where, areas, what is left out; frames, intervals, files of old."""
+"""The lens's numbers by hand: who takes over where, areas, what is left out; frames, intervals, files of
+old."""
 
 from __future__ import annotations
 
@@ -239,8 +240,10 @@ def test_what_cannot_be_told_apart_is_refused():
     alike[:, [0, 1], [1, 0]] = True
     with pytest.raises(
         MeasurementError,
-        match=r"No token set separates 'sw' from 'en' in any of 3 items: the answers in 'sw' and 'en' begin with the same "
-        r"tokens, or one contains the other. Leave out the language, or take other prompts or a narrower rule",
+        match=r"No token set separates 'sw' from 'en' in any of 3 items: the answers in 'sw' and 'en' "
+        r"begin with the same "
+        r"tokens, or one contains the other. Leave out the language, or take other prompts or a "
+        r"narrower rule",
     ):
         require_separable(alike, clean, ("en", "sw"), "en")
     joined = clean.copy()
