@@ -57,6 +57,8 @@ def choice_part(request: Request, facts: FactSet) -> Part[BehaviorResult]:
     """Answers by multiple choice, of the same files for every measure that needs them."""
     from interp.results.behavior import BehaviorResult
 
+    facts.require_options()
+
     def measure(task: Task) -> BehaviorResult:
         from interp.measure.behavior.choice import measure_behavior
 

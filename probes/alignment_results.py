@@ -83,16 +83,6 @@ class AlignmentResult(LayerResult):
         """Share of facts that find each other, of every pair; MEXA is the row of the pivot language, raw."""
         return self.mutual[self.treatments.index(treatment)].mean(axis=1)
 
-    def mexa_with_pivot(self) -> pd.DataFrame:
-        """One row per other language: MEXA with English, its ``mean`` over layers and ``highest``."""
-        import pandas as pd
-
-        pivot = self.languages.index(PIVOT)
-        others = [i for i in range(len(self.languages)) if i != pivot]
-        scores = self.mexa()[:, pivot, others]
-        codes = [self.languages[i] for i in others]
-        return pd.DataFrame({"language": codes, "mean": scores.mean(axis=0), "highest": scores.max(axis=0)})
-
     def curves(self) -> dict[str, Float[np.ndarray, "layer fact"]]:
         """Mutual retrieval, raw and centered, and CKA: means over pairs with English, and over others."""
         curves = {

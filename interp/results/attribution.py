@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from interp.errors import ResultError
 from interp.results.base import Provenance
 from interp.results.estimates import mean_estimates
-from interp.results.recovery import LEFT_OUT, RunsResult
+from interp.results.recovery import RunsResult
 from interp.stats import CellMeans, Jackknife, cell_means, correlate, known_mean, slope
 
 if TYPE_CHECKING:
@@ -255,13 +255,7 @@ class AttributionResult(RunsResult):
         return diagnostics
 
     def __repr__(self) -> str:
-        counts = self.reasons().sum()
-        left = ", ".join(f"{counts[reason]} {reason}" for reason in LEFT_OUT[1:] if counts[reason])
-        lines = [
-            f"AttributionResult of {self.provenance.checkpoint or 'a model'}: {self.unit} {self.mode} "
-            f"{'from ' + ','.join(self.sources) + ' ' if self.sources else ''}in {','.join(self.languages)}; "
-            f"{counts['used']} pairs of {len(self.fact_ids)} facts{f' (left out: {left})' if left else ''}"
-        ]
+        lines = [self._first_line(f"{self.unit} {self.mode}", self.sources)]
         for row in self.largest(_NAMED).itertuples():
             lines.append(
                 f"  {self.name_of(row.layer, row.unit, row.position):<28} {row.estimate:+.3f} logits "

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from interp.results.base import Provenance
-from interp.results.recovery import LEFT_OUT, RunsResult
+from interp.results.recovery import RunsResult
 from interp.stats import known_mean, ratio_of_means
 
 if TYPE_CHECKING:
@@ -231,13 +231,7 @@ class PatchingResult(RunsResult):
         return diagnostics
 
     def __repr__(self) -> str:
-        table, counts = self.recovery(), self.reasons().sum()
-        left = ", ".join(f"{counts[reason]} {reason}" for reason in LEFT_OUT[1:] if counts[reason])
-        lines = [
-            f"PatchingResult of {self.provenance.checkpoint or 'a model'}: {self.site} {self.mode} "
-            f"{'from ' + ','.join(self.sources) + ' ' if self.sources else ''}in {','.join(self.languages)}; "
-            f"{counts['used']} pairs of {len(self.fact_ids)} facts{f' (left out: {left})' if left else ''}"
-        ]
+        table, lines = self.recovery(), [self._first_line(f"{self.site} {self.mode}", self.sources)]
         if table.recovery.notna().any():
             best = table.loc[table.recovery.idxmax()]
             lines.append(

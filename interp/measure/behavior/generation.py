@@ -121,15 +121,9 @@ def judge_texts(facts: FactSet, completions: list[list[Any]], provenance: Proven
             named[row, column] = -1 if match.index is None else match.index
             empty[row, column] = match.kind == "empty"
     return GenerationResult(
-        languages=facts.languages,
-        fact_ids=tuple(fact.fact_id for fact in facts),
-        relations=tuple(fact.relation for fact in facts),
-        groups=tuple(fact.group for fact in facts),
-        answers=tuple(fact.object_id for fact in facts),
-        splits=tuple(fact.split for fact in facts),
-        golds=tuple(tuple(fact.answer(code) for code in facts.languages) for fact in facts),
-        aligned=aligned,
+        **facts.answer_key(),
         gold=np.array([fact.answer_index for fact in facts]),
+        aligned=aligned,
         texts=tuple(tuple(row) for row in table[..., 0]),
         hits=hits,
         named=named,
