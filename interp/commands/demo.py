@@ -32,7 +32,7 @@ def demo(
     from analyses.family import shipped_table
     from figures.style import write_table
     from figures.terminal import print_family
-    from interp.results.specialization import SpecializationSettings
+    from interp.results.settings.specialization import SpecializationSettings
 
     with progress_bars() as progress:
         table = shipped_table(("sft", "grpo"), progress)

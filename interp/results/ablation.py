@@ -11,13 +11,12 @@ from jaxtyping import Float, Int
 from interp.errors import ResultError, nearest
 from interp.results.base import FactResult, Provenance
 from interp.results.consistency import credit
-from interp.results.settings.ablation import AblationSettings
 from interp.stats import diagonal_p
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["HARMS", "AblationResult", "AblationSettings", "Dominance", "own_above_other"]
+__all__ = ["HARMS", "AblationResult", "Dominance", "own_above_other"]
 
 HARMS = ("loss", "accuracy")
 """What is lost: nats per token of question and answer, or the share of facts answered rightly."""

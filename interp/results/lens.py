@@ -213,13 +213,9 @@ class LensResult(FactResult):
             energy = self.energy[here, own].mean(axis=0)
             means = {f"answer_{a}": _mean(self.curve(code, a), self.n_layers) for a in self.languages}
             means |= {f"mass_{a}": _mean(self.mass_curve(code, a), self.n_layers) for a in self.languages}
+            counts = {"n": int(here.sum()), "n_clusters": self.clusters_in(here)}
             for place, layer in enumerate(self.layers):
-                row = {
-                    "prompt": code,
-                    "layer": layer,
-                    "n": int(here.sum()),
-                    "n_clusters": self.clusters_in(here),
-                }
+                row = {"prompt": code, "layer": layer, **counts}
                 row |= {"entropy": float(spread[place]), "energy": float(energy[place])}
                 rows.append(row | {name: float(curve[place]) for name, curve in means.items()})
         return pd.DataFrame(rows)
@@ -255,13 +251,10 @@ class LensResult(FactResult):
     def diagnostics(self) -> list[str]:
         """Languages with few facts that count, and whether the model says the answer in any language."""
         notes = super().diagnostics()
-        few = [
-            f"{code} {self.counted(code).sum()}" for code in self.languages if self.counted(code).sum() < _FEW
-        ]
+        counts = {code: self.counted(code).sum() for code in self.languages}
+        few = ", ".join(f"{code} {n}" for code, n in counts.items() if n < _FEW)
         if few:
-            notes.append(
-                Note(f"Fewer than {_FEW} facts tell these languages from the pivot: {', '.join(few)}.")
-            )
+            notes.append(Note(f"Fewer than {_FEW} facts tell these languages from the pivot: {few}."))
         spoken = max(float(self.curve(code, code)[:, -1].mean()) for code in self.languages)
         if spoken < _UNSPOKEN:
             notes.append(
