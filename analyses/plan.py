@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from interp.model.loading import LoadedModel
     from interp.results.base import Provenance, Result
 
+    Kind = TypeVar("Kind", bound=Result)
+else:
+    Kind = TypeVar("Kind")  # results, and numpy with them, are imported when one is measured
+
 __all__ = [
     "Cell",
     "Measure",
@@ -40,7 +44,6 @@ __all__ = [
 ]
 
 Progress = Callable[[str, int, int], None]
-Kind = TypeVar("Kind", bound="Result")  # imported, and numpy with it, when one is measured
 SHARED = (CheckpointOptions, DataOptions, NumericOptions, OutputOptions)
 """Options of every measure, beside its own."""
 
