@@ -14,6 +14,7 @@ from interp.data.characters import visible
 from interp.data.facts import Fact, FactSet
 from interp.data.languages import as_languages
 from interp.data.lm_eval_samples import Sample, read_samples
+from interp.data.priors import answers_of
 from interp.data.prompts import Prompt, PromptSet, context_of
 from interp.errors import ResultError
 from interp.results.base import Provenance
@@ -148,7 +149,7 @@ def _result(facts: FactSet, found: Mapping[str, Samples], run: dict[str, Any]) -
         fact_ids=tuple(fact.fact_id for fact in facts),
         relations=tuple(fact.relation for fact in facts),
         groups=tuple(fact.group for fact in facts),
-        answers=tuple(fact.object_id for fact in facts),
+        answers=answers_of(facts),
         splits=tuple(fact.split for fact in facts),
         golds=tuple(tuple(fact.answer(code) for code in facts.languages) for fact in facts),
         aligned=facts.aligned,

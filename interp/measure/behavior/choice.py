@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from interp.data.facts import FactSet
+from interp.data.priors import answers_of
 from interp.data.prompts import context_of, prompts_from_facts
 from interp.measure.passes import Progress
 from interp.measure.provenance import Measurement
@@ -66,7 +67,7 @@ def measure_behavior(
         fact_ids=tuple(fact.fact_id for fact in facts),
         relations=tuple(fact.relation for fact in facts),
         groups=tuple(fact.group for fact in facts),
-        answers=tuple(fact.object_id for fact in facts),
+        answers=answers_of(facts),
         splits=tuple(fact.split for fact in facts),
         golds=tuple(tuple(fact.answer(code) for code in facts.languages) for fact in facts),
         aligned=facts.aligned,
