@@ -12,7 +12,7 @@ from interp.errors import ResultError, nearest
 from interp.results.base import FactResult, Provenance
 from interp.results.consistency import credit
 from interp.results.settings.ablation import AblationSettings
-from interp.stats import diagonal_p
+from interp.stats import diagonal_p, interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -171,6 +171,7 @@ class AblationResult(FactResult):
                 "removed": harm[0].mean(axis=1).ravel(),
                 "random": harm[1:].mean(axis=(0, 2)).ravel(),
                 **found.columns("beyond_random", counts=False),
+                "p": found.p,
             }
             counts = {"n": found.n, "n_clusters": found.n_clusters}
             tables.append(pd.DataFrame({"harm": kind, **names, **counts, **means}))
@@ -201,8 +202,8 @@ class AblationResult(FactResult):
         known = self.estimate(right, share=True)
         if not known.low > chance:
             found.append(
-                f"The intact model is not above chance ({known.estimate:.3f} of {chance:.3f}), so it has "
-                "no accuracy to lose."
+                f"The intact model is not above chance ({known.estimate:.3f} of {chance:.3f}; {known.mde():.3f} more would have "
+                "been found in 80 %), so it has no accuracy to lose."
             )
         return found
 
@@ -211,7 +212,7 @@ class AblationResult(FactResult):
         for kind, unit in (("loss", "nats per token"), ("accuracy", "accuracy")):
             d = self.dominance(kind)
             lines.append(
-                f"  own language above others: {d.value:+.4f} {unit} [{d.low:+.4f}, {d.high:+.4f}] 95 %, "
+                f"  own language above others: {d.value:+.4f} {unit} {interval(d.low, d.high, '+.4f')} 95 %, "
                 f"labels exchanged p = {d.p:.3g} (least possible {d.least_p:.2g})"
             )
         count = self.removed.shape[-1]

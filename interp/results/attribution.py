@@ -13,7 +13,16 @@ from interp.errors import ResultError
 from interp.results.base import Provenance
 from interp.results.estimates import mean_estimates
 from interp.results.recovery import LEFT_OUT, RunsResult
-from interp.stats import CellMeans, Jackknife, cell_means, correlate, known_mean, slope
+from interp.stats import (
+    FEWEST_CLUSTERS,
+    CellMeans,
+    Jackknife,
+    cell_means,
+    correlate,
+    interval,
+    known_mean,
+    slope,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -197,11 +206,12 @@ class AttributionResult(RunsResult):
         if not len(self.cells):
             return ""
         both = self.correlation().iloc[-1]
-        if both.pearson >= HIGH_ENOUGH[0] and both.pearson_low >= HIGH_ENOUGH[1]:
+        alike = np.isnan(both.pearson_low) and both.n_clusters >= FEWEST_CLUSTERS  # without any cluster
+        if both.pearson >= HIGH_ENOUGH[0] and (alike or both.pearson_low >= HIGH_ENOUGH[1]):
             return ""
         return (
             f"Estimates and true effects of {both.n} patched cells have a correlation of {both.pearson:.2f} "
-            f"[{both.pearson_low:.2f}, {both.pearson_high:.2f}]; at least {HIGH_ENOUGH[0]} is expected, and an interval that "
+            f"{interval(both.pearson_low, both.pearson_high, '.2f')}; at least {HIGH_ENOUGH[0]} is expected, and an interval that "
             f"stays above {HIGH_ENOUGH[1]}. Do not rely on the estimates: patch for real, or ask more facts."
         )
 
@@ -260,8 +270,8 @@ class AttributionResult(RunsResult):
         ]
         for row in self.largest(_NAMED).itertuples():
             said.append(
-                f"  {self.name_of(row.layer, row.unit, row.position):<28} {row.estimate:+.3f} logits [{row.low:+.3f}, "
-                f"{row.high:+.3f}] estimated; by an unrelated fact {row.floor:+.3f}"
+                f"  {self.name_of(row.layer, row.unit, row.position):<28} {row.estimate:+.3f} logits "
+                f"{interval(row.low, row.high, '+.3f')} estimated; by an unrelated fact {row.floor:+.3f}"
             )
         if not len(self.cells):
             return "\n".join([*said, "  not verified"])
@@ -269,7 +279,7 @@ class AttributionResult(RunsResult):
             if row.cells == "both" or not np.isnan(row.pearson):
                 said.append(
                     f"  verified on {row.n} {'cells' if row.cells == 'both' else row.cells + ' cells'}: correlation "
-                    f"{row.pearson:.3f} [{row.pearson_low:.3f}, {row.pearson_high:.3f}], slope {row.slope:.2f}"
+                    f"{row.pearson:.3f} {interval(row.pearson_low, row.pearson_high, '.3f')}, slope {row.slope:.2f}"
                 )
         return "\n".join(said)
 

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from interp.errors import MeasurementError
 from interp.results.base import FactResult, Note, Provenance
 from interp.results.separable import require_separable
-from interp.stats import clustered_mean, known_mean
+from interp.stats import clustered_mean, interval, known_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -281,7 +281,7 @@ class LensResult(FactResult):
                 f"LensResult of {self.provenance.checkpoint or 'a model'} on {self.provenance.prompts or 'prompts'}: "
                 f"{len(self.fact_ids)} facts in {len(self.languages)} languages, {self.n_layers - 1} layers, pivot {self.pivot}",
                 *(
-                    f"  {name:17} {row['mean']:.3f}  [{row.low:.3f}, {row.high:.3f}] 95 %, {row.n:.0f} facts"
+                    f"  {name:17} {row['mean']:.3f}  {interval(row.low, row.high, '.3f')} 95 %, {row.n:.0f} facts"
                     for name, row in found.iterrows()
                 ),
                 f"  left out          {' '.join(f'{code} {n}' for code, n in left.items())}",
