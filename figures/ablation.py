@@ -1,4 +1,4 @@
-"""Ablation: what each language loses without another's units, beyond random units, as a matrix per checkpoint."""
+"""Ablation: what languages lose without each other's units, beyond random units, a matrix per checkpoint."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ __all__ = ["ablation_data", "drawings", "plot_ablation", "tables"]
 
 _UNITS = {"loss": "nats per token", "accuracy": "accuracy"}
 _LEGEND = (
-    "Rows: the language whose units were removed; columns: the language that was asked. Harm beyond as many random units of the "
+    "Rows: the language whose units were removed; columns: the language that was asked. Harm beyond as many "
+    "random units of the "
     "same layers; *: {marked} of all tables, given these random sets."
 )
 
@@ -38,8 +39,8 @@ def tables(results: Sequence[AblationResult], names: Sequence[str]) -> list[Tabl
     """Per checkpoint and kind of harm the matrix of languages, and whether its diagonal dominates."""
     first = results[0]
     removed = (
-        f"{first.removed.shape[-1]} {first.unit} per language set to {first.mode}, {len(first.fact_ids)} facts in "
-        f"{len(set(first.groups))} clusters, {first.draws} random sets. "
+        f"{first.removed.shape[-1]} {first.unit} per language set to {first.mode}, {len(first.fact_ids)} "
+        f"facts in {len(set(first.groups))} clusters, {first.draws} random sets. "
     )
     shown = []
     frames, marked = _marked(results)
@@ -50,7 +51,7 @@ def tables(results: Sequence[AblationResult], names: Sequence[str]) -> list[Tabl
 
 
 def _marked(results: Sequence[AblationResult]) -> tuple[list[pd.DataFrame], str]:
-    """The cells of every result, those ``marked`` that differ from zero after correction, and what that means."""
+    """The cells of every result, those ``marked`` that differ from zero after correction, and the meaning."""
     frames = [result.to_frame() for result in results]
     masks, meaning = found([frame.p.to_numpy() for frame in frames], "cells")
     return [frame.assign(marked=mask) for frame, mask in zip(frames, masks, strict=True)], meaning
@@ -84,10 +85,10 @@ def _dominance(name: str, result: AblationResult) -> Table:
 
 
 def plot_ablation(results: Sequence[AblationResult], names: Sequence[str]) -> Figure:
-    """Harm beyond random units, a column per checkpoint: nats per token above, accuracy below, each on one scale.
+    """Harm beyond random units, a column per checkpoint: nats per token above, accuracy below.
 
-    Rows are the language whose units were removed, columns the language that was asked. A dot: shown to differ
-    from 0 when all cells of the figure are corrected together.
+    Rows are the language whose units were removed, columns the language that was asked. A dot: shown to
+    differ from 0 when all cells of the figure are corrected together.
     """
     data, languages = ablation_data(results, names), results[0].languages
     _, marked = _marked(results)
@@ -116,7 +117,7 @@ def plot_ablation(results: Sequence[AblationResult], names: Sequence[str]) -> Fi
 
 
 def ablation_data(results: Sequence[AblationResult], names: Sequence[str]) -> pd.DataFrame:
-    """The numbers of `plot_ablation`, tidy: checkpoint, then the columns of `AblationResult.to_frame`, ``marked``."""
+    """The numbers of `plot_ablation`, tidy: checkpoint, columns of `AblationResult.to_frame`, ``marked``."""
     import pandas as pd
 
     frames, _ = _marked(results)

@@ -62,9 +62,12 @@ def _layers(comparison: UnitComparison) -> Table:
         f"{one} -> {other}: change of mean specialization per layer ({comparison.unit}s, nats)",
         (*shown, "Holm p", "MDE", "noise [95 %]"),
         tuple(rows),
-        f"Change with its 95 % interval, paired over {comparison.before.n_blocks} blocks of facts; p by Holm over "
-        f"{comparison.corrected_over}, half of the error rate for the changes over all layers; MDE: the smallest "
-        "change that would have been shown in 80 %; noise: what a paired change stays below in 95 % where nothing "
+        f"Change with its 95 % interval, paired over {comparison.before.n_blocks} blocks of facts; p by "
+        "Holm over "
+        f"{comparison.corrected_over}, half of the error rate for the changes over all layers; MDE: the "
+        "smallest "
+        "change that would have been shown in 80 %; noise: what a paired change stays below in 95 % where "
+        "nothing "
         "changed.",
     )
 

@@ -22,7 +22,7 @@ def clusters(table: pd.DataFrame) -> str:
 
 
 def plot_fact_changes(changes: FactComparison) -> Figure:
-    """One row per quantity: the paired change and its 95 % interval; filled where p, corrected, is below .05."""
+    """One row per quantity: the paired change and its 95 % interval; filled where Holm p is below .05."""
     table, style = changes.table, look(0)
     rows = np.arange(len(table))[::-1]
     with new_figure(6.5, 1.1 + 0.26 * len(table)) as figure:

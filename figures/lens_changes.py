@@ -1,4 +1,4 @@
-"""How lenses change between two checkpoints: a panel per quantity, since layers and probabilities share no axis."""
+"""How a lens changes between checkpoints: a panel per quantity, as layers and probabilities share no axis."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def plot_lens_changes(changes: FactComparison) -> Figure:
         panels[0].set_yticks(range(len(rows)), rows)
         panels[0].set_ylim(len(rows) - 0.5, -0.5)
         figure.suptitle(f"{changes.names[0]} → {changes.names[1]}", fontsize=10)
-        told = f"change, 95 % interval over {clusters(table)}; filled: Holm p < .05 over {changes.corrected_over}"
+        told = f"change, 95 % interval over {clusters(table)}; "
+        told += f"filled: Holm p < .05 over {changes.corrected_over}"
         figure.supxlabel(textwrap.fill(told, 90), fontsize=8)
         return figure
 

@@ -1,4 +1,4 @@
-"""What patching recovers: by layer for a few positions, layer x position, or layer x head; and layer x language."""
+"""What patching recovers: by layer, layer x position, or layer x head; and layer x language."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _FEW_POSITIONS = 4
 _MOST_LABELS = 12
 _MOST_ROWS = 12
 _LEGEND = (
-    "recovery: (patched - corrupt) / (clean - corrupt), means over facts; floor: the same with an unrelated fact's activations; "
-    "beyond: recovery - floor. rescued: share of facts where the right answer overtakes the wrong one; control: an unrelated "
-    "fact. 95 % intervals over clusters of facts."
+    "recovery: (patched - corrupt) / (clean - corrupt), means over facts; floor: the same with an unrelated "
+    "fact's activations; beyond: recovery - floor. rescued: share of facts where the right answer overtakes "
+    "the wrong one; control: an unrelated fact. 95 % intervals over clusters of facts."
 )
 
 
@@ -42,7 +42,7 @@ def drawings(
     names: Sequence[str],
     metric: str = "logit_diff",
 ) -> list[Drawing]:
-    """Recovery by layer, head or position, and per checkpoint by language; of estimates, see `figures.attribution`."""
+    """Recovery by layer, head or position, and by language; of estimates: `figures.attribution`."""
     if isinstance(results[0], AttributionResult):
         return attribution_drawings(cast("Sequence[AttributionResult]", results), names)
     patched = cast("Sequence[PatchingResult]", results)
@@ -63,7 +63,7 @@ def tables(
     names: Sequence[str],
     metric: str = "logit_diff",
 ) -> list[Table]:
-    """Per checkpoint the cells that recover most, and the best of them by language; of estimates, the largest."""
+    """Per checkpoint the cells that recover most, and the best by language; of estimates, the largest."""
     if isinstance(results[0], AttributionResult):
         return attribution_tables(cast("Sequence[AttributionResult]", results), names)
     shown = [
@@ -135,9 +135,9 @@ def plot_patching(
 ) -> Figure:
     """Draw recovery with its floor.
 
-    Heads: a map layer x head per checkpoint and position. Many positions: layer x position. Else curves over layers with
-    95 % intervals, the floor dotted. On maps a dot marks a cell that is shown to recover more than an unrelated fact does,
-    when all cells of the figure are corrected together.
+    Heads: a map layer x head per checkpoint and position. Many positions: layer x position. Else curves over
+    layers with 95 % intervals, the floor dotted. On maps a dot marks a cell that is shown to recover more
+    than an unrelated fact does, when all cells of the figure are corrected together.
     """
     if len(results[0].units) > 1:
         return _maps(results, names, metric, "unit")
@@ -147,7 +147,7 @@ def plot_patching(
 
 
 def plot_languages(result: PatchingResult, name: str, metric: str = "logit_diff") -> Figure:
-    """Draw recovery by layer and language, a map per position; of several units the one that recovers most."""
+    """Draw recovery by layer and language, a map per position, for the unit that recovers most."""
     _, unit, _ = result.best(metric)
     few = len(result.positions) <= _FEW_POSITIONS
     positions = range(len(result.positions)) if few else (result.best(metric)[2],)

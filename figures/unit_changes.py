@@ -14,7 +14,7 @@ __all__ = ["plot_unit_changes"]
 
 
 def plot_unit_changes(comparison: UnitComparison) -> Figure:
-    """Change of mean specialization per layer with 95 % intervals; the gray band is the noise of a paired change."""
+    """Change of mean specialization per layer with 95 % intervals; gray: the noise of a paired change."""
     table = comparison.to_frame()
     with new_figure(6.5, 3.6) as figure:
         axes = figure.subplots()

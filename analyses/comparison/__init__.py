@@ -40,7 +40,7 @@ def compare(before: Result, after: Result, *, names: Sequence[str] | None = None
 def compare_all(
     results: Mapping[str, Sequence[Result]], names: Sequence[str], **view: Any
 ) -> dict[str, list[Comparison]]:
-    """Compare each later checkpoint with the first, and correct all p, of every kind and checkpoint, together.
+    """Compare each later checkpoint with the first, and correct the p of all comparisons together.
 
     Args:
         results: Of each checkpoint, by what they are of (the suffix of their files).

@@ -1,4 +1,4 @@
-"""What every comparison of two checkpoints has: frames, notes, the family its p are corrected in, and one JSON file."""
+"""What every comparison of two checkpoints has: frames, notes, the family of its p, and one JSON file."""
 
 from __future__ import annotations
 

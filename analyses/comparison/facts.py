@@ -32,8 +32,8 @@ class FactComparison(Comparison):
         table: One row per quantity: ``quantity``, ``n`` facts that have it in both, in ``n_clusters``,
             ``before``, ``after``, ``change`` with its 95 % interval ``low`` to ``high``
             (`interp.stats.paired_difference` over clusters, all languages of a fact together), ``p``, its
-            ``standard_error`` and ``df``; ``holm``: p corrected over the ``family``; and ``mde``: the smallest
-            change that would have been found in 80 % of such samples, corrected as well.
+            ``standard_error`` and ``df``; ``holm``: p corrected over the ``family``; and ``mde``: the
+            smallest change that would have been found in 80 % of such samples, corrected as well.
         notes: What weakens the comparison, in words.
         family: What p are corrected over.
         view: How the results were read, such as ``scoring`` and ``cluster``.
@@ -78,7 +78,8 @@ class FactComparison(Comparison):
                 row = known.iloc[0]
                 text += f" A change of {row.mde:.2g} in '{row.quantity}' would have been found in 80 % (MDE)."
         if unknown:
-            text += f" No verdict on {unknown} of {len(table)} quantities, which have no p: too few clusters have one."
+            without = f" No verdict on {unknown} of {len(table)} quantities, which have no p: "
+            text += f"{without}too few clusters have one."
         return text.strip()
 
     def __repr__(self) -> str:
@@ -127,8 +128,8 @@ def compare_facts(
 
     one, other = (result.provenance for result in (before, after))
     differing = one.differences(other, ignore=("dtype", "attention"))
-    asked, n_asked = [(r.kind, r.fact_ids, r.languages) for r in (before, after)], len(before.fact_ids)
-    if differing or asked[0] != asked[1]:
+    questions, n_asked = [(r.kind, r.fact_ids, r.languages) for r in (before, after)], len(before.fact_ids)
+    if differing or questions[0] != questions[1]:
         listed = "; ".join(f"{k}: {short(a)} and {short(b)}" for k, (a, b) in differing.items())
         raise ResultError(
             f"The two results answer different questions ({listed or 'facts or languages differ'})."

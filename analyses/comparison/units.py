@@ -14,7 +14,7 @@ from analyses.comparison.base import Comparison
 from interp.errors import ResultError, short
 from interp.results.noise import NoiseFloor
 from interp.results.units import UnitResult
-from interp.stats import ALPHA, FEW_CLUSTERS, Family, Jackknife, Noise, family_wise, interval, jaccard
+from interp.stats import ALPHA, FEW_CLUSTERS, Family, Jackknife, Noise, family_wise, interval_text, jaccard
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,9 +28,9 @@ _FEW_ITEMS = 100
 class UnitComparison(Comparison):
     """The change of specialization from one checkpoint to another, paired over blocks of facts.
 
-    A change is judged by the noise of the paired change: both checkpoints read the same text, so what the choice
-    of text does to both cancels. How much two texts differ for one checkpoint (``floor``) is larger, and stands
-    beside it.
+    A change is judged by the noise of the paired change: both checkpoints read the same text, so what the
+    choice of text does to both cancels. How much two texts differ for one checkpoint (``floor``) is larger,
+    and stands beside it.
 
     Attributes:
         kind: Of the two results.
@@ -134,17 +134,21 @@ class UnitComparison(Comparison):
         return (
             f"{self.names[0]} -> {self.names[1]}, {self.unit}s: mean specialization "
             f"{self.before.mean().value:.4g} -> {self.after.mean().value:.4g} nats, "
-            f"change {self.change.value:+.3g} {interval(low, high, '+.3g')} 95 % over {self.before.n_blocks} blocks, "
-            f"noise {noise.value:.2g} {interval(noise.low, noise.high, '.2g')} (between two texts {floor.value:.2g} "
-            f"{interval(floor.low, floor.high, '.2g')})\n"
-            f"  selected sets: Jaccard {self.overlap:.2f} (two halves of the first: {self.floor.overlap.mean():.2f})\n"
+            f"change {self.change.value:+.3g} {interval_text(low, high, '+.3g')} 95 % over "
+            f"{self.before.n_blocks} blocks, "
+            f"noise {noise.value:.2g} {interval_text(noise.low, noise.high, '.2g')} (between two texts "
+            f"{floor.value:.2g} "
+            f"{interval_text(floor.low, floor.high, '.2g')})\n"
+            f"  selected sets: Jaccard {self.overlap:.2f} (two halves of the first: "
+            f"{self.floor.overlap.mean():.2f})\n"
             f"  {self.diagnosis}"
         )
 
     def summary(self) -> pd.DataFrame:
         """One row: the model-level means, their change, its interval, corrected p, MDE and noise, in nats.
 
-        ``noise``: of the paired change; ``noise_floor``: between two texts; each with the ends of its interval.
+        ``noise``: of the paired change; ``noise_floor``: between two texts; each with the ends of its
+        interval.
         """
         import pandas as pd
 
@@ -230,13 +234,15 @@ def compare_units(before: UnitResult, after: UnitResult, *, names: tuple[str, st
     if differing:
         listed = "; ".join(f"{k}: {short(a)} and {short(b)}" for k, (a, b) in differing.items())
         raise ResultError(
-            f"'{names[0]}' and '{names[1]}' did not answer the same question ({listed}). Measure both in one command."
+            f"'{names[0]}' and '{names[1]}' did not answer the same question ({listed}). Measure both in one "
+            "command."
         )
     shapes = [r.scores.plug_in.shape for r in (before, after)]
     if shapes[0] != shapes[1]:
         raise ResultError(
-            f"'{names[0]}' has {shapes[0][0]} layers x {shapes[0][1]} {before.unit}s, '{names[1]}' {shapes[1][0]} x "
-            f"{shapes[1][1]}: only checkpoints of one model family can be compared unit by unit."
+            f"'{names[0]}' has {shapes[0][0]} layers x {shapes[0][1]} {before.unit}s, '{names[1]}' "
+            f"{shapes[1][0]} x {shapes[1][1]}: only checkpoints of one model family can be compared unit by "
+            "unit."
         )
     return contrast(before, after, names=names)
 
@@ -244,7 +250,7 @@ def compare_units(before: UnitResult, after: UnitResult, *, names: tuple[str, st
 def contrast(
     before: UnitResult, after: UnitResult, *, names: tuple[str, str] = ("before", "after")
 ) -> UnitComparison:
-    """The statistics of `compare_units` without its checks: for halves and permutations, whose questions differ by design.
+    """The statistics of `compare_units` without its checks, for halves and permutations of one text.
 
     Block b of one is paired with block b of the other.
     """

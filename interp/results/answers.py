@@ -22,7 +22,7 @@ from interp.results.consistency import (
     strata,
     total_consistency,
 )
-from interp.stats import ALPHA, clustered_share, holm, interval
+from interp.stats import ALPHA, clustered_share, holm, interval_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +41,8 @@ class AnswersResult(FactResult):
         fact_ids: In the order of the fact axis.
         relations: Relation of each fact.
         groups: Cluster of each fact.
-        answers: Label of each fact's right answer, one for all facts of one answer (`interp.data.priors.answers_of`).
+        answers: Label of each fact's right answer, one for all facts of one answer
+            (`interp.data.priors.answers_of`).
         splits: Split of each fact.
         golds: The right answer's name, per fact and language.
         aligned: Whether answers can be compared between languages; if not, only right answers can.
@@ -120,22 +121,22 @@ class AnswersResult(FactResult):
 
         The 95 % interval is Wilson's over clusters of facts; ``p``: that a guess is right as often (NaN
         without chance); ``mde``: how much more than chance would have been found in 80 %, with p corrected
-        over the languages. ``relation_macro`` is the mean over relations of their accuracies: large ones weigh
-        as small ones.
+        over the languages. ``relation_macro`` is the mean over relations of their accuracies: large ones
+        weigh as small ones.
         """
         import pandas as pd
 
         earned = self.credit(scoring)
         rows = []
         for code, column in zip(self.languages, earned.T, strict=True):
-            found = clustered_share(column, self.groups, null=self.chance or None)
+            share = clustered_share(column, self.groups, null=self.chance or None)
             macro = relation_macro(column, self.relations).value
-            smallest = found.mde(alpha=ALPHA / len(self.languages))
+            smallest = share.mde(alpha=ALPHA / len(self.languages))
             rows.append(
                 {
                     "language": code,
-                    **found.columns("accuracy"),
-                    "p": found.p,
+                    **share.columns("accuracy"),
+                    "p": share.p,
                     "mde": smallest,
                     "relation_macro": macro,
                 }
@@ -184,22 +185,22 @@ class AnswersResult(FactResult):
         ``total_consistency``: facts right in all languages. Where answers are aligned also ``agree_wrong``:
         facts with one wrong answer in all; ``agreement``: pairs of languages with the same answer.
         """
-        found = {"total_consistency": total_consistency(self.right(scoring))}
+        scores = {"total_consistency": total_consistency(self.right(scoring))}
         if self.aligned and len(self.languages) > 1:
-            found["agree_wrong"] = float(np.mean(self.agree_wrong(scoring)))
-            found["agreement"] = float(pair_mean(mean_over_facts(self.agreement(scoring))))
-        return found
+            scores["agree_wrong"] = float(np.mean(self.agree_wrong(scoring)))
+            scores["agreement"] = float(pair_mean(mean_over_facts(self.agreement(scoring))))
+        return scores
 
     def quantities(self, scoring: str = "auto") -> dict[str, Float[np.ndarray, " fact"]]:
         """Accuracy over all languages and in each; right in all; of aligned answers, pairs that agree."""
         earned = self.credit(scoring)
-        found = {f"accuracy {code}": earned[:, i] for i, code in enumerate(self.languages)}
+        per_fact = {f"accuracy {code}": earned[:, i] for i, code in enumerate(self.languages)}
         if len(self.languages) > 1:
-            found = {"accuracy": earned.mean(axis=1), **found}
-            found["right in all languages"] = (earned == 1).all(axis=1).astype(float)
+            per_fact = {"accuracy": earned.mean(axis=1), **per_fact}
+            per_fact["right in all languages"] = (earned == 1).all(axis=1).astype(float)
             if self.aligned:
-                found["pairs that agree"] = pair_mean(self.agreement(scoring))
-        return found
+                per_fact["pairs that agree"] = pair_mean(self.agreement(scoring))
+        return per_fact
 
     def is_share(self, quantity: str) -> bool:
         """Every quantity is."""
@@ -223,8 +224,10 @@ class AnswersResult(FactResult):
             return notes
         smallest = float(np.nanmin(table.mde)) if table.mde.notna().any() else float("nan")
         return [
-            f"Accuracy is not above chance ({self.chance:.3f}) in any language, at most {table.accuracy.max():.3f} (p by "
-            f"Holm over {len(table)} languages; {smallest:.3f} more than chance would have been found in 80 %). Does the "
+            f"Accuracy is not above chance ({self.chance:.3f}) in any language, at most "
+            f"{table.accuracy.max():.3f} (p by "
+            f"Holm over {len(table)} languages; {smallest:.3f} more than chance would have been found in 80 "
+            "%). Does the "
             "model know this prompt format?",
             *notes,
         ]
@@ -266,7 +269,7 @@ class AnswersResult(FactResult):
 
     def __repr__(self) -> str:
         rows = [
-            f"  accuracy {row.language}  {row.accuracy:.3f}  {interval(row.low, row.high, '.3f')} 95 %"
+            f"  accuracy {row.language}  {row.accuracy:.3f}  {interval_text(row.low, row.high, '.3f')} 95 %"
             for row in self.by_language().itertuples()
         ]
         alike = [f"{name.replace('_', ' ')} {value:.3f}" for name, value in self.consistency().items()]

@@ -127,24 +127,24 @@ class BehaviorResult(AnswersResult):
         ``rankc_rescaled``: 0 at the floor. ``rankc_both_wrong``: on facts that both languages get wrong,
         where agreeing is no knowledge of the fact; over the pairs of languages with such facts, else NaN.
         """
-        found = super().consistency(scoring)
+        values = super().consistency(scoring)
         if not self.aligned or len(self.languages) < 2:
-            return found
+            return values
         scores = self.scores(scoring)
         ranks = rankc(scores)
         floor, chance = rankc_bounds(pool_sizes(scores))
         mean = float(pair_mean(mean_over_facts(ranks)))
         both = mean_over_facts(ranks, both_wrong(self.right(scoring)))
         wrong = known_mean(both[np.triu_indices(len(both), k=1)])
-        found |= {"rankc": mean, "rankc_floor": floor, "rankc_chance": chance}
-        return found | {"rankc_rescaled": rescale(mean, floor), "rankc_both_wrong": wrong}
+        values |= {"rankc": mean, "rankc_floor": floor, "rankc_chance": chance}
+        return values | {"rankc_rescaled": rescale(mean, floor), "rankc_both_wrong": wrong}
 
     def quantities(self, scoring: str = "auto") -> dict[str, Float[np.ndarray, " fact"]]:
         """As of `AnswersResult`, and RankC."""
-        found = super().quantities(scoring)
+        per_fact = super().quantities(scoring)
         if self.aligned and len(self.languages) > 1:
-            found["RankC"] = np.asarray(pair_mean(rankc(self.scores(scoring))))
-        return found
+            per_fact["RankC"] = np.asarray(pair_mean(rankc(self.scores(scoring))))
+        return per_fact
 
     @cached_property
     def truncated(self) -> Bool[np.ndarray, "fact language"]:
@@ -160,7 +160,8 @@ class BehaviorResult(AnswersResult):
         whole = ~(self.truncated | other.truncated).any(axis=1)
         if not whole.any():
             raise ResultError(
-                f"Every one of {len(whole)} facts was truncated for one of the two, so nothing can be compared. "
+                f"Every one of {len(whole)} facts was truncated for one of the two, so nothing can be "
+                "compared. "
                 "Evaluate with a longer context."
             )
         return self._only(whole), other._only(whole)
@@ -186,13 +187,15 @@ class BehaviorResult(AnswersResult):
         if ties.any():
             found.append(
                 Note(
-                    f"Options tie for the highest score in {ties.mean():.2%} of items{_most(ties, self.languages)}; "
+                    f"Options tie for the highest score in {ties.mean():.2%} of "
+                    f"items{_most(ties, self.languages)}; "
                     "credit, agreement and RankC are expectations over the orders of tied options."
                 )
             )
         if cut.any():
             found.append(
-                f"{cut.mean():.2%} of items were truncated{_most(cut, self.languages)}: all of their options score "
+                f"{cut.mean():.2%} of items were truncated{_most(cut, self.languages)}: all of their "
+                "options score "
                 "alike, so they measure nothing. A comparison leaves their facts out of both results."
             )
         return found

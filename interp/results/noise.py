@@ -1,8 +1,9 @@
 """What a result says where nothing that matters has changed, from the counts of that result alone.
 
-* *noise floor*: how much the mean specialization of one checkpoint differs between two texts of this size. It is
-  larger than the noise of a comparison, in which both checkpoints read one text: that is judged by the noise of
-  the paired change (`interp.stats.Jackknife.noise`).
+* *noise floor*: how much the mean specialization of one checkpoint differs between two texts of this size. It
+is
+  larger than the noise of a comparison, in which both checkpoints read one text: that is judged by the noise
+  of the paired change (`interp.stats.Jackknife.noise`).
 * *overlap of halves*: how much the units selected from two halves of the text have in common.
 * *chance*: the specialization that is left when language labels are shuffled within each block.
 """
@@ -32,11 +33,11 @@ class NoiseFloor:
     """What one result gives where nothing has changed.
 
     Attributes:
-        layers: 95th percentile of the absolute difference of each layer's mean specialization between two texts
-            of this size, with its own uncertainty, nats.
+        layers: 95th percentile of the absolute difference of each layer's mean specialization between two
+            texts of this size, with its own uncertainty, nats.
         mean: The same of the mean over layers.
-        overlap: Jaccard index of the sets that two halves of the text select (0 to 1), of splits that favor no
-            two blocks.
+        overlap: Jaccard index of the sets that two halves of the text select (0 to 1), of splits that favor
+            no two blocks.
         permuted: Mean specialization with shuffled language labels, bias-corrected, nats.
     """
 

@@ -5,7 +5,14 @@ from interp.stats.clustered import clustered_mean, paired_difference, ratio_of_m
 from interp.stats.clusters import cluster_codes
 from interp.stats.corrections import ALPHA, Family, family_wise, fdr_adjust, holm
 from interp.stats.correlation import CellMeans, cell_means, correlate, slope
-from interp.stats.estimate import FEW_CLUSTERS, FEWEST_CLUSTERS, Estimate, few_clusters, half_width, interval
+from interp.stats.estimate import (
+    FEW_CLUSTERS,
+    FEWEST_CLUSTERS,
+    Estimate,
+    few_clusters,
+    half_width,
+    interval_text,
+)
 from interp.stats.information import binary_entropy, entropy
 from interp.stats.jackknife import Jackknife, Noise
 from interp.stats.means import known_mean, ratio, shares_of_total
@@ -37,7 +44,7 @@ __all__ = [
     "few_clusters",
     "half_width",
     "holm",
-    "interval",
+    "interval_text",
     "jaccard",
     "known_mean",
     "mde",

@@ -75,9 +75,9 @@ def correlate(
     """Pearson's correlation over some cells of their means, or Spearman's, -1 to 1; ``n`` counts cells.
 
     The interval is Student's t on Fisher's z over clusters of facts, the cells as they are; noise over facts
-    makes a correlation of means smaller, and Pearson's interval has the jackknife's estimate of that taken off, the
-    value not. NaN below 3 cells and where one side does not vary; no interval with fewer than 2 clusters, or
-    where it is NaN without one of them.
+    makes a correlation of means smaller, and Pearson's interval has the jackknife's estimate of that taken
+    off, the value not. NaN below 3 cells and where one side does not vary; no interval with fewer than 2
+    clusters, or where it is NaN without one of them.
     """
     pairs = zip((estimated.all, estimated.without), (effects.all, effects.without), strict=True)
     (value,), without = (_pearson(*(_side(side[:, cells], ranks) for side in pair)) for pair in pairs)

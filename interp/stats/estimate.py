@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 else:
     Values = np.ndarray | np.number | float
 
-__all__ = ["FEWEST_CLUSTERS", "FEW_CLUSTERS", "Estimate", "few_clusters", "half_width", "interval"]
+__all__ = ["FEWEST_CLUSTERS", "FEW_CLUSTERS", "Estimate", "few_clusters", "half_width", "interval_text"]
 
 FEWEST_CLUSTERS = 2
 """Clusters below which there is no interval: nothing says how much another cluster would differ."""
@@ -60,11 +60,11 @@ class Estimate:
 
     def columns(self, name: str, prefix: str = "", *, counts: bool = True) -> dict[str, Any]:
         """For a table: ``n`` and ``n_clusters``, the value under a name, and the ends of its interval."""
-        found = {"n": self.n, "n_clusters": self.n_clusters} if counts else {}
-        return {**found, name: self.estimate, f"{prefix}low": self.low, f"{prefix}high": self.high}
+        sizes = {"n": self.n, "n_clusters": self.n_clusters} if counts else {}
+        return {**sizes, name: self.estimate, f"{prefix}low": self.low, f"{prefix}high": self.high}
 
 
-def interval(low: float, high: float, form: str) -> str:
+def interval_text(low: float, high: float, form: str) -> str:
     """An interval in words, such as ``[0.380, 0.444]``, its ends in a format; or that there is none."""
     return "[no interval]" if np.isnan(low) or np.isnan(high) else f"[{low:{form}}, {high:{form}}]"
 

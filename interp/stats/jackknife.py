@@ -89,7 +89,7 @@ class Jackknife:
         return self.plug_in - (high - low) / 2, self.plug_in + (high - low) / 2
 
     def p_value(self) -> Values:
-        """Two-sided p-value of the statistic being zero; where it never varied, 1 of zero, else of equal signs."""
+        """Two-sided p-value of being zero; without spread 1 of zero, else that of equal signs."""
         error = self.standard_error
         p = 2 * stats.t.sf(np.abs(ratio(self.value, error)), self.n_blocks - 1)
         never = np.where(self.value == 0, 1.0, 2.0 ** (1 - self.n_blocks))
@@ -98,9 +98,9 @@ class Jackknife:
     def noise(self, texts: int = 1) -> Noise:
         """How large the statistic would be if it were truly zero, or differed between texts by chance alone.
 
-        1.96 standard errors, of two texts times the root of 2, divided by the median of a standard error from so
-        few blocks relative to the true one, which is a chi variable over the root of its degrees of freedom.
-        From 4 blocks the interval is .50 to 3.31 times the value, from 8 .63 to 1.94 times.
+        1.96 standard errors, of two texts times the root of 2, divided by the median of a standard error from
+        so few blocks relative to the true one, which is a chi variable over the root of its degrees of
+        freedom. From 4 blocks the interval is .50 to 3.31 times the value, from 8 .63 to 1.94 times.
 
         Args:
             texts: 1 for the statistic on one text (a paired difference), 2 for its difference between two

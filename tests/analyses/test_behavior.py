@@ -375,7 +375,8 @@ def test_what_is_not_above_chance_is_doubtful_and_what_a_run_left_open_is_a_note
     wrong = made(np.zeros((40, 3), dtype=bool))
     (doubt,) = wrong.diagnostics()
     assert doubt.startswith(
-        "Accuracy is not above chance (0.250) in any language, at most 0.000 (p by Holm over 3 languages; 0.12"
+        "Accuracy is not above chance (0.250) in any language, at most 0.000 (p by Holm over 3 languages; "
+        "0.12"
     )
     assert not isinstance(doubt, Note)
     right = made(np.arange(120).reshape(40, 3) % 3 == 1)  # in one language

@@ -1,4 +1,4 @@
-"""What a command calls different is right in all of it together: null comparisons, and the smallest change it prints."""
+"""What a command calls different holds in all of it together, and the smallest change it prints is found."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Measured(FactResult):
 def checkpoints(
     rng: np.random.Generator, looks: int = LANGUAGES * LAYERS, later: int = LATER
 ) -> list[Measured]:
-    """Checkpoints that differ in nothing but noise; facts of a cluster, and the looks at a fact, are alike."""
+    """Checkpoints that differ in noise alone; facts of a cluster, and the looks at a fact, are alike."""
     facts = CLUSTERS * PER_CLUSTER
     found = []
     for _ in range(1 + later):
@@ -85,7 +85,7 @@ def test_the_smallest_change_that_is_printed_is_found_in_80_percent():
 
 
 def test_guesses_are_rarely_above_chance_in_some_language():
-    """12 languages, 200 guessing models: the sanity check passes for 5 % at most (29 % by uncorrected intervals)."""
+    """12 languages, 200 guessing models: the check passes for 5 % at most (29 % by uncorrected intervals)."""
     rng, passed, uncorrected = np.random.default_rng(2), 0, 0
     for _ in range(FAMILIES):
         result = behavior_result(rng.random((200, 3)) < 0.25)

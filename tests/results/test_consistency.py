@@ -28,7 +28,7 @@ def made(seed: int = 0, *, facts: int = 40, languages: int = 4, options: int = 6
     return scores, gold
 
 
-# --- oracles: one fact, one language, one position at a time ------------------------------------------------------
+# --- oracles: one fact, one language, one position at a time --------------------------------------
 
 
 def slow_orders(row) -> list[list[int]]:
@@ -127,7 +127,7 @@ def test_every_measure_equals_its_definition_with_ties_and_unequal_pools(seed, t
     assert c.pair_mean(matrix, anchor=1) == pytest.approx(sum(matrix[p] for p in pairs if 1 in p) / 3)
 
 
-# --- closed forms -------------------------------------------------------------------------------------------------
+# --- closed forms ---------------------------------------------------------------------------------
 
 
 def test_rankc_constants_of_four_options():
@@ -230,7 +230,7 @@ def test_per_fact_pair_means_average_to_that_of_the_matrix():
     assert c.pair_mean(found, 2).mean() == pytest.approx(float(c.pair_mean(c.mean_over_facts(found), 2)))
 
 
-# --- laws ---------------------------------------------------------------------------------------------------------
+# --- laws -----------------------------------------------------------------------------------------
 
 
 def everything(scores, gold) -> dict[str, np.ndarray]:
@@ -319,7 +319,7 @@ def test_independent_rankings_with_many_ties_are_at_chance():
     assert by_index > r.rankc_chance(4) + 0.05
 
 
-# --- null ---------------------------------------------------------------------------------------------------------
+# --- null -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n", [2, 4, 9])
@@ -336,7 +336,7 @@ def test_independent_rankings_score_at_chance(n):
     )
 
 
-# --- refusals -----------------------------------------------------------------------------------------------------
+# --- refusals -------------------------------------------------------------------------------------
 
 
 def test_refusals_say_which_fact_and_what_to_do():

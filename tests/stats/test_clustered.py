@@ -279,7 +279,7 @@ def test_a_statistic_that_is_not_a_number_has_no_p():
 
 @pytest.mark.parametrize("clusters", [2, 8, 30])
 def test_nothing_has_an_interval_of_width_zero(clusters):
-    """A mean, a difference, a ratio, a correlation and a jackknife without spread: none, whatever the clusters."""
+    """A mean, a difference, a ratio, a correlation and a jackknife without spread have none."""
     labels = np.repeat(range(clusters), 3).tolist()
     n, below = len(labels), 1 + np.random.default_rng(0).random(len(labels))
     blocks = np.full((clusters, 2), 0.4)

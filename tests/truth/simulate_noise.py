@@ -1,8 +1,9 @@
 """The noise of specialization where the truth is known: ``python -m tests.truth.simulate_noise``.
 
-Writes noise.md beside this file, in about three minutes on one core: how near the noise floor of one text is to the true
-95th percentile of the difference between two texts, and how often a true change is found, by the rule that stands in
-`analyses.comparison.units` and by the one before it. A short version is in tests/analyses/test_noise.py.
+Writes noise.md beside this file, in about three minutes on one core: how near the noise floor of one text is
+to the true 95th percentile of the difference between two texts, and how often a true change is found, by the
+rule that stands in `analyses.comparison.units` and by the one before it. A short version is in
+tests/analyses/test_noise.py.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def texts(
 
 
 def floor_of_halves(result: SpecializationResult) -> float:
-    """The floor as it was: 95th percentile of the plain difference between halves of the text, over all splits."""
+    """The floor as it was: 95th percentile of the difference between halves of the text, over splits."""
     n, every = result.n_blocks, np.arange(result.n_blocks)
     first = [[0, *rest] for rest in itertools.combinations(range(1, n), n // 2 - 1)]
     rng = np.random.default_rng(0)
@@ -67,7 +68,7 @@ def floor_of_halves(result: SpecializationResult) -> float:
 
 
 def calibration(rng: np.random.Generator) -> Iterator[tuple[str, ...]]:
-    """Both floors over the true percentile: median, 5th and 95th percentile, and how often the interval holds it."""
+    """Both floors over the true percentile, and how often the interval holds it."""
     for blocks in BLOCKS:
         read = [one for one, _ in texts(rng, blocks, TEXTS)]
         values = np.array([float(each.overall.value) for each in read])
@@ -80,7 +81,7 @@ def calibration(rng: np.random.Generator) -> Iterator[tuple[str, ...]]:
 
 
 def power(rng: np.random.Generator, blocks: int = 8, n: int = 400) -> Iterator[tuple[str, ...]]:
-    """How often a change is called: by its paired interval, after correction, and beyond the floor as it was."""
+    """How often a change is called: by its interval, after correction, and beyond the floor as it was."""
     for change in (0.0, 0.09, 0.18, 0.27, 0.36):
         pairs = list(texts(rng, blocks, n, change))
         found = [contrast(one, other) for one, other in pairs]
@@ -113,11 +114,15 @@ def main() -> None:
     parts = [
         "# The noise of mean specialization\n\nSimulated blocks of text with topics of their own, seed "
         f"{SEED}; by simulate_noise.py.",
-        "## Noise floor between two texts, over the true 95th percentile of their difference\n\nMedian (5th to 95th "
-        f"percentile) over {TEXTS} texts; before: 95th percentile over the splits of one text into halves (200 texts).",
+        "## Noise floor between two texts, over the true 95th percentile of their difference\n\nMedian (5th "
+        "to 95th "
+        f"percentile) over {TEXTS} texts; before: 95th percentile over the splits of one text into halves "
+        "(200 texts).",
         _table(("blocks", "before", "now", "interval holds the truth"), calibration(rng)),
-        "## How often a true change is called, 8 blocks, 400 pairs\n\nIts 95 % interval alone; the verdict (Holm over the "
-        "mean and both layers); and the verdict as it was, which asked that the change be beyond the floor as well.",
+        "## How often a true change is called, 8 blocks, 400 pairs\n\nIts 95 % interval alone; the verdict "
+        "(Holm over the "
+        "mean and both layers); and the verdict as it was, which asked that the change be beyond the floor "
+        "as well.",
         _table(("true change", "interval", "verdict", "beyond the floor before"), power(rng)),
     ]
     (HERE / "noise.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
