@@ -84,15 +84,15 @@ def test_facts_of_a_cluster_are_one_observation():
     groups = [f"g{i // 2}" for i in range(100)]
     one, other = before[:, 0].astype(float), after[:, 0].astype(float)
     own = paired_difference(other, one, groups, share=True)
-    assert (table.low["accuracy en"], table.high["accuracy en"]) == (own.low, own.high)
+    assert (table.low["accuracy en"], table.high["accuracy en"]) == pytest.approx((own.low, own.high))
     assert (table.n["accuracy en"], table.n_clusters["accuracy en"]) == (100, 50)
-    assert table.mde["accuracy en"] == own.mde(alpha=0.05 / len(table))
+    assert table.mde["accuracy en"] == pytest.approx(own.mde(alpha=0.05 / len(table)))
     for cluster, labels in (("fact", None), ("answer", [f"a{i // 4}" for i in range(100)])):
         comparison = compare(made(before), made(after), cluster=cluster)
         assert comparison.to_dict()["view"] == {"cluster": cluster}
         row = comparison.to_frame().set_index("quantity").loc["accuracy en"]
         own = paired_difference(other, one, labels, share=True)
-        assert (row.low, row.high) == (own.low, own.high)
+        assert (row.low, row.high) == pytest.approx((own.low, own.high))
     with pytest.raises(
         ResultError, match=r"has no cluster 'facts'\. Did you mean 'fact'\?.*: group, fact, answer"
     ):
