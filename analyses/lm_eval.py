@@ -14,6 +14,7 @@ from interp.data.characters import visible
 from interp.data.facts import Fact, FactSet
 from interp.data.languages import as_languages
 from interp.data.lm_eval_samples import Sample, read_samples
+from interp.data.priors import answers_of
 from interp.data.prompts import Prompt, PromptSet, context_of
 from interp.errors import ResultError
 from interp.results.base import Provenance
@@ -149,6 +150,7 @@ def _result(facts: FactSet, by_language: Mapping[str, Samples], run: dict[str, A
         )
     return BehaviorResult(
         **facts.answer_key(),
+        answers=answers_of(facts),
         gold=np.array([fact.answer_index for fact in facts]),
         aligned=facts.aligned,
         log_probability=scores,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from analyses.checkpoints import open_checkpoints
-from analyses.comparison import Comparison, compare
+from analyses.comparison import Comparison, compare_all
 from analyses.plan import Cell, Measure, Part, Plan, Progress, Request, Task
 from analyses.reuse import partial_file, result_file, reusable
 from interp.config import CheckpointOptions, DataOptions, NumericOptions, OutputOptions, load_options
@@ -30,7 +30,8 @@ class Run:
         names: Checkpoints, in the order given.
         plan: What was asked.
         results: Suffix of a part to its results, one per checkpoint.
-        comparisons: Suffix of a part to the comparisons of each later checkpoint with the first.
+        comparisons: Suffix of a part to the comparisons of each later checkpoint with the first; the p of all
+            of them are corrected as one family.
         files: Everything written or reused.
     """
 
@@ -96,11 +97,7 @@ def run_measure(measure: Measure, options: Sequence[Any], progress: Progress | N
         for part in plan.parts:
             run.results.setdefault(part.suffix, []).append(next(results))
             run.files.append(result_file(output.out, checkpoint, part.suffix))
-    for suffix, measured in run.results.items():
-        run.comparisons[suffix] = [
-            compare(measured[0], later, names=(run.names[0], name), **plan.view)
-            for name, later in zip(run.names[1:], measured[1:], strict=True)
-        ]
+    run.comparisons.update(compare_all(run.results, run.names, **plan.view))
     return run
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from interp.results.base import Note, Provenance
+from interp.stats import ALPHA, clustered_share, holm, interval_text
 from probes.layers import LayerResult, layer_name
 from probes.settings import AlignmentSettings
 
@@ -139,12 +140,17 @@ class AlignmentResult(LayerResult):
 
     def diagnostics(self) -> list[str]:
         """What makes the result doubtful: translations do not find each other, or are few."""
-        table, chance, diagnostics = self.summary(), 1 / len(self.fact_ids), super().diagnostics()
-        table = table[table.quantity.str.startswith("mutual")]
-        if (table.low <= chance).all():
+        chance, diagnostics = 1 / len(self.fact_ids), super().diagnostics()
+        mutual = [layer for name, curve in self.curves().items() if self.is_share(name) for layer in curve]
+        found = clustered_share(np.stack(mutual, axis=1), self.groups, null=chance)
+        if not ((found.estimate > chance) & (holm(found.p) < ALPHA)).any():
+            smallest = found.mde(alpha=ALPHA / len(mutual))[found.estimate.argmax()]
             diagnostics.append(
-                f"Translations find each other at no layer more often than by chance ({chance:.4f}), at most "
-                f"in {table['mean'].max():.4f}. Are these prompts translations of each other?"
+                f"Translations find each other at no layer more often than by chance ({chance:.4f}), at "
+                "most in "
+                f"{found.estimate.max():.4f} (p by Holm over {len(mutual)} curves and layers; "
+                f"{smallest:.4f} more would have "
+                "been found in 80 %). Are these prompts translations of each other?"
             )
         if len(self.fact_ids) < _FEW_FACTS:
             diagnostics.append(Note(f"Few prompts: {len(self.fact_ids)}; retrieval among few is easy."))
@@ -159,5 +165,5 @@ class AlignmentResult(LayerResult):
         table = self.summary().set_index("quantity")
         for name in table.index[table.index.str.endswith("mean over layers")]:
             row = table.loc[name]
-            lines.append(f"  {name}: {row['mean']:.3f} [{row.low:.3f}, {row.high:.3f}] 95 %")
+            lines.append(f"  {name}: {row['mean']:.3f} {interval_text(row.low, row.high, '.3f')} 95 %")
         return "\n".join(lines)

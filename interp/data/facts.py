@@ -140,7 +140,6 @@ class FactSet:
             "fact_ids": tuple(fact.fact_id for fact in self.facts),
             "relations": tuple(fact.relation for fact in self.facts),
             "groups": tuple(fact.group for fact in self.facts),
-            "answers": tuple(fact.object_id for fact in self.facts),
             "splits": tuple(fact.split for fact in self.facts),
             "golds": tuple(tuple(fact.answer(code) for code in self.languages) for fact in self.facts),
         }

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from interp.errors import MeasurementError
 from interp.results.base import FactResult, Note, Provenance
 from interp.results.separable import require_separable
-from interp.stats import clustered_mean, known_mean
+from interp.stats import clustered_mean, interval_text, known_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -279,7 +279,8 @@ class LensResult(FactResult):
                 f"{self.provenance.prompts or 'prompts'}: {len(self.fact_ids)} facts in "
                 f"{len(self.languages)} languages, {self.n_layers - 1} layers, pivot {self.pivot}",
                 *(
-                    f"  {name:17} {row['mean']:.3f}  [{row.low:.3f}, {row.high:.3f}] 95 %, {row.n:.0f} facts"
+                    f"  {name:17} {row['mean']:.3f}  {interval_text(row.low, row.high, '.3f')} 95 %, "
+                    f"{row.n:.0f} facts"
                     for name, row in rows.iterrows()
                 ),
                 f"  left out          {' '.join(f'{code} {n}' for code, n in left.items())}",

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from interp.results.base import Provenance
 from interp.results.recovery import RunsResult
-from interp.stats import known_mean, ratio_of_means
+from interp.stats import interval_text, known_mean, ratio_of_means
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +77,7 @@ class PatchingResult(RunsResult):
         ``control`` in the metric's unit; ``recovery`` with its 95 % interval ``low`` to ``high`` (Fieller's,
         over clusters); ``floor``, the recovery by the control, with ``floor_low`` and ``floor_high``; and
         ``beyond``, recovery minus floor on the facts that have a control, with the interval of the paired
-        difference.
+        difference, and ``beyond_p``, of its being zero.
 
         Args:
             metric: One of `METRICS`, or another name of the metric axis.
@@ -112,6 +112,7 @@ class PatchingResult(RunsResult):
         for name, ratio in by_name.items():
             cells = ratio.columns(name, "" if name == "recovery" else f"{name}_", counts=False)
             columns |= {part: values.ravel() for part, values in cells.items()}
+        columns["beyond_p"] = by_name["beyond"].p.ravel()
         return pd.DataFrame(columns)
 
     def strongest(self, n: int, metric: str = "logit_diff") -> pd.DataFrame:
@@ -236,7 +237,9 @@ class PatchingResult(RunsResult):
             best = table.loc[table.recovery.idxmax()]
             lines.append(
                 f"  most recovered at layer {best.layer}, {self.site} {best.unit}, {best.position}: "
-                f"{best.recovery:.3f} [{best.low:.3f}, {best.high:.3f}] of a logit difference of "
-                f"{best.clean - best.corrupt:.2f}; by an unrelated fact {best.floor:.3f}"
+                f"{best.recovery:.3f} "
+                f"{interval_text(best.low, best.high, '.3f')} of a logit difference of "
+                f"{best.clean - best.corrupt:.2f}; by an unrelated "
+                f"fact {best.floor:.3f}"
             )
         return "\n".join(lines)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from interp.data.facts import FactSet
+from interp.data.priors import answers_of
 from interp.data.prompts import context_of, prompts_from_facts
 from interp.measure.passes import Progress
 from interp.measure.provenance import Measurement
@@ -64,6 +65,7 @@ def measure_behavior(
     )
     return BehaviorResult(
         **facts.answer_key(),
+        answers=answers_of(facts),
         gold=np.array([fact.answer_index for fact in facts]),
         aligned=facts.aligned,
         log_probability=log_probability,

@@ -14,6 +14,7 @@ from interp.data.facts import Fact, FactSet
 from interp.data.klar import klar_match
 from interp.data.matching import mentions, resolve
 from interp.data.normalization import normalize
+from interp.data.priors import answers_of
 from interp.data.prompts import Prompt, PromptSet
 from interp.errors import MeasurementError
 from interp.measure.passes import Progress, run_batches
@@ -122,6 +123,7 @@ def judge_texts(facts: FactSet, completions: list[list[Any]], provenance: Proven
             empty[row, column] = match.kind == "empty"
     return GenerationResult(
         **facts.answer_key(),
+        answers=answers_of(facts),
         gold=np.array([fact.answer_index for fact in facts]),
         aligned=aligned,
         texts=tuple(tuple(row) for row in table[..., 0]),
