@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -13,6 +13,7 @@ from interp.config import (
     NumericOptions,
     OutputOptions,
 )
+from interp.data.controls import controlled, with_distinct_options
 from interp.data.facts import FactSet
 from interp.data.languages import register_language_file, resolve_languages
 from interp.data.prompts import PromptSet
@@ -29,7 +30,6 @@ else:
     Kind = TypeVar("Kind")  # results, and numpy with them, are imported when one is measured
 
 __all__ = [
-    "Cell",
     "Measure",
     "Part",
     "Plan",
@@ -73,7 +73,7 @@ class Task:
 
     Attributes:
         open_model: Opens the checkpoint, once however many tasks ask for it.
-        checkpoint_name: What the checkpoint is called.
+        checkpoint_name: What the checkpoint is called, and the control.
         resume: File for the state of an interrupted run.
         batch_tokens: Padded tokens per pass.
         results: Of the parts that this one needs, by suffix.
@@ -114,7 +114,7 @@ class Part(Generic[Kind]):
 
     Attributes:
         kind: Of the result.
-        suffix: Of its files, such as ``routing``.
+        suffix: Of its files, such as ``routing``, before the name of a control.
         question: What a finished result must have answered; its ``run`` may describe the prompts in words.
         measure: Makes the result.
         needs: Parts that are measured before, and whose results the task holds.
@@ -122,6 +122,7 @@ class Part(Generic[Kind]):
         shared: Suffixes of files beside the result that other parts may read too: kept, and discarded with ``--fresh``.
         ignored: Settings of the question in which a finished result may differ, since ``adapt`` mends that.
         adapt: Another view of a finished result, without a model.
+        control: How the texts are transformed, see `interp.data.controls`; empty as they are written.
     """
 
     kind: type[Kind]
@@ -133,6 +134,16 @@ class Part(Generic[Kind]):
     shared: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     adapt: Callable[[Kind], Kind] = lambda result: result
+    control: str = ""
+
+    @property
+    def name(self) -> str:
+        """What its files are called after the checkpoint, such as ``routing`` or ``routing.romanized``."""
+        return f"{self.suffix}.{self.control}" if self.control else self.suffix
+
+    def under(self, control: str) -> Part[Kind]:
+        """The same part, planned on a control's facts."""
+        return replace(self, control=control, needs=tuple(need.under(control) for need in self.needs))
 
 
 @dataclass(frozen=True)
@@ -150,19 +161,6 @@ class Plan:
     view: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
     context: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One part of one checkpoint: what a study schedules.
-
-    Attributes:
-        part: What is measured.
-        checkpoint: Of which checkpoint (`interp.model.checkpoints.Checkpoint`).
-    """
-
-    part: Part[Any]
-    checkpoint: Any
 
 
 @dataclass(frozen=True)
@@ -211,7 +209,7 @@ def asked(
     numerics = {"dtype": request.numerics.dtype, "attention": request.numerics.attention}
     return Provenance(
         prompts_digest=prompts.digest,
-        settings=question(prompts.languages, numerics, stored, **context),
+        settings=question(prompts.languages, numerics, stored, **prompts.context, **context),
         run={"prompts_note": f"{prompts.note}; {prompts.n_items} items"},
     )
 
@@ -242,7 +240,7 @@ def languages_of(data: DataOptions) -> tuple[str, ...]:
 
 
 def facts_of(data: DataOptions, source: FactSet | None = None) -> FactSet:
-    """The facts that are asked, in the words that they are asked in.
+    """The facts that are asked, in the words that they are asked in, under the control of the data.
 
     Args:
         data: What the user asks for.
@@ -253,12 +251,13 @@ def facts_of(data: DataOptions, source: FactSet | None = None) -> FactSet:
     """
     source = source_of(data) if source is None else source
     languages = resolve_languages(data.languages, source.languages, embedded=data.data in EMBEDDED)
-    return source.filter(
+    facts = source.filter(
         splits=None if data.split == "all" else [data.split],
         languages=languages,
         limit=data.limit or None,
         allow_missing=data.allow_missing,
     ).asked_as(data.prompt_format)
+    return with_distinct_options(controlled(facts, data.control)) if data.control else facts
 
 
 def prompts_of(data: DataOptions) -> PromptSet:
@@ -275,6 +274,7 @@ def prompts_of(data: DataOptions) -> PromptSet:
         limit=data.limit or None,
         prompt_format=data.prompt_format,
         allow_missing=data.allow_missing,
+        control=data.control,
     )
 
 

@@ -142,6 +142,12 @@ class AlignmentResult(LayerResult):
             frames.append(pd.DataFrame(columns))
         return pd.concat(frames, ignore_index=True)
 
+    def zero(self, quantity: str) -> float | None:
+        """Retrieval by chance; none of the plain CKA, whose level of chance is not the same in both texts."""
+        if quantity.startswith("CKA"):
+            return None
+        return 1 / len(self.fact_ids)
+
     def is_share(self, quantity: str) -> bool:
         """Retrieval is; the values of CKA by fact are not."""
         return quantity.startswith("mutual")

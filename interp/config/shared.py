@@ -52,6 +52,11 @@ class DataOptions(FactOptions):
         "Words around the question: of its own language, English ones, or none; auto: as the data's authors ask.",
         ("auto", "native", "english", "none"),
     )
+    control: str = option(
+        "",
+        "Measure again on the same facts romanized or with words shuffled, and report what share of each value "
+        "survives: romanized, shuffled, or both with a comma.",
+    )
 
 
 @dataclass(frozen=True)

@@ -219,6 +219,13 @@ class FactResult(Result):
         """Whether a quantity is a share, 0 to 1: its interval stays within, and has a width at both ends."""
         return False
 
+    def zero(self, quantity: str) -> float | None:
+        """A quantity's value where nothing is found, from which what survives a control is counted.
+
+        None where there is no such value, as of a layer's number.
+        """
+        return 0.0
+
     def estimate(self, values: Float[np.ndarray, " fact *cell"], *, share: bool = False) -> Estimate:
         """Mean over the facts that have a value, with its 95 % interval over clusters of facts."""
         return (clustered_share if share else clustered_mean)(values, self.groups)

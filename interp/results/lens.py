@@ -30,10 +30,9 @@ _UNSPOKEN = 0.01
 class LensResult(FactResult):
     """The answer's tokens in each language at each layer, read at one position of prompts in each language.
 
-    The first place of the layer axes is what enters layer 0 (the embedding, number -1), the next what leaves layer 0, and so on;
-    the last is the model's own output. An item counts for a
-    prompt language only where its answers there and in the pivot begin with different tokens; the others are
-    left out of everything but ``mass``, and counted by `left_out`.
+    The first place of the layer axes is what enters layer 0 (the embedding, number -1), the next what leaves
+    layer 0, and so on; the last is the model's own output. An item counts for a prompt language only where its
+    answers there and in the pivot begin with different tokens; else it is left out of all but ``mass``, and counted.
 
     Attributes:
         languages: Codes, in the order of both language axes.
@@ -43,10 +42,9 @@ class LensResult(FactResult):
         clean: Whether the prompt ends where a token ends, with its answer behind it.
         probability: Of the answer's first tokens, by language of the prompt and language of the answer; 0 to 1.
         rank: Place of the most probable of them in the whole vocabulary, from 1.
-        mass: Probability of all tokens that begin a name of the concept lexicon in a language and in no other of ``languages``,
-            by language of the prompt and of the lexicon; NaN where there is no such token. It says in which language a layer
-            speaks whatever the answer. Languages have more and fewer such tokens, so compare layers or checkpoints by it,
-            not languages.
+        mass: Probability of all tokens that begin a name of the concept lexicon in a language and in no other of
+            ``languages``, by language of the prompt and of the lexicon; NaN where there is no such token. Languages
+            have more and fewer such tokens, so compare layers or checkpoints by it, not languages.
         mass_tokens: Number of those tokens per language.
         entropy: Of the next token, in nats; 0 to log(vocabulary).
         energy: Token energy, see `interp.measure.lens.lens.token_energy`.
@@ -128,21 +126,24 @@ class LensResult(FactResult):
     def quantities(self) -> dict[str, Float[np.ndarray, " fact"]]:
         """What checkpoints are compared by; over all other languages than the pivot, then for each of them.
 
-        ``takeover layer``: see `takeover`. ``pivot area``: area under the pivot's curve over relative depth (0 to 1), that is, its
-        mean probability. ``pivot lead``: area of what the pivot is above the prompt's language by; 0 if it
-        never is. ``answer at output``: probability of the answer's first tokens in the prompt's language at
-        the last layer. ``pivot mass``: area under the curve of the pivot's lexicon, see ``mass``.
+        ``takeover layer``: see `takeover`. ``pivot area``: area under the pivot's curve over relative depth (0 to 1),
+        that is, its mean probability. ``pivot lead``: area of what the pivot is above the prompt's language by; 0 if
+        it never is. ``answer at output``: probability of the answer's first tokens in the prompt's language at the
+        last layer. ``pivot mass``: area under the curve of the pivot's lexicon, see ``mass``.
         """
         others = [code for code in self.languages if code != self.pivot]
         each = {code: self._compared(code) for code in others}
-        found = {}
-        for name in each[others[0]]:
-            columns = np.stack([each[code][name] for code in others])
-            found[name] = known_mean(columns, axis=0)
-        if len(others) > 1:
-            for code in others:
-                found |= {f"{name} {code}": values for name, values in each[code].items()}
+        found = {
+            name: known_mean(np.stack([each[code][name] for code in others]), axis=0)
+            for name in each[others[0]]
+        }
+        for code in others if len(others) > 1 else ():
+            found |= {f"{name} {code}": values for name, values in each[code].items()}
         return found
+
+    def zero(self, quantity: str) -> float | None:
+        """None for a layer's number."""
+        return None if "layer" in quantity else 0.0
 
     def _compared(self, code: str) -> dict[str, Float[np.ndarray, " fact"]]:
         own, pivot = self.curve(code, code).astype(float), self.curve(code, self.pivot).astype(float)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from interp.data.characters import visible
+from interp.data.controls import controlled
 from interp.data.facts import FactSet
 from interp.data.files import SUFFIXES
 from interp.data.languages import requested_languages, resolve_languages
@@ -35,6 +36,7 @@ def open_prompts(
     limit: int | None = None,
     prompt_format: str = "auto",
     allow_missing: bool = False,
+    control: str = "",
 ) -> PromptSet:
     """Return the prompts of a source.
 
@@ -47,6 +49,7 @@ def open_prompts(
         limit: At most this many items per language, drawn by the hash of their ids.
         prompt_format: See `interp.data.prompts.prompts_from_facts`. Text stands as it is.
         allow_missing: Keep the facts that all languages have, where the alternative is an error.
+        control: Ask them romanized or shuffled, see `interp.data.controls.controlled`.
 
     Raises:
         DataError: There is no such source, or it lacks a language or a split.
@@ -54,7 +57,7 @@ def open_prompts(
     """
     source = str(source)
     if source not in EMBEDDED and source and os.path.isdir(source):
-        return _text_prompts(Path(source), languages, split, limit, prompt_format)
+        return controlled(_text_prompts(Path(source), languages, split, limit, prompt_format), control)
     facts = open_facts(source, languages=languages, sample=limit is not None)
     selected = facts.filter(
         splits=None if split in (None, "all") else [split],
@@ -62,7 +65,7 @@ def open_prompts(
         limit=limit,
         allow_missing=allow_missing,
     )
-    prompts = prompts_from_facts(selected, prompt_format=prompt_format)
+    prompts = prompts_from_facts(controlled(selected, control), prompt_format=prompt_format)
     note = f"{prompts.note}, split {split or 'all'}{_dropped(facts, selected, split, limit)}"
     return replace(prompts, note=f"{note}; {facts.note}" if facts.note else note)
 
