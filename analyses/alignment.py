@@ -17,7 +17,7 @@ __all__ = ["MEASURE"]
 
 
 def plan(request: Request) -> Plan:
-    """Compare the languages' vectors of the same prompts at every layer: MEXA, retrieval raw and centered, linear CKA.
+    """Compare the languages' vectors of the same prompts at every layer: MEXA, retrieval raw and centered, linear CKA plain and calibrated.
 
     Example: `interp align --ckpt organism:final --ckpt organism:grpo --languages en,sw,ja --positions last
     --figure`

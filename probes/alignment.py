@@ -44,7 +44,7 @@ def measure_alignment(
     first = prompts.prompts[prompts.languages[0]]
     if len(first) < 2:
         raise DataError("One prompt in each language; retrieval among at least 2 is compared.")
-    hits, similar, parts, shuffled = [], [], [], []
+    hits, similar, parts, calibrated, shuffled = [], [], [], [], []
     for index in range(len(activations.layers)):
         vectors = [np.asarray(v, dtype=np.float64) for v in np.moveaxis(activations.values[index], 1, 0)]
         hits.append(
@@ -53,10 +53,11 @@ def measure_alignment(
                 _all_pairs([unit_vectors(v, center=True) for v in vectors]),
             ]
         )
-        found, floor = cka_of_all(vectors)
-        similar.append(found.mean(axis=-1))
-        parts.append([found[chosen].mean(axis=0) for chosen in kinds_of_pairs(prompts.languages).values()])
-        shuffled.append(floor)
+        found, kinds = cka_of_all(vectors), kinds_of_pairs(prompts.languages).values()
+        similar.append(found.plain.mean(axis=-1))
+        parts.append([found.plain[chosen].mean(axis=0) for chosen in kinds])
+        calibrated.append([found.calibrated[chosen].mean(axis=0) for chosen in kinds])
+        shuffled.append(found.chance)
         if progress:
             progress(index + 1, len(activations.layers))
     provenance = activations.provenance
@@ -74,6 +75,7 @@ def measure_alignment(
         cka_parts=np.moveaxis(np.array(parts), 1, 0),
         cka_shuffled=np.stack(shuffled),
         provenance=replace(provenance, settings=decided),
+        calibrated_parts=np.moveaxis(np.array(calibrated), 1, 0),
     )
 
 

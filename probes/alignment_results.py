@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from interp.results.base import Note, Provenance
+from interp.stats import ratio
 from probes.layers import LayerResult, layer_name
 from probes.settings import AlignmentSettings
 
@@ -46,8 +47,11 @@ class AlignmentResult(LayerResult):
             (`probes.alignment.retrieved`); treatment 0 is raw, 1 has each language's mean taken off.
         cka: Linear CKA of every pair.
         cka_parts: Its mean over the pairs of a kind, in the order of `pairs`, by fact (`probes.cka.cka_of_all`).
-        cka_shuffled: Linear CKA when the second language's facts are in another order.
+        cka_shuffled: Linear CKA when the second language's facts are in another order: the mean over all orders
+            (of results before calibration, one order).
         provenance: Where it comes from.
+        calibrated_parts: As ``cka_parts``, of CKA counted from that level (`probes.cka.calibrated_cka`); None in
+            results from before.
     """
 
     languages: tuple[str, ...]
@@ -59,6 +63,7 @@ class AlignmentResult(LayerResult):
     cka_parts: Float[np.ndarray, "kind layer fact"]
     cka_shuffled: Float[np.ndarray, "layer language language"]
     provenance: Provenance
+    calibrated_parts: Float[np.ndarray, "kind layer fact"] | None = None
 
     kind: ClassVar[str] = "alignment"
     treatments: ClassVar[tuple[str, str]] = ("raw", "centered")
@@ -93,13 +98,19 @@ class AlignmentResult(LayerResult):
         return pd.DataFrame({"language": codes, "mean": scores.mean(axis=0), "highest": scores.max(axis=0)})
 
     def curves(self) -> dict[str, Float[np.ndarray, "layer fact"]]:
-        """Mutual retrieval, raw and centered, and CKA: the mean over pairs of English with others, and of others."""
+        """Mutual retrieval, raw and centered, and CKA, plain and calibrated: means over pairs with English, and others."""
         found = {
             f"mutual {treatment} {kind}": self.mutual[index][:, :, chosen].mean(axis=-1)
             for index, treatment in enumerate(self.treatments)
             for kind, chosen in self.pairs.items()
         }
-        return found | {f"CKA {kind}": part for kind, part in zip(self.pairs, self.cka_parts, strict=True)}
+        parts = {"CKA": self.cka_parts, "CKA calibrated": self.calibrated_parts}
+        return found | {
+            f"{name} {kind}": values[number]
+            for name, values in parts.items()
+            if values is not None
+            for number, kind in enumerate(self.pairs)
+        }
 
     def mexa_by_language(self, treatment: str = "raw") -> pd.DataFrame:
         """MEXA of each language with English: ``mean`` over layers, and the ``best`` layer's; empty without English."""
@@ -117,11 +128,16 @@ class AlignmentResult(LayerResult):
         return pd.DataFrame(rows, columns=columns)
 
     def shuffled(self, kind: str) -> Float[np.ndarray, " layer"]:
-        """CKA of the pairs of a kind when the facts of one language are in another order: its bias."""
+        """CKA of the pairs of a kind when the facts of one language are in another order: its level of chance."""
         return self.cka_shuffled[:, self.pairs[kind]].mean(axis=1)
 
+    @property
+    def calibrated(self) -> Float[np.ndarray, "layer language language"]:
+        """CKA of every pair counted from its level of chance: 1 if alike, 0 on average where nothing corresponds."""
+        return ratio(self.cka - self.cka_shuffled, 1 - self.cka_shuffled)
+
     def to_frame(self) -> pd.DataFrame:
-        """One row per layer and pair: retrieval each way and mutual, raw and centered, CKA, and CKA of shuffled facts."""
+        """One row per layer and pair: retrieval each way and mutual, raw and centered, CKA, of shuffled facts, calibrated."""
         import pandas as pd
 
         first, second = np.triu_indices(len(self.languages), k=1)
@@ -139,13 +155,14 @@ class AlignmentResult(LayerResult):
                 columns[f"mutual_{treatment}"] = self.mexa(treatment)[index, first, second]
             columns["cka"] = self.cka[index, first, second]
             columns["cka_shuffled"] = self.cka_shuffled[index, first, second]
+            columns["cka_calibrated"] = self.calibrated[index, first, second]
             frames.append(pd.DataFrame(columns))
         return pd.concat(frames, ignore_index=True)
 
     def zero(self, quantity: str) -> float | None:
         """Retrieval by chance; none of the plain CKA, whose level of chance is not the same in both texts."""
         if quantity.startswith("CKA"):
-            return None
+            return 0.0 if quantity.startswith("CKA calibrated") else None
         return 1 / len(self.fact_ids)
 
     def is_share(self, quantity: str) -> bool:
