@@ -1,4 +1,4 @@
-"""Whether translations meet: retrieval and CKA per layer, English with others apart from others with each other."""
+"""Whether translations meet: retrieval and CKA per layer, pairs with English apart from other pairs."""
 
 from __future__ import annotations
 
@@ -27,9 +27,8 @@ _KINDS = {"en-x": "English with another language", "x-y": "two other languages"}
 
 _LEGEND = (
     "mutual: share of facts whose two vectors find each other among all facts, raw as in MEXA; 95 % "
-    "intervals "
-    "over clusters of facts; in parentheses CKA when the facts of one language are shuffled, in the mean over all "
-    "orders; calibrated: CKA counted from there, 1 if alike and 0 on average where nothing corresponds."
+    "intervals over clusters of facts; in parentheses CKA when the facts of one language are shuffled, in "
+    "the mean over all orders; calibrated: CKA counted from there, 1 if alike, 0 on average by chance."
 )
 
 
@@ -84,7 +83,7 @@ def _mexa(results: Sequence[AlignmentResult], names: Sequence[str]) -> Table:
 
 
 def plot_alignment(results: Sequence[AlignmentResult], names: Sequence[str]) -> Figure:
-    """Per kind of pair: share of facts that find each other (MEXA raw, and centered), and linear CKA, per layer.
+    """Per kind of pair and layer: share of facts that find each other (MEXA raw, centered), and linear CKA.
 
     Full signs are raw retrieval (MEXA) and CKA; empty signs and dotted lines retrieval with the language
     means taken off, and CKA when the facts of one language are shuffled. Bands are 95 % over clusters of
@@ -111,13 +110,13 @@ def plot_alignment(results: Sequence[AlignmentResult], names: Sequence[str]) -> 
 
 
 def plot_pairs(result: AlignmentResult, name: str) -> Figure:
-    """Share of facts whose query language finds its own translation, of every pair, per layer, raw and centered."""
+    """Share of facts that find their translation, by pair and layer, raw and centered."""
     return plot_matrices(
-        {treatment: result.found(treatment) for treatment in result.treatments},
+        {treatment: result.retrieval(treatment) for treatment in result.treatments},
         result.layers,
         result.languages,
         low=0.0,
-        said=("query", "its translation in", "share that finds it"),
+        legend=("query", "its translation in", "share that finds it"),
         title=f"{name}: retrieval among {len(result.fact_ids)} facts",
     )
 

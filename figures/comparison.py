@@ -55,8 +55,8 @@ def _layers(comparison: UnitComparison) -> Table:
         f"{one} -> {other}: change of mean specialization per layer ({comparison.unit}s, nats)",
         ("layer", "before", "after", "change", "low", "high", "adjusted p", "noise floor"),
         rows,
-        "Change with its 95 % interval, paired over blocks of facts; p adjusted over layers (Benjamini-Hochberg); noise floor: "
-        "the same checkpoint on two halves of the text.",
+        "Change with its 95 % interval, paired over blocks of facts; p adjusted over layers "
+        "(Benjamini-Hochberg); noise floor: the same checkpoint on two halves of the text.",
     )
 
 
@@ -87,9 +87,9 @@ def _survival(comparison: Survival) -> Table:
     frame = comparison.to_frame()
     counted = [column for column in ("n", "n_clusters", "n_blocks") if column in frame]
     note = (
-        "survives: share of the value as written that is left under the control, with Fieller's 95 % interval; 0: "
-        "nothing, 1: all of it; a dash where the value as written is not shown to differ from zero. Values are "
-        "counted from chance."
+        "survives: share of the value as written that is left under the control, with Fieller's 95 % "
+        "interval; 0: nothing, 1: all of it; a dash where the value as written is not shown to differ from "
+        "zero. Values are counted from chance."
     )
     if len(frame) > _MOST_ROWS:
         note += f" The first {_MOST_ROWS} of {len(frame)} rows."

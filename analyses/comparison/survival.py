@@ -1,4 +1,4 @@
-"""What of a measure survives a control: its share on the same facts romanized or shuffled, with an interval."""
+"""What of a measure survives a control: its share on facts romanized or shuffled, with an interval."""
 
 from __future__ import annotations
 
@@ -146,9 +146,9 @@ def _of_units(one: UnitResult, other: UnitResult, names: tuple[str, str]) -> Sur
 def _differences(one: UnitResult, other: UnitResult) -> tuple[Jackknife, Jackknife]:
     """Per layer, how much units differ between languages, and how much of that is there under the control.
 
-    With d a unit's activity in a language minus its mean over languages, as written, and d' under the control:
-    the mean over units of the sums over languages of d d and of d d'. A difference that the control brings in
-    other units, or between other languages, adds nothing to the second.
+    With d a unit's activity in a language minus its mean over languages, as written, and d' under the
+    control: the mean over units of the sums over languages of d d and of d d'. A difference that the control
+    brings in other units, or between other languages, adds nothing to the second.
     """
     every = np.ones(one.n_blocks, dtype=bool)
     chosen = [every, *(every & (np.arange(one.n_blocks) != block) for block in range(one.n_blocks))]

@@ -41,7 +41,7 @@ _JOINERS = "\u200c\u200d"
 
 
 def parse_controls(text: str) -> tuple[str, ...]:
-    """Return the controls that a text such as ``romanized,shuffled`` names, in its order; none of an empty one.
+    """Return the controls that a text such as ``romanized,shuffled`` names, in its order; maybe none.
 
     Raises:
         ConfigError: One is unknown or named twice.

@@ -1,8 +1,8 @@
 """A tiny model with one neuron that is active on chosen characters, and two languages in two scripts.
 
-Russian is written with letters whose romanization English never uses, so a neuron may tell the language by its
-script (characters beyond ASCII) or by its letters in either script. All tokens are embedded alike but for MARK, so
-no other neuron tells anything.
+Russian is written with letters whose romanization English never uses, so a neuron may tell the language by
+its script (characters beyond ASCII) or by its letters in either script. All tokens are embedded alike but for
+MARK, so no other neuron tells anything.
 """
 
 from __future__ import annotations
