@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
+import interp.data.rings
 from interp.data.facts import FactSet
+from interp.data.hashing import hash_key
+from interp.data.rings import SEARCHED
 from interp.data.sources.cldr import cldr_facts
-from interp.measure.patching.pairs import partner_of, unrelated_to
+from interp.measure.patching import pairs
+from interp.measure.patching.pairs import Unrelated, partners_of
 from tests.support.facts import make_fact
 
 
@@ -17,7 +24,7 @@ def facts() -> FactSet:
 
 
 def test_a_partner_is_of_the_same_relation_and_has_another_answer(facts):
-    found = [partner_of(facts, row) for row in range(len(facts))]
+    found = partners_of(facts)
     assert sum(row is None for row in found) < 5
     for fact, row in zip(facts, found, strict=True):
         if row is not None:
@@ -28,25 +35,99 @@ def test_a_partner_is_of_the_same_relation_and_has_another_answer(facts):
 
 def test_a_partner_does_not_depend_on_the_order_of_facts(facts):
     turned = FactSet("turned", facts.facts[::-1], facts.languages)
-    last = len(facts) - 1
-    for row in range(0, len(facts), 7):
-        one, other = partner_of(facts, row), partner_of(turned, last - row)
+    for one, other in zip(partners_of(facts), reversed(partners_of(turned)), strict=True):
         assert (one is None) == (other is None)
         assert one is None or facts.facts[one] == turned.facts[other]
 
 
 def test_without_another_answer_there_is_no_partner():
     alike = FactSet("alike", tuple(make_fact(i) for i in range(3)), ("en", "de"))
-    assert partner_of(alike, 0) is None
+    assert partners_of(alike) == [None] * 3
 
 
 def test_unrelated_facts_are_about_another_subject_and_have_none_of_the_answers(facts):
     fact = facts.facts[0]
     avoid = {fact.object_id, facts.facts[1].object_id}
-    found = [facts.facts[row] for row in unrelated_to(facts, 0, avoid)]
+    found = [facts.facts[row] for row in Unrelated(facts).of(0, avoid)]
     assert len(found) > 100
     assert not avoid & {other.object_id for other in found}
     assert fact.subject_id not in {other.subject_id for other in found}
     same = [other.relation == fact.relation for other in found]
     assert 0 < sum(same) < len(same)
     assert same == sorted(same, reverse=True)  # those of the relation first
+
+
+def random_facts(n_facts: int, n_answers: int, n_relations: int, seed: int) -> FactSet:
+    """Facts in any order, some with the subject of another; answers are unequally frequent."""
+    rng = np.random.default_rng(seed)
+    made = [
+        replace(
+            make_fact(i),
+            relation=f"r{rng.integers(n_relations)}",
+            subject_id=f"s{rng.integers(n_facts)}",
+            object_id=f"a{rng.integers(n_answers) * rng.integers(n_answers)}",
+        )
+        for i in rng.permutation(n_facts)
+    ]
+    return FactSet("random", tuple(made), ("en", "de"))
+
+
+def partner_by_all_pairs(facts: FactSet, row: int) -> int | None:
+    fact = facts.facts[row]
+    others = [i for i, f in enumerate(facts) if f.relation == fact.relation and f.object_id != fact.object_id]
+    return min(others, key=lambda i: hash_key("pair", fact.fact_id, facts.facts[i].fact_id), default=None)
+
+
+def unrelated_by_all_pairs(facts: FactSet, row: int, avoid: set[str]) -> list[int]:
+    fact, found = facts.facts[row], []
+    others = [i for i, f in enumerate(facts) if f.object_id not in avoid and f.subject_id != fact.subject_id]
+    for same in (True, False):
+        part = [i for i in others if (facts.facts[i].relation == fact.relation) == same]
+        found += sorted(part, key=lambda i: hash_key("control", fact.fact_id, facts.facts[i].fact_id))
+    return found
+
+
+@pytest.mark.parametrize("n_answers", [1, 2, 9])
+def test_of_few_facts_every_two_are_drawn_by_the_hash_of_both(n_answers):
+    for seed in range(4):
+        facts = random_facts(120, n_answers, 5, seed)
+        assert partners_of(facts) == [partner_by_all_pairs(facts, row) for row in range(len(facts))]
+        unrelated = Unrelated(facts)
+        for row in range(0, len(facts), 11):
+            avoid = {facts.facts[row].object_id, "a1"}
+            assert [*unrelated.of(row, avoid)] == unrelated_by_all_pairs(facts, row, avoid)
+
+
+@pytest.mark.parametrize("n_answers", [1, 2, 9])
+def test_of_many_facts_the_next_in_the_circle_with_another_answer_is_the_partner(n_answers):
+    facts = random_facts(3 * SEARCHED, n_answers, 1, 0)
+    ring = sorted(range(len(facts)), key=lambda i: hash_key("ring", facts.facts[i].fact_id))
+    for row, partner in enumerate(partners_of(facts)):
+        at = ring.index(row)
+        following = ring[at + 1 :] + ring[:at]
+        own = facts.facts[row].object_id
+        assert partner == next((i for i in following if facts.facts[i].object_id != own), None)
+
+
+def test_of_many_facts_unrelated_ones_are_looked_for_among_those_that_follow(monkeypatch):
+    monkeypatch.setattr(pairs, "_ALL_HASHED", 100)
+    facts = random_facts(4 * SEARCHED, 9, 2, 1)
+    fact = facts.facts[0]
+    found = [facts.facts[row] for row in Unrelated(facts).of(0, {fact.object_id})]
+    same = [other.relation == fact.relation for other in found]
+    assert same == sorted(same, reverse=True)
+    assert SEARCHED / 2 < sum(same) <= SEARCHED
+    assert SEARCHED / 2 < len(same) - sum(same) <= SEARCHED
+    assert fact.object_id not in {other.object_id for other in found}
+    assert len({other.fact_id for other in found}) == len(found)
+
+
+def test_hashes_are_as_many_as_facts(monkeypatch):
+    hashed = []
+    monkeypatch.setattr(
+        interp.data.rings, "hash_key", lambda *parts: hashed.append(parts) or hash_key(*parts)
+    )
+    monkeypatch.setattr(pairs, "hash_key", lambda *parts: hashed.append(parts) or hash_key(*parts))
+    facts = random_facts(2000, 9, 3, 0)
+    partners_of(facts)
+    assert len(hashed) == 2000
