@@ -15,6 +15,7 @@ from interp.config import (
 )
 from interp.data.controls import controlled, with_distinct_options
 from interp.data.facts import FactSet
+from interp.data.hashing import Sample
 from interp.data.languages import register_language_file, resolve_languages
 from interp.data.prompts import PromptSet
 from interp.data.sources import EMBEDDED, open_facts, open_prompts
@@ -216,11 +217,12 @@ def question_of(
     )
 
 
-def source_of(data: DataOptions, **options: Any) -> FactSet:
+def source_of(data: DataOptions, *, sampled: bool = False, **options: Any) -> FactSet:
     """All facts of a source, of which a user asks some.
 
     Args:
         data: What the user asks for.
+        sampled: Whether the facts that are asked will do.
         options: Of the source, see `interp.data.sources.open_facts`.
 
     Raises:
@@ -228,7 +230,9 @@ def source_of(data: DataOptions, **options: Any) -> FactSet:
         ConfigError: An option does not apply to this kind of source.
     """
     _register(data)
-    return open_facts(data.data, languages=data.languages, sample=data.limit > 0, **options)
+    sample = Sample(data.limit, data.split) if data.limit else None
+    few = sample if sampled else sample is not None
+    return open_facts(data.data, languages=data.languages, sample=few, **options)
 
 
 def languages_of(data: DataOptions) -> tuple[str, ...]:
@@ -237,7 +241,7 @@ def languages_of(data: DataOptions) -> tuple[str, ...]:
     Raises:
         DataError: A language is unknown, or there is no such source.
     """
-    source = source_of(data)  # first, since a file of facts may describe its languages
+    source = source_of(data, sampled=True)  # first, since a file of facts may describe its languages
     return resolve_languages(data.languages, source.languages, embedded=data.data in EMBEDDED)
 
 
@@ -251,7 +255,7 @@ def facts_of(data: DataOptions, source: FactSet | None = None) -> FactSet:
     Raises:
         DataError: There is no such source, or it lacks a language or a split.
     """
-    source = source_of(data) if source is None else source
+    source = source_of(data, sampled=True) if source is None else source
     languages = resolve_languages(data.languages, source.languages, embedded=data.data in EMBEDDED)
     facts = source.filter(
         splits=None if data.split == "all" else [data.split],

@@ -11,6 +11,7 @@ from interp.data.characters import visible
 from interp.data.controls import controlled
 from interp.data.facts import FactSet
 from interp.data.files import SUFFIXES
+from interp.data.hashing import Sample
 from interp.data.languages import requested_languages, resolve_languages
 from interp.data.prompts import PromptSet, prompts_from_facts
 from interp.data.sources.bmlama import bmlama_facts
@@ -58,7 +59,8 @@ def open_prompts(
     source = str(source)
     if source not in EMBEDDED and source and os.path.isdir(source):
         return controlled(_text_prompts(Path(source), languages, split, limit, prompt_format), control)
-    facts = open_facts(source, languages=languages, sample=limit is not None)
+    sample = Sample(limit, split or "all") if limit else None
+    facts = open_facts(source, languages=languages, sample=sample)
     selected = facts.filter(
         splits=None if split in (None, "all") else [split],
         languages=resolve_languages(languages, facts.languages, embedded=source in EMBEDDED),
@@ -76,7 +78,7 @@ def open_facts(
     languages: str | Collection[str] | None = None,
     template: int = 0,
     alignment: Path | None = None,
-    sample: bool = False,
+    sample: Sample | bool | None = None,
 ) -> FactSet:
     """Return the facts of ``cldr``, of a ``.jsonl`` or ``.parquet`` file, or of a benchmark.
 
@@ -91,7 +93,9 @@ def open_facts(
         template: Which of KLAR's templates, from 0.
         alignment: Places of PolyFact's options in English, where it has no ids; see
             `interp.data.sources.polyfact.polyfact_facts`.
-        sample: Whether few of the facts will be used; see `interp.data.sources.fact_file.load_facts`.
+        sample: Whether few of the facts will be used, see `interp.data.sources.fact_file.load_facts`; or
+            which, so that a benchmark may leave out the others, see
+            `interp.data.sources.polyfact.polyfact_facts`.
 
     Raises:
         DataError: There is no such source, or its rows are malformed.
@@ -102,15 +106,21 @@ def open_facts(
     if source not in EMBEDDED and not os.path.isfile(source):
         kind, colon, place = source.partition(":")
         if colon and kind in BENCHMARKS:
-            return _benchmark(kind, place, requested_languages(languages), template, alignment)
+            only = sample if isinstance(sample, Sample) else None
+            return _benchmark(kind, place, requested_languages(languages), template, alignment, only)
     _require_unused(source, template=template, alignment=alignment)
     if source in EMBEDDED or (os.path.isfile(source) and Path(source).suffix.lower() in SUFFIXES):
-        return load_facts(source, sample=sample)
+        return load_facts(source, sample=bool(sample))
     raise _no_such_source(source)
 
 
 def _benchmark(
-    kind: str, place: str, languages: tuple[str, ...] | None, template: int, alignment: Path | None
+    kind: str,
+    place: str,
+    languages: tuple[str, ...] | None,
+    template: int,
+    alignment: Path | None,
+    sample: Sample | None,
 ) -> FactSet:
     if not place:
         raise DataError(f"'{kind}:' names no folder. Give {kind}:DIR.")
@@ -119,7 +129,7 @@ def _benchmark(
         return klar_facts(place, template=template, languages=languages)
     if kind == "polyfact":
         _require_unused(f"{kind}:{place}", template=template)
-        return polyfact_facts(place, alignment=alignment, languages=languages)
+        return polyfact_facts(place, alignment=alignment, languages=languages, sample=sample)
     _require_unused(f"{kind}:{place}", template=template, alignment=alignment)
     return {"bmlama": bmlama_facts, "global-mmlu": global_mmlu_facts}[kind](place, languages=languages)
 
