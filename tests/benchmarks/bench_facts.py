@@ -212,8 +212,8 @@ def as_markdown(results: dict) -> str:
             "Process CPU seconds without imports and peak resident",
             f"size, medians of {results['repeats']} fresh processes. Targets: slope of log seconds on log "
             f"facts at most {STEEPEST}, under {MOST_MB} MB at 100,000 facts.",
-            "Partners, pairs, demonstrations: without the time of reading; the last two have texts or torch in "
-            "memory, and no target for it.",
+            "Partners, pairs, demonstrations: without the time of reading; the last two have texts or torch "
+            "in memory, and no target for it.",
             "",
             f"{machine['date']}, commit {machine['commit']}. {machine['cpu']}, {machine['cores']} cores, "
             f"Python {machine['python']}; load average before and after: {loads[0]:.1f} and {loads[1]:.1f}.",

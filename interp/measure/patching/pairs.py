@@ -18,6 +18,7 @@ from interp.data.facts import Fact, FactSet
 from interp.data.hashing import hash_key
 from interp.data.prompts import PromptSet
 from interp.data.rings import SEARCHED, Ring, by_relation
+from interp.measure.passes import Progress
 from interp.measure.patching.positions import ScoredPrompt, Span, aligned
 from interp.model.loading import LoadedModel
 from interp.model.tokens import TokenizedPrompt
@@ -97,6 +98,7 @@ def make_pairs(
     spans: Collection[Span],
     source_right: Bool[np.ndarray, "fact target"],
     wrong: Int[np.ndarray, "fact target"],
+    progress: Progress | None = None,
 ) -> tuple[list[Pair], Int[np.ndarray, "fact target"]]:
     """Pair every fact in every target language with what is patched into it.
 
@@ -108,6 +110,7 @@ def make_pairs(
         spans: What will be patched.
         source_right: Where the source is right.
         wrong: Number of the wrong option that the target prefers; -1 where it is right (across, checkpoints).
+        progress: Called with facts paired and facts in all.
 
     Returns:
         The pairs, and per fact and language why there is none, as an index into `LEFT_OUT`.
@@ -133,6 +136,8 @@ def make_pairs(
                 pairs.append(pair)
             else:
                 left_out[row, column] = LEFT_OUT.index(pair)
+        if progress:
+            progress(row + 1, len(tokenizer.facts))
     return pairs, left_out
 
 

@@ -10,11 +10,14 @@ import pytest
 import interp.data.rings
 from interp.data.facts import FactSet
 from interp.data.hashing import hash_key
+from interp.data.prompts import prompts_from_facts
 from interp.data.rings import SEARCHED
 from interp.data.sources.cldr import cldr_facts
+from interp.measure.contrasts import make_contrasts
 from interp.measure.patching import pairs
-from interp.measure.patching.pairs import Unrelated, partners_of
+from interp.measure.patching.pairs import FactTokenizer, Unrelated, make_pairs, partners_of
 from tests.support.facts import make_fact
+from tests.support.tiny import opened
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +134,17 @@ def test_hashes_are_as_many_as_facts(monkeypatch):
     facts = random_facts(2000, 9, 3, 0)
     partners_of(facts)
     assert len(hashed) == 2000
+
+
+def test_preparation_shows_progress():
+    facts = cldr_facts().filter(languages=["en", "sw"], limit=6)
+    seen: list[tuple[int, int]] = []
+    make_contrasts(opened(), facts, "native", lambda *done: seen.append(done))
+    assert seen == [(n, 6) for n in range(1, 7)]
+    seen.clear()
+    tokenizer = FactTokenizer(opened(), facts, prompts_from_facts(facts))
+    right, wrong = np.ones((6, 2), dtype=bool), np.full((6, 2), -1)
+    make_pairs(
+        tokenizer, "within", ("en", "sw"), (), ("last",), right, wrong, lambda *done: seen.append(done)
+    )
+    assert seen == [(n, 6) for n in range(1, 7)]
