@@ -106,6 +106,7 @@ def _questions(request: Request, settings: LensSettings) -> Questions:
         prompt_format="native" if data.prompt_format == "auto" else data.prompt_format,
         source=settings.source,
         allow_missing=data.allow_missing,
+        control=data.control,
     )
 
 
@@ -114,7 +115,10 @@ def _tuned_on(request: Request, settings: LensSettings, questions: Questions) ->
     if not settings.tuned_text:
         return questions.prompts
     languages = questions.prompts.languages
-    return open_prompts(settings.tuned_text, languages, allow_missing=request.data.allow_missing)
+    data = request.data
+    return open_prompts(
+        settings.tuned_text, languages, allow_missing=data.allow_missing, control=data.control
+    )
 
 
 MEASURE = Measure(plan, LensSettings, LensView)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from analyses.comparison import Comparison, FactComparison, UnitComparison
+from analyses.comparison import Comparison, FactComparison, Survival, UnitComparison
 from figures.drawing import Drawing
 from figures.fact_changes import plot_fact_changes
 from figures.lens_changes import plot_lens_changes
@@ -41,6 +41,8 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
         return [_layers(comparison)]
     if isinstance(comparison, FactComparison):
         return [_quantities(comparison)]
+    if isinstance(comparison, Survival):
+        return [_survival(comparison)]
     raise TypeError(f"no table for {type(comparison).__name__}")
 
 
@@ -92,3 +94,31 @@ def _quantities(comparison: FactComparison) -> Table:
         rows.append((row["quantity"], *counts, *means, *change, *p))
     header = ("quantity", "n", "clusters", "before", "after", "change", "low", "high", "Holm p", "MDE")
     return Table(f"{one} -> {other}: change", header, tuple(rows), note)
+
+
+def _survival(comparison: Survival) -> Table:
+    name, control = comparison.names
+    frame = comparison.to_frame()
+    counted = [column for column in ("n", "n_clusters", "n_blocks") if column in frame]
+    note = (
+        "survives: share of the value as written that is left under the control, with Fieller's 95 % "
+        "interval; 0: nothing, 1: all of it; a dash where the value as written is not shown to differ from "
+        "zero. Values are counted from chance."
+    )
+    if len(frame) > _MOST_ROWS:
+        note += f" The first {_MOST_ROWS} of {len(frame)} rows."
+        frame = frame[:_MOST_ROWS]
+    rows = tuple(
+        (
+            row["quantity"],
+            *(f"{row[column]:,}" for column in counted),
+            number(row["as_written"], 4),
+            number(row["control"], 4),
+            estimate(row["survives"], row["low"], row["high"], 2),
+        )
+        for row in frame.to_dict(orient="records")
+    )
+    header = ("quantity", *(column.removeprefix("n_") for column in counted))
+    return Table(
+        f"{name}, {control}: what survives", (*header, "as written", control, "survives"), rows, note
+    )

@@ -139,6 +139,10 @@ class ProbeResult(LayerResult):
             curves[f"transfer {offset}"] = self.across(self.earned, offset)
         return curves
 
+    def zero(self, quantity: str) -> float | None:
+        """Chance, but of the difference from control labels."""
+        return 0.0 if quantity.startswith("selectivity") else self.chance
+
     def in_common(self, other: Self) -> tuple[Self, Self]:
         """Both results in the languages of both: which these are, may depend on what a checkpoint answers."""
         both = np.asarray((self.labels >= 0).any(axis=0) & (other.labels >= 0).any(axis=0))

@@ -7,12 +7,21 @@ from typing import Any
 
 from analyses.comparison.base import Comparison, correct_together
 from analyses.comparison.facts import FactComparison, compare_facts
+from analyses.comparison.survival import Survival, survival
 from analyses.comparison.units import UnitComparison, compare_units
 from interp.errors import ResultError
 from interp.results.base import FactResult, Result
 from interp.results.units import UnitResult
 
-__all__ = ["Comparison", "FactComparison", "UnitComparison", "compare", "compare_all"]
+__all__ = [
+    "Comparison",
+    "FactComparison",
+    "Survival",
+    "UnitComparison",
+    "compare",
+    "compare_all",
+    "survival",
+]
 
 
 def compare(before: Result, after: Result, *, names: Sequence[str] | None = None, **view: Any) -> Comparison:

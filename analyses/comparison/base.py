@@ -71,7 +71,7 @@ class Comparison(ABC):
     @property
     def diagnosis(self) -> str:
         """The verdict, and what weakens it, in words."""
-        return " ".join([self.verdict, *self.notes])
+        return " ".join(filter(None, [self.verdict, *self.notes]))
 
     def diagnostics(self) -> list[str]:
         """What weakens the comparison, in words; empty if nothing does."""

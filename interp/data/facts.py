@@ -74,6 +74,7 @@ class FactSet:
         aligned: Whether option j of a fact is the same entity in every language. Where only the right answer
             is known to be, consistency is defined for right answers alone.
         note: What is missing or was assumed when it was read, for the reader.
+        control: How the texts were transformed, see `interp.data.controls`; empty as they are written.
     """
 
     name: str
@@ -82,6 +83,7 @@ class FactSet:
     prompt_format: str = "native"
     aligned: bool = True
     note: str = ""
+    control: str = ""
 
     def __post_init__(self) -> None:
         twice = [

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 
@@ -182,7 +182,5 @@ def pair_facts(facts: FactSet) -> Pairing:
             f"No two of {len(facts)} facts share a relation and differ in subject and answer, so there is no "
             "level of chance. Ask more facts of each relation."
         )
-    paired = FactSet(
-        facts.name, tuple(members), facts.languages, facts.prompt_format, facts.aligned, facts.note
-    )
+    paired = replace(facts, facts=tuple(members))
     return Pairing(paired, tuple(clusters.of(fact.group) for fact in members), len(facts) - len(members))

@@ -206,6 +206,10 @@ class AnswersResult(FactResult):
         """Every quantity is."""
         return True
 
+    def zero(self, quantity: str) -> float | None:
+        """Chance for accuracy; what guessing gives of the other quantities depends on how a model guesses."""
+        return self.chance if quantity.startswith("accuracy") else None
+
     def above_chance(self, scoring: str = "auto") -> Bool[np.ndarray, " language"]:
         """Languages whose accuracy is shown to be above chance, by Holm's p over all languages below .05."""
         table = self.by_language(scoring)

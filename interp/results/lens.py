@@ -68,6 +68,7 @@ class LensResult(FactResult):
     provenance: Provenance
 
     kind: ClassVar[str] = "lens"
+    places: ClassVar[tuple[str, ...]] = ("takeover layer",)
 
     @property
     def pivot(self) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 
 from interp.data.characters import visible
 from interp.data.facts import Fact, FactSet, Wording
+from interp.data.hashing import Sample
 from interp.data.languages import LANGUAGES, requested_languages
 from interp.data.sources.configs import open_configs
 from interp.data.sources.polyfact_alignment import covers, misaligned, read_alignment
@@ -20,7 +22,8 @@ from interp.data.sources.polyfact_rows import (
     row_entries,
     stated_languages,
 )
-from interp.data.sources.rows import Configs, known_languages, listed, refuse
+from interp.data.sources.polyfact_sample import sampled_rows
+from interp.data.sources.rows import Configs, Row, known_languages, listed, refuse
 from interp.errors import ConfigError, DataError
 
 __all__ = ["polyfact_facts"]
@@ -30,7 +33,11 @@ _WHOLE = (("parallel",), ("",))
 
 
 def polyfact_facts(
-    source: str, *, alignment: Path | None = None, languages: Collection[str] | None = None
+    source: str,
+    *,
+    alignment: Path | None = None,
+    languages: Collection[str] | None = None,
+    sample: Sample | None = None,
 ) -> FactSet:
     """Return the facts, their options in one order in all languages.
 
@@ -49,6 +56,8 @@ def polyfact_facts(
             or a hub id.
         alignment: JSON: fact id to language to, for each option in turn, its place in English.
         languages: The languages to read; all known ones when None.
+        sample: Keep these facts alone, where all facts have all languages; the texts of the others are then
+            not checked. Of no effect with an alignment, which may leave out facts.
 
     Raises:
         DataError: Rows are malformed; the first 20 are listed. Or a language is missing.
@@ -58,7 +67,11 @@ def polyfact_facts(
     languages = requested_languages(languages)
     configs = open_configs(source)
     names, note = _configs_to_read(configs, languages, source)
-    facts, present, n_rows, problems = _entries(configs, names, languages)
+    rows: Iterable[Row] = chain.from_iterable(configs[name]() for name in names)
+    if sample is not None and alignment is None:
+        few = sampled_rows(rows, sample, languages)
+        rows = chain.from_iterable(configs[name]() for name in names) if few is None else few
+    facts, present, n_rows, problems = _entries(rows, languages)
     refuse(source, problems, n_rows)
     copies, same = repeated_questions(facts)
     refuse(source, [*disagreements(facts), *copies], n_rows)
@@ -116,24 +129,23 @@ def _configs_to_read(
 
 
 def _entries(
-    configs: Configs, names: Collection[str], languages: Collection[str] | None
+    rows: Iterable[Row], languages: Collection[str] | None
 ) -> tuple[dict[str, Entries], set[str], int, list[tuple[str, str]]]:
     """Return fact id to language to entry; the languages there are; rows read; what is wrong."""
     facts: dict[str, Entries] = defaultdict(dict)
     present: set[str] = set()
     problems, n_rows = [], 0
-    for config in names:
-        for row in configs[config]():
-            n_rows += 1
-            present |= stated_languages(row)
-            for entry in row_entries(row, LANGUAGES if languages is None else languages):
-                if isinstance(entry, str):
-                    problems.append((row.where, entry))
-                    continue
-                other = facts[entry.fact_id].setdefault(entry.language, entry)
-                if other is not entry:
-                    which = f"fact_id '{visible(entry.fact_id, 60)}' in '{entry.language}'"
-                    problems.append((row.where, f"{which} is also that of {other.where}"))
+    for row in rows:
+        n_rows += 1
+        present |= stated_languages(row)
+        for entry in row_entries(row, LANGUAGES if languages is None else languages):
+            if isinstance(entry, str):
+                problems.append((row.where, entry))
+                continue
+            other = facts[entry.fact_id].setdefault(entry.language, entry)
+            if other is not entry:
+                which = f"fact_id '{visible(entry.fact_id, 60)}' in '{entry.language}'"
+                problems.append((row.where, f"{which} is also that of {other.where}"))
     ordered = {
         key: {code: entries[code] for code in LANGUAGES if code in entries} for key, entries in facts.items()
     }

@@ -177,8 +177,9 @@ def find_pairs(
         source_right = answers(source, "source-answers")[0]
     tokenizer = FactTokenizer(loaded, facts, prompts)
     spans: tuple[Span, ...] = tuple(0 if name == "each" else name for name in protocol.positions)
+    known = (source_right, wrong[:, first:])
     pairs, left_out = make_pairs(
-        tokenizer, protocol.mode, protocol.targets, protocol.sources, spans, source_right, wrong[:, first:]
+        tokenizer, protocol.mode, protocol.targets, protocol.sources, spans, *known, progress
     )
     if not pairs:
         raise MeasurementError(_why_none(left_out))
