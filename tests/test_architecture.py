@@ -101,7 +101,7 @@ def test_import_contracts():
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_every_file_is_short_and_says_what_it_is(file):
     text = file.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 300, "one idea per file"
+    assert len(text.splitlines()) <= 350, "one idea per file"
     assert ast.get_docstring(ast.parse(text)), "the first line says it"
 
 

@@ -199,12 +199,13 @@ def _of_facts(
 ) -> Survival:
     import pandas as pd
 
+    if one.fact_ids == other.fact_ids:
+        one, other = one.in_common(other)
     place = {fact: i for i, fact in enumerate(other.fact_ids)}
     rows_here = [i for i, fact in enumerate(one.fact_ids) if fact in place]
     rows_there = [place[one.fact_ids[i]] for i in rows_here]
     if not rows_here:
         raise ResultError("The two results have no fact in common.")
-    one, other = one.in_common(other)
     labels = one.clusters(cluster)
     clusters = [labels[i] for i in rows_here]
     before, after = one.quantities(**view), other.quantities(**view)

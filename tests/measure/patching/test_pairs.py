@@ -94,6 +94,10 @@ def test_letters_are_told_apart_by_what_they_stand_for():
     assert answers_of(facts) == ("A",) * 4  # as they are, so that clusters of one answer are refused
 
 
+def ids_of(facts: FactSet) -> list[str]:
+    return [fact.object_id for fact in facts]
+
+
 def random_facts(n_facts: int, n_answers: int, n_relations: int, seed: int) -> FactSet:
     """Facts in any order, some with the subject of another; answers are unequally frequent."""
     rng = np.random.default_rng(seed)
@@ -128,8 +132,9 @@ def unrelated_by_all_pairs(facts: FactSet, row: int, avoid: set[str]) -> list[in
 def test_of_few_facts_every_two_are_drawn_by_the_hash_of_both(n_answers):
     for seed in range(4):
         facts = random_facts(120, n_answers, 5, seed)
-        assert partners(facts) == [partner_by_all_pairs(facts, row) for row in range(len(facts))]
-        unrelated = Unrelated(facts, answers_of(facts))
+        expected = [partner_by_all_pairs(facts, row) for row in range(len(facts))]
+        assert partners_of(facts, ids_of(facts)) == expected
+        unrelated = Unrelated(facts, ids_of(facts))
         for row in range(0, len(facts), 11):
             avoid = {facts.facts[row].object_id, "a1"}
             assert [*unrelated.of(row, avoid)] == unrelated_by_all_pairs(facts, row, avoid)
@@ -139,7 +144,7 @@ def test_of_few_facts_every_two_are_drawn_by_the_hash_of_both(n_answers):
 def test_of_many_facts_the_next_in_the_circle_with_another_answer_is_the_partner(n_answers):
     facts = random_facts(3 * SEARCHED, n_answers, 1, 0)
     ring = sorted(range(len(facts)), key=lambda i: hash_key("ring", facts.facts[i].fact_id))
-    for row, partner in enumerate(partners(facts)):
+    for row, partner in enumerate(partners_of(facts, ids_of(facts))):
         at = ring.index(row)
         following = ring[at + 1 :] + ring[:at]
         own = facts.facts[row].object_id
@@ -150,7 +155,7 @@ def test_of_many_facts_unrelated_ones_are_looked_for_among_those_that_follow(mon
     monkeypatch.setattr(pairs, "_ALL_HASHED", 100)
     facts = random_facts(4 * SEARCHED, 9, 2, 1)
     fact = facts.facts[0]
-    found = [facts.facts[row] for row in Unrelated(facts, answers_of(facts)).of(0, {fact.object_id})]
+    found = [facts.facts[row] for row in Unrelated(facts, ids_of(facts)).of(0, {fact.object_id})]
     same = [other.relation == fact.relation for other in found]
     assert same == sorted(same, reverse=True)
     assert SEARCHED / 2 < sum(same) <= SEARCHED
@@ -166,7 +171,7 @@ def test_hashes_are_as_many_as_facts(monkeypatch):
     )
     monkeypatch.setattr(pairs, "hash_key", lambda *parts: hashed.append(parts) or hash_key(*parts))
     facts = random_facts(2000, 9, 3, 0)
-    partners(facts)
+    partners_of(facts, ids_of(facts))
     assert len(hashed) == 2000
 
 
