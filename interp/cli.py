@@ -75,7 +75,7 @@ def _resume_command(arguments: list[str]) -> str:
 
 
 def _fail(message: str, exit_code: int) -> NoReturn:
-    from interp.data.characters import visible
+    from interp.characters import visible
 
     print(f"interp: {visible(message, limit=10_000)}", file=sys.stderr)
     sys.exit(exit_code)

@@ -22,6 +22,7 @@ from interp.results.consistency import (
     strata,
     total_consistency,
 )
+from interp.results.fields import PerFact, PerFactLanguage
 from interp.stats import clustered_share, holm
 
 if TYPE_CHECKING:
@@ -49,10 +50,10 @@ class AnswersResult(FactResult):
         aligned: Whether answers can be compared between languages; if not, only right answers can.
     """
 
-    relations: tuple[str, ...]
-    answers: tuple[str, ...]
-    splits: tuple[str, ...]
-    golds: tuple[tuple[str, ...], ...]
+    relations: PerFact
+    answers: PerFact
+    splits: PerFact
+    golds: PerFactLanguage
     aligned: bool
 
     scorings: ClassVar[tuple[str, ...]]

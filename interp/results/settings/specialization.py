@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 from interp.config import option
 from interp.results.settings import Settings
 
-__all__ = ["SpecializationSettings"]
+__all__ = ["MASKS", "SpecializationSettings"]
+
+MASKS = ("frozen", "trained")
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class SpecializationSettings(Settings):
     mask: str = option(
         "frozen",
         "LAHIS mask: all ones; trained repeats the published code's, which drifts.",
-        ("frozen", "trained"),
+        MASKS,
     )
     min_tokens: int = option(1000, "Fewest tokens per language for neurons.")
 
