@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from interp.console import shown_text
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -40,7 +42,7 @@ class Table:
 
 
 def number(value: float, digits: int = 3, *, signed: bool = False) -> str:
-    """A number with fixed digits, or two significant ones where it is smaller than these show; a dash for NaN."""
+    """A number with fixed digits, or two significant ones where it is smaller; a dash for NaN."""
     if value is None or np.isnan(value):
         return _MISSING
     form = ".2g" if 0 < abs(value) < 10.0 ** (1 - digits) else f".{digits}f"
@@ -75,13 +77,24 @@ def rows_of(
 
 def print_tables(tables: Iterable[Table], console: Console) -> None:
     """Print tables; one that is wider than the terminal in parts, each with the first column."""
-    for table in tables:
+    for table in map(_visible, tables):
         console.print()
         if table.note:
             console.print(Text(table.note, style="dim"), soft_wrap=not console.is_terminal)
         for part in _parts(table, console.width):
             console.print(Text(part.title, style="italic"), soft_wrap=True)
             console.print(_drawn(part))
+
+
+def _visible(table: Table) -> Table:
+    """The table with what cannot be seen as escapes, before widths are taken."""
+    return replace(
+        table,
+        title=shown_text(table.title),
+        header=tuple(map(shown_text, table.header)),
+        rows=tuple(tuple(map(shown_text, row)) for row in table.rows),
+        note=shown_text(table.note),
+    )
 
 
 def _cell(value: Any, digits: int, signed: bool) -> str:
@@ -100,7 +113,7 @@ def _widths(table: Table) -> list[int]:
 
 
 def _parts(table: Table, width: int) -> list[Table]:
-    """The table, cut between columns so that each part fits; the columns that name a row stand in every part."""
+    """The table, cut between columns so that each part fits; each has the columns that name a row."""
     widths, keys = _widths(table), range(table.keys)
     room = width - sum(widths[: table.keys]) - 1
     parts: list[list[int]] = [[]]

@@ -19,10 +19,12 @@ _CHECKPOINTS = ("organism:final", "organism:sft", "organism:grpo")
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for results and figures.")] = Path("interp-demo"),
 ) -> None:
-    """Compare a small multilingual model with what SFT and GRPO made of it: what each knows, how specialized it is.
+    """Compare a small multilingual model with what SFT and GRPO made of it: knowledge and specialization.
 
     Takes under two minutes on two cores. Example: `interp demo`
     """
+    from rich.markup import escape
+
     from analyses.family import shipped_table
     from figures.style import write_table
     from figures.terminal import print_family
@@ -45,13 +47,15 @@ def demo(
         for unit, comparisons in run.comparisons.items()
         for comparison in comparisons
     ]
+    shown = escape(str(out))
     say("\n[b]The answer[/b]")
     for sentence in sentences:
         print(f"  {sentence}")
     say(
         "\n[b]What to try next[/b]\n"
-        f"  look      {out}/neurons.png, {out}/heads.png\n"
-        "  yours     interp specialization --ckpt PATH_OR_HUB_ID --ckpt ANOTHER --languages en,sw,ja --figure\n"
+        f"  look      {shown}/neurons.png, {shown}/heads.png\n"
+        "  yours     interp specialization --ckpt PATH_OR_HUB_ID --ckpt ANOTHER --languages en,sw,ja "
+        "--figure\n"
         "  your text interp specialization --ckpt PATH --data FOLDER_OF_TXT   (en.txt, sw.txt, ...)\n"
-        f"  notebook  from interp import load_result; load_result('{out}/organism-final.neurons.npz')"
+        f"  notebook  from interp import load_result; load_result('{shown}/organism-final.neurons.npz')"
     )

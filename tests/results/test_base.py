@@ -64,7 +64,7 @@ def test_wrong_kind_newer_schema_and_missing_parts(tmp_path):
     with pytest.raises(ResultError, match="has schema 3; this version reads up to 2"):
         load_result(file)
     write_archive(file, {**meta, "kind": "sorcery"}, arrays)
-    with pytest.raises(ResultError, match="of kind 'sorcery'. Choose from: specialization, heads, "):
+    with pytest.raises(ResultError, match=r"of kind 'sorcery'\. Choose from: specialization, heads, "):
         load_result(file)
     write_archive(file, meta, {k: v for k, v in arrays.items() if k != "counts"})
     with pytest.raises(ResultError, match=r"lacks parts of a 'specialization' result \(.*counts"):
