@@ -57,7 +57,7 @@ def control_characters(text: str) -> list[str]:
 
 
 def visible(text: object, limit: int | None = 200, *, keep: str = "") -> str:
-    """Return a text that can be shown: whatever moves a cursor, turns a line round or cannot be seen as an escape.
+    """Return a text that can be shown: what moves a cursor, turns a line or is not seen becomes an escape.
 
     A zero-width joiner stays within a word of a script that is spelled with it.
 

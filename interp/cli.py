@@ -78,6 +78,8 @@ def main() -> None:
             sys.exit(app(prog_name="interp", standalone_mode=False))  # prog_name: also for python -m interp
         except Interrupted as error:
             _fail(f"{error} Resume with: {_resume_command(sys.argv[1:])}", error.exit_code)
+        except typer.Abort:
+            _fail(f"Stopped. Resume with: {_resume_command(sys.argv[1:])}", Interrupted.exit_code)
         except InterpError as error:
             _fail(str(error), error.exit_code)
         except TyperException as error:

@@ -1,7 +1,7 @@
 """What commands show while and after they work, and the one place where text is made safe to show.
 
-Names and texts come from files, arguments and other libraries. Whatever of them would move the cursor, color the
-screen, turn a line round or stay unseen is written as an escape, on every stream, whoever prints it.
+Names and texts come from files, arguments and other libraries. Whatever of them would move the cursor, color
+the screen, turn a line round or stay unseen is written as an escape, on every stream, whoever prints it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def visible_streams() -> Iterator[None]:
     What `console` draws is checked there, since a terminal's own codes are among it.
     """
     with redirect_stdout(_Visible(sys.stdout)), redirect_stderr(_Visible(sys.stderr)):
-        before, warnings.showwarning = warnings.showwarning, _show_warning
+        before: Any = warnings.showwarning
+        warnings.showwarning = _show_warning
         try:
             yield
         finally:
@@ -70,7 +71,7 @@ class _Visible:
         return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def _show_warning(message: Any, category: type[Warning], *where: Any) -> None:
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
     print(f"Warning ({category.__name__}): {visible(message, 1000)}", file=sys.stderr)
 
 

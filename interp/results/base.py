@@ -156,7 +156,7 @@ class Result(ABC):
         return made
 
     def flaws(self) -> Iterator[tuple[str, str]]:
-        """What values of a file contradict each other in, beyond what fields declare: what is found, what expected."""
+        """Where values contradict each other beyond what fields declare: what is found, and expected."""
         yield from ()
 
     def _arrays(self) -> dict[str, np.ndarray]:

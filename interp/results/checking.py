@@ -1,7 +1,7 @@
-"""Whether a file holds a result of a kind, by the declared fields of its class; nothing else is asked, and nothing less.
+"""Whether a file holds a result of a kind, by the declared fields of its class.
 
-Names, types and axes are compared before any array is inflated, values after. See `interp.results.fields` for what is
-declared.
+Names, types and axes are compared before any array is inflated, values after. See `interp.results.fields`
+for what is declared.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What the fields of a result may hold, declared where the field is: along which axes, which values.
 
 An array's type and axes are in its jaxtyping annotation; the rest stands beside it, as
-``Annotated[Int[np.ndarray, "fact"], Numbers(0, below="option")]``. What is declared is what `interp.results.checking`
-asks of a file.
+``Annotated[Int[np.ndarray, "fact"], Numbers(0, below="option")]``. What is declared is what
+`interp.results.checking` asks of a file.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Our own archives: arrays and a JSON description in one .npz, without pickle.
 
-A file is read as if it were hostile. Its description comes first, then what each array says of itself; only when both
-are as expected is an array inflated, and never more than the memory there is.
+A file is read as if it were hostile. Its description comes first, then what each array says of itself; only
+when both are as expected is an array inflated, and never more than the memory there is.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ class Archive:
         there = _available()
         if needed > there:
             raise ResultError(
-                f"{self.path} holds arrays of {needed / 1e9:.1f} GB, and {there / 1e9:.1f} GB of memory are available. "
-                "Read it on a larger machine, or take an undamaged copy."
+                f"{self.path} holds arrays of {needed / 1e9:.1f} GB, and {there / 1e9:.1f} GB of memory are "
+                "available. Read it on a larger machine, or take an undamaged copy."
             )
         stored = sum(info.compress_size for info in self._zip.infolist())
         _require_ratio(self.path, "arrays", needed, stored)

@@ -85,7 +85,7 @@ def _read(file: Path, original: Path) -> tuple[str, str]:
 
 
 def _show(file: Path, original: Path) -> str:
-    """The refusal; empty if the result can be read and shown. Two results may differ too much to be compared."""
+    """The refusal; empty if the result can be read and shown, if not compared with the other."""
     try:
         result = load_result(file)
     except InterpError as error:

@@ -1,4 +1,4 @@
-"""Damaged and hostile versions of a saved result: flipped bits, edited descriptions, arrays that are not what they were."""
+"""Damaged and hostile versions of a saved result: flipped bits, edited descriptions, other arrays."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ import numpy as np
 __all__ = ["KINDS", "mutated"]
 
 _VALUES: tuple[Any, ...] = (
-    None, True, False, -1, 0, 1, 3, 1.5, 10**30, 10**400, float("nan"), float("inf"), "", "x", "en", "\x1b[31mred",
-    "\u202eabc", "a\u200bb", "\n", "\ud800", "x" * 20_000, [], [[]], {}, {"a": 1}, [1, "a", None], ["en"], [[["x"]]],
+    None, True, False, -1, 0, 1, 3, 1.5, 10**30, 10**400, float("nan"), float("inf"), "", "x", "en",
+    "\x1b[31mred", "\u202eabc", "a\u200bb", "\n", "\ud800", "x" * 20_000, [], [[]], {}, {"a": 1},
+    [1, "a", None], ["en"], [[["x"]]],
 )  # fmt: skip
 _DTYPES = (
     "bool",
@@ -198,7 +199,7 @@ def edit_array(content: bytes, rng: random.Random) -> bytes:
 
 
 def edit_archive(content: bytes, rng: random.Random) -> bytes:
-    """What the archive and the arrays say of themselves: doubled names, sizes beyond memory, objects, foreign formats."""
+    """What archive and arrays say of themselves: doubled names, sizes beyond memory, objects."""
     parts = _parts(content)
     name = rng.choice(sorted(parts))
     act = rng.choice(("double", "shape", "object", "foreign", "bomb", "header"))

@@ -214,7 +214,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("change", "words"),
         [
-            ({"beta": 0.0}, "beta is 0.0; a number above 0"),
+            ({"beta": 0.0}, "'beta' is 0.0; a number above 0"),
             ({"temperature": -1.0}, "temperature -1.0 must not be below 0"),
             ({"top_p": 0.0}, "top_p 0.0 above 0"),
             ({"generations": 0}, "generations is 0"),

@@ -19,7 +19,10 @@ class SpecializationSettings(Settings):
 
     units: str = option("all", "Which units.", ("neurons", "heads", "all"))
     blocks: int = option(
-        8, "Groups of facts that carry the uncertainty; the same for every checkpoint.", minimum=2
+        8,
+        "Groups of facts that carry the uncertainty; the same for every checkpoint.",
+        minimum=2,
+        maximum=1000,
     )
     head_items: int = option(64, "Facts per language for head importance (0: all); one backward pass each.")
     mask: str = option(
@@ -27,7 +30,7 @@ class SpecializationSettings(Settings):
         "LAHIS mask: all ones; trained repeats the published code's, which drifts.",
         MASKS,
     )
-    min_tokens: int = option(1000, "Fewest tokens per language for neurons.")
+    min_tokens: int = option(1000, "Fewest tokens per language for neurons.", minimum=1)
 
     measure: ClassVar[str] = "specialization"
 
