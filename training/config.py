@@ -59,7 +59,12 @@ class TrainConfig(FactOptions):
         64, "Validation facts per evaluation, and as many train facts (0: no evaluation)."
     )
     save_every: int = option(50, "Steps between saved states.", minimum=1)
-    keep: int = option(2, "Number of saved states to keep; of one, a kill during saving loses everything.", minimum=2, maximum=10**4)
+    keep: int = option(
+        2,
+        "Number of saved states to keep; of one, a kill during saving loses everything.",
+        minimum=2,
+        maximum=10**4,
+    )
     report_to: str = option(
         "none",
         "Experiment tracker; metrics.jsonl is written in any case.",

@@ -8,11 +8,12 @@ one.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import tomllib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import Field, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -188,6 +189,11 @@ def to_plain(config: Any) -> dict[str, Any]:
 
 def field_types(kind: type) -> dict[str, Any]:
     """Field name -> resolved annotation."""
+    return _types_of(kind)
+
+
+@functools.cache
+def _types_of(kind: Hashable) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 

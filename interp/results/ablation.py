@@ -89,8 +89,11 @@ class AblationResult(FactResult):
     provenance: Provenance
 
     kind: ClassVar[str] = "ablation"
-    lengths: ClassVar[Mapping[str, Callable[[Mapping[str, int]], int]]] = {"owner": lambda n: n["language"]}
-    shortest: ClassVar[Mapping[str, int]] = {"language": 2, "half": 2, "variant": 2}
+    lengths: ClassVar[Mapping[str, Callable[[Mapping[str, int]], int]]] = {
+        "half": lambda n: 2,
+        "owner": lambda n: n["language"],
+    }
+    shortest: ClassVar[Mapping[str, int]] = {"language": 2, "variant": 2}
 
     def flaws(self) -> Iterator[tuple[str, str]]:
         """Options that one language or variant has and another lacks, or a right answer that is none."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["read_result"]
 
 _MOST_INT = 2**53
+_MOST_FLOAT = 1e15  # its square is a number in single precision too
 _LONGEST = 10_000  # characters of a name
 _DEEPEST = 8  # lists and tables within each other
 _DO = "It was edited or is damaged: take an undamaged copy, or measure again with --fresh."
@@ -321,11 +322,11 @@ def _require_numbers(
         unknown = np.isnan(numbers)
         if unknown.any() and not allowed.missing:
             raise _Unlike(f"'{each.name}' has NaN in {int(unknown.sum())} places", "a number everywhere")
-        if np.isinf(numbers).any():
-            raise _Unlike(f"'{each.name}' has an infinite value", "finite numbers")
         numbers = numbers[~unknown] if unknown.any() else numbers
         if not numbers.size:
             return
+    if numbers.dtype.kind == "f" and (extreme := np.abs(numbers).max()) > _MOST_FLOAT:
+        raise _Unlike(f"'{each.name}' has a value of size {extreme:g}", f"at most {_MOST_FLOAT:g}")
     high = min(allowed.high, sizes[allowed.below] - 1) if allowed.below else allowed.high
     least, most = numbers.min(), numbers.max()
     if least < allowed.low or most > high:

@@ -174,7 +174,8 @@ def _reading(path: Path) -> Iterator[None]:
     except ResultError:
         raise
     except Exception as error:
-        reason = visible(str(error) or type(error).__name__, 80).rstrip(".")
+        reason = str(error) or type(error).__name__
+        reason = type(error).__name__ if " at 0x" in reason else visible(reason, 120).rstrip(".")
         raise ResultError(f"{path} is not a result of interp, or is damaged ({reason}). {_DO}") from None
 
 

@@ -244,7 +244,7 @@ class TestRefusals:
         [
             ({"beta": 0.0}, "'beta' is 0.0; a number above 0"),
             ({"instances": 3}, "instances is 3, fewer than the 4 of one step"),
-            ({"instances": 0}, "instances is 0"),
+            ({"instances": 0}, "'instances' is 0; a number of at least 1"),
             ({"languages": "en"}, "dco compares two languages; the only one is en"),
         ],
     )
