@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from interp.results.base import Note, Provenance
-from interp.results.fields import Along, FactIds, Languages, Numbers, PerFact
+from interp.results.fields import Along, FactIds, Languages, Lengths, Numbers, PerFact
 from probes.layers import LayerResult, layer_name
 from probes.settings import AlignmentSettings
 
@@ -63,7 +63,7 @@ class AlignmentResult(LayerResult):
     provenance: Provenance
 
     kind: ClassVar[str] = "alignment"
-    lengths: ClassVar[Mapping[str, Callable[[Mapping[str, int]], int]]] = {
+    lengths: ClassVar[Lengths] = {
         "treatment": lambda n: 2,
         "query": lambda n: n["language"],
         "target": lambda n: n["language"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int8
 
 from interp.results.base import Note, Provenance
-from interp.results.fields import Along, FactIds, Languages, Numbers, OneOf, PerFact
+from interp.results.fields import Along, FactIds, Languages, Lengths, Numbers, OneOf, PerFact
 from interp.stats import known_mean
 from probes.layers import LayerResult, layer_name
 
@@ -84,7 +84,7 @@ class ProbeResult(LayerResult):
     provenance: Provenance
 
     kind: ClassVar[str] = "probe"
-    lengths: ClassVar[Mapping[str, Callable[[Mapping[str, int]], int]]] = {"test": lambda n: n["language"]}
+    lengths: ClassVar[Lengths] = {"test": lambda n: n["language"]}
     uncompared: ClassVar[tuple[str, ...]] = ("control",)
     pooled: ClassVar[tuple[str, ...]] = ("selectivity",)
 

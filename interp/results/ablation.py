@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from interp.errors import ResultError, nearest
 from interp.results.base import FactResult, Provenance
 from interp.results.consistency import credit, flaws_of_options
-from interp.results.fields import FactIds, Languages, Numbers, OneOf, PerFact
+from interp.results.fields import FactIds, Languages, Lengths, Numbers, OneOf, PerFact
 from interp.results.settings.ablation import AblationSettings
 from interp.stats import diagonal_p
 
@@ -89,7 +89,7 @@ class AblationResult(FactResult):
     provenance: Provenance
 
     kind: ClassVar[str] = "ablation"
-    lengths: ClassVar[Mapping[str, Callable[[Mapping[str, int]], int]]] = {
+    lengths: ClassVar[Lengths] = {
         "half": lambda n: 2,
         "owner": lambda n: n["language"],
     }

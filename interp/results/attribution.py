@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from interp.errors import ResultError
 from interp.results.base import Provenance
 from interp.results.estimates import mean_estimates
-from interp.results.fields import Along, FactIds, Languages, Numbers, OneOf, PerFact
+from interp.results.fields import Along, FactIds, Languages, Lengths, Numbers, OneOf, PerFact
 from interp.results.recovery import LEFT_OUT, LeftOut, Metrics, Runs, RunsResult
 from interp.results.settings.patching import MODES, UNIT_OF_SITE
 from interp.stats import CellMeans, Jackknife, cell_means, correlate, known_mean, slope
@@ -90,7 +90,7 @@ class AttributionResult(RunsResult):
     provenance: Provenance
 
     kind: ClassVar[str] = "attribution"
-    lengths: ClassVar[Mapping[str, Callable[[Mapping[str, int]], int]]] = {"run": lambda n: 2}
+    lengths: ClassVar[Lengths] = {"run": lambda n: 2}
     shortest: ClassVar[Mapping[str, int]] = {"cell": 0}
     _of_pairs: ClassVar[tuple[str, ...]] = ("estimated", "effects")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from html import escape
 from pathlib import Path
@@ -16,7 +16,7 @@ from interp.characters import visible
 from interp.errors import ResultError, nearest
 from interp.results.axes import select
 from interp.results.checking import read_result
-from interp.results.fields import FactIds, Languages, PerFact
+from interp.results.fields import FactIds, Languages, Lengths, PerFact
 from interp.results.migration import SCHEMA
 from interp.results.storage import write_archive
 from interp.stats import FEWEST_CLUSTERS, Estimate, clustered_mean, clustered_share, few_clusters
@@ -93,7 +93,7 @@ class Result(ABC):
     """
 
     kind: ClassVar[str]
-    lengths: ClassVar[Mapping[str, Callable[[Mapping[str, int]], int]]] = {}
+    lengths: ClassVar[Lengths] = {}
     shortest: ClassVar[Mapping[str, int]] = {}
     provenance: Provenance
     __dataclass_fields__: ClassVar[dict[str, Any]]

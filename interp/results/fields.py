@@ -8,10 +8,11 @@ An array's type and axes are in its jaxtyping annotation; the rest stands beside
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-__all__ = ["Along", "FactIds", "Languages", "Numbers", "OneOf", "PerFact", "PerFactLanguage"]
+__all__ = ["Along", "FactIds", "Languages", "Lengths", "Numbers", "OneOf", "PerFact", "PerFactLanguage"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,9 @@ class OneOf:
 
     choices: tuple[str, ...]
 
+
+Lengths = Mapping[str, Callable[[Mapping[str, int]], int]]
+"""Axes whose length follows from those of others."""
 
 Languages = Annotated[tuple[str, ...], Along("language", unique=True)]
 FactIds = Annotated[tuple[str, ...], Along("fact", unique=True)]

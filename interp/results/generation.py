@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -11,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from interp.results.answers import AnswersResult
 from interp.results.base import Provenance
-from interp.results.fields import Along, FactIds, Languages, Numbers, PerFact, PerFactLanguage
+from interp.results.fields import Along, FactIds, Languages, Lengths, Numbers, PerFact, PerFactLanguage
 from interp.results.settings.scorings import MATCHES, default_match
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class GenerationResult(AnswersResult):
     provenance: Provenance
 
     kind: ClassVar[str] = "generation"
-    lengths: ClassVar[Mapping[str, Callable[[Mapping[str, int]], int]]] = {"match": lambda n: len(MATCHES)}
+    lengths: ClassVar[Lengths] = {"match": lambda n: len(MATCHES)}
     scorings: ClassVar[tuple[str, ...]] = MATCHES
 
     @property

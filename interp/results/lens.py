@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from interp.errors import MeasurementError
 from interp.results.base import FactResult, Note, Provenance
-from interp.results.fields import Along, FactIds, Languages, Numbers, PerFact
+from interp.results.fields import Along, FactIds, Languages, Lengths, Numbers, PerFact
 from interp.results.separable import require_separable
 from interp.stats import clustered_mean, known_mean
 
@@ -71,7 +71,7 @@ class LensResult(FactResult):
     provenance: Provenance
 
     kind: ClassVar[str] = "lens"
-    lengths: ClassVar[Mapping[str, Callable[[Mapping[str, int]], int]]] = {"answer": lambda n: n["language"]}
+    lengths: ClassVar[Lengths] = {"answer": lambda n: n["language"]}
     shortest: ClassVar[Mapping[str, int]] = {"language": 2, "layer": 2}
 
     def flaws(self) -> Iterator[tuple[str, str]]:

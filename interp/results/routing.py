@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from interp.errors import ResultError, nearest
 from interp.results.base import FactResult, Provenance
-from interp.results.fields import Along, FactIds, Languages, Numbers, OneOf, PerFact
+from interp.results.fields import Along, FactIds, Languages, Lengths, Numbers, OneOf, PerFact
 from interp.stats import known_mean, ratio
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class RoutingResult(FactResult):
     provenance: Provenance
 
     kind: ClassVar[str] = "routing"
-    lengths: ClassVar[Mapping[str, Callable[[Mapping[str, int]], int]]] = {
+    lengths: ClassVar[Lengths] = {
         "fact": lambda n: 2 * n["pair"],
         "places": lambda n: n["layer"] + 1,
     }
