@@ -22,7 +22,7 @@ class SpecializationSettings(Settings):
         8,
         "Groups of facts that carry the uncertainty; the same for every checkpoint.",
         minimum=2,
-        maximum=1000,
+        maximum=10**5,
     )
     head_items: int = option(64, "Facts per language for head importance (0: all); one backward pass each.")
     mask: str = option(
