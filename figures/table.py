@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from interp.console import shown_text
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -80,13 +82,24 @@ def rows_of(
 
 def print_tables(tables: Iterable[Table], console: Console) -> None:
     """Print tables; one that is wider than the terminal in parts, each with the first column."""
-    for table in tables:
+    for table in map(_visible, tables):
         console.print()
         if table.note:
             console.print(Text(table.note, style="dim"), soft_wrap=not console.is_terminal)
         for part in _parts(table, console.width):
             console.print(Text(part.title, style="italic"), soft_wrap=True)
             console.print(_drawn(part))
+
+
+def _visible(table: Table) -> Table:
+    """The table with what cannot be seen as escapes, before widths are taken."""
+    return replace(
+        table,
+        title=shown_text(table.title),
+        header=tuple(map(shown_text, table.header)),
+        rows=tuple(tuple(map(shown_text, row)) for row in table.rows),
+        note=shown_text(table.note),
+    )
 
 
 def _cell(value: Any, digits: int, signed: bool) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from interp.characters import visible
 from interp.errors import ConfigError
 from interp.shadowing import require_own_packages
 
@@ -15,7 +16,7 @@ def main() -> None:
     try:
         require_own_packages()
     except ConfigError as error:
-        print(f"interp: {error}", file=sys.stderr)
+        print(f"interp: {visible(error, None)}", file=sys.stderr)
         sys.exit(error.exit_code)
     from interp.cli import main as run
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer import TyperException
 
 from interp import __version__
+from interp.characters import visible
 from interp.commands.compare import compare
 from interp.commands.data import data_app
 from interp.commands.demo import demo
@@ -20,7 +22,18 @@ from interp.commands.lm_eval import export_lm_eval, import_lm_eval
 from interp.commands.measures import measure_commands
 from interp.commands.rescore import rescore
 from interp.commands.train import train_app
+from interp.console import visible_streams
 from interp.errors import InterpError, Interrupted
+
+_QUIET = {
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "TQDM_DISABLE": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    "DATASETS_VERBOSITY": "error",
+}
+"""What other libraries are asked to keep to themselves: bars and reports are ours."""
 
 
 def _print_version(requested: bool | None) -> None:
@@ -58,13 +71,29 @@ def _options_of_all(
 
 def main() -> None:
     """Run the command; an error that a user can act on is one line and its exit code."""
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # ours are the only bars
-    try:
-        app(prog_name="interp")  # also for python -m interp
-    except Interrupted as error:
-        _fail(f"{error} Resume with: {_resume_command(sys.argv[1:])}", error.exit_code)
-    except InterpError as error:
-        _fail(str(error), error.exit_code)
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    with visible_streams():
+        try:
+            sys.exit(app(prog_name="interp", standalone_mode=False))  # prog_name: also for python -m interp
+        except Interrupted as error:
+            _fail(f"{error} Resume with: {_resume_command(sys.argv[1:])}", error.exit_code)
+        except typer.Abort:
+            _fail(f"Stopped. Resume with: {_resume_command(sys.argv[1:])}", Interrupted.exit_code)
+        except InterpError as error:
+            _fail(str(error), error.exit_code)
+        except TyperException as error:
+            _fail(_usage(error), 2)
+
+
+def _usage(error: TyperException) -> str:
+    """What is wrong with the arguments, in one line, and whose help to read."""
+    said: Any = error
+    context, message = getattr(said, "ctx", None), " ".join(said.format_message().split())
+    command = context.command_path if context else "interp"
+    if not message:  # no subcommand: its help is shown
+        sys.exit(2)
+    return f"{message.rstrip('.')}. See: {command} --help"
 
 
 def _resume_command(arguments: list[str]) -> str:
@@ -75,8 +104,6 @@ def _resume_command(arguments: list[str]) -> str:
 
 
 def _fail(message: str, exit_code: int) -> NoReturn:
-    from interp.data.characters import visible
-
     lines = [visible(line, limit=10_000) for line in message.split("\n")]
     print("interp: " + "\n".join(lines), file=sys.stderr)
     sys.exit(exit_code)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from interp.config import default_of, field_types, load_options, option_fields
+from interp.config import bounds_of, default_of, field_types, load_options, option_fields
 
 __all__ = ["command_of", "configured"]
 
@@ -63,6 +63,8 @@ def _of_field(kind: type[Any], spec: Field[Any], changed: Mapping[str, Any]) -> 
     shown = spec.metadata["help"]
     if spec.metadata["choices"]:
         shown = f"{shown.rstrip('.')}: {', '.join(spec.metadata['choices'])}."
+    if bounds := bounds_of(kind, spec):
+        shown = f"{shown.rstrip('.')}; {bounds}."
     default = changed.get(spec.name, default_of(spec))
     return _parameter(
         spec.name, field_types(kind)[spec.name], shown, default, choices=spec.metadata["choices"]

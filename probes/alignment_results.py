@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from interp.results.base import Note, Provenance
+from interp.results.fields import Along, FactIds, Languages, Lengths, Numbers, PerFact
 from interp.stats import ALPHA, clustered_share, holm, interval_text, ratio
 from probes.layers import LayerResult, layer_name
 from probes.settings import AlignmentSettings
@@ -55,10 +56,10 @@ class AlignmentResult(LayerResult):
             in results from before.
     """
 
-    languages: tuple[str, ...]
-    fact_ids: tuple[str, ...]
-    groups: tuple[str, ...]
-    layers: tuple[int, ...]
+    languages: Languages
+    fact_ids: FactIds
+    groups: PerFact
+    layers: Annotated[tuple[int, ...], Along("layer"), Numbers(-1)]
     retrieved: Bool[np.ndarray, "treatment layer fact query target"]
     cka: Float[np.ndarray, "layer language language"]
     cka_parts: Float[np.ndarray, "kind layer fact"]
@@ -67,7 +68,18 @@ class AlignmentResult(LayerResult):
     calibrated_parts: Float[np.ndarray, "kind layer fact"] | None = None
 
     kind: ClassVar[str] = "alignment"
+    lengths: ClassVar[Lengths] = {
+        "treatment": lambda n: 2,
+        "query": lambda n: n["language"],
+        "target": lambda n: n["language"],
+    }
+    shortest: ClassVar[Mapping[str, int]] = {"language": 2}
     treatments: ClassVar[tuple[str, str]] = ("raw", "centered")
+
+    def flaws(self) -> Iterator[tuple[str, str]]:
+        """Kinds of pairs that there are not."""
+        if len(self.cka_parts) != len(self.pairs):
+            yield f"'cka_parts' has {len(self.cka_parts)} kinds of pairs", f"{len(self.pairs)}"
 
     @property
     def mutual(self) -> Bool[np.ndarray, "treatment layer fact language language"]:

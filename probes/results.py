@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int8
 
 from interp.results.base import Note, Provenance
+from interp.results.fields import Along, FactIds, Languages, Lengths, Numbers, OneOf, PerFact
 from interp.stats import ALPHA, Estimate, clustered_mean, half_width, interval_text, known_mean
 from probes.layers import LayerResult, layer_name
 
@@ -65,24 +66,25 @@ class ProbeResult(LayerResult):
         provenance: Where it comes from.
     """
 
-    languages: tuple[str, ...]
-    fact_ids: tuple[str, ...]
-    groups: tuple[str, ...]
-    strata: tuple[str, ...]
-    task: str
-    classes: tuple[str, ...]
-    layers: tuple[int, ...]
-    trained_on: tuple[str, ...]
-    offsets: tuple[str, ...]
-    labels: Int[np.ndarray, "fact language"]
-    control_labels: Int[np.ndarray, "fact language"]
-    folds: Int[np.ndarray, " fact"]
-    correct: Int8[np.ndarray, "offset layer train test fact"]
-    control: Int8[np.ndarray, "offset layer train test fact"]
+    languages: Languages
+    fact_ids: FactIds
+    groups: PerFact
+    strata: PerFact
+    task: Annotated[str, OneOf(tuple(_TASKS))]
+    classes: Annotated[tuple[str, ...], Along("class", unique=True)]
+    layers: Annotated[tuple[int, ...], Along("layer"), Numbers(-1)]
+    trained_on: Annotated[tuple[str, ...], Along("train", unique=True)]
+    offsets: Annotated[tuple[str, ...], Along("offset", unique=True), OneOf(("raw", "centered"))]
+    labels: Annotated[Int[np.ndarray, "fact language"], Numbers(-1, below="class")]
+    control_labels: Annotated[Int[np.ndarray, "fact language"], Numbers(-1, below="class")]
+    folds: Annotated[Int[np.ndarray, " fact"], Numbers(-1)]
+    correct: Annotated[Int8[np.ndarray, "offset layer train test fact"], Numbers(-1, 1)]
+    control: Annotated[Int8[np.ndarray, "offset layer train test fact"], Numbers(-1, 1)]
     left_out: tuple[str, ...]
     provenance: Provenance
 
     kind: ClassVar[str] = "probe"
+    lengths: ClassVar[Lengths] = {"test": lambda n: n["language"]}
     uncompared: ClassVar[tuple[str, ...]] = ("control",)
     pooled: ClassVar[tuple[str, ...]] = ("selectivity",)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from interp.config import option
+from interp.config import LARGEST_SEED, option
 from interp.results.settings import Settings
 
 __all__ = ["AlignmentSettings", "ProbeSettings"]
@@ -27,11 +27,13 @@ class ProbeSettings(Settings):
     )
     site: str = option("resid_post", "Where in a layer.", ("resid_post", "attn_out", "mlp_out"))
     layers: str = option("all", "all, or numbers from 0 such as 0,3,7; 'embedding' is what enters layer 0.")
-    folds: int = option(5, "Folds of the cross-validation; no group of facts is in two of them.", minimum=2)
+    folds: int = option(
+        5, "Folds of the cross-validation; no group of facts is in two of them.", minimum=2, maximum=1000
+    )
     l2: float = option(
         0.1, "L2 penalty per example (0: chosen by inner grouped cross-validation; 13 times slower)."
     )
-    seed: int = option(0, "Seed of the control labels.")
+    seed: int = option(0, "Seed of the control labels.", maximum=LARGEST_SEED)
     scoring: str = option(
         "byte",
         "For 'right': what a summed log-probability is divided by.",

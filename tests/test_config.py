@@ -135,7 +135,7 @@ def test_a_key_in_two_spellings_is_refused(toml):
 def test_numbers_out_of_range_are_refused(value):
     @dataclass(frozen=True)
     class Other:
-        share: float = option(0.5, "A share.", maximum=1, exclusive=True)
+        share: float = option(0.5, "A share.", above=0, below=1)
 
     Other.__annotations__ = {"share": float}
     with pytest.raises(ConfigError, match=r"'share' is .*; a number above 0 and below 1 is expected"):

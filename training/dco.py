@@ -50,8 +50,6 @@ def train_dco(config: DcoConfig, progress: Progress | None = None) -> Path:
         ConfigError: There are fewer than two languages, or a setting is out of range.
         InterpError: See `training.run.loop.Run.begin` and `finish`.
     """
-    if config.beta <= 0:
-        raise ConfigError(f"beta is {config.beta}; a number above 0 is expected.")
     if config.instances < max(1, config.instances_per_step):
         raise ConfigError(
             f"instances is {config.instances}, fewer than the {config.instances_per_step} of one step. "

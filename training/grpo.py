@@ -50,11 +50,6 @@ def train_grpo(config: GrpoConfig, progress: Progress | None = None) -> Path:
 def _check(config: GrpoConfig) -> None:
     if config.generations < 2:
         raise ConfigError(f"generations is {config.generations}; an advantage compares 2 or more.")
-    if config.temperature <= 0 or not 0 < config.top_p <= 1:
-        raise ConfigError(
-            f"temperature {config.temperature} must be above 0, and top_p {config.top_p} above 0 and at "
-            "most 1."
-        )
 
 
 def _trainer(run: Run, config: GrpoConfig, rule: RewardRule) -> PooledGRPOTrainer:

@@ -7,7 +7,6 @@ A new method is a module with its function, and here its settings and its entry 
 from __future__ import annotations
 
 import importlib
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,36 +34,37 @@ __all__ = [
 class GrpoConfig(SamplingConfig):
     """Settings of `interp train grpo`."""
 
-    facts_per_step: int = option(4, "Facts per optimizer step, over all processes.")
+    temperature: float = option(1.0, "Sampling temperature.", above=0, maximum=100)
+    facts_per_step: int = option(4, "Facts per optimizer step, over all processes.", minimum=1, maximum=10**6)
     pooling: str = option(
         "group",
         "What is rewarded: all languages of a rollout together, each language alone, or agreement as well.",
         ("group", "per_lang", "consistency"),
     )
     score_correct: float = option(
-        1.0, "Score of a completion that names the right option.", minimum=-math.inf
+        1.0, "Score of a completion that names the right option.", minimum=-1e6, maximum=1e6
     )
-    score_other: float = option(0.0, "Score of one that names another option.", minimum=-math.inf)
+    score_other: float = option(0.0, "Score of one that names another option.", minimum=-1e6, maximum=1e6)
     score_unresolved: float = option(
-        -0.5, "Score of one that names no option, or several.", minimum=-math.inf
+        -0.5, "Score of one that names no option, or several.", minimum=-1e6, maximum=1e6
     )
-    score_empty: float = option(-1.0, "Score of an empty one; must be the lowest.", minimum=-math.inf)
+    score_empty: float = option(-1.0, "Score of an empty one; must be the lowest.", minimum=-1e6, maximum=1e6)
     score_wrong_language: float | None = option(
-        None, "Score of one in another language (unset: as unresolved).", minimum=-math.inf
+        None, "Score of one in another language (unset: as unresolved).", minimum=-1e6, maximum=1e6
     )
     bonus: str = option(
         "all_or_nothing",
         "Bonus for being right in many languages.",
         ("none", "all_or_nothing", "power", "ladder"),
     )
-    bonus_size: float = option(1.0, "Largest bonus of all_or_nothing and power.")
-    bonus_power: float = option(4.0, "Exponent of power.")
+    bonus_size: float = option(1.0, "Largest bonus of all_or_nothing and power.", maximum=10**6)
+    bonus_power: float = option(4.0, "Exponent of power.", above=0, maximum=100)
     ladder: tuple[str, ...] = option(
         (), "Rungs of ladder as COUNT:VALUE; default: PolyFact's, for 12 languages."
     )
-    anchor: float = option(0.75, "Weight of correctness in the agreement reward, 0 to 1.")
-    agreement: float = option(4.0, "Largest agreement reward; for pooling consistency.")
-    kl: float = option(0.0, "Weight of the KL divergence from the parent (k3 estimator).")
+    anchor: float = option(0.75, "Weight of correctness in the agreement reward, 0 to 1.", maximum=1)
+    agreement: float = option(4.0, "Largest agreement reward; for pooling consistency.", maximum=10**6)
+    kl: float = option(0.0, "Weight of the KL divergence from the parent (k3 estimator).", maximum=1000)
     loss: str = option("grpo", "How the loss is averaged over tokens.", ("grpo", "dr_grpo", "dapo"))
     score_at_one: bool = option(
         False, "Compute the loss at temperature 1 whatever the sampler's, as the paper does (biased)."
@@ -72,13 +72,17 @@ class GrpoConfig(SamplingConfig):
     repetition_penalty: float = option(
         1.0,
         "Repetition penalty of the sampler (1: off); the paper's 1.3 also penalizes options in the prompt.",
+        above=0,
+        maximum=100,
     )
     bucketing: bool = option(True, "Batch rows of similar length: the same gradient, less padding.")
     dead_run_patience: int = option(
         50, "Stop after this many steps in a row in which no group of rollouts differs in reward (0: never)."
     )
     collapse: float = option(
-        0.25, "Stop when the share of completions that name an option falls below this fraction of its best."
+        0.25,
+        "Stop when the share of completions that name an option falls below this fraction of its best.",
+        maximum=1,
     )
     rollouts_every: int = option(10, "Steps between saved tables of rollouts (0: none).")
     vllm: bool = option(False, "Generate with vLLM in the same process (extra train-vllm).")
@@ -88,20 +92,20 @@ class GrpoConfig(SamplingConfig):
 class PlanConfig(GrpoConfig):
     """Settings of `interp train plan`: those of a GRPO run, and the machine."""
 
-    processes: int = option(1, "Number of processes, one per device.", minimum=1)
-    memory: float = option(80.0, "Memory of a device in GB.")
+    processes: int = option(1, "Number of processes, one per device.", minimum=1, maximum=10**6)
+    memory: float = option(80.0, "Memory of a device in GB.", above=0, maximum=10**6)
 
 
 @dataclass(frozen=True)
 class SftConfig(TrainConfig):
     """Settings of `interp train sft`."""
 
-    facts_per_step: int = option(4, "Facts per optimizer step, over all processes.")
+    facts_per_step: int = option(4, "Facts per optimizer step, over all processes.", minimum=1, maximum=10**6)
     target: str = option(
         "text", "What is learned: the answer's text, or the letter of its option.", ("text", "letter")
     )
     consistency: float = option(
-        0.0, "Weight of the divergence between languages over entities; for target letter."
+        0.0, "Weight of the divergence between languages over entities; for target letter.", maximum=1000
     )
 
 
@@ -117,25 +121,31 @@ class CptConfig(TrainConfig):
     init: str = option(
         "checkpoint", "Initial weights: the parent's, or random ones.", ("checkpoint", "random")
     )
-    block_tokens: int = option(256, "Tokens per row; documents are packed and do not attend to each other.")
-    budget: int = option(0, "Tokens per language (0: all there are).")
-    code_switch: float = option(
-        0.0, "Fraction of the facts whose names are replaced by those of another language."
+    block_tokens: int = option(
+        256, "Tokens per row; documents are packed and do not attend to each other.", minimum=2, maximum=10**7
     )
-    lexicon: float = option(0.3, "Fraction of the documents that are aligned names; for corpus facts.")
-    rows_per_step: int = option(32, "Rows per optimizer step, over all processes.")
+    budget: int = option(0, "Tokens per language (0: all there are).", maximum=10**13)
+    code_switch: float = option(
+        0.0, "Fraction of the facts whose names are replaced by those of another language.", maximum=1
+    )
+    lexicon: float = option(
+        0.3, "Fraction of the documents that are aligned names; for corpus facts.", maximum=1
+    )
+    rows_per_step: int = option(32, "Rows per optimizer step, over all processes.", minimum=1, maximum=10**6)
 
 
 @dataclass(frozen=True)
 class PairsConfig(SamplingConfig):
     """Settings of the methods that learn from preference pairs."""
 
-    pairs_per_step: int = option(16, "Pairs per optimizer step, over all processes.")
+    pairs_per_step: int = option(
+        16, "Pairs per optimizer step, over all processes.", minimum=1, maximum=10**6
+    )
     micro_batch: int = option(0, "Pairs per forward and backward pass and process (0: automatic).")
-    beta: float = option(0.1, "Strength of the pull towards the parent (DPO).")
+    beta: float = option(0.1, "Strength of the pull towards the parent (DPO).", above=0, maximum=1000)
     length_normalized: bool = option(False, "Divide log-probabilities by the number of tokens.")
     pairs: Path | None = option(None, "Train on these saved pairs (.jsonl) instead of sampling new ones.")
-    sample_batch: int = option(96, "Prompts per batch of sampling.", minimum=1)
+    sample_batch: int = option(96, "Prompts per batch of sampling.", minimum=1, maximum=10**6)
 
 
 @dataclass(frozen=True)
@@ -161,12 +171,18 @@ class CmAlignConfig(PairsConfig):
 class DcoConfig(TrainConfig):
     """Settings of `interp train dco`."""
 
-    instances_per_step: int = option(16, "Instances per optimizer step, over all processes.")
+    instances_per_step: int = option(
+        16, "Instances per optimizer step, over all processes.", minimum=1, maximum=10**6
+    )
     micro_batch: int = option(
         0, "Instances, of four rows each, per forward and backward pass and process (0: automatic)."
     )
-    beta: float = option(1.0, "Weight of the second language's odds; 1 treats both alike.")
-    instances: int = option(5000, "Number of instances: a fact, two languages and two candidate answers.")
+    beta: float = option(
+        1.0, "Weight of the second language's odds; 1 treats both alike.", above=0, maximum=1000
+    )
+    instances: int = option(
+        5000, "Number of instances: a fact, two languages and two candidate answers.", minimum=1
+    )
 
 
 @dataclass(frozen=True)

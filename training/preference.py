@@ -91,17 +91,10 @@ def _train(
 
 
 def _check(config: PairsConfig) -> None:
-    if config.beta <= 0:
-        raise ConfigError(f"beta is {config.beta}; a number above 0 is expected.")
-    if config.temperature < 0 or not 0 < config.top_p <= 1:
+    if config.generations > 1 and not config.temperature:
         raise ConfigError(
-            f"temperature {config.temperature} must not be below 0, and top_p {config.top_p} above 0 and at "
-            "most 1."
-        )
-    if config.generations < 1 or (config.generations > 1 and not config.temperature):
-        raise ConfigError(
-            f"generations is {config.generations} at temperature {config.temperature}; 1 or more is "
-            "expected, and at temperature 0 all are the same, so exactly 1."
+            f"generations is {config.generations} at temperature {config.temperature}; at temperature 0 all "
+            "are the same, so exactly 1 is expected."
         )
 
 

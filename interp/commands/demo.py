@@ -29,6 +29,8 @@ def demo(
 
     Takes under two minutes on two cores. Example: `interp demo`
     """
+    from rich.markup import escape
+
     from analyses.family import shipped_table
     from figures.style import write_table
     from figures.terminal import print_family
@@ -46,17 +48,18 @@ def demo(
         NumericOptions(),
         OutputOptions(out, figure=True),
     )
+    shown = escape(str(out))
     say("\n[b]The answer[/b]")
     print(f"  {_knowledge(table.frame)}")
     for unit, comparisons in run.comparisons.items():
         print(f"  {unit.capitalize()}: {'; '.join(map(_specialization, comparisons))}.")
     say(
         "\n[b]What to try next[/b]\n"
-        f"  look      {out}/neurons.png, {out}/heads.png\n"
+        f"  look      {shown}/neurons.png, {shown}/heads.png\n"
         "  yours     interp specialization --ckpt PATH_OR_HUB_ID --ckpt ANOTHER --languages en,sw,ja "
         "--figure\n"
         "  your text interp specialization --ckpt PATH --data FOLDER_OF_TXT   (en.txt, sw.txt, ...)\n"
-        f"  notebook  from interp import load_result; load_result('{out}/organism-final.neurons.npz')"
+        f"  notebook  from interp import load_result; load_result('{shown}/organism-final.neurons.npz')"
     )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from interp.config import DataOptions, QuestionOptions, option
+from interp.config import DataOptions, Options, QuestionOptions, option
 from interp.console import console, say_files
 from interp.flags import configured
 
@@ -17,7 +17,7 @@ __all__ = ["export_lm_eval", "import_lm_eval"]
 
 
 @dataclass(frozen=True)
-class ExportOptions:
+class ExportOptions(Options):
     """Where tasks go."""
 
     out: Path = option(

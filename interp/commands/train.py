@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from interp.config import LARGEST_SEED
 from interp.console import console, progress_bars, say_files
 from interp.errors import CapabilityError, Interrupted
 from interp.flags import configured
@@ -50,7 +51,9 @@ def train_organism_command(
     out: Annotated[Path, typer.Option(help="Folder for the checkpoints; a rerun continues it.")] = Path(
         "organism"
     ),
-    seed: Annotated[int, typer.Option(help="Seed of the initial weights and of the order of the texts.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of weights and texts, from 0 to 4,294,967,295.")
+    ] = 0,
 ) -> None:
     """Rebuild the organism: a small multilingual model trained from scratch on the embedded facts.
 
@@ -74,7 +77,9 @@ def train_organism_command(
 @train_app.command("family")
 def train_family_command(
     out: Annotated[Path, typer.Option(help="Folder for the runs; a rerun continues it.")] = Path("family"),
-    seeds: Annotated[int, typer.Option(help="Runs per member, with seeds from 0.")] = 3,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=1000, help="Runs per member, from 1 to 1,000; seeds are from 0.")
+    ] = 3,
     methods: Annotated[str, typer.Option(help="Members, by name; empty for all.")] = "",
 ) -> None:
     """Rebuild the organism's family: every method from one base, and a table that compares them.

@@ -1,7 +1,10 @@
 """Options of the commands: dataclasses <-> flags <-> TOML, strict; what commands share is declared once."""
 
 from interp.config.base import (
-    check_options,
+    LARGEST_SEED,
+    Bounds,
+    Options,
+    bounds_of,
     default_of,
     field_types,
     load_config,
@@ -21,12 +24,16 @@ from interp.config.shared import (
 )
 
 __all__ = [
+    "LARGEST_SEED",
+    "Bounds",
     "CheckpointOptions",
     "DataOptions",
     "FactOptions",
     "NumericOptions",
+    "Options",
     "OutputOptions",
     "QuestionOptions",
+    "bounds_of",
     "check_options",
     "default_of",
     "field_types",

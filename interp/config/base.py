@@ -8,19 +8,24 @@ one.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import tomllib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import Field, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from interp.characters import visible
 from interp.errors import ConfigError, nearest
 
 __all__ = [
-    "check_options",
+    "LARGEST_SEED",
+    "Bounds",
+    "Options",
+    "bounds_of",
     "default_of",
     "field_types",
     "load_config",
@@ -32,6 +37,43 @@ __all__ = [
 ]
 
 Config = TypeVar("Config")
+_MOST = 1e9
+
+LARGEST_SEED = 2**32 - 1
+"""Of numpy's generators."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Bounds:
+    """Values that a number may have; infinity and NaN never are.
+
+    Attributes:
+        low: The least.
+        high: The largest.
+        above: Whether the least itself is out.
+        below: Whether the largest itself is out.
+    """
+
+    low: float
+    high: float
+    above: bool = False
+    below: bool = False
+
+    def hold(self, value: float) -> bool:
+        """Whether a value may be had."""
+        over = self.low < value if self.above else self.low <= value
+        return math.isfinite(value) and over and (value < self.high if self.below else value <= self.high)
+
+    def __str__(self) -> str:
+        if self.above:
+            most = "below" if self.below else "at most"
+            return f"above {_number(self.low)} and {most} {_number(self.high)}"
+        return f"from {_number(self.low)} to {_number(self.high)}"
+
+    def wanted(self, value: float) -> str:
+        """What is expected in place of a value: the bound that it breaks, or both."""
+        too_small = not self.above and -math.inf < value < self.low
+        return f"of at least {_number(self.low)}" if too_small else str(self)
 
 
 def option(
@@ -39,18 +81,39 @@ def option(
     help: str,
     choices: tuple[str, ...] = (),
     *,
-    minimum: float = 0,
-    maximum: float = math.inf,
-    exclusive: bool = False,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
 ) -> Any:
     """Declare a field of options: its default, what it does, and the values it may take.
 
-    Numbers must be finite and within ``minimum`` to ``maximum``, both included unless ``exclusive``.
+    Numbers are finite and from ``minimum`` (or above ``above``) to ``maximum`` (or below ``below``); by
+    default from 0 to a billion, since what is larger is a slip.
     """
-    metadata = {"help": help, "choices": choices, "range": (minimum, maximum, exclusive)}
+    low = above if above is not None else 0 if minimum is None else minimum
+    high = below if below is not None else _MOST if maximum is None else maximum
+    bounds = Bounds(low, high, above is not None, below is not None)
+    metadata = {"help": help, "choices": choices, "bounds": bounds}
     if isinstance(default, (list, tuple)):
         return field(default_factory=lambda: tuple(default), metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+class Options:
+    """Base of dataclasses of options: however one is made, its values are checked.
+
+    Raises:
+        ConfigError: A value is of the wrong kind, none of its choices, or out of bounds.
+    """
+
+    def __post_init__(self) -> None:
+        made: Any = self
+        for spec in fields(made):
+            value = getattr(self, spec.name)
+            checked = _checked(type(self), spec, value, type(self).__name__)
+            if checked is not value:
+                object.__setattr__(self, spec.name, checked)
 
 
 def load_config(kind: type[Config], toml: Path | None, flags: Mapping[str, Any]) -> Config:
@@ -90,15 +153,11 @@ def load_options(
     return tuple(kind(**{f.name: values[f.name] for f in fields(kind) if f.name in values}) for kind in kinds)
 
 
-def check_options(options: Any) -> None:
-    """Refuse values that the declared fields of a dataclass of options do not allow.
-
-    Raises:
-        ConfigError: A value is of the wrong kind, none of its choices, or out of range.
-    """
-    for spec in fields(options):
-        if "choices" in spec.metadata:
-            _checked(type(options), spec, getattr(options, spec.name), type(options).__name__)
+def bounds_of(kind: type[Any], spec: Field[Any]) -> Bounds | None:
+    """The bounds of a field that is a number; None of any other."""
+    expected = field_types(kind)[spec.name]
+    members = typing.get_args(expected) if isinstance(expected, types.UnionType) else (expected,)
+    return spec.metadata.get("bounds") if {int, float} & set(members) else None
 
 
 def option_fields(kinds: Sequence[type[Any]]) -> list[tuple[type[Any], Field[Any]]]:
@@ -130,6 +189,11 @@ def to_plain(config: Any) -> dict[str, Any]:
 
 def field_types(kind: type) -> dict[str, Any]:
     """Field name -> resolved annotation."""
+    return _types_of(kind)
+
+
+@functools.cache
+def _types_of(kind: Hashable) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
@@ -159,26 +223,27 @@ def _checked(kind: type, spec: Field[Any], value: Any, source: str) -> Any:
     value = _coerce(expected, value)
     if not _matches(expected, value):
         name = getattr(expected, "__name__", str(expected))
-        raise ConfigError(f"{source}: '{spec.name}' is {value!r}; a value of type {name} is expected.")
+        raise ConfigError(
+            f"{source}: '{spec.name}' is {visible(repr(value), 80)}; a value of type {name} is expected."
+        )
     choices = spec.metadata.get("choices", ())
     if choices and value not in choices:
         hint = nearest(str(value), choices)
-        raise ConfigError(f"{source}: '{spec.name}' is '{value}'.{hint} {_choose(dict.fromkeys(choices))}")
+        raise ConfigError(
+            f"{source}: '{spec.name}' is '{visible(value, 80)}'.{hint} {_choose(dict.fromkeys(choices))}"
+        )
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        _require_in_range(spec, value, source)
+        bounds = spec.metadata.get("bounds")
+        if bounds is not None and not bounds.hold(value):
+            shown = visible(repr(value), 40)
+            raise ConfigError(
+                f"{source}: '{spec.name}' is {shown}; a number {bounds.wanted(value)} is expected."
+            )
     return value
 
 
-def _require_in_range(spec: Field[Any], value: float, source: str) -> None:
-    low, high, exclusive = spec.metadata.get("range", (0, math.inf, False))
-    inside = low < value < high if exclusive else low <= value <= high
-    if math.isfinite(value) and inside:
-        return
-    if exclusive:
-        wanted = f"above {low:g}" + ("" if high == math.inf else f" and below {high:g}")
-    else:
-        wanted = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
-    raise ConfigError(f"{source}: '{spec.name}' is {value}; a number {wanted} is expected.")
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1 and value == int(value) else f"{value:g}"
 
 
 def _coerce(expected: Any, value: Any) -> Any:
@@ -186,11 +251,13 @@ def _coerce(expected: Any, value: Any) -> Any:
         expected = next((m for m in typing.get_args(expected) if m is not type(None)), expected)
     if expected is Path and isinstance(value, str):
         return Path(value)
+    if expected is str and isinstance(value, Path):
+        return str(value)
     if typing.get_origin(expected) is tuple and isinstance(value, (list, tuple, str)):
         item = typing.get_args(expected)[0]
         return tuple(_coerce(item, v) for v in ((value,) if isinstance(value, str) else value))
     if expected is float and type(value) is int:
-        return float(value)
+        return float(value) if abs(value) < 2**53 else math.inf
     return value
 
 

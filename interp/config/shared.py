@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from interp.config.base import option
+from interp.config.base import Options, option
 
 __all__ = [
     "CheckpointOptions",
@@ -18,7 +18,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class CheckpointOptions:
+class CheckpointOptions(Options):
     """Which checkpoints are measured."""
 
     ckpt: tuple[str, ...] = option(
@@ -29,7 +29,7 @@ class CheckpointOptions:
 
 
 @dataclass(frozen=True)
-class FactOptions:
+class FactOptions(Options):
     """Which facts, in which languages."""
 
     data: str = option(
@@ -74,7 +74,7 @@ class DataOptions(QuestionOptions):
 
 
 @dataclass(frozen=True)
-class NumericOptions:
+class NumericOptions(Options):
     """How the model runs."""
 
     batch_tokens: int = option(
@@ -86,7 +86,7 @@ class NumericOptions:
 
 
 @dataclass(frozen=True)
-class OutputOptions:
+class OutputOptions(Options):
     """Where results go, and how a command ends."""
 
     out: Path = option(Path("interp-results"), "Folder for results; a rerun reuses and continues them.")

@@ -197,10 +197,15 @@ def _restore(resume: Path | None, key: dict[str, Any], statistics: Resumable) ->
     if resume is None or not resume.exists():
         return 0, 0
     meta, arrays = read_archive(resume)
-    if not {"key", "done", "largest"} <= meta.keys():
-        raise MeasurementError(f"{resume} is not the state of an interrupted run. Use --fresh to discard it.")
-    if differing := unequal(meta["key"], key):
+    saved, done, largest = (meta.get(name, "") for name in ("key", "done", "largest"))
+    whole = isinstance(saved, dict) and type(done) is int and type(largest) is int and done >= 0
+    if whole and (differing := unequal(saved, key)):
         raise MeasurementError(f"{resume} is of another run ({differing}). Use --fresh to discard it.")
+    for name, values in statistics.state().items():
+        there = arrays.get(name)
+        whole = whole and there is not None and (there.shape, there.dtype) == (values.shape, values.dtype)
+    if not whole:
+        raise MeasurementError(f"{resume} is not the state of an interrupted run. Use --fresh to discard it.")
     statistics.restore(arrays)
     return int(meta["done"]), int(meta["largest"])
 

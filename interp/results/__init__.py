@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interp.errors import ResultError
+from interp.characters import visible
+from interp.errors import ResultError, nearest
 from interp.registry import MEASURES, load, measure_of_kind
 
 if TYPE_CHECKING:
@@ -39,16 +40,19 @@ def load_result(path: Path | str) -> Result:
     """Read any saved result; its kind is in the file.
 
     Raises:
-        ResultError: Not a result, of an unknown kind, or from a newer version.
+        ResultError: Not a result, of an unknown kind, from a newer version, edited or damaged.
     """
-    from interp.results.migration import current
-    from interp.results.storage import read_archive
+    from interp.results.checking import read_result
 
-    meta, arrays = read_archive(Path(path))
-    meta = current(meta)
-    measure = measure_of_kind(meta.get("kind", ""))
-    if measure is None:
-        kinds = ", ".join(kind for each in MEASURES for kind in each.kinds)
-        raise ResultError(f"{path} holds a result of kind '{meta.get('kind')}'; known kinds: {kinds}.")
-    kind: type[Result] = load(measure.kinds[meta["kind"]])
-    return kind.from_archive(meta, arrays, str(path))
+    def of_kind(name: str) -> type[Result]:
+        measure = measure_of_kind(name)
+        if measure is None:
+            kinds = [kind for each in MEASURES for kind in each.kinds]
+            raise ResultError(
+                f"{path} holds a result of kind '{visible(name, 40)}'.{nearest(name, kinds)} "
+                f"Choose from: {', '.join(kinds)}."
+            )
+        found: type[Result] = load(measure.kinds[name])
+        return found
+
+    return read_result(Path(path), of_kind)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from interp.errors import ResultError, nearest
 from interp.results.base import FactResult, Provenance
-from interp.results.consistency import credit
+from interp.results.consistency import credit, flaws_of_options
+from interp.results.fields import FactIds, Languages, Lengths, Numbers, OneOf, PerFact
 from interp.stats import diagonal_p, interval_text
 
 if TYPE_CHECKING:
@@ -70,22 +72,34 @@ class AblationResult(FactResult):
         provenance: Where it comes from.
     """
 
-    languages: tuple[str, ...]
-    fact_ids: tuple[str, ...]
-    groups: tuple[str, ...]
-    unit: str
-    mode: str
-    half: Int[np.ndarray, " fact"]
-    removed: Int[np.ndarray, "half variant owner count"]
+    languages: Languages
+    fact_ids: FactIds
+    groups: PerFact
+    unit: Annotated[str, OneOf(("neurons", "heads"))]
+    mode: Annotated[str, OneOf(("zero", "mean"))]
+    half: Annotated[Int[np.ndarray, " fact"], Numbers(0, below="half")]
+    removed: Annotated[Int[np.ndarray, "half variant owner count"], Numbers(0)]
     intact_loss: Float[np.ndarray, "fact language"]
     loss: Float[np.ndarray, "variant owner fact language"]
-    intact_scores: Float[np.ndarray, "fact language option"]
-    scores: Float[np.ndarray, "variant owner fact language option"]
-    bytes: Int[np.ndarray, "fact language option"]
-    gold: Int[np.ndarray, " fact"]
+    intact_scores: Annotated[Float[np.ndarray, "fact language option"], Numbers(missing=True)]
+    scores: Annotated[Float[np.ndarray, "variant owner fact language option"], Numbers(missing=True)]
+    bytes: Annotated[Int[np.ndarray, "fact language option"], Numbers(0)]
+    gold: Annotated[Int[np.ndarray, " fact"], Numbers(0, below="option")]
     provenance: Provenance
 
     kind: ClassVar[str] = "ablation"
+    lengths: ClassVar[Lengths] = {
+        "half": lambda n: 2,
+        "owner": lambda n: n["language"],
+    }
+    shortest: ClassVar[Mapping[str, int]] = {"language": 2, "variant": 2}
+
+    def flaws(self) -> Iterator[tuple[str, str]]:
+        """Options that one language or variant has and another lacks, or a right answer that is none."""
+        yield from flaws_of_options(self.intact_scores, self.gold)
+        none = np.isnan(self.intact_scores)
+        if (np.isnan(self.scores) != none).any() or ((self.bytes == 0) != none).any():
+            yield "'scores' or 'bytes' have other options than 'intact_scores'", "the same"
 
     @property
     def draws(self) -> int:

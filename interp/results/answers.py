@@ -22,6 +22,7 @@ from interp.results.consistency import (
     strata,
     total_consistency,
 )
+from interp.results.fields import PerFact, PerFactLanguage
 from interp.stats import ALPHA, clustered_share, holm, interval_text
 
 if TYPE_CHECKING:
@@ -48,10 +49,10 @@ class AnswersResult(FactResult):
         aligned: Whether answers can be compared between languages; if not, only right answers can.
     """
 
-    relations: tuple[str, ...]
-    answers: tuple[str, ...]
-    splits: tuple[str, ...]
-    golds: tuple[tuple[str, ...], ...]
+    relations: PerFact
+    answers: PerFact
+    splits: PerFact
+    golds: PerFactLanguage
     aligned: bool
 
     scorings: ClassVar[tuple[str, ...]]

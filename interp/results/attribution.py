@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,7 +13,9 @@ from jaxtyping import Float, Int
 from interp.errors import ResultError
 from interp.results.base import Provenance
 from interp.results.estimates import mean_estimates
-from interp.results.recovery import RunsResult
+from interp.results.fields import Along, FactIds, Languages, Lengths, Numbers, OneOf, PerFact
+from interp.results.recovery import LeftOut, Metrics, Runs, RunsResult
+from interp.results.settings.patching import MODES, UNIT_OF_SITE
 from interp.stats import (
     FEWEST_CLUSTERS,
     CellMeans,
@@ -76,27 +79,37 @@ class AttributionResult(RunsResult):
     Automated Circuit Discovery. The control, the blocks and the verification are ours.
     """
 
-    languages: tuple[str, ...]
-    fact_ids: tuple[str, ...]
-    groups: tuple[str, ...]
-    mode: str
+    languages: Languages
+    fact_ids: FactIds
+    groups: PerFact
+    mode: Annotated[str, OneOf(MODES)]
     sources: tuple[str, ...]
-    unit: str
-    positions: tuple[str, ...]
-    metrics: tuple[str, ...]
-    left_out: Int[np.ndarray, "fact language"]
-    clean: Float[np.ndarray, "fact language metric"]
-    corrupt: Float[np.ndarray, "fact language metric"]
-    counts: Int[np.ndarray, "run language block position"]
+    unit: Annotated[str, OneOf(tuple(UNIT_OF_SITE.values()))]
+    positions: Annotated[tuple[str, ...], Along("position", unique=True)]
+    metrics: Metrics
+    left_out: LeftOut
+    clean: Runs
+    corrupt: Runs
+    counts: Annotated[Int[np.ndarray, "run language block position"], Numbers(0)]
     sums: Float[np.ndarray, "run language block layer unit position"]
-    cells: Int[np.ndarray, "cell 3"]
-    top: int
-    estimated: Float[np.ndarray, "fact language cell"]
-    effects: Float[np.ndarray, "fact language cell"]
+    cells: Annotated[Int[np.ndarray, "cell 3"], Numbers(0)]
+    top: Annotated[int, Numbers(0)]
+    estimated: Annotated[Float[np.ndarray, "fact language cell"], Numbers(missing=True)]
+    effects: Annotated[Float[np.ndarray, "fact language cell"], Numbers(missing=True)]
     provenance: Provenance
 
     kind: ClassVar[str] = "attribution"
+    lengths: ClassVar[Lengths] = {"run": lambda n: 2}
+    shortest: ClassVar[Mapping[str, int]] = {"cell": 0}
     _of_pairs: ClassVar[tuple[str, ...]] = ("estimated", "effects")
+
+    def flaws(self) -> Iterator[tuple[str, str]]:
+        """As of `RunsResult`; cells that there are not."""
+        yield from super().flaws()
+        if (self.cells >= np.array(self.sums.shape[3:])).any():
+            yield "'cells' has a layer, unit or position that 'sums' has not", "one of its own"
+        if self.top > len(self.cells):
+            yield f"'top' is {self.top} of {len(self.cells)} cells", "at most as many"
 
     def estimates(self, language: str = "", *, control: bool = False) -> Jackknife:
         """Mean estimate of each cell, ``[layer, unit, position]``, in logits, with jackknife replicates.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from html import escape
 from pathlib import Path
@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from jaxtyping import Bool, Float
 
+from interp.characters import visible
 from interp.errors import ResultError, nearest
 from interp.results.axes import select
-from interp.results.migration import SCHEMA, current
-from interp.results.storage import read_archive, write_archive
+from interp.results.checking import read_result
+from interp.results.fields import FactIds, Languages, Lengths, PerFact
+from interp.results.migration import SCHEMA
+from interp.results.storage import write_archive
 from interp.stats import FEWEST_CLUSTERS, Estimate, clustered_mean, clustered_share, few_clusters
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SCHEMA", "FactResult", "Note", "Provenance", "Result", "require_schema"]
+__all__ = ["SCHEMA", "FactResult", "Note", "Provenance", "Result"]
 
 
 class Note(str):
@@ -50,11 +53,23 @@ class Provenance:
     settings: dict[str, Any] = field(default_factory=dict)
     run: dict[str, Any] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, saved: Mapping[str, Any]) -> Provenance:
-        """Return what a file says; what a newer version added to it is left out."""
-        known = {f.name for f in fields(cls)}
-        return cls(**{k: v for k, v in saved.items() if k in known})
+    known_settings: ClassVar[dict[str, Any]] = {
+        "languages": tuple[str, ...],
+        "lens": str,
+        "measure": str,
+        "pivot": str,
+        "protocol": str,
+    }
+    known_run: ClassVar[dict[str, Any]] = {
+        "attention": str | None,
+        "dtype": str,
+        "held_out_kl": dict[str, tuple[float, ...]],
+        "notes": tuple[str, ...],
+        "prompts_note": str,
+        "unconverged_fits": int,
+        "without_partner": int,
+    }
+    """Entries that results are read by, and their types."""
 
     def differences(self, other: Provenance, *, ignore: Sequence[str] = ()) -> dict[str, tuple[Any, Any]]:
         """Prompts and settings that differ -> (ours, theirs); the checkpoint is no part of it."""
@@ -66,26 +81,20 @@ class Provenance:
         return {"prompts": self.prompts_digest, **self.settings}
 
 
-def require_schema(meta: Mapping[str, Any], where: str) -> None:
-    """Refuse a file of a newer version.
-
-    Raises:
-        ResultError: Its schema number is above ours, or none.
-    """
-    if not isinstance(meta.get("schema"), int) or meta["schema"] > SCHEMA:
-        raise ResultError(
-            f"{where} has schema {meta.get('schema')}; this version reads up to {SCHEMA}. Upgrade interp."
-        )
-
-
 class Result(ABC):
     """What results have in common: numpy arrays, plain values (texts, numbers, tuples), and provenance.
 
     A subclass is a frozen dataclass; it declares its fields, ``provenance`` among them, a ``kind`` and
-    `to_frame`. Saving and loading follow from the fields.
+    `to_frame`. Saving and loading follow from the fields, see `interp.results.fields`.
+
+    Attributes:
+        lengths: Axes whose length follows from those of others.
+        shortest: Least length of axes; 1 of all others.
     """
 
     kind: ClassVar[str]
+    lengths: ClassVar[Lengths] = {}
+    shortest: ClassVar[Mapping[str, int]] = {}
     provenance: Provenance
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -133,35 +142,22 @@ class Result(ABC):
         """Read a saved result of this kind.
 
         Raises:
-            ResultError: Not a result, of another kind, or from a newer version.
+            ResultError: Not a result, of another kind, from a newer version, edited or damaged.
         """
-        meta, arrays = read_archive(Path(path))
-        meta = current(meta)
-        if meta.get("kind") != cls.kind:
-            raise ResultError(
-                f"{path} holds a result of kind '{meta.get('kind')}'; '{cls.kind}' is expected."
-            )
-        return cls.from_archive(meta, arrays, str(path))
 
-    @classmethod
-    def from_archive(cls, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where: str) -> Self:
-        """Return the result that a file holds.
+        def of_kind(kind: str) -> type[Result]:
+            if kind != cls.kind:
+                raise ResultError(
+                    f"{path} holds a result of kind '{visible(kind, 40)}'; '{cls.kind}' is expected."
+                )
+            return cls
 
-        Raises:
-            ResultError: It lacks parts, or is from a newer version.
-        """
-        require_schema(meta, where)
-        meta = current(meta)
-        own = {f.name for f in fields(cls)} - {"provenance"}
-        try:
-            provenance = Provenance.of(meta["provenance"])
-            values = {k: _as_tuples(v) for k, v in {**meta, **arrays}.items() if k in own}
-            make: Any = cls
-            return make(provenance=provenance, **values)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ResultError(
-                f"{where} lacks parts of a '{cls.kind}' result ({error}); was it edited?"
-            ) from None
+        made: Any = read_result(Path(path), of_kind)
+        return made
+
+    def flaws(self) -> Iterator[tuple[str, str]]:
+        """Where values contradict each other beyond what fields declare: what is found, and expected."""
+        yield from ()
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), np.ndarray)}
@@ -176,11 +172,12 @@ class FactResult(Result):
         groups: Cluster of each fact; its own id where facts are independent.
     """
 
-    languages: tuple[str, ...]
-    fact_ids: tuple[str, ...]
-    groups: tuple[str, ...]
     places: ClassVar[tuple[str, ...]] = ()
     """What the names of quantities begin with that are places, such as a layer, and no amounts."""
+
+    languages: Languages
+    fact_ids: FactIds
+    groups: PerFact
 
     @property
     def clusterings(self) -> dict[str, tuple[str, ...]]:
@@ -259,7 +256,3 @@ class FactResult(Result):
             {"quantity": name, **self.estimate(values, share=self.is_share(name)).columns("mean")}
             for name, values in self.quantities(**how).items()
         )
-
-
-def _as_tuples(value: Any) -> Any:
-    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value

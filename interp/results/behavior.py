@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -16,6 +17,7 @@ from interp.results.consistency import (
     agree_wrong,
     both_wrong,
     credit,
+    flaws_of_options,
     mean_over_facts,
     pair_mean,
     pairwise_agreement,
@@ -24,6 +26,7 @@ from interp.results.consistency import (
     top_slot,
     truncated,
 )
+from interp.results.fields import FactIds, Languages, Numbers, PerFact, PerFactLanguage
 from interp.results.rankc import rankc, rankc_bounds, rescale
 from interp.results.settings.scorings import DEFAULT_SCORING, SCORINGS
 from interp.stats import known_mean
@@ -53,23 +56,27 @@ class BehaviorResult(AnswersResult):
         bytes: UTF-8 bytes of the option, without the space.
     """
 
-    languages: tuple[str, ...]
-    fact_ids: tuple[str, ...]
-    relations: tuple[str, ...]
-    groups: tuple[str, ...]
-    answers: tuple[str, ...]
-    splits: tuple[str, ...]
-    golds: tuple[tuple[str, ...], ...]
+    languages: Languages
+    fact_ids: FactIds
+    relations: PerFact
+    groups: PerFact
+    answers: PerFact
+    splits: PerFact
+    golds: PerFactLanguage
     aligned: bool
-    gold: Int[np.ndarray, " fact"]
-    log_probability: Float[np.ndarray, "fact language option"]
-    tokens: Int[np.ndarray, "fact language option"]
-    characters: Int[np.ndarray, "fact language option"]
-    bytes: Int[np.ndarray, "fact language option"]
+    gold: Annotated[Int[np.ndarray, " fact"], Numbers(0, below="option")]
+    log_probability: Annotated[Float[np.ndarray, "fact language option"], Numbers(missing=True)]
+    tokens: Annotated[Int[np.ndarray, "fact language option"], Numbers(0)]
+    characters: Annotated[Int[np.ndarray, "fact language option"], Numbers(0)]
+    bytes: Annotated[Int[np.ndarray, "fact language option"], Numbers(0)]
     provenance: Provenance
 
     kind: ClassVar[str] = "behavior"
     scorings: ClassVar[tuple[str, ...]] = SCORINGS
+
+    def flaws(self) -> Iterator[tuple[str, str]]:
+        """Options that one language has and another lacks, or a right answer that is none."""
+        yield from flaws_of_options(self.log_probability, self.gold)
 
     @property
     def default_scoring(self) -> str:

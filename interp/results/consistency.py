@@ -30,6 +30,7 @@ __all__ = [
     "consistency_histogram",
     "credit",
     "filled",
+    "flaws_of_options",
     "group_means",
     "language_pairs",
     "mean_over_facts",
@@ -55,6 +56,17 @@ class Mean:
 
     value: float
     n: int
+
+
+def flaws_of_options(
+    scores: Float[np.ndarray, "fact language option"], gold: Int[np.ndarray, " fact"]
+) -> Iterator[tuple[str, str]]:
+    """Facts whose options are not the same in all languages, or whose right answer is none of them."""
+    none = np.isnan(scores)
+    if (none != none[:, :1]).any():
+        yield "options have a score in one language and NaN in another", "the same options in all languages"
+    if none[np.arange(len(gold)), :, gold].any():
+        yield "right answers have no score", "'gold' to be an option of its fact"
 
 
 def pool_sizes(scores: Float[np.ndarray, "fact language option"]) -> Int[np.ndarray, " fact"]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from interp.results.answers import AnswersResult
 from interp.results.base import Provenance
+from interp.results.fields import Along, FactIds, Languages, Lengths, Numbers, PerFact, PerFactLanguage
 from interp.results.settings.scorings import MATCHES, default_match
 
 if TYPE_CHECKING:
@@ -31,24 +32,25 @@ class GenerationResult(AnswersResult):
         empty: Whether it wrote no letter or digit.
     """
 
-    languages: tuple[str, ...]
-    fact_ids: tuple[str, ...]
-    relations: tuple[str, ...]
-    groups: tuple[str, ...]
-    answers: tuple[str, ...]
-    splits: tuple[str, ...]
-    golds: tuple[tuple[str, ...], ...]
+    languages: Languages
+    fact_ids: FactIds
+    relations: PerFact
+    groups: PerFact
+    answers: PerFact
+    splits: PerFact
+    golds: PerFactLanguage
     aligned: bool
-    gold: Int[np.ndarray, " fact"]
-    texts: tuple[tuple[str, ...], ...]
+    gold: Annotated[Int[np.ndarray, " fact"], Numbers(0)]
+    texts: Annotated[tuple[tuple[str, ...], ...], Along("fact language", free=True)]
     hits: Bool[np.ndarray, "fact language match"]
-    named: Int[np.ndarray, "fact language"]
-    n_tokens: Int[np.ndarray, "fact language"]
+    named: Annotated[Int[np.ndarray, "fact language"], Numbers(-1)]
+    n_tokens: Annotated[Int[np.ndarray, "fact language"], Numbers(0)]
     ended: Bool[np.ndarray, "fact language"]
     empty: Bool[np.ndarray, "fact language"]
     provenance: Provenance
 
     kind: ClassVar[str] = "generation"
+    lengths: ClassVar[Lengths] = {"match": lambda n: len(MATCHES)}
     scorings: ClassVar[tuple[str, ...]] = MATCHES
 
     @property

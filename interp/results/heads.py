@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from interp.errors import ResultError
+from interp.results.fields import Numbers, OneOf
+from interp.results.settings.specialization import MASKS
 from interp.results.units import UnitResult
 from interp.stats import entropy, known_mean, ratio, shares_of_total
 
@@ -72,8 +74,8 @@ class HeadsResult(UnitResult):
     """
 
     magnitude: Float[np.ndarray, "language block layer head"]
-    helpful: Int[np.ndarray, "language block layer head"]
-    mask: str = "frozen"
+    helpful: Annotated[Int[np.ndarray, "language block layer head"], Numbers(0, most="items")]
+    mask: Annotated[str, OneOf(MASKS)] = "frozen"
 
     kind: ClassVar[str] = "heads"
     unit: ClassVar[str] = "head"

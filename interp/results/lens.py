@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from interp.errors import MeasurementError
 from interp.results.base import FactResult, Note, Provenance
+from interp.results.fields import Along, FactIds, Languages, Lengths, Numbers, PerFact
 from interp.results.separable import require_separable
 from interp.stats import clustered_mean, interval_text, known_mean
 
@@ -24,6 +25,8 @@ QUANTITIES = ("takeover layer", "pivot area", "pivot lead", "answer at output", 
 
 _FEW = 30  # facts below which a curve of a language is not worth looking at
 _UNSPOKEN = 0.01
+_ROUNDING = 1e-3  # of sums in half precision
+_ROUNDED_ONE = 1 + _ROUNDING
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,21 +57,34 @@ class LensResult(FactResult):
         provenance: Where it comes from; its settings name the pivot.
     """
 
-    languages: tuple[str, ...]
-    fact_ids: tuple[str, ...]
-    groups: tuple[str, ...]
+    languages: Languages
+    fact_ids: FactIds
+    groups: PerFact
     overlap: Bool[np.ndarray, "fact language language"]
     clean: Bool[np.ndarray, "fact language"]
-    probability: Float[np.ndarray, "fact language layer answer"]
-    rank: Int[np.ndarray, "fact language layer answer"]
-    mass: Float[np.ndarray, "fact language layer answer"]
-    mass_tokens: tuple[int, ...]
-    entropy: Float[np.ndarray, "fact language layer"]
+    probability: Annotated[Float[np.ndarray, "fact language layer answer"], Numbers(0, _ROUNDED_ONE)]
+    rank: Annotated[Int[np.ndarray, "fact language layer answer"], Numbers(1)]
+    mass: Annotated[Float[np.ndarray, "fact language layer answer"], Numbers(0, _ROUNDED_ONE, missing=True)]
+    mass_tokens: Annotated[tuple[int, ...], Along("language"), Numbers(0)]
+    entropy: Annotated[Float[np.ndarray, "fact language layer"], Numbers(-_ROUNDING)]
     energy: Float[np.ndarray, "fact language layer"]
     provenance: Provenance
 
     kind: ClassVar[str] = "lens"
     places: ClassVar[tuple[str, ...]] = ("takeover layer",)
+    lengths: ClassVar[Lengths] = {"answer": lambda n: n["language"]}
+    shortest: ClassVar[Mapping[str, int]] = {"language": 2, "layer": 2}
+
+    def flaws(self) -> Iterator[tuple[str, str]]:
+        """A pivot that no language is told apart from; mass without tokens, or none with them."""
+        if "pivot" not in self.provenance.settings:
+            yield "no pivot in its settings", "one of its languages"
+        try:
+            require_separable(self.overlap, self.clean, self.languages, self.pivot)
+        except MeasurementError as error:
+            yield str(error).rstrip("."), "a pivot that languages are told apart from"
+        if (np.isnan(self.mass) != (np.array(self.mass_tokens) == 0)).any():
+            yield "'mass' is NaN where a language has tokens, or a number where it has none", "the reverse"
 
     @property
     def pivot(self) -> str:

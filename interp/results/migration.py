@@ -20,10 +20,14 @@ _FIELDS = {
 
 
 def current(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a description as this version would write it; one of this version is returned as it is."""
+    """Return a description as this version would write it; one of this version is returned as it is.
+
+    Args:
+        meta: With a valid schema, and a text as kind; nothing else of it is known.
+    """
     if meta.get("schema") != 1:
         return dict(meta)
-    kind = _KINDS.get(meta.get("kind", ""), meta.get("kind"))
+    kind = _KINDS.get(meta["kind"], meta["kind"])
     values = _FIELDS.get(str(kind), {})
     fields = {name: _translated(values, name, value) for name, value in meta.items()}
     provenance = meta.get("provenance")

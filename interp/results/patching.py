@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from interp.results.base import Provenance
-from interp.results.recovery import RunsResult
+from interp.results.fields import Along, FactIds, Languages, Numbers, OneOf, PerFact
+from interp.results.recovery import LeftOut, Metrics, Runs, RunsResult
+from interp.results.settings.patching import MODES, SITES
 from interp.stats import interval_text, known_mean, ratio_of_means
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["PatchingResult"]
+
+Cells = Annotated[Float[np.ndarray, "fact language metric layer unit position"], Numbers(missing=True)]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -50,21 +54,21 @@ class PatchingResult(RunsResult):
     means and the control are ours.
     """
 
-    languages: tuple[str, ...]
-    fact_ids: tuple[str, ...]
-    groups: tuple[str, ...]
-    mode: str
+    languages: Languages
+    fact_ids: FactIds
+    groups: PerFact
+    mode: Annotated[str, OneOf(MODES)]
     sources: tuple[str, ...]
-    site: str
-    units: tuple[str, ...]
-    positions: tuple[str, ...]
+    site: Annotated[str, OneOf(SITES)]
+    units: Annotated[tuple[str, ...], Along("unit", unique=True)]
+    positions: Annotated[tuple[str, ...], Along("position", unique=True)]
     onward: bool
-    metrics: tuple[str, ...]
-    left_out: Int[np.ndarray, "fact language"]
-    clean: Float[np.ndarray, "fact language metric"]
-    corrupt: Float[np.ndarray, "fact language metric"]
-    patched: Float[np.ndarray, "fact language metric layer unit position"]
-    control: Float[np.ndarray, "fact language metric layer unit position"]
+    metrics: Metrics
+    left_out: LeftOut
+    clean: Runs
+    corrupt: Runs
+    patched: Cells
+    control: Cells
     provenance: Provenance
 
     kind: ClassVar[str] = "patching"

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from interp.errors import ResultError, nearest
 from interp.results.base import FactResult
+from interp.results.fields import Along, Numbers
 from interp.results.settings.patching import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LEFT_OUT", "METRICS", "RunsResult"]
+__all__ = ["LEFT_OUT", "METRICS", "LeftOut", "Metrics", "Runs", "RunsResult"]
 
 LEFT_OUT = (
     "used",
@@ -28,6 +30,11 @@ LEFT_OUT = (
 """Why a fact has no pair in a language: the source answers wrongly; the target needs no rescue; no fact of
 its relation has another answer; the right and the wrong answer begin with the same token; positions would not
 correspond."""
+
+
+Metrics = Annotated[tuple[str, ...], Along("metric", unique=True)]
+LeftOut = Annotated[Int[np.ndarray, "fact language"], Numbers(0, len(LEFT_OUT) - 1)]
+Runs = Annotated[Float[np.ndarray, "fact language metric"], Numbers(missing=True)]
 
 
 class RunsResult(FactResult):
@@ -47,10 +54,26 @@ class RunsResult(FactResult):
     _of_pairs: ClassVar[tuple[str, ...]] = ()
     """Arrays [fact, language, ...] beside clean and corrupt."""
 
-    metrics: tuple[str, ...]
-    left_out: Int[np.ndarray, "fact language"]
-    clean: Float[np.ndarray, "fact language metric"]
-    corrupt: Float[np.ndarray, "fact language metric"]
+    metrics: Metrics
+    left_out: LeftOut
+    clean: Runs
+    corrupt: Runs
+
+    def flaws(self) -> Iterator[tuple[str, str]]:
+        """Facts that were used without a run, or left out with one; no logit difference."""
+        if METRICS[0] not in self.metrics:
+            yield f"'metrics' are {', '.join(self.metrics)}", f"{METRICS[0]} among them"
+        used = (self.left_out == 0)[..., None]
+        for name in ("clean", "corrupt"):
+            if (np.isnan(getattr(self, name)) == used).any():
+                yield (
+                    f"'{name}' has values where facts were left out, or NaN where they were used",
+                    "the reverse",
+                )
+        for name in self._of_pairs:
+            values = getattr(self, name)
+            if (~np.isnan(values) & ~used.reshape(*used.shape, *[1] * (values.ndim - used.ndim))).any():
+                yield f"'{name}' has values where facts were left out", "NaN there"
 
     def reasons(self) -> pd.DataFrame:
         """One row per language: how many facts were used, and how many were left out for which reason."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from interp.errors import ResultError, nearest
 from interp.results.base import FactResult, Provenance
+from interp.results.fields import Along, FactIds, Languages, Lengths, Numbers, OneOf, PerFact
 from interp.stats import interval_text, known_mean, ratio
 
 if TYPE_CHECKING:
@@ -58,21 +60,35 @@ class RoutingResult(FactResult):
         provenance: Where it comes from.
     """
 
-    languages: tuple[str, ...]
-    scripts: tuple[str, ...]
-    fact_ids: tuple[str, ...]
-    relations: tuple[str, ...]
-    groups: tuple[str, ...]
-    units: tuple[str, ...]
-    top: Int[np.ndarray, "unit places"]
+    languages: Languages
+    scripts: Annotated[tuple[str, ...], Along("language")]
+    fact_ids: FactIds
+    relations: PerFact
+    groups: PerFact
+    units: Annotated[tuple[str, ...], Along("unit", unique=True), OneOf(("heads", "neurons"))]
+    top: Annotated[Int[np.ndarray, "unit places"], Numbers(1)]
     contrast: Float[np.ndarray, "fact language"]
     dots: Float[np.ndarray, "unit fact language language layer"]
     cross: Float[np.ndarray, "unit pair language language layer"]
-    shared: Int[np.ndarray, "unit fact language language places"]
-    shared_cross: Int[np.ndarray, "unit pair language language places"]
+    shared: Annotated[Int[np.ndarray, "unit fact language language places"], Numbers(0, most="top")]
+    shared_cross: Annotated[Int[np.ndarray, "unit pair language language places"], Numbers(0, most="top")]
     provenance: Provenance
 
     kind: ClassVar[str] = "routing"
+    lengths: ClassVar[Lengths] = {
+        "fact": lambda n: 2 * n["pair"],
+        "places": lambda n: n["layer"] + 1,
+    }
+    shortest: ClassVar[Mapping[str, int]] = {"language": 2}
+
+    def flaws(self) -> Iterator[tuple[str, str]]:
+        """Partners of two clusters or relations; an inner product of an attribution with itself below 0."""
+        for name in ("groups", "relations"):
+            labels = getattr(self, name)
+            if labels[::2] != labels[1::2]:
+                yield f"'{name}' differ between the two facts of a pair", "the same of both"
+        if (np.diagonal(self.dots, axis1=2, axis2=3) < 0).any():
+            yield "'dots' has a negative square", "a number of at least 0"
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:

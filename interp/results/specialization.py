@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from interp.results.fields import Numbers
 from interp.results.lape import lape_polyfact, lape_upstream
 from interp.results.units import UnitResult
 from interp.stats import binary_entropy
@@ -53,7 +54,7 @@ class SpecializationResult(UnitResult):
         counts: Active tokens.
     """
 
-    counts: Int[np.ndarray, "language block layer neuron"]
+    counts: Annotated[Int[np.ndarray, "language block layer neuron"], Numbers(0, most="tokens")]
 
     kind: ClassVar[str] = "specialization"
     unit: ClassVar[str] = "neuron"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from interp.results.base import Note, Provenance, Result
+from interp.results.fields import Languages, Numbers
 from interp.results.noise import NoiseFloor, noise_floor
 from interp.stats import FEW_CLUSTERS, Jackknife, interval_text
 
@@ -37,11 +38,12 @@ class UnitResult(Result):
         provenance: Where it comes from.
     """
 
-    languages: tuple[str, ...]
-    tokens: Int[np.ndarray, "language block"]
-    items: Int[np.ndarray, "language block"]
+    languages: Languages
+    tokens: Annotated[Int[np.ndarray, "language block"], Numbers(1)]
+    items: Annotated[Int[np.ndarray, "language block"], Numbers(1)]
     provenance: Provenance
 
+    shortest: ClassVar[Mapping[str, int]] = {"language": 2, "block": 2}
     unit: ClassVar[str]
     score_name: ClassVar[str]
 

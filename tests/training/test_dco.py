@@ -242,9 +242,9 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("change", "words"),
         [
-            ({"beta": 0.0}, "beta is 0.0; a number above 0"),
+            ({"beta": 0.0}, "'beta' is 0.0; a number above 0"),
             ({"instances": 3}, "instances is 3, fewer than the 4 of one step"),
-            ({"instances": 0}, "instances is 0"),
+            ({"instances": 0}, "'instances' is 0; a number of at least 1"),
             ({"languages": "en"}, "dco compares two languages; the only one is en"),
         ],
     )

@@ -214,10 +214,10 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("change", "words"),
         [
-            ({"beta": 0.0}, "beta is 0.0; a number above 0"),
-            ({"temperature": -1.0}, "temperature -1.0 must not be below 0"),
-            ({"top_p": 0.0}, "top_p 0.0 above 0"),
-            ({"generations": 0}, "generations is 0"),
+            ({"beta": 0.0}, "'beta' is 0.0; a number above 0"),
+            ({"temperature": -1.0}, "'temperature' is -1.0; a number of at least 0"),
+            ({"top_p": 0.0}, "'top_p' is 0.0; a number above 0"),
+            ({"generations": 0}, "'generations' is 0; a number of at least 1"),
             ({"temperature": 0.0}, "generations is 4 at temperature 0.0"),
         ],
     )

@@ -251,10 +251,6 @@ class Run:
 
 def _check(config: TrainConfig) -> None:
     """Refuse settings that no method can work with."""
-    if config.keep < 2:
-        raise ConfigError(
-            f"keep is {config.keep}; with fewer than 2 saved states, a kill during saving loses everything."
-        )
     if not config.model:
         raise ConfigError("No --model to start from; for example --model organism:final.")
     if not (config.steps or config.epochs):

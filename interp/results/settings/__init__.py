@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from interp.config import check_options, to_plain
+from interp.config import Options, to_plain
 
 __all__ = ["Settings", "question"]
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Options):
     """What a user can choose of a measure, and what decides its numbers.
 
     A subclass declares its fields with `interp.config.option`: each is a flag of the command, a key of its
@@ -27,9 +27,6 @@ class Settings:
     """
 
     measure: ClassVar[str]
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def stored(self) -> dict[str, Any]:
         """What provenance keeps: plain values of all fields, and the measure's name."""

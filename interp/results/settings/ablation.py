@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from interp.config import option
+from interp.config import LARGEST_SEED, option
 from interp.results.settings import Settings
 
 __all__ = ["AblationSettings"]
@@ -27,11 +27,14 @@ class AblationSettings(Settings):
         "zero", "What a removed unit is set to: 0, or its mean over languages.", ("zero", "mean")
     )
     draws: int = option(
-        3, "Random sets of as many units, per language, that the harm is compared with.", minimum=1
+        3,
+        "Random sets of as many units, per language, that the harm is compared with.",
+        minimum=1,
+        maximum=1000,
     )
-    seed: int = option(0, "Seed of the random sets.")
+    seed: int = option(0, "Seed of the random sets.", maximum=LARGEST_SEED)
     read: int = option(0, "At most this many facts select the units (0: all of the split).")
-    min_tokens: int = option(1000, "Fewest tokens per language to select neurons.")
+    min_tokens: int = option(1000, "Fewest tokens per language to select neurons.", minimum=1)
 
     measure: ClassVar[str] = "ablation"
 

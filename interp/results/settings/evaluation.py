@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from interp.config import option
+from interp.config import Options, option
 from interp.errors import ConfigError
 from interp.results.settings import Settings
 from interp.results.settings.scorings import DEFAULT_SCORING, MATCHES, SCORINGS, default_match
@@ -30,10 +30,13 @@ class EvaluationSettings(Settings):
 
     mode: str = option("mcq", "Multiple choice by log-likelihood, or greedy generation.", ("mcq", "generate"))
     shots: int | None = option(
-        None, "With generate: answered questions before each (default: 3 for klar, else 0)."
+        None, "With generate: answered questions before each (default: 3 for klar, else 0).", maximum=1000
     )
     new_tokens: int | None = option(
-        None, "With generate: longest answer, in tokens (default: 10 for klar, else 16).", minimum=1
+        None,
+        "With generate: longest answer, in tokens (default: 10 for klar, else 16).",
+        minimum=1,
+        maximum=65_536,
     )
     stop: str = option(
         "auto",
@@ -47,7 +50,7 @@ class EvaluationSettings(Settings):
         "(published).",
         ("interp", "upstream", "published"),
     )
-    template: int = option(0, "Which of klar's question templates, from 0.")
+    template: int = option(0, "Which of klar's question templates, from 0.", maximum=1000)
     alignment: Path | None = option(None, "Option alignment (JSON) for polyfact data without option ids.")
 
     measure: ClassVar[str] = "behavior"
@@ -112,7 +115,7 @@ class EvaluationSettings(Settings):
 
 
 @dataclass(frozen=True)
-class EvaluationView:
+class EvaluationView(Options):
     """How answers are scored and compared, and which facts are reported apart; none of it needs a model."""
 
     scoring: str = option(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from interp.config import option
+from interp.config import Options, option
 from interp.errors import ConfigError
 from interp.results.settings import Settings
 
@@ -22,7 +22,9 @@ class LensSettings(Settings):
         "or a cloze.",
         ("facts", "translation", "repetition", "cloze"),
     )
-    shots: int | None = option(None, "Answered prompts that stand first (default: 0 for facts, else 4).")
+    shots: int | None = option(
+        None, "Answered prompts that stand first (default: 0 for facts, else 4).", maximum=1000
+    )
     source: str = option(
         "", "Language to translate from (default: the first that is neither the target nor the pivot)."
     )
@@ -40,8 +42,10 @@ class LensSettings(Settings):
         "What the tuned lens is fitted on: cldr, a facts file or a folder of text (default: the prompts, "
         "with their answers).",
     )
-    tuned_positions: int = option(8192, "Tokens that the tuned lens is fitted and tried on.", minimum=1)
-    tuned_steps: int = option(160, "Steps of the fit.", minimum=1)
+    tuned_positions: int = option(
+        8192, "Tokens that the tuned lens is fitted and tried on.", minimum=1, maximum=10**8
+    )
+    tuned_steps: int = option(160, "Steps of the fit.", minimum=1, maximum=10**6)
 
     measure: ClassVar[str] = "lens"
 
@@ -72,7 +76,7 @@ class LensSettings(Settings):
 
 
 @dataclass(frozen=True)
-class LensView:
+class LensView(Options):
     """How a lens is read; another choice needs no model."""
 
     pivot: str = option(

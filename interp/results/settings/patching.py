@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from interp.config import option
+from interp.config import Options, option
 from interp.errors import ConfigError, nearest
 from interp.results.settings import Settings
 
@@ -67,7 +67,9 @@ class PatchingSettings(Settings):
         False, "Estimate every head (--site head) or neuron (--site mlp_neuron) by gradients instead."
     )
     verify: int | None = option(
-        None, "With --attribution: verify by patching the N largest and N random cells (default: 20)."
+        None,
+        "With --attribution: verify by patching the N largest and N random cells (0: none; default: 20).",
+        maximum=10**5,
     )
 
     measure: ClassVar[str] = "patching"
@@ -116,6 +118,8 @@ class PatchingSettings(Settings):
                 f"Units '{self.units}' are not numbers; write 0,3 for two that are patched together, 0;3 for "
                 "one after the other."
             ) from None
+        if any(unit < 0 for units in sets for unit in units):
+            raise ConfigError(f"Units '{self.units}' have one below 0; they are counted from 0.")
         if any(len(set(units)) < len(units) for units in sets) or len(set(sets)) < len(sets):
             raise ConfigError(f"Units '{self.units}' name a unit or a set twice.")
         return sets
@@ -150,7 +154,7 @@ class PatchingSettings(Settings):
 
 
 @dataclass(frozen=True)
-class PatchingView:
+class PatchingView(Options):
     """How patched runs are read; another choice needs no model."""
 
     metric: str = option("logit_diff", "What tables and figures show; changing it needs no model.", METRICS)

@@ -19,8 +19,8 @@ class RoutingSettings(Settings):
     top: float = option(
         0.01,
         "Share of the units of a layer, and of all layers, that counts as carrying most of an answer.",
-        maximum=1,
-        exclusive=True,
+        above=0,
+        below=1,
     )
 
     measure: ClassVar[str] = "routing"

@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 from interp.config import option
 from interp.results.settings import Settings
 
-__all__ = ["SpecializationSettings"]
+__all__ = ["MASKS", "SpecializationSettings"]
+
+MASKS = ("frozen", "trained")
 
 
 @dataclass(frozen=True)
@@ -17,15 +19,18 @@ class SpecializationSettings(Settings):
 
     units: str = option("all", "Which units.", ("neurons", "heads", "all"))
     blocks: int = option(
-        8, "Groups of facts that carry the uncertainty; the same for every checkpoint.", minimum=2
+        8,
+        "Groups of facts that carry the uncertainty; the same for every checkpoint.",
+        minimum=2,
+        maximum=10**5,
     )
     head_items: int = option(64, "Facts per language for head importance (0: all); one backward pass each.")
     mask: str = option(
         "frozen",
         "LAHIS mask: all ones; trained repeats the published code's, which drifts.",
-        ("frozen", "trained"),
+        MASKS,
     )
-    min_tokens: int = option(1000, "Fewest tokens per language for neurons.")
+    min_tokens: int = option(1000, "Fewest tokens per language for neurons.", minimum=1)
 
     measure: ClassVar[str] = "specialization"
 
