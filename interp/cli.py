@@ -6,8 +6,8 @@ Nothing heavy is imported before a command runs, and nothing there cannot be don
 from __future__ import annotations
 
 import os
-import shlex
 import sys
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -21,6 +21,8 @@ from interp.commands.measures import measure_commands
 from interp.commands.rescore import rescore
 from interp.commands.train import train_app
 from interp.errors import InterpError, Interrupted
+from interp.files import disk_failure, refusal
+from interp.interruption import resume_command
 
 
 def _print_version(requested: bool | None) -> None:
@@ -60,18 +62,25 @@ def main() -> None:
     """Run the command; an error that a user can act on is one line and its exit code."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # ours are the only bars
     try:
-        app(prog_name="interp")  # also for python -m interp
+        try:
+            app(prog_name="interp")  # also for python -m interp
+        finally:
+            sys.stdout.flush()
     except Interrupted as error:
-        _fail(f"{error} Resume with: {_resume_command(sys.argv[1:])}", error.exit_code)
+        _fail(f"{error} Resume with: {resume_command(sys.argv[1:])}", error.exit_code)
     except InterpError as error:
         _fail(str(error), error.exit_code)
-
-
-def _resume_command(arguments: list[str]) -> str:
-    """The same command, without what would discard the work that is to be resumed."""
-    repeated = [a for a in arguments if a != "--fresh"]
-    from_file = any(a.startswith("--config") for a in repeated)
-    return shlex.join(["interp", *repeated, *(["--no-fresh"] if from_file else [])])
+    except BrokenPipeError:  # whoever read the output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        failure = disk_failure(error)
+        if failure is not None:
+            refused = refusal(Path(failure.filename or "The output"), failure)
+            _fail(str(refused), refused.exit_code)
+        if isinstance(error, OSError) and error.strerror:
+            _fail(f"{error.filename or 'The system'}: {error.strerror}.", 2)
+        raise
 
 
 def _fail(message: str, exit_code: int) -> NoReturn:
