@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from interp.errors import CheckpointError
 from interp.files import sync_folder, write_atomically
 
-__all__ = ["COMPLETE", "damage", "seal"]
+__all__ = ["COMPLETE", "damage", "require_sizes", "seal"]
 
 COMPLETE = "complete.json"
 """A saved folder counts only when it holds this file, which is written last."""
@@ -60,6 +61,19 @@ def damage(folder: Path, *, contents: bool = True) -> str:
         if contents and _digest(file) != digest:
             return f"{name} has other content than was written"
     return ""
+
+
+def require_sizes(folder: Path) -> None:
+    """Refuse a folder with a manifest whose files have other sizes; one without is not ours.
+
+    Raises:
+        CheckpointError: Names the first file that differs.
+    """
+    if (folder / COMPLETE).is_file() and (reason := damage(folder, contents=False)):
+        raise CheckpointError(
+            f"{folder.absolute()} is not as it was written: {reason}. Copy it again, or delete its "
+            f"{COMPLETE} if you changed it on purpose."
+        )
 
 
 def _files(folder: Path) -> list[Path]:

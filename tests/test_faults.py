@@ -191,6 +191,7 @@ def test_a_result_that_cannot_be_saved_keeps_the_state_of_its_pass(checkpoints, 
 
 def test_killed_in_the_middle_of_writing(checkpoints, tmp_path, caplog):
     """What kill -9 leaves is a .tmp, which the next run removes and counts."""
+    caplog.set_level("WARNING")  # whatever other tests have set
     target = tmp_path / "r.npz"
     code = (
         "import os, signal; from pathlib import Path; from interp.files import write_atomically\n"

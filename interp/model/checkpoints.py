@@ -19,7 +19,7 @@ from typing import Any
 
 from interp.data.characters import visible
 from interp.errors import CheckpointError, nearest
-from interp.manifest import COMPLETE, damage
+from interp.manifest import require_sizes
 from interp.model.checkpoint_names import SHIPPED, label_of, name_of
 
 __all__ = ["Checkpoint", "resolve_checkpoint"]
@@ -179,7 +179,7 @@ def _resolve_adapter(spec: str, folder: Path) -> Checkpoint:
             "sites in place."
         )
     _check_weights(folder, _ADAPTER)
-    _check_sealed(folder)
+    require_sizes(folder)
     local = folder / base
     if (local / "adapter_config.json").is_file():
         raise CheckpointError(
@@ -214,16 +214,7 @@ def _check_folder(folder: Path) -> None:
             f"No tokenizer in {folder.absolute()}: one of {', '.join(_TOKENIZER_FILES[:3])} is expected."
         )
     _check_weights(folder, "*.safetensors")
-    _check_sealed(folder)
-
-
-def _check_sealed(folder: Path) -> None:
-    """Compare the sizes of a checkpoint that `interp train` wrote with its manifest."""
-    if (folder / COMPLETE).is_file() and (reason := damage(folder, contents=False)):
-        raise CheckpointError(
-            f"{folder.absolute()} is not as it was written: {reason}. Copy it again, or delete its "
-            f"{COMPLETE} if you changed it on purpose."
-        )
+    require_sizes(folder)
 
 
 def _check_weights(folder: Path, pattern: str) -> None:

@@ -193,6 +193,7 @@ def test_one_more_checkpoint_joins_a_folder(measured, checkpoints, tmp_path):
 
 def test_what_killed_runs_left_is_removed_and_counted(checkpoints, measured, tmp_path, caplog):
     """An old half file, a state whose result is there, an owner that is gone; not what is being written."""
+    caplog.set_level("WARNING")  # whatever other tests have set
     for file in measured[0].glob("*.npz"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     left = [

@@ -21,6 +21,7 @@ from interp.interruption import stop_signal
 from interp.manifest import damage
 from interp.model.checkpoints import resolve_checkpoint
 from interp.model.generation import NotFiniteError
+from training.checkpoint.adapter import sort_adapter
 from training.checkpoint.card import RunRecord
 from training.checkpoint.final import write_final
 from training.checkpoint.parent import ParentCheckpoint, open_parent
@@ -204,7 +205,7 @@ class Run:
         """
         self.commit()
         self.evaluator.trainer = trainer
-        _sort_adapter(trainer.model)
+        sort_adapter(trainer.model)
         trainer.remove_callback(PrinterCallback)
         trainer.create_model_card = lambda *_, **__: None  # ours has the numbers
         last = latest_state(self.out)
@@ -280,14 +281,6 @@ def _remove_damaged(final: Path) -> None:
     if final.is_dir() and (reason := damage(final)):
         _log.warning("%s is damaged (%s); it is written again.", final, reason)
         shutil.rmtree(final)
-
-
-def _sort_adapter(model: Any) -> None:
-    """Give the sets of an adapter's configuration an order, so that it is written alike in every run."""
-    for adapter in getattr(model, "peft_config", {}).values():
-        for name, value in vars(adapter).items():
-            if isinstance(value, set):
-                setattr(adapter, name, sorted(value))
 
 
 def _check(config: TrainConfig) -> None:

@@ -131,6 +131,7 @@ def test_a_damaged_state_is_refused(tmp_path, few, toy):
 @pytest.mark.parametrize("harm", [lambda content: content[:-100], lambda content: content[:-1] + b"\x7f"])
 def test_a_damaged_state_is_named_and_the_one_before_used(tmp_path, uninterrupted, few, toy, harm, caplog):
     """Cut, and with other bits in its last number."""
+    caplog.set_level("WARNING")  # whatever other tests have set
 
     def stop(done, total, loss):
         if done == 3:
