@@ -16,7 +16,9 @@ from analyses.plan import Measure, Part, Plan, Progress, Request, Task
 from analyses.reuse import partial_file, result_file, reusable
 from interp.config import CheckpointOptions, DataOptions, NumericOptions, OutputOptions, load_options
 from interp.data.controls import parse_controls
+from interp.files import clear_leftovers, disk_errors
 from interp.model.checkpoints import Checkpoint
+from interp.ownership import dead_records, owned
 from interp.registry import registered_command
 from interp.results.base import Result
 
@@ -151,7 +153,8 @@ def run_cells(
     """Return the results of cells, in their order: reused where they are finished, measured where not.
 
     All finished results are looked at before anything is measured. Cells of one checkpoint that follow each
-    other open its model once.
+    other open its model once. Of two processes with the same cell, one measures it; the other waits, and
+    takes its result.
 
     Args:
         cells: Which parts of which checkpoints.
@@ -165,22 +168,26 @@ def run_cells(
     """
     if output.fresh:
         for cell in cells:
-            _discard(_files(cell.part, cell.checkpoint, output.out))
+            with owned(output.out, _result(cell, output.out).name, wait=True):
+                _discard(_files(cell.part, cell.checkpoint, output.out))
     done = [finished(cell, output.out) for cell in cells]
+    partials = [] if output.fresh else _finished_partials(cells, done, output.out)
+    clear_leftovers(output.out, removed=[*dead_records(output.out), *partials])
     opened: tuple[str, Any] = ("", None)
     results = []
-    for cell, result in zip(cells, done, strict=True):
-        if result is None:
-            if opened[0] != cell.checkpoint.fingerprint:
-                opened = (cell.checkpoint.fingerprint, _opener(cell.checkpoint, numerics))
-            result = _measured(cell.part, cell.checkpoint, opened[1], numerics, output.out, progress)
-        results.append(result)
+    with disk_errors(output.out):
+        for cell, result in zip(cells, done, strict=True):
+            if result is None:
+                if opened[0] != cell.checkpoint.fingerprint:
+                    opened = (cell.checkpoint.fingerprint, _opener(cell.checkpoint, numerics))
+                result = _measured(cell.part, cell.checkpoint, opened[1], numerics, output.out, progress)
+            results.append(result)
     return results
 
 
 def finished(cell: Cell, out: Path) -> Any:
     """The finished result of a cell, in its view; None where there is none. So for parts it needs."""
-    file = result_file(out, cell.checkpoint, cell.part.name)
+    file = _result(cell, out)
     result = reusable(cell.part.kind, file, cell.part.question, cell.checkpoint, ignored=cell.part.ignored)
     if result is None:
         for part in cell.part.needs:
@@ -206,19 +213,22 @@ def _measured(
         or _measured(need, checkpoint, opener, numerics, out, progress)
         for need in part.needs
     }
-    resume = partial_file(out, checkpoint, part.name)
-    task = Task(
-        opener,
-        f"{checkpoint.name} {part.control}".strip(),
-        resume,
-        numerics.batch_tokens,
-        needs,
-        progress,
-        lambda suffix: out / f"{checkpoint.name}.{_beside(part, suffix)}",
-    )
-    result = part.measure(task)
-    result.save(result_file(out, checkpoint, part.name))
-    _discard(part.leftovers(resume))
+    file, resume = result_file(out, checkpoint, part.name), partial_file(out, checkpoint, part.name)
+    with owned(out, file.name, wait=True):
+        if (done := finished(Cell(part, checkpoint), out)) is not None:  # by the process that was waited for
+            return done
+        task = Task(
+            opener,
+            f"{checkpoint.name} {part.control}".strip(),
+            resume,
+            numerics.batch_tokens,
+            needs,
+            progress,
+            lambda suffix: out / f"{checkpoint.name}.{_beside(part, suffix)}",
+        )
+        result = part.measure(task)
+        result.save(file)
+        _discard(part.leftovers(resume))
     return result
 
 
@@ -241,6 +251,10 @@ def _opener(checkpoint: Checkpoint, numerics: NumericOptions) -> Any:
     return opened
 
 
+def _result(cell: Cell, out: Path) -> Path:
+    return result_file(out, cell.checkpoint, cell.part.name)
+
+
 def _files(part: Part[Any], checkpoint: Checkpoint, out: Path) -> Iterator[Path]:
     """Everything that a folder may hold of a part and of what it needs."""
     yield result_file(out, checkpoint, part.name)
@@ -249,6 +263,19 @@ def _files(part: Part[Any], checkpoint: Checkpoint, out: Path) -> Iterator[Path]
         yield from out.glob(f"{glob.escape(checkpoint.name)}.{_beside(part, suffix)}*")
     for need in part.needs:
         yield from _files(need, checkpoint, out)
+
+
+def _finished_partials(cells: Sequence[Cell], done: Sequence[Any], out: Path) -> list[Path]:
+    """Remove the states of measurements whose results are there: a killed process left them."""
+    found = [
+        file
+        for cell, result in zip(cells, done, strict=True)
+        if result is not None
+        for file in cell.part.leftovers(partial_file(out, cell.checkpoint, cell.part.suffix))
+        if file.exists()
+    ]
+    _discard(found)
+    return found
 
 
 def _discard(files: Iterable[Path]) -> None:

@@ -6,8 +6,8 @@ Nothing heavy is imported before a command runs, and nothing there cannot be don
 from __future__ import annotations
 
 import os
-import shlex
 import sys
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -24,6 +24,8 @@ from interp.commands.rescore import rescore
 from interp.commands.train import train_app
 from interp.console import visible_streams
 from interp.errors import InterpError, Interrupted
+from interp.files import disk_failure, refusal
+from interp.interruption import resume_command
 
 _QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -75,15 +77,34 @@ def main() -> None:
         os.environ.setdefault(name, value)
     with visible_streams():
         try:
-            sys.exit(app(prog_name="interp", standalone_mode=False))  # prog_name: also for python -m interp
+            try:
+                code = app(prog_name="interp", standalone_mode=False)  # prog_name: also for python -m interp
+            finally:
+                sys.stdout.flush()
+            sys.exit(code)
         except Interrupted as error:
-            _fail(f"{error} Resume with: {_resume_command(sys.argv[1:])}", error.exit_code)
+            _fail(f"{error} Resume with: {resume_command(sys.argv[1:])}", error.exit_code)
         except typer.Abort:
-            _fail(f"Stopped. Resume with: {_resume_command(sys.argv[1:])}", Interrupted.exit_code)
+            _fail(f"Stopped. Resume with: {resume_command(sys.argv[1:])}", Interrupted.exit_code)
         except InterpError as error:
             _fail(str(error), error.exit_code)
         except TyperException as error:
             _fail(_usage(error), 2)
+        except BrokenPipeError:  # whoever read the output has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            sys.exit(1)
+        except Exception as error:
+            _explain(error)
+            raise
+
+
+def _explain(error: Exception) -> None:
+    """Fail in one line where the system refused; return where the error is our own."""
+    if (failure := disk_failure(error)) is not None:
+        refused = refusal(Path(failure.filename or "The output"), failure)
+        _fail(str(refused), refused.exit_code)
+    if isinstance(error, OSError) and error.strerror:
+        _fail(f"{error.filename or 'The system'}: {error.strerror}.", 2)
 
 
 def _usage(error: TyperException) -> str:
@@ -94,13 +115,6 @@ def _usage(error: TyperException) -> str:
     if not message:  # no subcommand: its help is shown
         sys.exit(2)
     return f"{message.rstrip('.')}. See: {command} --help"
-
-
-def _resume_command(arguments: list[str]) -> str:
-    """The same command, without what would discard the work that is to be resumed."""
-    repeated = [a for a in arguments if a != "--fresh"]
-    from_file = any(a.startswith("--config") for a in repeated)
-    return shlex.join(["interp", *repeated, *(["--no-fresh"] if from_file else [])])
 
 
 def _fail(message: str, exit_code: int) -> NoReturn:

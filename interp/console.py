@@ -106,16 +106,14 @@ def say(text: str) -> None:
     console().print(text, highlight=False, soft_wrap=True)
 
 
-def say_files(files: Iterable[Path], folder: Path | None = None) -> None:
-    """List files, one line for those that differ in their suffix; count what killed runs left in a folder."""
+def say_files(files: Iterable[Path]) -> None:
+    """List files, those that differ only in their suffix on one line."""
     stems: dict[Path, list[str]] = {}
     for file in files:
         stems.setdefault(file.with_suffix(""), []).append(file.suffix)
     print("\nWritten or reused:")
     for stem, suffixes in stems.items():
         print(f"  {stem}{' '.join(dict.fromkeys(suffixes))}")
-    if folder is not None and (leftovers := sorted(folder.glob(".*.tmp"))):
-        print(f"Ignored: {len(leftovers)} unfinished files of runs that were killed, such as {leftovers[0]}")
 
 
 @contextmanager

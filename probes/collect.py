@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from interp.model.hooks import reading
 from interp.model.loading import LoadedModel
 from interp.model.sites import Architecture, Site
 from interp.model.tokens import Batch, EncodedPrompts, length_sorted
+from interp.ownership import owned
 from interp.results.base import Provenance
 from probes import store
 from probes.positions import ONE_TOKEN, Key, key_of, position_weights
@@ -147,31 +149,33 @@ def collect(
     )
     key = measurement.key(subjects=digest_of({"subjects": about}))
     named = loaded.checkpoint is not None  # without, nothing says whose they are
-    if file is not None and on_disk and named and (there := store.reopen(file, key)) is not None:
-        return Activations(there, selected, prompts, measurement.provenance(**options))
-    encoded = loaded.encode(prompts)
-    weights = position_weights(positions, prompts, encoded, loaded.tokenizer, subjects)
     resume = None if file is None else file.with_suffix(".partial")
-    values = _array(file, shape, resume) if file is not None and on_disk else np.zeros(shape, np.float32)
-    collector = Collector(
-        loaded, encoded, weights, [_site(site, layer) for layer in selected], positions, values
-    )
-    largest = run_pass(
-        loaded,
-        encoded,
-        length_sorted(encoded.items, batch_tokens),
-        collector,
-        padding=padding,
-        resume=resume,
-        key=measurement.key(**options, on_disk=on_disk),
-        progress=progress,
-    )
-    if isinstance(values, np.memmap) and file is not None:
-        values = store.finish(file, values, key)
-    if resume is not None:
-        resume.unlink(missing_ok=True)
-    provenance = measurement.provenance(**options, largest_batch=largest)
-    return Activations(values, selected, prompts, provenance)
+    with owned(file.parent, file.name, wait=True) if file is not None else nullcontext():
+        if file is not None and on_disk and named and (there := store.reopen(file, key)) is not None:
+            file.with_suffix(".partial").unlink(missing_ok=True)
+            return Activations(there[0], selected, prompts, measurement.provenance(**{**options, **there[1]}))
+        encoded = loaded.encode(prompts)
+        weights = position_weights(positions, prompts, encoded, loaded.tokenizer, subjects)
+        values = _array(file, shape, resume) if file is not None and on_disk else np.zeros(shape, np.float32)
+        collector = Collector(
+            loaded, encoded, weights, [_site(site, layer) for layer in selected], positions, values
+        )
+        largest = run_pass(
+            loaded,
+            encoded,
+            length_sorted(encoded.items, batch_tokens),
+            collector,
+            padding=padding,
+            resume=resume,
+            key=measurement.key(**options, on_disk=on_disk),
+            progress=progress,
+        )
+        how = {**options, "largest_batch": largest}
+        if isinstance(values, np.memmap) and file is not None:
+            values = store.finish(file, values, key, how)
+        if resume is not None:
+            resume.unlink(missing_ok=True)
+    return Activations(values, selected, prompts, measurement.provenance(**how))
 
 
 class Collector:

@@ -37,18 +37,25 @@ def create(file: Path, shape: tuple[int, ...], *, keep: bool) -> np.memmap:
     return array
 
 
-def finish(file: Path, array: np.memmap, key: dict[str, Any]) -> np.ndarray:
-    """Give a whole array its name and its manifest, and return it for reading."""
+def finish(file: Path, array: np.memmap, key: dict[str, Any], run: dict[str, Any]) -> np.ndarray:
+    """Give a whole array its name and its manifest, and return it for reading.
+
+    Args:
+        file: Its name.
+        array: As `create` opened it.
+        key: What it answers.
+        run: How it was measured.
+    """
     array.flush()
     os.replace(_partial(file), file)
-    manifest = {"key": key, "sha256": file_digest(file)}
+    manifest = {"key": key, "run": run, "sha256": file_digest(file)}
     text = json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=True)
     write_atomically(_manifest(file), lambda stream: stream.write(text.encode()))
     return np.load(file, mmap_mode="r", allow_pickle=False)
 
 
-def reopen(file: Path, key: dict[str, Any]) -> np.ndarray | None:
-    """Return a finished array for reading; None if there is none.
+def reopen(file: Path, key: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]] | None:
+    """Return a finished array for reading, and how it was measured; None if there is none.
 
     Raises:
         MeasurementError: It is damaged, or answers another question.
@@ -57,7 +64,7 @@ def reopen(file: Path, key: dict[str, Any]) -> np.ndarray | None:
         return None
     try:
         manifest = json.loads(_manifest(file).read_bytes())
-        saved_key, digest = dict(manifest["key"]), manifest["sha256"]
+        saved_key, run, digest = dict(manifest["key"]), dict(manifest.get("run", {})), manifest["sha256"]
     except (ValueError, KeyError, TypeError):
         raise MeasurementError(
             f"{_manifest(file)} is damaged. Use --fresh to collect the activations again."
@@ -70,7 +77,7 @@ def reopen(file: Path, key: dict[str, Any]) -> np.ndarray | None:
         raise MeasurementError(
             f"{file} is not what was written there (its checksum differs). Use --fresh to collect it again."
         )
-    return np.load(file, mmap_mode="r", allow_pickle=False)
+    return np.load(file, mmap_mode="r", allow_pickle=False), run
 
 
 def discard(file: Path) -> None:

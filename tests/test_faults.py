@@ -189,8 +189,9 @@ def test_a_result_that_cannot_be_saved_keeps_the_state_of_its_pass(checkpoints, 
     assert {p.suffix for p in tmp_path.iterdir()} == {".npz", ".csv"}
 
 
-def test_killed_in_the_middle_of_writing(checkpoints, tmp_path):
-    """What kill -9 leaves is a .tmp, which no run takes for a result."""
+def test_killed_in_the_middle_of_writing(checkpoints, tmp_path, caplog):
+    """What kill -9 leaves is a .tmp, which the next run removes and counts."""
+    caplog.set_level("WARNING")  # whatever other tests have set
     target = tmp_path / "r.npz"
     code = (
         "import os, signal; from pathlib import Path; from interp.files import write_atomically\n"
@@ -204,7 +205,8 @@ def test_killed_in_the_middle_of_writing(checkpoints, tmp_path):
     assert run(*command(checkpoints, tmp_path)).code == 0
     (result,) = tmp_path.glob("*.npz")
     assert load_result(result).n_blocks == 4
-    assert left.exists()
+    assert not left.exists()
+    assert f"Removed 1 unfinished file of killed runs, such as {left}." in caplog.messages
 
 
 def test_an_error_while_writing_is_not_hidden_and_leaves_nothing(tmp_path):

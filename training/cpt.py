@@ -24,6 +24,7 @@ from training.plan.batches import BatchPlan, plan_batches
 from training.progress import Progress
 from training.run.arguments import trainer_arguments
 from training.run.distributed import init_distributed
+from training.run.folder import one_writer
 from training.run.loop import Run
 
 __all__ = ["pack", "plan_rows", "train_cpt"]
@@ -31,6 +32,7 @@ __all__ = ["pack", "plan_rows", "train_cpt"]
 _MICRO_BATCH_TOKENS = 1024  # rows are laid end to end, and the cost of attention grows with their square
 
 
+@one_writer
 def train_cpt(config: CptConfig, progress: Progress | None = None) -> Path:
     """Continue pre-training on facts or aligned lines and return the folder of the result.
 

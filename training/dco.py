@@ -23,6 +23,7 @@ from training.plan.batches import MICRO_BATCH_ROWS, plan_batches
 from training.progress import Progress
 from training.rows import labeled_rows, sum_logps
 from training.run.arguments import trainer_arguments
+from training.run.folder import one_writer
 from training.run.loop import Run
 from training.run.sampler import WholeSteps
 
@@ -38,6 +39,7 @@ __all__ = [
 _ROWS = 4  # of an instance: two languages, two candidates
 
 
+@one_writer
 def train_dco(config: DcoConfig, progress: Progress | None = None) -> Path:
     """Train two random languages at a time to agree (`dco_loss`) and return the folder of the result.
 

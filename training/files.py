@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -11,15 +10,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from transformers.utils import logging
 
 from interp.errors import CheckpointError
-from interp.files import refusal, write_atomically
+from interp.files import disk_errors, temporary_name, unfinished, write_atomically
+from interp.manifest import seal
 
-__all__ = ["claim", "disk_errors", "quiet_transformers", "write_folder", "write_json", "write_table"]
+__all__ = [
+    "quiet_transformers",
+    "require_same_recipe",
+    "write_folder",
+    "write_json",
+    "write_recipe",
+    "write_table",
+]
 
-_NEEDED = 40_000_000  # bytes; enough for the default recipe
+_RECIPE = "recipe.json"
 
 
 def write_json(file: Path, value: object) -> None:
@@ -37,8 +43,14 @@ def write_table(file: Path, rows: Sequence[dict[str, Any]]) -> None:
     write_atomically(file, lambda stream: pq.write_table(table, stream))
 
 
-def claim(out: Path, recipe: dict[str, Any], what: str) -> None:
-    """Reserve a folder for a recipe, or refuse it if it holds a run of another.
+def write_recipe(out: Path, recipe: dict[str, Any]) -> None:
+    """Reserve a folder for a recipe, once there is work that another one would mix with."""
+    if not (out / _RECIPE).exists():
+        write_json(out / _RECIPE, recipe)
+
+
+def require_same_recipe(out: Path, recipe: dict[str, Any], what: str) -> None:
+    """Refuse a folder that holds a run of another recipe.
 
     Args:
         out: The folder.
@@ -48,15 +60,14 @@ def claim(out: Path, recipe: dict[str, Any], what: str) -> None:
     Raises:
         CheckpointError: ``out`` holds a run of another recipe; the message names the settings that differ.
     """
-    file = out / "recipe.json"
+    file = out / _RECIPE
     if not file.exists():
         if any((out / name).exists() for name in ("early", "final")):
             raise CheckpointError(f"{out} holds checkpoints that no run made there. Give an empty folder.")
-        write_json(file, recipe)
         return
     try:
-        there = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
+        there = dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
         raise CheckpointError(f"{file} is not JSON. Give an empty folder, or delete {out}.") from None
     recipe = json.loads(json.dumps(recipe))
     differing = [
@@ -72,24 +83,21 @@ def claim(out: Path, recipe: dict[str, Any], what: str) -> None:
 
 
 def write_folder(folder: Path, write: Callable[[Path], object], scratch: Path) -> None:
-    """Fill a folder inside ``scratch`` and rename it, in place of one that is already there.
+    """Fill a folder inside ``scratch``, seal it and rename it, in place of one that is already there.
 
     Raises:
         NoSpaceError: The disk is full, over quota or read-only.
         WriteError: The folder cannot be written for another reason.
     """
-    temporary = scratch / f"{folder.name}.{os.getpid()}.tmp"
-    with disk_errors(folder):
-        try:
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
-            write(temporary)
-            for file in temporary.iterdir():
-                file.chmod(0o644)  # safetensors writes files that only their owner can read
-            shutil.rmtree(folder, ignore_errors=True)
-            os.replace(temporary, folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    temporary = scratch / f"{temporary_name(folder.name)}tmp"
+    with disk_errors(folder), unfinished(temporary):
+        temporary.mkdir(parents=True)
+        write(temporary)
+        for file in temporary.iterdir():
+            file.chmod(0o644)  # safetensors writes files that only their owner can read
+        seal(temporary)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(temporary, folder)
 
 
 @contextmanager
@@ -102,24 +110,3 @@ def quiet_transformers() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn the exceptions that a full disk raises in safetensors and torch into one that says what to do.
-
-    Raises:
-        NoSpaceError: The disk is full, over quota or read-only.
-        WriteError: The folder cannot be written for another reason.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if "PytorchStreamWriter" not in str(error):
-            raise
-        raise refusal(path, OSError(errno.ENOSPC, "the state could not be written"), _NEEDED) from None
-    except SafetensorError as error:
-        full = "No space left" in str(error)
-        raise refusal(path, OSError(errno.ENOSPC if full else errno.EIO, str(error)), _NEEDED) from None
-    except OSError as error:
-        raise refusal(path, error, _NEEDED) from None

@@ -19,12 +19,14 @@ from training.rollouts.pool import RewardRule
 from training.rollouts.trainer import PooledGRPOTrainer
 from training.rollouts.vllm import vllm_settings
 from training.run.arguments import trainer_arguments
+from training.run.folder import one_writer
 from training.run.guards import Guards
 from training.run.loop import Run
 
 __all__ = ["train_grpo"]
 
 
+@one_writer
 def train_grpo(config: GrpoConfig, progress: Progress | None = None) -> Path:
     """Train with GRPO on the train facts and return the folder of the result.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,9 +15,9 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from trl import DPOConfig, DPOTrainer
 
-from interp.errors import ConfigError, DataError
+from interp.errors import ConfigError, DataError, MeasurementError
 from interp.files import file_digest
-from interp.model.generation import Sampler, newline_ids
+from interp.model.generation import NotFiniteError, Sampler, newline_ids
 from training.checkpoint.adapter import lora_config
 from training.data import TrainingData, load_data
 from training.examples import ExampleSet
@@ -27,6 +28,7 @@ from training.pairs.votes import Pair, PairSet, calm_pairs, cm_align_pairs, requ
 from training.plan.batches import MICRO_BATCH_ROWS, plan_batches
 from training.progress import Progress
 from training.run.arguments import trainer_arguments
+from training.run.folder import one_writer
 from training.run.loop import Run
 from training.run.sampler import WholeSteps
 
@@ -35,6 +37,7 @@ __all__ = ["PairTrainer", "pair_rows", "train_calm", "train_cm_align"]
 Construct = Callable[[ExampleSet, Sequence[Sample]], PairSet]
 
 
+@one_writer
 def train_calm(config: CalmConfig, progress: Progress | None = None) -> Path:
     """Train on pairs from a vote of all languages and return the folder of the result.
 
@@ -55,6 +58,7 @@ def train_calm(config: CalmConfig, progress: Progress | None = None) -> Path:
     return _train("calm", config, load_data(config), construct, progress)
 
 
+@one_writer
 def train_cm_align(config: CmAlignConfig, progress: Progress | None = None) -> Path:
     """Train on pairs that follow the pivot language: `train_calm` with `training.pairs.votes.cm_align_pairs`.
 
@@ -117,9 +121,16 @@ def _pairs(run: Run, config: PairsConfig, construct: Construct) -> tuple[Sequenc
     else:
         made = construct(run.train, _sampled(run, config))
     PartialState().wait_for_everyone()  # all have looked for saved pairs before one writes them
+    callback = run.callback
     if summary is None:
+        run.commit()
+        callback.record_preparation()
         summary = save_pairs(run.out, made) if run.is_main else {}
         PartialState().wait_for_everyone()
+    else:
+        callback.restore_preparation()
+    if run.is_main:
+        shutil.rmtree(run.out / "samples", ignore_errors=True)
     return made.pairs, summary
 
 
@@ -140,18 +151,24 @@ def _sampled(run: Run, config: PairsConfig) -> list[Sample]:
     )
     model: Any = parent.model
     model.to(PartialState().device)
-    samples = sample_answers(
-        model,
-        parent.tokenizer,
-        run.train,
-        sampler,
-        generations=config.generations,
-        seed=config.seed,
-        minimum_coverage=config.minimum_coverage,
-        progress=run.progress,
-    )
+    run.commit()
+    try:
+        samples, earlier = sample_answers(
+            model,
+            parent.tokenizer,
+            run.train,
+            sampler,
+            generations=config.generations,
+            seed=config.seed,
+            minimum_coverage=config.minimum_coverage,
+            kept=run.out / "samples",
+            progress=run.progress,
+        )
+    except NotFiniteError as error:
+        raise MeasurementError(f"Stopped before the first step: {error}") from None
     prompts = config.generations * sum(parent.n_tokens(e.prompt) for fact in run.train.facts for e in fact)
-    run.callback.prepared_tokens = prompts + sum(parent.n_tokens(sample.text) for sample in samples)
+    tokens = prompts + sum(parent.n_tokens(sample.text) for sample in samples)
+    run.callback.prepared(tokens, run.callback.seconds + earlier)
     return samples
 
 

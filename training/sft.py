@@ -20,12 +20,14 @@ from training.plan.batches import MICRO_BATCH_ROWS, BatchPlan, plan_batches
 from training.progress import Progress
 from training.rows import labeled_rows, sum_logps
 from training.run.arguments import trainer_arguments
+from training.run.folder import one_writer
 from training.run.loop import Run
 from training.run.sampler import WholeSteps
 
 __all__ = ["FactCollator", "SftTrainer", "consistency_loss", "letter_ids", "train_sft"]
 
 
+@one_writer
 def train_sft(config: SftConfig, progress: Progress | None = None) -> Path:
     """Fine-tune on the right answers of the train facts and return the folder of the result.
 

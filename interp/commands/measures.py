@@ -41,7 +41,7 @@ def run_command(name: str, *options: Any) -> Run:
     with interruptible() as progress:
         run = run_measure(_measure(name), options, progress)
     files = [*run.files, *_shown(run, output)]
-    say_files(files, output.out)
+    say_files(files)
     diagnostics = run.diagnostics()
     print_diagnostics(diagnostics)
     if output.strict and any(not isinstance(each, Note) for each in diagnostics):

@@ -20,6 +20,7 @@ from typing import Any
 from interp.data.characters import visible
 from interp.errors import CheckpointError, nearest
 from interp.files import file_digest
+from interp.manifest import require_sizes
 from interp.model.checkpoint_names import SHIPPED, label_of, name_of
 
 __all__ = ["Checkpoint", "resolve_checkpoint"]
@@ -179,6 +180,7 @@ def _resolve_adapter(spec: str, folder: Path) -> Checkpoint:
             "sites in place."
         )
     _check_weights(folder, _ADAPTER)
+    require_sizes(folder)
     local = folder / base
     if (local / "adapter_config.json").is_file():
         raise CheckpointError(
@@ -213,6 +215,7 @@ def _check_folder(folder: Path) -> None:
             f"No tokenizer in {folder.absolute()}: one of {', '.join(_TOKENIZER_FILES[:3])} is expected."
         )
     _check_weights(folder, "*.safetensors")
+    require_sizes(folder)
 
 
 def _check_weights(folder: Path, pattern: str) -> None:

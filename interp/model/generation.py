@@ -10,9 +10,25 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
+from interp.errors import MeasurementError
 from interp.model.tokens import make_batches, pad_rows, tokenize
 
-__all__ = ["Completion", "Sampler", "complete", "newline_ids"]
+__all__ = ["Completion", "NotFiniteError", "Sampler", "complete", "finite_logits", "newline_ids"]
+
+
+class NotFiniteError(MeasurementError):
+    """A model's logits are not finite, so that nothing can be drawn from them.
+
+    Attributes:
+        row: Of the batch, or of the prompts of `complete`.
+    """
+
+    def __init__(self, row: int):
+        super().__init__(
+            "the model's logits are not finite where it completes a prompt. Try dtype float32, and check the "
+            "weights."
+        )
+        self.row = row
 
 
 @dataclass(frozen=True)
@@ -63,13 +79,19 @@ def complete(
     """Return one completion per prompt, in their order.
 
     Greedy completions depend neither on the batch nor on torch's random state, which they leave as it was.
+
+    Raises:
+        NotFiniteError: A logit from which a token would be drawn is not finite; names the row of the prompt.
     """
     ids = [text.without_end().ids for text in tokenize(tokenizer, prompts)]
     shortest_first = make_batches(range(len(ids)), sampler.batch, lambda i: 1, order=lambda i: len(ids[i]))
     completions: dict[int, Completion] = {}
     with _evaluating(model), torch.no_grad():
         for batch in shortest_first:
-            rows = _generate(model, tokenizer, [ids[i] for i in batch], sampler)
+            try:
+                rows = _generate(model, tokenizer, [ids[i] for i in batch], sampler)
+            except NotFiniteError as error:
+                raise NotFiniteError(batch[error.row]) from None
             completions |= {i: _cut(tokenizer, row, sampler) for i, row in zip(batch, rows, strict=True)}
     return [completions[i] for i in range(len(ids))]
 
@@ -92,8 +114,32 @@ def _generate(
         pad_token_id=pad,
         **sampling,
     )
-    written = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
+    with finite_logits(model):
+        written = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
     return written[:, ids.shape[1] :].tolist()
+
+
+@contextmanager
+def finite_logits(model: Any) -> Iterator[None]:
+    """Refuse logits of the last position that are not finite: their largest would be a token, but no answer.
+
+    Raises:
+        NotFiniteError: Names the row.
+    """
+
+    def look(module: Any, arguments: Any, output: Any) -> None:
+        finite = (
+            output.logits[:, -1].amax(dim=-1).isfinite()
+        )  # some models have -inf for tokens that do not exist
+        if not finite.all():
+            raise NotFiniteError(int((~finite).int().argmax()))
+
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    hook = base.register_forward_hook(look)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _cut(tokenizer: PreTrainedTokenizerBase, tokens: list[int], sampler: Sampler) -> Completion:

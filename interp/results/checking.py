@@ -30,6 +30,7 @@ from interp.results.plain import (
     type_name,
     typed,
 )
+from interp.results.provenance import Provenance
 from interp.results.storage import Archive, Header, open_archive
 
 if TYPE_CHECKING:
@@ -54,11 +55,13 @@ class _Field:
         name: Of the field.
         hint: Its type, without what is declared beside it.
         declared: What is: instances of `Along`, `Numbers` and `OneOf`.
+        optional: Whether results of older versions may lack it.
     """
 
     name: str
     hint: Any
     declared: tuple[Any, ...]
+    optional: bool = False
 
     @property
     def is_array(self) -> bool:
@@ -137,7 +140,9 @@ def _fields(kind: type[Any]) -> tuple[_Field, ...]:
         hint = hints[spec.name]
         annotated = typing.get_origin(hint) is typing.Annotated
         inner, *declared = typing.get_args(hint) if annotated else (hint,)
-        found.append(_Field(spec.name, inner, tuple(declared)))
+        parts = [part for part in typing.get_args(inner) if part is not type(None)]
+        optional = len(parts) == 1 and hasattr(parts[0], "dim_str")
+        found.append(_Field(spec.name, parts[0] if optional else inner, tuple(declared), optional))
     return tuple(f for f in found if f.name != "provenance")
 
 
@@ -165,8 +170,6 @@ def _plain(declared: _Field, meta: Mapping[str, Any]) -> Any:
 
 
 def _provenance(meta: Mapping[str, Any], languages: tuple[str, ...]) -> Any:
-    from interp.results.base import Provenance
-
     saved = meta.get("provenance")
     if not isinstance(saved, Mapping):
         raise Unlike(f"'provenance' is {shown(saved)}", "a table")
@@ -223,7 +226,8 @@ def _require_headers(
     kind: type[Result], arrays: list[_Field], headers: Mapping[str, Header], sizes: Sizes
 ) -> None:
     names = {each.name for each in arrays}
-    if missing := sorted(names - headers.keys()):
+    arrays = [each for each in arrays if each.name in headers or not each.optional]
+    if missing := sorted({each.name for each in arrays} - headers.keys()):
         raise Unlike(f"lacks parts of a '{kind.kind}' result ('{missing[0]}')", "all of them")
     if surplus := sorted(headers.keys() - names):
         raise Unlike(f"an array {shown(surplus[0])}", f"none but {', '.join(sorted(names))}")
@@ -249,7 +253,9 @@ def _require_numbers(
     each: _Field, declared: tuple[_Field, ...], values: Mapping[str, Any], sizes: Sizes
 ) -> None:
     allowed = each.of(Numbers) or Numbers()
-    found = values[each.name]
+    found = values.get(each.name)
+    if found is None and each.optional:
+        return
     if not each.is_array and not _is_number(found):
         return
     numbers = np.asarray(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 from dataclasses import fields
@@ -15,6 +16,7 @@ import interp.measure.specialization.neurons
 import interp.model.loading
 from analyses.specialization import MEASURE
 from figures.table import estimate
+from interp.files import temporary_name
 from interp.measure.specialization.activations import NeuronCounter
 from interp.measure.specialization.heads import FrozenHeads, TrainedHeads
 from interp.results import load_result
@@ -189,14 +191,26 @@ def test_one_more_checkpoint_joins_a_folder(measured, checkpoints, tmp_path):
     assert opened == [str(checkpoints["qwen2"])]
 
 
-def test_what_a_killed_run_left_is_ignored_and_reported(checkpoints, measured, tmp_path):
+def test_what_killed_runs_left_is_removed_and_counted(checkpoints, measured, tmp_path, caplog):
+    """An old half file, a state whose result is there, an owner that is gone; not what is being written."""
+    caplog.set_level("WARNING")  # whatever other tests have set
     for file in measured[0].glob("*.npz"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    (tmp_path / ".llama.neurons.npz.x1.tmp").write_bytes(b"half")
-    code, out, _ = run(*study(checkpoints, tmp_path))
-    assert code == 0
-    assert "Ignored: 1 unfinished files of runs that were killed, such as" in out
-    assert ".llama.neurons.npz.x1.tmp" in out
+    left = [
+        tmp_path / name for name in (".llama.neurons.npz.x1.tmp", "llama.neurons.partial", ".x.npz.owner")
+    ]
+    for file in left:
+        file.write_bytes(b"half")
+    os.utime(left[0], (0, 0))
+    own, recent = tmp_path / f"{temporary_name('r.npz')}x.tmp", tmp_path / ".r.npz.x2.tmp"
+    for file in (own, recent):
+        file.write_bytes(b"half")
+    assert run(*study(checkpoints, tmp_path)).code == 0
+    assert [file for file in left if file.exists()] == []
+    assert (own.exists(), recent.exists()) == (True, True)
+    assert [text for text in caplog.messages if "Removed" in text] == [
+        f"Removed 3 unfinished files of killed runs, such as {left[2]}."
+    ]
 
 
 def test_the_file_that_a_damaged_result_is_in_is_named(checkpoints, measured, tmp_path):

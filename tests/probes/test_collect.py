@@ -241,6 +241,20 @@ def test_an_interrupted_collection_continues_to_the_same_bits(file, in_memory, m
     assert not list(file.parent.glob("*.partial"))
 
 
+def test_activations_say_how_they_were_read_however_they_are_come_by(checkpoints, file):
+    """In one go, interrupted and continued, and found again on the disk by a process with other batches."""
+    loaded = open_checkpoint(resolve_checkpoint(str(checkpoints["llama"])), dtype="float32")
+    how = {"batch_tokens": 100, "padding": "left"}
+    whole = collect(loaded, prompt_set(), **how).provenance.run
+    with pytest.raises(Interrupted):
+        collect(loaded, prompt_set(), progress=stopping(3), file=file, in_memory=0, **how)
+    continued = collect(loaded, prompt_set(), file=file, in_memory=0, **how).provenance.run
+    found = collect(loaded, prompt_set(), file=file, in_memory=0).provenance.run
+    assert (whole["batch_tokens"], whole["padding"], whole["largest_batch"] > 1) == (100, "left", True)
+    for later in (continued, found):
+        assert {**later, "date": ""} == {**whole, "date": ""}
+
+
 def test_a_state_without_its_array_starts_again(file):
     loaded, options = opened(), {"batch_tokens": 100, "file": file, "in_memory": 0}
     with pytest.raises(Interrupted):

@@ -13,6 +13,7 @@ from interp.errors import MeasurementError, NoSpaceError
 from probes import store
 
 KEY = {"prompts": "abc", "layers": [0, 1], "positions": "last"}
+HOW = {"batch_tokens": 400, "padding": "right", "largest_batch": 3}
 VALUES = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)
 
 
@@ -20,12 +21,13 @@ VALUES = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)
 def file(tmp_path):
     array = store.create(tmp_path / "a.npy", VALUES.shape, keep=False)
     array[:] = VALUES
-    store.finish(tmp_path / "a.npy", array, KEY)
+    store.finish(tmp_path / "a.npy", array, KEY, HOW)
     return tmp_path / "a.npy"
 
 
 def test_what_was_written_is_read(file):
-    found = store.reopen(file, KEY)
+    found, how = store.reopen(file, KEY)
+    assert how == HOW
     assert isinstance(found, np.memmap)
     assert np.array_equal(found, VALUES)
     assert not found.flags.writeable

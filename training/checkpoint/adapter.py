@@ -10,7 +10,7 @@ from interp.errors import CapabilityError
 from interp.model.sites import linear_layers
 from training.config import TrainConfig
 
-__all__ = ["lora_config", "require_peft", "with_adapter"]
+__all__ = ["lora_config", "require_peft", "sort_adapter", "with_adapter"]
 
 
 def require_peft() -> Any:
@@ -50,3 +50,11 @@ def with_adapter(model: PreTrainedModel, config: TrainConfig) -> Any:
     """Return the model under the adapter that a configuration describes, or as it is."""
     adapter = lora_config(config, model)
     return model if adapter is None else require_peft().get_peft_model(model, adapter)
+
+
+def sort_adapter(model: Any) -> None:
+    """Give the sets of an adapter's configuration an order, so that it is written alike in every run."""
+    for adapter in getattr(model, "peft_config", {}).values():
+        for name, value in vars(adapter).items():
+            if isinstance(value, set):
+                setattr(adapter, name, sorted(value))

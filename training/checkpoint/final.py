@@ -9,15 +9,22 @@ from typing import Any
 import torch
 from accelerate import PartialState
 
+from interp.errors import MeasurementError
+from interp.ownership import require_owned
 from training.checkpoint.card import RunRecord, run_card, write_run_card
 from training.checkpoint.parent import ParentCheckpoint
 from training.files import quiet_transformers, write_folder
+from training.run.guards import not_finite
 
 __all__ = ["write_final"]
 
 
 def write_final(out: Path, trainer: Any, parent: ParentCheckpoint, record: RunRecord) -> None:
-    """Write ``final``, whole or not at all; all processes call it, since sharded weights are gathered."""
+    """Write ``final``, whole or not at all; all processes call it, since sharded weights are gathered.
+
+    Raises:
+        MeasurementError: A weight is not finite in the type that it is saved in.
+    """
     weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     if not PartialState().is_main_process:
         return
@@ -27,6 +34,12 @@ def write_final(out: Path, trainer: Any, parent: ParentCheckpoint, record: RunRe
         _name_base(parent, model)
     else:
         weights = _cast(weights, parent.saved_dtype)
+    if name := not_finite(weights):
+        raise MeasurementError(
+            f"Stopped at step {trainer.state.global_step}: '{name}' is not finite in {weights[name].dtype}, "
+            "so no result is written. Use a lower lr, or a parent that is saved in float32."
+        )
+    require_owned(out)
 
     def write(folder: Path) -> None:
         with quiet_transformers():

@@ -13,6 +13,7 @@ from accelerate import PartialState
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from interp.errors import CheckpointError, ConfigError
+from interp.manifest import damage
 from interp.model.checkpoints import Checkpoint, resolve_checkpoint
 from interp.model.weights import check_tokenizer, load_tokenizer, load_weights
 from training.checkpoint.adapter import require_peft
@@ -124,7 +125,11 @@ def _merged(checkpoint: Checkpoint, out: Path, tokenizer: PreTrainedTokenizerBas
     """Merge the parent's adapter in float32, into a folder: the reference of a KL term is read from disk."""
     folder = out / "parent"
     marker = folder / "merged.json"
-    if marker.is_file() and json.loads(marker.read_text())["fingerprint"] == checkpoint.fingerprint:
+    if (
+        marker.is_file()
+        and not damage(folder)
+        and json.loads(marker.read_text())["fingerprint"] == checkpoint.fingerprint
+    ):
         return folder
     base: Any = load_weights(dataclasses.replace(checkpoint, adapter=None), torch.float32)
     adapted = require_peft().PeftModel.from_pretrained(base, str(checkpoint.adapter))

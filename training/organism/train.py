@@ -16,13 +16,16 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 from interp.data.facts import FactSet
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import ConfigError, Interrupted
+from interp.files import clear_leftovers
 from interp.interruption import stop_signal
-from training.files import claim, quiet_transformers, write_folder
+from interp.ownership import owned
+from training.files import quiet_transformers, require_same_recipe, write_folder, write_recipe
 from training.organism.batches import Batches, load_tokenizer, train_tokenizer
 from training.organism.card import data_record, organism_card, write_card
 from training.organism.exposure import OrganismTexts, exposure, organism_texts
 from training.organism.recipe import OrganismConfig
 from training.organism.state import load_state, save_state
+from training.run.guards import not_finite
 
 __all__ = ["StepProgress", "train_organism"]
 
@@ -57,16 +60,21 @@ def train_organism(
 
     Raises:
         CheckpointError: ``out`` holds another recipe's run; the message names the keys that differ.
+        OwnedError: Another process trains there.
         ConfigError: The loss is no longer finite.
         Interrupted: Ctrl-C or SIGTERM, after the current step was finished and saved.
     """
     config, out = config or OrganismConfig(), Path(out)
     facts = (facts or cldr_facts()).filter(languages=config.languages)
-    claim(out, {**config.to_dict(), "facts_digest": facts.digest}, "an organism")
-    if not (out / "final").is_dir():
-        run = _Run.begin(out, config, facts)
-        run.train(progress, save_every)
-    shutil.rmtree(out / ".state", ignore_errors=True)
+    recipe = {**config.to_dict(), "facts_digest": facts.digest}
+    with owned(out):
+        clear_leftovers(out, out / ".state")
+        require_same_recipe(out, recipe, "an organism")
+        write_recipe(out, recipe)
+        if not (out / "final").is_dir():
+            run = _Run.begin(out, config, facts)
+            run.train(progress, save_every)
+        shutil.rmtree(out / ".state", ignore_errors=True)
     return out
 
 
@@ -93,8 +101,7 @@ class _Run:
         model = _new_model(config, tokenizer)
         optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
         counters: dict[str, Any] = {"step": 0, "tokens": 0, "seconds": 0.0, "loss": float("nan")}
-        if (state / "run.safetensors").exists():
-            counters = load_state(state / "run.safetensors", model, optimizer)
+        counters = load_state(state / "run.safetensors", model, optimizer) or counters
         return cls(out, config, facts, texts, tokenizer, model, optimizer, counters)
 
     def train(self, progress: StepProgress | None, save_every: float) -> None:
@@ -126,7 +133,7 @@ class _Run:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        if not torch.isfinite(loss):
+        if not torch.isfinite(loss) or not_finite(self.model):
             raise ConfigError(
                 f"The loss is {loss.item()} at step {step + 1} with a learning rate of "
                 f"{self.config.rate(step):g}; finite was expected. Use an lr below {self.config.lr:g}, or a "

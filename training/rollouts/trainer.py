@@ -14,7 +14,7 @@ from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
 from interp.errors import ConfigError
-from interp.model.generation import Completion
+from interp.model.generation import Completion, finite_logits
 from training.examples import ExampleSet
 from training.files import write_table
 from training.plan.batches import require_whole_facts
@@ -106,7 +106,12 @@ class PooledGRPOTrainer(GRPOTrainer):
         return self._buffered_inputs[self._step % parts]
 
     def _generate_single_turn(self, prompt_ids: Any, images: Any, multimodal_fields: Any, *more: Any) -> Any:
-        plain: Callable[..., Any] = super()._generate_single_turn
+        generate: Callable[..., Any] = super()._generate_single_turn
+
+        def plain(*arguments: Any) -> Any:
+            with finite_logits(self.accelerator.unwrap_model(self.model_wrapped)):
+                return generate(*arguments)
+
         if not self.bucketing or self.use_vllm or images is not None:
             return plain(prompt_ids, images, multimodal_fields, *more)
         return generated_in_buckets(

@@ -11,12 +11,12 @@ from typing import Any
 from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
-from interp.errors import MeasurementError
-from training.files import write_json
+from interp.errors import Interrupted, MeasurementError
+from interp.manifest import COMPLETE, seal
+from interp.ownership import require_owned
 from training.progress import Progress
 from training.run.distributed import any_process
-from training.run.folder import COMPLETE
-from training.run.guards import Guards
+from training.run.guards import Guards, not_finite
 from training.run.metrics import MetricsFile
 
 __all__ = ["RunCallback"]
@@ -53,13 +53,35 @@ class RunCallback(TrainerCallback):
         self.stopped: Callable[[], bool] = lambda: False
         self.interrupted, self.prepared_tokens = False, 0
         self._seconds, self._since = 0.0, time.monotonic()
+        self._broken = False  # whether the weights have a value that is not finite
 
     def restore(self, folder: Path) -> None:
         """Continue with the totals and guards of a saved state."""
         saved = json.loads((folder / COMPLETE).read_text(encoding="utf-8"))
-        self._seconds, self._since = saved["cost"]["wall_seconds"], time.monotonic()
-        self.prepared_tokens = saved["prepared_tokens"]
+        self.prepared(saved["prepared_tokens"], saved["cost"]["wall_seconds"])
         self.guards.restore(saved["guards"])
+
+    def prepared(self, tokens: int, seconds: float) -> None:
+        """Continue with what an earlier process has spent."""
+        self.prepared_tokens = tokens
+        self._seconds, self._since = seconds, time.monotonic()
+
+    def record_preparation(self) -> None:
+        """Write what was spent before the first step, for a process that takes the run up from there."""
+        if self.metrics:
+            spent = {"tokens": self.prepared_tokens, "wall_seconds": round(self.seconds, 2)}
+            self.metrics.add({"event": "prepared", "step": -1, **spent})
+
+    def restore_preparation(self) -> None:
+        """Continue with what was spent before the first step."""
+        records = self.metrics.records() if self.metrics else []
+        if written := [record for record in records if record["event"] == "prepared"]:
+            self.prepared(written[-1]["tokens"], self.seconds + written[-1]["wall_seconds"])
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the run so far, earlier parts included."""
+        return self._seconds + time.monotonic() - self._since
 
     def cost(self, state: TrainerState) -> dict[str, float]:
         """Return tokens, wall time in seconds and device-hours of the whole run.
@@ -67,7 +89,7 @@ class RunCallback(TrainerCallback):
         Time includes earlier parts of a resumed run, evaluations and preparation; tokens leave evaluations
         out.
         """
-        seconds = self._seconds + time.monotonic() - self._since
+        seconds = self.seconds
         return {
             "tokens": int(state.num_input_tokens_seen) + self.prepared_tokens,
             "wall_seconds": round(seconds, 2),
@@ -78,6 +100,8 @@ class RunCallback(TrainerCallback):
         """Evaluate the parent."""
         if state.global_step == 0:
             self.evaluate(0)
+        if any_process(self.stopped()):
+            raise Interrupted(f"Stopped after {state.global_step} of {state.max_steps} steps.")
 
     def on_epoch_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Set the sampler's epoch; accelerate does not reach it in a resumed epoch of several processes."""
@@ -91,8 +115,11 @@ class RunCallback(TrainerCallback):
     def on_step_end(
         self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        """Evaluate on schedule, show progress, and save before an early end."""
+        """Look at the weights, evaluate on schedule, show progress, and save before an early end."""
         last = state.global_step >= state.max_steps
+        self._broken = any_process(bool(not_finite(kwargs["model"])))
+        if self._broken:
+            return control  # `on_log` says so, after what may have been the cause
         if last or (self.eval_every and state.global_step % self.eval_every == 0):
             self.evaluate(state.global_step)
         if self.progress:
@@ -110,19 +137,19 @@ class RunCallback(TrainerCallback):
         record = {"event": "step", "step": state.global_step, **logged, **self.cost(state)}
         if self.metrics:
             self.metrics.add(record)
-        if reason := self.guards.reason(logs):
+        broken = "the weights are not finite after it. Use a lower lr, or a longer warmup." * self._broken
+        if reason := self.guards.reason(logs) or broken:
             raise MeasurementError(f"Stopped at step {state.global_step}: {reason}")
 
     def on_save(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        """Mark the saved state as complete, once every process has written its part."""
+        """Seal the saved state, once every process has written its part."""
         PartialState().wait_for_everyone()
         if state.is_world_process_zero:
             folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
-            write_json(
-                folder / COMPLETE,
-                {
-                    "cost": self.cost(state),
-                    "prepared_tokens": self.prepared_tokens,
-                    "guards": self.guards.state(),
-                },
+            require_owned(Path(str(args.output_dir)))
+            seal(
+                folder,
+                cost=self.cost(state),
+                prepared_tokens=self.prepared_tokens,
+                guards=self.guards.state(),
             )

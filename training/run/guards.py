@@ -4,11 +4,30 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["Guards"]
+import torch
+
+__all__ = ["Guards", "not_finite"]
 
 _WINDOW = 20  # steps over which the share of resolved completions is averaged
+
+
+def not_finite(model: Any) -> str:
+    """The first trained weight of a model, or tensor of a mapping, that is not finite; empty for none."""
+    named: Iterable[tuple[str, Any]] = (
+        model.items()
+        if isinstance(model, Mapping)
+        else ((name, weight) for name, weight in model.named_parameters() if weight.requires_grad)
+    )
+    local: dict[str, torch.Tensor] = {
+        name: getattr(value, "_local_tensor", value).detach() for name, value in named
+    }
+    floats = {name: value for name, value in local.items() if value.is_floating_point() and value.numel()}
+    if not floats or torch.nn.utils.get_total_norm(floats.values(), math.inf).isfinite():
+        return ""
+    return next(name for name, value in floats.items() if not value.isfinite().all())
 
 
 class Guards:

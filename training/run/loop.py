@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,25 +16,37 @@ from transformers.trainer_callback import PrinterCallback
 
 from interp.config import to_plain
 from interp.errors import CapabilityError, ConfigError, Interrupted, MeasurementError
-from interp.files import require_room
+from interp.files import disk_errors, require_room
 from interp.interruption import stop_signal
+from interp.manifest import damage
 from interp.model.checkpoints import resolve_checkpoint
+from interp.model.generation import NotFiniteError
+from training.checkpoint.adapter import sort_adapter
 from training.checkpoint.card import RunRecord
 from training.checkpoint.final import write_final
 from training.checkpoint.parent import ParentCheckpoint, open_parent
 from training.config import TrainConfig
 from training.data import TrainingData
 from training.examples import ExampleSet
-from training.files import claim, disk_errors, quiet_transformers
+from training.files import quiet_transformers, require_same_recipe, write_recipe
 from training.progress import Progress
 from training.run.callbacks import RunCallback
 from training.run.distributed import init_distributed
 from training.run.evaluation import Evaluator
-from training.run.folder import latest_state, load_state, remove_run, require_room_for_states, step_of
+from training.run.folder import (
+    holds_work,
+    latest_state,
+    load_state,
+    remove_run,
+    require_room_for_states,
+    step_of,
+)
 from training.run.guards import Guards
 from training.run.metrics import MetricsFile
 
 __all__ = ["Run"]
+
+_log = logging.getLogger(__name__)
 
 _FREE = {
     "out",
@@ -107,7 +121,9 @@ class Run:
         random: bool = False,
         recipe: dict[str, Any] | None = None,
     ) -> Run | None:
-        """Check the settings, claim the folder and open the parent; None when the run is finished.
+        """Check the settings and the folder, and open the parent; None when the run is finished.
+
+        The folder is reserved for the settings by `commit`, when there is work that others would mix with.
 
         Args:
             method: Its name on the command line.
@@ -135,10 +151,12 @@ class Run:
             **(recipe or {}),
         }
         with process.main_process_first():
-            if config.fresh and process.is_main_process:
-                remove_run(config.out)
+            if process.is_main_process:
+                if config.fresh or not holds_work(config.out):
+                    remove_run(config.out)
+                _remove_damaged(config.out / "final")
             require_room(config.out)
-            claim(config.out, whole, "a run")
+            require_same_recipe(config.out, whole, "a run")
         if (config.out / "final").is_dir():
             return None
         parent = open_parent(config, random=random)
@@ -172,6 +190,11 @@ class Run:
         }
         return cls(method, config, whole, train, parent, evaluator, callback, progress, described)
 
+    def commit(self) -> None:
+        """Reserve the folder for the settings of this run."""
+        if self.is_main:
+            write_recipe(self.out, self.recipe)
+
     def finish(self, trainer: Any) -> Path:
         """Train from the last complete state, or the parent, and write ``final`` with its card.
 
@@ -180,7 +203,9 @@ class Run:
             MeasurementError: A guard ended the run, or memory ran out.
             NoSpaceError: The disk is full; the last complete state stays.
         """
+        self.commit()
         self.evaluator.trainer = trainer
+        sort_adapter(trainer.model)
         trainer.remove_callback(PrinterCallback)
         trainer.create_model_card = lambda *_, **__: None  # ours has the numbers
         last = latest_state(self.out)
@@ -190,11 +215,6 @@ class Run:
             self.callback.restore(last)
         PartialState().wait_for_everyone()
         self._train(trainer, last)
-        if self.callback.interrupted:
-            state = trainer.state
-            raise Interrupted(
-                f"Stopped after {state.global_step} of {state.max_steps} steps; they are saved."
-            )
         generation = trainer.accelerator.unwrap_model(trainer.model_wrapped).generation_config
         for name, value in self.restore_generation.items():
             setattr(generation, name, value)
@@ -210,6 +230,13 @@ class Run:
                     load_state(trainer, last)  # the run was killed between its last step and its result
                 else:
                     trainer.train(resume_from_checkpoint=str(last) if last else None)
+                if self.callback.interrupted:
+                    state = trainer.state
+                    raise Interrupted(
+                        f"Stopped after {state.global_step} of {state.max_steps} steps; they are saved."
+                    )
+        except NotFiniteError as error:
+            raise MeasurementError(f"Stopped at step {trainer.state.global_step + 1}: {error}") from None
         except torch.OutOfMemoryError:
             size = trainer.args.per_device_train_batch_size
             raise MeasurementError(
@@ -247,6 +274,13 @@ class Run:
                 if record["event"] == "evaluation"
             ],
         )
+
+
+def _remove_damaged(final: Path) -> None:
+    """Name a result that is not as it was written, and remove it: the last state gives it again."""
+    if final.is_dir() and (reason := damage(final)):
+        _log.warning("%s is damaged (%s); it is written again.", final, reason)
+        shutil.rmtree(final)
 
 
 def _check(config: TrainConfig) -> None:

@@ -19,7 +19,7 @@ from interp.data.prompts import Prompt, PromptSet
 from interp.errors import MeasurementError
 from interp.measure.passes import Progress, run_batches
 from interp.measure.provenance import Measurement
-from interp.model.generation import Sampler, complete, newline_ids
+from interp.model.generation import NotFiniteError, Sampler, complete, newline_ids
 from interp.model.loading import LoadedModel
 from interp.model.tokens import make_batches, tokenize
 from interp.results.base import Provenance
@@ -68,7 +68,8 @@ def measure_generation(
         progress: Called with batches done and batches in all.
 
     Raises:
-        MeasurementError: A prompt leaves no room in the context, or does not fit into memory.
+        MeasurementError: A prompt leaves no room in the context, or does not fit into memory; logits are not
+            finite.
         Interrupted: Ctrl-C or SIGTERM; what is done is kept in ``resume``.
     """
     settings = replace(settings or EvaluationSettings(), mode="generate").resolved()
@@ -82,7 +83,15 @@ def measure_generation(
     written = _Written()
 
     def add(numbers: Sequence[int]) -> None:
-        completions = complete(loaded.model, loaded.tokenizer, [flat[i].text for i in numbers], sampler)
+        try:
+            completions = complete(loaded.model, loaded.tokenizer, [flat[i].text for i in numbers], sampler)
+        except NotFiniteError as error:
+            item = flat[numbers[error.row]]
+            raise MeasurementError(
+                f"Logits are not finite in item '{item.item_id}' in '{item.language}'. The model runs in "
+                f"{str(loaded.model.dtype).removeprefix('torch.')}; try --dtype float32, and check the "
+                "weights."
+            ) from None
         for i, completion in zip(numbers, completions, strict=True):
             written.rows[str(i)] = [completion.text, completion.n_tokens, completion.ended]
 

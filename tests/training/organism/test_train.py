@@ -128,6 +128,26 @@ def test_a_damaged_state_is_refused(tmp_path, few, toy):
         train_organism(tmp_path, toy, facts=few)
 
 
+@pytest.mark.parametrize("harm", [lambda content: content[:-100], lambda content: content[:-1] + b"\x7f"])
+def test_a_damaged_state_is_named_and_the_one_before_used(tmp_path, uninterrupted, few, toy, harm, caplog):
+    """Cut, and with other bits in its last number."""
+    caplog.set_level("WARNING")  # whatever other tests have set
+
+    def stop(done, total, loss):
+        if done == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        train_organism(tmp_path, toy, stop, facts=few, save_every=0.0)
+    state = tmp_path / ".state" / "run.safetensors"
+    state.write_bytes(harm(state.read_bytes()))
+    steps = []
+    train_organism(tmp_path, toy, lambda done, total, loss: steps.append(done), facts=few)
+    assert steps[0] == 3
+    assert [text for text in caplog.messages if str(state) in text]
+    assert weights(tmp_path) == weights(uninterrupted)
+
+
 def test_a_full_disk_leaves_no_half_checkpoint_and_can_be_continued(
     tmp_path, uninterrupted, few, toy, monkeypatch
 ):

@@ -271,7 +271,7 @@ class TestSampling:
     def draw(self, organism, asked, seed=0, **changes):
         model, tokenizer = organism
         sampler = Sampler(8, (tokenizer.eos_token_id,), temperature=1.0, batch=7)
-        return sample_answers(model, tokenizer, asked, sampler, generations=4, seed=seed, **changes)
+        return sample_answers(model, tokenizer, asked, sampler, generations=4, seed=seed, **changes)[0]
 
     def test_the_seed_decides_and_the_random_state_stays(self, organism, facts):
         asked = make_examples(facts, facts)
