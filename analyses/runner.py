@@ -87,8 +87,11 @@ def run_measure(measure: Measure, options: Sequence[Any], progress: Progress | N
     given = {type(each): each for each in options}
     numerics, output = given[NumericOptions], given[OutputOptions]
     view = given[measure.view] if measure.view else None
-    plan = measure.plan(Request(given[DataOptions], numerics, given[measure.settings], view, output.out))
-    checkpoints = open_checkpoints(given[CheckpointOptions].ckpt, output.out)
+    named = given[CheckpointOptions]
+    plan = measure.plan(
+        Request(given[DataOptions], numerics, given[measure.settings], view, output.out, named.cache)
+    )
+    checkpoints = open_checkpoints(named.ckpt, output.out, named.cache)
     cells = [Cell(part, checkpoint) for checkpoint in checkpoints for part in plan.parts]
     results = iter(run_cells(cells, numerics, output, progress))
     run = Run(tuple(checkpoint.name for checkpoint in checkpoints), plan)
@@ -126,15 +129,27 @@ def run_cells(
         for cell in cells:
             _discard(_files(cell.part, cell.checkpoint, output.out))
     done = [finished(cell, output.out) for cell in cells]
+    _require_fits([cell.checkpoint for cell, result in zip(cells, done, strict=True) if result is None])
     opened: tuple[str, Any] = ("", None)
     results = []
     for cell, result in zip(cells, done, strict=True):
         if result is None:
             if opened[0] != cell.checkpoint.fingerprint:
-                opened = (cell.checkpoint.fingerprint, _opener(cell.checkpoint, numerics))
+                opened = (cell.checkpoint.fingerprint, _opener(cell.checkpoint, numerics, progress))
             result = _measured(cell.part, cell.checkpoint, opened[1], numerics, output.out, progress)
         results.append(result)
     return results
+
+
+def _require_fits(checkpoints: Iterable[Checkpoint]) -> None:
+    """Refuse weights that do not belong to their configuration before any are loaded; a GGUF file's when
+    it is read."""
+    several = {checkpoint.fingerprint: checkpoint for checkpoint in checkpoints if checkpoint.gguf is None}
+    if len(several) > 1:
+        from interp.model.fit import require_fit
+
+        for checkpoint in several.values():
+            require_fit(checkpoint)
 
 
 def finished(cell: Cell, out: Path) -> Any:
@@ -181,7 +196,7 @@ def _measured(
     return result
 
 
-def _opener(checkpoint: Checkpoint, numerics: NumericOptions) -> Any:
+def _opener(checkpoint: Checkpoint, numerics: NumericOptions, progress: Progress | None) -> Any:
     """Opens a checkpoint when it is first asked for."""
 
     @cache
@@ -189,7 +204,11 @@ def _opener(checkpoint: Checkpoint, numerics: NumericOptions) -> Any:
         from interp.model.loading import open_checkpoint
 
         return open_checkpoint(
-            checkpoint, dtype=numerics.dtype, device=numerics.device, attention=numerics.attention
+            checkpoint,
+            dtype=numerics.dtype,
+            device=numerics.device,
+            attention=numerics.attention,
+            progress=progress,
         )
 
     return opened

@@ -12,9 +12,16 @@ from typing import IO
 
 from interp.errors import NoSpaceError, WriteError
 
-__all__ = ["refusal", "require_room", "write_atomically"]
+__all__ = ["cache_folder", "refusal", "require_room", "write_atomically"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept: ``INTERP_CACHE``, or ``interp`` in the user's cache folder."""
+    if given := os.environ.get("INTERP_CACHE"):
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "interp"
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object], *, expected_bytes: int = 0) -> None:

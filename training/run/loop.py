@@ -16,10 +16,9 @@ from interp.config import to_plain
 from interp.errors import CapabilityError, ConfigError, Interrupted, MeasurementError
 from interp.files import require_room
 from interp.interruption import stop_signal
-from interp.model.checkpoints import resolve_checkpoint
 from training.checkpoint.card import RunRecord
 from training.checkpoint.final import write_final
-from training.checkpoint.parent import ParentCheckpoint, open_parent
+from training.checkpoint.parent import ParentCheckpoint, open_parent, resolve_parent
 from training.config import TrainConfig
 from training.data import TrainingData
 from training.examples import ExampleSet
@@ -129,7 +128,7 @@ class Run:
         whole = {
             "method": method,
             **{key: value for key, value in to_plain(config).items() if key not in _FREE},
-            "parent_fingerprint": resolve_checkpoint(config.model).fingerprint,
+            "parent_fingerprint": resolve_parent(config.model).fingerprint,
             "facts_digest": data.facts.digest,
             "processes": process.num_processes,
             **(recipe or {}),
