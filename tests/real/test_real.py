@@ -75,7 +75,7 @@ def test_a_gguf_file_is_what_transformers_reads(name):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("specialization", "--units", "neurons", "--limit", "24"),
+        ("specialization", "--units", "neurons", "--limit", "64"),
         ("evaluate", "--limit", "8"),
         ("evaluate", "--mode", "generate", "--limit", "4", "--shots", "1"),
         ("lens", "--limit", "8"),
