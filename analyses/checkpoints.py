@@ -14,7 +14,7 @@ from interp.model.checkpoints import Checkpoint, resolve_checkpoint
 __all__ = ["open_checkpoints", "refuse_twins"]
 
 
-def open_checkpoints(specs: Sequence[str], out: Path) -> list[Checkpoint]:
+def open_checkpoints(specs: Sequence[str], out: Path, cache: Path | None = None) -> list[Checkpoint]:
     """Resolve a command's checkpoints under different names, and check that the folder can be written to.
 
     Raises:
@@ -22,7 +22,7 @@ def open_checkpoints(specs: Sequence[str], out: Path) -> list[Checkpoint]:
     """
     if not specs:
         raise ConfigError("No checkpoint: give --ckpt once or more (a folder, a hub id, or organism:final).")
-    checkpoints = [resolve_checkpoint(spec) for spec in specs]
+    checkpoints = [resolve_checkpoint(spec, cache) for spec in specs]
     refuse_twins(checkpoints)
     require_room(out)
     return _named_apart(checkpoints)

@@ -33,7 +33,7 @@ def plan(request: Request) -> Plan:
     from interp.results.patching import PatchingResult
 
     settings: PatchingSettings = request.settings
-    giver = _giver(settings)
+    giver = _giver(settings, request.cache)
     facts = _facts(request, settings).require_options()
     context = {"source_checkpoint": giver.fingerprint if giver else "", **context_of(facts)}
     question = question_of(prompts_from_facts(facts), request, **context)
@@ -56,14 +56,14 @@ def plan(request: Request) -> Plan:
     return Plan((Part(kind, suffix, question, measure, leftovers=_leftovers),), view=view)
 
 
-def _giver(settings: PatchingSettings) -> Checkpoint | None:
+def _giver(settings: PatchingSettings, cache: Path | None) -> Checkpoint | None:
     """The checkpoint that gives activations, if another one does."""
     if (settings.mode == "checkpoints") != bool(settings.source_ckpt):
         raise ConfigError(
             "--source-ckpt and --mode checkpoints belong together: the one says where activations come "
             "from, the other that they come from another checkpoint."
         )
-    return resolve_checkpoint(settings.source_ckpt) if settings.source_ckpt else None
+    return resolve_checkpoint(settings.source_ckpt, cache) if settings.source_ckpt else None
 
 
 def _facts(request: Request, settings: PatchingSettings) -> FactSet:

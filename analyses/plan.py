@@ -60,6 +60,7 @@ class Request:
         view: How results are read, compared and drawn: what another choice needs no model for. An empty
             object for none.
         out: Folder of the results.
+        cache: Where GGUF files are dequantized to; None for the user's cache folder.
     """
 
     data: DataOptions
@@ -67,6 +68,7 @@ class Request:
     settings: Any
     view: Any = None
     out: Path = Path()
+    cache: Path | None = None
 
 
 @dataclass

@@ -107,8 +107,9 @@ def run_measure(measure: Measure, options: Sequence[Any], progress: Progress | N
     """
     given = {type(each): each for each in options}
     numerics, output = given[NumericOptions], given[OutputOptions]
+    named = given[CheckpointOptions]
     plan = plan_measure(measure, options)
-    checkpoints = open_checkpoints(given[CheckpointOptions].ckpt, output.out)
+    checkpoints = open_checkpoints(named.ckpt, output.out, named.cache)
     cells = [Cell(part, checkpoint) for checkpoint in checkpoints for part in plan.parts]
     results = iter(run_cells(cells, numerics, output, progress))
     run = Run(tuple(checkpoint.name for checkpoint in checkpoints), plan)
@@ -140,7 +141,8 @@ def plan_measure(measure: Measure, options: Sequence[Any]) -> Plan:
 
     def planned(control: str) -> Plan:
         asked, settings = replace(data, control=control), given[measure.settings]
-        return measure.plan(Request(asked, given[NumericOptions], settings, view, given[OutputOptions].out))
+        out, cache = given[OutputOptions].out, given[CheckpointOptions].cache
+        return measure.plan(Request(asked, given[NumericOptions], settings, view, out, cache))
 
     plan = planned("")
     under = [part.under(name) for name in parse_controls(data.control) for part in planned(name).parts]
@@ -173,16 +175,28 @@ def run_cells(
     done = [finished(cell, output.out) for cell in cells]
     partials = [] if output.fresh else _finished_partials(cells, done, output.out)
     clear_leftovers(output.out, removed=[*dead_records(output.out), *partials])
+    _require_fits([cell.checkpoint for cell, result in zip(cells, done, strict=True) if result is None])
     opened: tuple[str, Any] = ("", None)
     results = []
     with disk_errors(output.out):
         for cell, result in zip(cells, done, strict=True):
             if result is None:
                 if opened[0] != cell.checkpoint.fingerprint:
-                    opened = (cell.checkpoint.fingerprint, _opener(cell.checkpoint, numerics))
+                    opened = (cell.checkpoint.fingerprint, _opener(cell.checkpoint, numerics, progress))
                 result = _measured(cell.part, cell.checkpoint, opened[1], numerics, output.out, progress)
             results.append(result)
     return results
+
+
+def _require_fits(checkpoints: Iterable[Checkpoint]) -> None:
+    """Refuse weights that do not belong to their configuration before any are loaded; a GGUF file's when
+    it is read."""
+    several = {checkpoint.fingerprint: checkpoint for checkpoint in checkpoints if checkpoint.gguf is None}
+    if len(several) > 1:
+        from interp.model.fit import require_fit
+
+        for checkpoint in several.values():
+            require_fit(checkpoint)
 
 
 def finished(cell: Cell, out: Path) -> Any:
@@ -237,7 +251,7 @@ def _beside(part: Part[Any], suffix: str) -> str:
     return f"{part.control}.{suffix}" if part.control else suffix
 
 
-def _opener(checkpoint: Checkpoint, numerics: NumericOptions) -> Any:
+def _opener(checkpoint: Checkpoint, numerics: NumericOptions, progress: Progress | None) -> Any:
     """Opens a checkpoint when it is first asked for."""
 
     @cache
@@ -245,7 +259,11 @@ def _opener(checkpoint: Checkpoint, numerics: NumericOptions) -> Any:
         from interp.model.loading import open_checkpoint
 
         return open_checkpoint(
-            checkpoint, dtype=numerics.dtype, device=numerics.device, attention=numerics.attention
+            checkpoint,
+            dtype=numerics.dtype,
+            device=numerics.device,
+            attention=numerics.attention,
+            progress=progress,
         )
 
     return opened

@@ -15,6 +15,7 @@ from typer import TyperException
 
 from interp import __version__
 from interp.characters import visible
+from interp.commands.checkpoint import checkpoint_app
 from interp.commands.compare import compare
 from interp.commands.data import data_app
 from interp.commands.demo import demo
@@ -57,6 +58,7 @@ for name, command in measure_commands():
     app.command(name)(command)
 for command in (compare, rescore, export_lm_eval, import_lm_eval):
     app.command()(command)
+app.add_typer(checkpoint_app, name="checkpoint")
 app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")
 

@@ -19,6 +19,7 @@ from interp.interruption import at_stop
 from interp.processes import recently_touched, this_process, writer_of
 
 __all__ = [
+    "cache_folder",
     "clear_leftovers",
     "disk_errors",
     "disk_failure",
@@ -53,6 +54,13 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept: ``INTERP_CACHE``, or ``interp`` in the user's cache folder."""
+    if given := os.environ.get("INTERP_CACHE"):
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "interp"
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object], *, expected_bytes: int = 0) -> None:

@@ -61,7 +61,7 @@ def test_one_checkpoint_needs_no_list(toml):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("langauges = 'en'", "unknown key 'langauges'. Did you mean 'languages'\\? Choose from: ckpt, data,"),
+        ("langauges = 'en'", "unknown key 'langauges'. Did you mean 'languages'\\? Choose from: ckpt,"),
         ("blocks = '8'", "'blocks' is '8'; a value of type int is expected"),
         ("blocks = 8.0", "'blocks' is 8.0; a value of type int is expected"),
         ("blocks = true", "'blocks' is True; a value of type int is expected"),

@@ -14,8 +14,8 @@ from trl import SFTConfig, SFTTrainer, pack_dataset
 
 from interp.data.facts import FactSet
 from interp.errors import CapabilityError, ConfigError
-from interp.model.checkpoints import resolve_checkpoint
 from training.checkpoint.adapter import lora_config
+from training.checkpoint.parent import resolve_parent
 from training.corpus.aligned import AlignedLines, read_aligned
 from training.corpus.documents import Corpus, encode, fact_documents, require_shares
 from training.data import TrainingData, load_data
@@ -119,7 +119,7 @@ def _check_folder(config: CptConfig) -> None:
 
 
 def _check_context(config: CptConfig) -> None:
-    settings = resolve_checkpoint(config.model).config
+    settings = resolve_parent(config.model).config
     context = (settings.get("text_config") or settings).get("max_position_embeddings")
     if context and config.block_tokens > context:
         raise ConfigError(

@@ -62,7 +62,8 @@ class Bounds:
     def hold(self, value: float) -> bool:
         """Whether a value may be had."""
         over = self.low < value if self.above else self.low <= value
-        return math.isfinite(value) and over and (value < self.high if self.below else value <= self.high)
+        finite = isinstance(value, int) or math.isfinite(value)
+        return finite and over and (value < self.high if self.below else value <= self.high)
 
     def __str__(self) -> str:
         if self.above:

@@ -23,8 +23,12 @@ class CheckpointOptions(Options):
 
     ckpt: tuple[str, ...] = option(
         (),
-        "Checkpoint: local folder, hub id[@revision], LoRA folder, organism:final; NAME=... names it in all "
+        "Checkpoint: local folder, hub id[@revision], GGUF file, LoRA folder, organism:final; "
+        "NAME=... names it in all "
         "tables and figures. Repeat it to compare; the first is what the others are compared with.",
+    )
+    cache: Path | None = option(
+        None, "Where GGUF files are dequantized to, once each; by default ~/.cache/interp, or INTERP_CACHE."
     )
 
 

@@ -76,6 +76,7 @@ class Measurement:
                 "spec": checkpoint.spec,
                 "revision": checkpoint.revision,
                 "adapter": str(checkpoint.adapter or ""),
+                "weights": checkpoint.note,
             }
             if checkpoint
             else {}

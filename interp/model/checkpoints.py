@@ -1,13 +1,11 @@
 """Which weights: a folder, a hub id or a LoRA adapter; found, checked and fingerprinted without torch.
 
-Only safetensors are read. A pickle can run code when it is opened, and a truncated safetensors file is
-detected from its header before anything is loaded.
+What is asked of the files themselves is in `interp.model.weight_files`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -19,18 +17,27 @@ from typing import Any
 
 from interp.data.characters import visible
 from interp.errors import CheckpointError, nearest
-from interp.files import file_digest
+from interp.files import cache_folder, file_digest
 from interp.manifest import require_sizes
 from interp.model.checkpoint_names import SHIPPED, label_of, name_of
+from interp.model.gguf_header import read_gguf_header
+from interp.model.weight_files import (
+    ADAPTER_WEIGHTS,
+    TOKENIZER_FILES,
+    StoredTensor,
+    described,
+    has_tokenizer,
+    read_json,
+    require_own_files,
+    require_weights,
+    stored_tensors,
+    weight_files,
+)
 
 __all__ = ["Checkpoint", "resolve_checkpoint"]
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?$")
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "merges.txt")
-_TOKENIZER_EXTRAS = ("special_tokens_map.json", "added_tokens.json")
-_ADAPTER = "adapter_model.safetensors"
-_PICKLES = ("*.bin", "*.pt", "*.pth")
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,8 @@ class Checkpoint:
         revision: Hub commit or branch, if it came from a hub.
         adapter: Folder of a LoRA adapter to put on top, if any.
         label: The name that the user gave it, if any.
+        gguf: The GGUF file that the folder is made of, see `interp.model.dequantize`; the folder may not
+        be there yet.
     """
 
     spec: str
@@ -50,6 +59,7 @@ class Checkpoint:
     revision: str | None = None
     adapter: Path | None = None
     label: str = ""
+    gguf: Path | None = None
 
     @property
     def name(self) -> str:
@@ -62,48 +72,105 @@ class Checkpoint:
     @cached_property
     def config(self) -> dict[str, Any]:
         """The parsed config.json."""
-        return _read_json(self.path / "config.json")
+        return read_json(self.path / "config.json")
 
     @cached_property
     def tokenizer_config(self) -> dict[str, Any]:
         """The parsed tokenizer_config.json; empty if there is none."""
-        file = self.path / "tokenizer_config.json"
-        return _read_json(file) if file.is_file() else {}
+        file = self.tokenizer_folder / "tokenizer_config.json"
+        return read_json(file) if file.is_file() else {}
 
     @cached_property
     def weight_bytes(self) -> int:
         """Bytes of all weight files."""
-        return sum(f.stat().st_size for f in _weight_files(self.path))
+        return sum(f.stat().st_size for f in weight_files(self.path))
+
+    @cached_property
+    def tensors(self) -> dict[str, StoredTensor]:
+        """Every tensor of the weight files, from their headers."""
+        return stored_tensors(weight_files(self.path))
+
+    @cached_property
+    def adapter_config(self) -> dict[str, Any]:
+        """The adapter's parsed adapter_config.json; empty if there is none."""
+        return read_json(self.adapter / "adapter_config.json") if self.adapter else {}
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        """Where the tokenizer is: with the adapter if it brings one, since it may have tokens of its own."""
+        return self.adapter if self.adapter and has_tokenizer(self.adapter) else self.path
+
+    @property
+    def note(self) -> str:
+        """What was done to the weights before they were read, such as ``dequantized from Q4_K_M``."""
+        return f"dequantized from {read_gguf_header(self.gguf).quantization}" if self.gguf else ""
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over every weight file, the configuration and the tokenizer (and the adapter's)."""
-        parts = _described(self.path) + _weight_files(self.path)
+        """SHA-256 over every weight file, the configuration and the tokenizer (and the adapter's).
+
+        Of a GGUF file, which holds all three, over the file. Tokens that end a text count where they are
+        not those of
+        config.json.
+        """
+        parts = [self.gguf] if self.gguf else described(self.path) + weight_files(self.path)
         if self.adapter:
-            parts += [*_described(self.adapter), self.adapter / _ADAPTER]
+            parts += [*described(self.adapter), self.adapter / ADAPTER_WEIGHTS]
         with ThreadPoolExecutor(max_workers=4) as pool:
             digests = list(pool.map(file_digest, parts))
-        lines = [f"{f.name} {d}" for f, d in zip(parts, digests, strict=True)]
+        names = ["model.gguf" if file == self.gguf else file.name for file in parts]
+        lines = [f"{name} {digest}" for name, digest in zip(names, digests, strict=True)]
+        if not self.gguf and (ends := self._own_ends()):
+            lines.append(ends)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
+    def _own_ends(self) -> str:
+        """The end tokens of generation_config.json as text; empty where they are those of config.json."""
+        file = self.path / "generation_config.json"
+        try:
+            ends = read_json(file).get("eos_token_id") if file.is_file() else None
+            same = ends is None or ends == self.config.get("eos_token_id")
+        except CheckpointError:  # whoever opens it is told; its bytes are part of the fingerprint already
+            return ""
+        return "" if same else f"generation ends at {ends}"
 
-def resolve_checkpoint(spec: str) -> Checkpoint:
+
+def resolve_checkpoint(spec: str, cache: Path | None = None) -> Checkpoint:
     """Find a checkpoint and check that its files are whole.
 
     Args:
-        spec: A local folder (with weights, or a LoRA adapter), a hub id such as ``Qwen/Qwen2.5-7B@main``, or
-            a checkpoint that comes with the package (``organism:final``, ``organism:early``). ``NAME=``
-            before it names it.
+        spec: A local folder (with weights, or a LoRA adapter), a GGUF file or a folder with one, a hub id
+        such as
+            ``Qwen/Qwen2.5-7B@main``, or a checkpoint that comes with the package (``organism:final``,
+            ``organism:early``). ``NAME=`` before it names it.
+        cache: Where a GGUF file is dequantized to; `interp.files.cache_folder` by default.
 
     Raises:
         CheckpointError: Nothing is there, files are missing, truncated, or only pickles.
     """
     label, spec = label_of(spec)
     folder, revision = _find(spec)
+    if folder.is_file():
+        return _of_gguf(spec, folder, cache, label)
+    require_own_files(folder)
     if (folder / "adapter_config.json").is_file():
-        return replace(_resolve_adapter(spec, folder), label=label)
+        return replace(_resolve_adapter(spec, folder, cache), label=label)
+    if not (folder / "config.json").is_file() and (quantized := sorted(folder.glob("*.gguf"))):
+        if len(quantized) > 1:
+            raise CheckpointError(
+                f"{folder.absolute()} holds {len(quantized)} GGUF files "
+                f"({', '.join(f.name for f in quantized[:3])}); "
+                "name the one that is meant."
+            )
+        return _of_gguf(spec, quantized[0], cache, label)
     _check_folder(folder)
     return Checkpoint(spec, folder, revision, label=label)
+
+
+def _of_gguf(spec: str, file: Path, cache: Path | None, label: str) -> Checkpoint:
+    read_gguf_header(file)  # refuses a damaged one
+    folder = (cache or cache_folder()) / "gguf" / file_digest(file)
+    return Checkpoint(spec, folder, label=label, gguf=file)
 
 
 def _find(spec: str) -> tuple[Path, str | None]:
@@ -112,9 +179,12 @@ def _find(spec: str) -> tuple[Path, str | None]:
     folder = Path(os.path.expanduser(spec))
     if os.path.isdir(folder):  # unlike Path.is_dir, it does not raise on names that are too long
         return folder, None
+    if os.path.isfile(folder) and folder.suffix.lower() == ".gguf":
+        return folder, None
     if os.path.exists(folder):
         raise CheckpointError(
-            f"'{spec}' is a file; a checkpoint is a folder with config.json and *.safetensors."
+            f"'{visible(spec)}' is a file; a checkpoint is a folder with config.json and "
+            f"*.safetensors, or a .gguf file."
         )
     if _HUB_ID.match(spec):
         return _download(spec, folder)
@@ -167,8 +237,8 @@ def _download(spec: str, looked_at: Path) -> tuple[Path, str | None]:
     return path, revision or path.name
 
 
-def _resolve_adapter(spec: str, folder: Path) -> Checkpoint:
-    adapter = _read_json(folder / "adapter_config.json")
+def _resolve_adapter(spec: str, folder: Path, cache: Path | None) -> Checkpoint:
+    adapter = read_json(folder / "adapter_config.json")
     base, kind = adapter.get("base_model_name_or_path"), adapter.get("peft_type")
     if not base or not isinstance(base, str):
         raise CheckpointError(
@@ -179,7 +249,7 @@ def _resolve_adapter(spec: str, folder: Path) -> Checkpoint:
             f"{folder} is an adapter of type {kind}; only LORA is supported, since it leaves the model's "
             "sites in place."
         )
-    _check_weights(folder, _ADAPTER)
+    require_weights(folder, ADAPTER_WEIGHTS)
     require_sizes(folder)
     local = folder / base
     if (local / "adapter_config.json").is_file():
@@ -193,14 +263,15 @@ def _resolve_adapter(spec: str, folder: Path) -> Checkpoint:
             str(local)
             if local.is_dir()
             else f"{base}@{revision}"
-            if revision and not Path(base).is_dir()
-            else base
+            if revision and not Path(base).exists()
+            else base,
+            cache,
         )
     except CheckpointError as error:
         raise CheckpointError(
             f"{folder} is a LoRA adapter whose base '{base}' cannot be used: {error}"
         ) from None
-    return Checkpoint(spec, parent.path, parent.revision, folder)
+    return Checkpoint(spec, parent.path, parent.revision, folder, gguf=parent.gguf)
 
 
 def _check_folder(folder: Path) -> None:
@@ -210,79 +281,10 @@ def _check_folder(folder: Path) -> None:
             f"No config.json in {folder.absolute()} (it holds: {held}); a folder written by save_pretrained "
             "is expected."
         )
-    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+    if not has_tokenizer(folder):
         raise CheckpointError(
-            f"No tokenizer in {folder.absolute()}: one of {', '.join(_TOKENIZER_FILES[:3])} is expected."
+            f"No tokenizer in {folder.absolute()}: one of {', '.join(TOKENIZER_FILES[:3])} is expected."
         )
-    _check_weights(folder, "*.safetensors")
+    require_weights(folder)
     require_sizes(folder)
-
-
-def _check_weights(folder: Path, pattern: str) -> None:
-    weights = _weight_files(folder, pattern)
-    if not weights:
-        pickles = sorted(p.name for glob in _PICKLES for p in folder.glob(glob))
-        if pickles:
-            raise CheckpointError(
-                f"{folder.absolute()} holds only pickle weights ({', '.join(pickles[:3])}), which can run "
-                "code when opened; convert them: "
-                "AutoModelForCausalLM.from_pretrained(...).save_pretrained(folder)."
-            )
-        raise CheckpointError(f"No {pattern} in {folder.absolute()}.")
-    for file in weights:
-        _check_whole(file)
-
-
-def _weight_files(folder: Path, pattern: str = "*.safetensors") -> list[Path]:
-    index = folder / "model.safetensors.index.json"
-    whole = folder / "model.safetensors"  # where there are both, this is what is loaded
-    if pattern == "*.safetensors" and index.is_file() and not whole.is_file():
-        shards = _shards(index)
-        missing = [s for s in shards if not (folder / s).is_file()]
-        if missing:
-            raise CheckpointError(
-                f"{folder.absolute()} lacks {len(missing)} of {len(shards)} weight files "
-                f"({', '.join(missing[:3])}); copy or download them again."
-            )
-        return [folder / s for s in shards]
-    return sorted(folder.glob(pattern))
-
-
-def _shards(index: Path) -> list[str]:
-    shards = _read_json(index).get("weight_map")
-    if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
-        raise CheckpointError(f"{index} has no weight_map of tensors to files; copy or download it again.")
-    return sorted(set(shards.values()))
-
-
-def _check_whole(file: Path) -> None:
-    """Compare a safetensors file's size with what its header promises (8 bytes of length, JSON, data)."""
-    actual = file.stat().st_size
-    advice = "the file is damaged; copy or download it again."
-    with file.open("rb") as stream:
-        size = int.from_bytes(stream.read(8), "little")
-        if actual < 8 or size > actual - 8:
-            raise CheckpointError(f"{file}: {actual} bytes, but its header alone needs {size + 8}; {advice}")
-        try:
-            header = json.loads(stream.read(size))
-            end = max((v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0)
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
-            raise CheckpointError(f"{file}: its header is not that of a safetensors file; {advice}") from None
-    if actual != 8 + size + end:
-        raise CheckpointError(f"{file}: {actual} bytes, but its header promises {8 + size + end}; {advice}")
-
-
-def _described(folder: Path) -> list[Path]:
-    """The files beside the weights that decide what a model computes."""
-    names = ("config.json", "adapter_config.json", *_TOKENIZER_FILES, *_TOKENIZER_EXTRAS)
-    return [folder / n for n in names if (folder / n).is_file()]
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError, RecursionError) as error:
-        raise CheckpointError(f"{file} cannot be read as JSON: {error}.") from None
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{file} holds {type(value).__name__}; a JSON object is expected.")
-    return value
+    read_json(folder / "config.json")

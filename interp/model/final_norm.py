@@ -8,6 +8,7 @@ architectures too, whose layers have norms of their own, and a decoder that has 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -36,11 +37,17 @@ class LayerReadout:
     architecture: Architecture
     norm: nn.Module | None
 
-    @property
+    @cached_property
     def weight(self) -> Float[torch.Tensor, "vocab model"]:
-        """The unembedding matrix."""
+        """The unembedding matrix; under an adapter the one that it makes of the base's, read off its
+        outputs."""
         unembedding: Any = self.architecture.unembedding
-        return unembedding.weight
+        if isinstance(unembedding, nn.Linear):
+            return unembedding.weight
+        base = unembedding.weight
+        each = torch.eye(base.shape[1], dtype=base.dtype, device=base.device)
+        with torch.no_grad():
+            return (unembedding(each) - unembedding(torch.zeros_like(each[:1]))).mT.contiguous()
 
     @property
     def device(self) -> torch.device:

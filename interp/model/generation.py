@@ -11,7 +11,7 @@ import torch
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from interp.errors import MeasurementError
-from interp.model.tokens import make_batches, pad_rows, tokenize
+from interp.model.tokens import filler, make_batches, pad_rows, tokenize
 
 __all__ = ["Completion", "NotFiniteError", "Sampler", "complete", "finite_logits", "newline_ids"]
 
@@ -99,8 +99,8 @@ def complete(
 def _generate(
     model: Any, tokenizer: PreTrainedTokenizerBase, rows: Sequence[tuple[int, ...]], sampler: Sampler
 ) -> list[list[int]]:
-    pad: Any = tokenizer.pad_token_id
-    device = model.get_input_embeddings().weight.device
+    table = next(model.get_input_embeddings().parameters())
+    pad, device = filler(tokenizer, len(table)), table.device
     ids, mask = pad_rows(rows, fill=pad, side="left", device=device)
     sampling = (
         {"temperature": sampler.temperature, "top_p": sampler.top_p, "top_k": 0}

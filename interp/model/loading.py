@@ -11,11 +11,13 @@ from jaxtyping import Int
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from interp.data.prompts import PromptSet
-from interp.errors import ConfigError, nearest
+from interp.errors import CapabilityError, ConfigError, InterpError, nearest
 from interp.model.checkpoints import Checkpoint, resolve_checkpoint
+from interp.model.dequantize import Progress, dequantized
+from interp.model.quiet import first_line
 from interp.model.selfcheck import check_sites
 from interp.model.sites import Architecture, locate
-from interp.model.tokens import Batch, EncodedItem, EncodedPrompts, encode, pad, pad_rows
+from interp.model.tokens import Batch, EncodedItem, EncodedPrompts, encode, filler, pad, pad_rows
 from interp.model.weights import check_tokenizer, load_tokenizer, load_weights
 
 __all__ = ["LoadedModel", "adopt_model", "open_checkpoint"]
@@ -71,8 +73,7 @@ class LoadedModel:
     @property
     def pad_id(self) -> int:
         """What fills a batch: masked everywhere, so any embedded id will do."""
-        pad = self.tokenizer.pad_token_id
-        return pad if pad is not None and pad < self.n_embeddings else 0
+        return filler(self.tokenizer, self.n_embeddings)
 
     def encode(self, prompts: PromptSet, n_blocks: int = 1) -> EncodedPrompts:
         """Tokenize prompts for this model, see `interp.model.tokens.encode`."""
@@ -106,22 +107,28 @@ class LoadedModel:
 
 
 def open_checkpoint(
-    spec: str | Checkpoint, *, dtype: str = "auto", device: str = "auto", attention: str = "auto"
+    spec: str | Checkpoint,
+    *,
+    dtype: str = "auto",
+    device: str = "auto",
+    attention: str = "auto",
+    progress: Progress | None = None,
 ) -> LoadedModel:
     """Open a checkpoint for measuring.
 
     Args:
-        spec: Folder, hub id[@revision] or LoRA adapter folder, or an already resolved checkpoint.
+        spec: Folder, hub id[@revision], GGUF file or LoRA adapter folder, or an already resolved checkpoint.
         dtype: auto (as saved on an accelerator, float32 on a CPU), float32, bfloat16, float16.
         device: auto (one GPU if the weights fit, else all of them; the CPU where there is none), or a torch
             device.
         attention: auto, sdpa or eager.
+        progress: Called with a label, tensors done and tensors in all, while a GGUF file is dequantized.
 
     Raises:
         CheckpointError: Files are missing, damaged, or model and tokenizer do not belong together.
         CapabilityError: The architecture lacks the sites, or a site does not do what it should.
     """
-    checkpoint = resolve_checkpoint(spec) if isinstance(spec, str) else spec
+    checkpoint = dequantized(resolve_checkpoint(spec) if isinstance(spec, str) else spec, progress)
     place = _device(device, _bytes_needed(checkpoint, dtype))
     kind = _dtype(dtype, place)
     tokenizer = load_tokenizer(checkpoint)
@@ -137,8 +144,17 @@ def adopt_model(
     """Prepare a model that is already in memory (a notebook's): eval mode, frozen parameters, self-check."""
     check_tokenizer(model, tokenizer, checkpoint.spec if checkpoint else "the model")
     model.eval().requires_grad_(False)
-    architecture = locate(model)
-    check_sites(model, architecture)
+    try:
+        architecture = locate(model)
+        check_sites(model, architecture)
+    except InterpError:
+        raise
+    except Exception as error:  # an architecture of another build fails in as many ways as there are of them
+        family = model.config.model_type
+        raise CapabilityError(
+            f"'{family}' is not supported: its parts do not work together as a decoder's do "
+            f"({type(error).__name__}: {first_line(error)})."
+        ) from None
     return LoadedModel(checkpoint, model, tokenizer, architecture)
 
 

@@ -108,6 +108,9 @@ def _result(archive: Archive, kind_of: Callable[[str], type[Result]]) -> Result:
     meta = current(meta)
     kind = kind_of(meta["kind"])
     declared = _fields(kind)
+    for each in declared:
+        if each.optional and meta.get(each.name) is not None:
+            raise Unlike(f"'{each.name}' is {shown(meta[each.name])}", "an array, or none")
     plain = {f.name: _plain(f, meta) for f in declared if not f.is_array}
     sizes = _lengths_of_plain(declared, plain)
     _require_headers(kind, [f for f in declared if f.is_array], archive.headers, sizes)

@@ -53,7 +53,7 @@ def test_no_tokenizer(folder):
 
 def test_no_weights(folder):
     (folder / "model.safetensors").unlink()
-    assert refusal(folder) == f"No *.safetensors in {folder}."
+    assert refusal(folder) == f"No model.safetensors in {folder}."
 
 
 def test_only_pickles(folder):
@@ -151,7 +151,9 @@ def test_a_missing_shard_is_named(tmp_path):
 def test_a_tensor_that_is_absent_is_never_made_up(folder):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 4}))
-    with pytest.raises(CheckpointError, match=r"lacks 9 of the model's tensors \(model\.layers\.3\."):
+    with pytest.raises(
+        CheckpointError, match=r"has a config\.json of 4 layers and weights of 3: they do not belong"
+    ):
         open_checkpoint(str(folder))
 
 
@@ -206,6 +208,21 @@ def test_a_copy_has_the_same_fingerprint_and_any_changed_byte_another(checkpoint
         (folder / name).write_text("{}")
         assert (Checkpoint("x", folder).fingerprint != original) is counts, name
         (folder / name).unlink()
+
+
+def test_where_answers_end_counts_where_it_is_not_as_config_json_says(folder):
+    file = folder / "generation_config.json"
+    same = Checkpoint("x", folder).fingerprint
+    settings = json.loads(file.read_text())
+    assert settings["eos_token_id"] == 258
+    prints = set()
+    for ends in (258, 257, [257, 258], [258, 12]):
+        file.write_text(json.dumps({**settings, "eos_token_id": ends, "transformers_version": "9"}))
+        prints.add(Checkpoint("x", folder).fingerprint)
+    assert len(prints) == 4
+    assert same in prints
+    file.unlink()
+    assert Checkpoint("x", folder).fingerprint == same
 
 
 def test_the_fingerprint_is_of_the_weights_that_are_loaded(folder):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from torch import nn
 
 from interp.errors import CapabilityError
+from interp.measure.lens.lens import token_energy
 from interp.model.final_norm import layer_readout
 from interp.model.loading import LoadedModel
 from interp.model.sites import locate
@@ -95,3 +97,25 @@ def test_no_hook_stays_behind():
     model = tiny_model("llama")
     layer_readout(_loaded(model))
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+@torch.no_grad()
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+@pytest.mark.parametrize("options", [{}, {"use_dora": True}, {"modules_to_save": ["lm_head"]}])
+def test_under_an_adapter_the_unembedding_is_what_the_adapter_makes_of_it(options):
+    """The token energy of an adapted model is that of the model with the adapter merged into it."""
+    torch.manual_seed(0)
+    targets = ["q_proj"] if "modules_to_save" in options else ["q_proj", "lm_head"]
+    settings = LoraConfig(r=4, lora_alpha=16, target_modules=targets, init_lora_weights=False, **options)
+    adapted = get_peft_model(tiny_model(), settings).eval()
+    base = adapted.get_base_model()
+    if "modules_to_save" in options:
+        base.lm_head.modules_to_save["default"].weight.normal_()
+    stream = torch.randn(5, 32)
+    ours = layer_readout(_loaded(base))
+    energy, weight = token_energy(ours)(stream), ours.weight
+    merged = adapted.merge_and_unload()
+    torch.testing.assert_close(weight, merged.lm_head.weight, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(energy, token_energy(layer_readout(_loaded(merged)))(stream))
+    plain = token_energy(layer_readout(_loaded(tiny_model())))(stream)
+    assert not torch.allclose(energy, plain, rtol=1e-2)

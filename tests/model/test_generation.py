@@ -1,6 +1,8 @@
 """Completions and their judgment: the same in every batch, cut where they stop, without touching the random
 state."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from transformers import GenerationConfig
@@ -122,3 +124,20 @@ def test_the_parents_own_generation_settings_do_not_reach_a_completion(model):
         assert model.generation_config is own
     finally:
         model.generation_config = settings
+
+
+@pytest.mark.parametrize("pad", [None, 258, 999])
+def test_without_a_padding_token_or_with_one_that_is_not_embedded(model, pad):
+    """What fills a batch is masked, so it changes nothing."""
+    tokenizer = deepcopy(byte_tokenizer())
+    tokenizer.pad_token = None
+    if pad == 999:
+        tokenizer.add_special_tokens({"pad_token": "<far>"})
+        assert tokenizer.pad_token_id >= 259
+    elif pad is not None:
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(pad)
+    expected = complete(model, byte_tokenizer(), PROMPTS, Sampler(6, (EOS,)))
+    assert complete(model, tokenizer, PROMPTS, Sampler(6, (EOS,))) == expected
+    assert complete(model, tokenizer, PROMPTS, Sampler(6, ())) == complete(
+        model, byte_tokenizer(), PROMPTS, Sampler(6, ())
+    )

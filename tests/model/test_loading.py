@@ -146,7 +146,11 @@ def test_a_damaged_tokenizer(folder):
 
 def test_weights_of_another_shape(folder):
     edit_json(folder / "config.json", intermediate_size=64)
-    with pytest.raises(CheckpointError, match=f"{folder} cannot be opened: ") as caught:
+    text = (
+        r"has 9 tensors of another shape than its config\.json says, such as .*: "
+        r"\[32, 48\] in the weights, \[32, 64\]"
+    )
+    with pytest.raises(CheckpointError, match=text) as caught:
         open_checkpoint(str(folder))
     assert "\n" not in str(caught.value)
 
@@ -196,3 +200,18 @@ def test_weights_that_are_not_finite(folder, name, index, where, value):
         CapabilityError, match=f"'llama': {where}: the values are not finite. Check the weights"
     ):
         open_checkpoint(str(folder))
+
+
+@pytest.mark.parametrize("part", ["locate", "check_sites"])
+def test_an_architecture_of_another_build_is_one_line(monkeypatch, part):
+    """Whatever its modules raise when they are looked at or run as others are."""
+
+    def fail(*args):
+        raise AttributeError("'Altup' object has no attribute 'weight'\nand more")
+
+    monkeypatch.setattr(f"interp.model.loading.{part}", fail)
+    with pytest.raises(
+        CapabilityError, match="'llama' is not supported: its parts do not work together"
+    ) as caught:
+        opened()
+    assert "\n" not in str(caught.value)

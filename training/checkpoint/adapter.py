@@ -6,24 +6,11 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from interp.errors import CapabilityError
+from interp.model.fit import require_peft
 from interp.model.sites import linear_layers
 from training.config import TrainConfig
 
 __all__ = ["lora_config", "require_peft", "sort_adapter", "with_adapter"]
-
-
-def require_peft() -> Any:
-    """Return the package ``peft``.
-
-    Raises:
-        CapabilityError: It is not installed.
-    """
-    try:
-        import peft
-    except ImportError:
-        raise CapabilityError("A LoRA adapter needs peft: pip install 'interp[train]'.") from None
-    return peft
 
 
 def lora_config(config: TrainConfig, model: PreTrainedModel) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,11 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreT
 from interp.errors import CheckpointError, ConfigError
 from interp.manifest import damage
 from interp.model.checkpoints import Checkpoint, resolve_checkpoint
-from interp.model.weights import check_tokenizer, load_tokenizer, load_weights
-from training.checkpoint.adapter import require_peft
+from interp.model.weights import check_tokenizer, load_adapted, load_tokenizer, load_weights
 from training.config import TrainConfig
 from training.files import quiet_transformers, write_folder
 
-__all__ = ["ParentCheckpoint", "open_parent", "training_dtype"]
+__all__ = ["ParentCheckpoint", "open_parent", "resolve_parent", "training_dtype"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def open_parent(config: TrainConfig, *, random: bool = False) -> ParentCheckpoin
         ConfigError: The type of the weights cannot be trained here.
         CheckpointError: The parent cannot be opened, or its tokenizer lacks a token.
     """
-    checkpoint = resolve_checkpoint(config.model)
+    checkpoint = resolve_parent(config.model)
     dtype = training_dtype(config)
     tokenizer = load_tokenizer(checkpoint)
     _require_tokens(checkpoint, tokenizer)
@@ -88,6 +88,24 @@ def open_parent(config: TrainConfig, *, random: bool = False) -> ParentCheckpoin
     check_tokenizer(model, tokenizer, checkpoint.spec)
     model.config.pad_token_id = tokenizer.pad_token_id
     return ParentCheckpoint(checkpoint, path, model, tokenizer, _saved_dtype(checkpoint))
+
+
+def resolve_parent(spec: str) -> Checkpoint:
+    """Find a checkpoint to train from.
+
+    Raises:
+        CheckpointError: As of `resolve_checkpoint`; or it is a GGUF file, whose folder in the cache can be
+        emptied.
+    """
+    checkpoint = resolve_checkpoint(spec)
+    if checkpoint.gguf is not None:
+        source = shlex.quote(str(checkpoint.gguf))
+        raise CheckpointError(
+            f"'{spec}' is a GGUF file; training needs weights that stay where they are. Convert it "
+            f"first: interp "
+            f"checkpoint convert {source} FOLDER."
+        )
+    return checkpoint
 
 
 def training_dtype(config: TrainConfig) -> torch.dtype:
@@ -131,9 +149,7 @@ def _merged(checkpoint: Checkpoint, out: Path, tokenizer: PreTrainedTokenizerBas
         and json.loads(marker.read_text())["fingerprint"] == checkpoint.fingerprint
     ):
         return folder
-    base: Any = load_weights(dataclasses.replace(checkpoint, adapter=None), torch.float32)
-    adapted = require_peft().PeftModel.from_pretrained(base, str(checkpoint.adapter))
-    whole = adapted.merge_and_unload()
+    whole = load_adapted(checkpoint, torch.float32).merge_and_unload()
 
     def write(temporary: Path) -> None:
         whole.save_pretrained(temporary)

@@ -8,9 +8,9 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from interp.errors import ConfigError
-from interp.model.checkpoints import resolve_checkpoint
 from interp.model.sites import linear_layers, model_widths
 from interp.model.weights import load_tokenizer
+from training.checkpoint.parent import resolve_parent
 from training.data import load_data
 from training.methods import PlanConfig
 from training.plan.batches import BatchPlan, plan_batches
@@ -34,7 +34,7 @@ def possible_plans(config: PlanConfig) -> list[tuple[BatchPlan, Memory]]:
     """
     if not config.model:
         raise ConfigError("No --model to plan for; for example --model organism:final.")
-    checkpoint = resolve_checkpoint(config.model)
+    checkpoint = resolve_parent(config.model)
     tokenizer = load_tokenizer(checkpoint)
 
     def n_tokens(text: str) -> int:

@@ -19,12 +19,11 @@ from interp.errors import CapabilityError, ConfigError, Interrupted, Measurement
 from interp.files import disk_errors, require_room
 from interp.interruption import stop_signal
 from interp.manifest import damage
-from interp.model.checkpoints import resolve_checkpoint
 from interp.model.generation import NotFiniteError
 from training.checkpoint.adapter import sort_adapter
 from training.checkpoint.card import RunRecord
 from training.checkpoint.final import write_final
-from training.checkpoint.parent import ParentCheckpoint, open_parent
+from training.checkpoint.parent import ParentCheckpoint, open_parent, resolve_parent
 from training.config import TrainConfig
 from training.data import TrainingData
 from training.examples import ExampleSet
@@ -145,7 +144,7 @@ class Run:
         whole = {
             "method": method,
             **{key: value for key, value in to_plain(config).items() if key not in _FREE},
-            "parent_fingerprint": resolve_checkpoint(config.model).fingerprint,
+            "parent_fingerprint": resolve_parent(config.model).fingerprint,
             "facts_digest": data.facts.digest,
             "processes": process.num_processes,
             **(recipe or {}),

@@ -5,6 +5,7 @@ Nothing is ever truncated silently.
 
 from interp.model.tokens.batches import (
     Batch,
+    filler,
     length_sorted,
     make_batches,
     pad,
@@ -21,6 +22,7 @@ __all__ = [
     "TokenizedPrompt",
     "TokenizedText",
     "encode",
+    "filler",
     "length_sorted",
     "make_batches",
     "pad",

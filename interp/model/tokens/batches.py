@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from jaxtyping import Bool, Int
+from transformers import PreTrainedTokenizerBase
 
 from interp.model.tokens.prompts import EncodedItem
 
@@ -76,6 +77,12 @@ def make_batches(
 def length_sorted(items: Sequence[EncodedItem], batch_tokens: int) -> list[tuple[EncodedItem, ...]]:
     """Batches of at most ``batch_tokens`` padded tokens, longest first, whatever the items' order."""
     return make_batches(items, batch_tokens, len, order=lambda i: (-len(i), i.language, i.item_id))
+
+
+def filler(tokenizer: PreTrainedTokenizerBase, n_embeddings: int) -> int:
+    """What fills a batch: masked everywhere, so where there is no padding token any embedded id will do."""
+    pad = tokenizer.pad_token_id
+    return pad if isinstance(pad, int) and pad < n_embeddings else 0
 
 
 def pad_rows(

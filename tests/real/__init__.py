@@ -1,0 +1,1 @@
+"""Real models, opt-in: ``pytest -m real tests/real``."""
