@@ -8,6 +8,7 @@ architectures too, whose layers have norms of their own, and a decoder that has 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -31,16 +32,25 @@ class LayerReadout:
     Attributes:
         architecture: Of the model.
         norm: The final norm; None where there is none.
+        projection: What makes the stream as narrow as the unembedding takes it (OPT); None where it is.
     """
 
     architecture: Architecture
     norm: nn.Module | None
+    projection: nn.Module | None = None
 
     @property
     def weight(self) -> Float[torch.Tensor, "vocab model"]:
-        """The unembedding matrix."""
+        """The unembedding matrix, after the projection."""
         unembedding: Any = self.architecture.unembedding
-        return unembedding.weight
+        return unembedding.weight if self.projection is None else self._projected
+
+    @cached_property
+    def _projected(self) -> torch.Tensor:
+        unembedding: Any = self.architecture.unembedding
+        projection: Any = self.projection
+        with torch.no_grad():
+            return unembedding.weight @ projection.weight.to(unembedding.weight.device)
 
     @property
     def device(self) -> torch.device:
@@ -49,7 +59,9 @@ class LayerReadout:
 
     def logits(self, residual: Float[torch.Tensor, "*row model"]) -> Float[torch.Tensor, "*row vocab"]:
         """Logits in float32 of a residual stream that was not normed, as the model itself computes them."""
-        return self.architecture.unembed(residual if self.norm is None else self.norm(residual)).float()
+        for module in (self.norm, self.projection):
+            residual = residual if module is None else module(residual)
+        return self.architecture.unembed(residual).float()
 
     def gain(self) -> Float[torch.Tensor, " model"]:
         """The final norm's factor per dimension, in float32.
@@ -76,8 +88,8 @@ def layer_readout(loaded: LoadedModel) -> LayerReadout:
     """Find the final norm, and prove that it is the one.
 
     Raises:
-        CapabilityError: The last hidden states are neither the last layer's output nor one module's output of
-            it.
+        CapabilityError: The last hidden states are not the last layer's output after at most one norm and one
+            projection.
     """
     architecture = loaded.architecture
     body: Any = architecture.body
@@ -99,9 +111,15 @@ def layer_readout(loaded: LoadedModel) -> LayerReadout:
     finally:
         for handle in handles:
             handle.remove()
+    chain: list[nn.Module] = []
+    current = last[0]
     for module, before, after in passed:
-        if torch.equal(before, last[0]) and torch.equal(after, hidden):
-            return LayerReadout(architecture, module)
+        if torch.equal(before, current):
+            chain, current = [*chain, module], after
+    projection = chain[-1] if chain and isinstance(chain[-1], nn.Linear) else None
+    chain = [module for module in chain if module is not projection]
+    if torch.equal(hidden, current) and len(chain) < 2:
+        return LayerReadout(architecture, chain[0] if chain else None, projection)
     if torch.equal(hidden, last[0]):
         return LayerReadout(architecture, None)
     names = ", ".join(name for name, _ in body.named_children())

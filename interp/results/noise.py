@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from interp.errors import ResultError
-from interp.stats import jaccard
+from interp.stats import jaccard, known_mean
 
 if TYPE_CHECKING:
     from interp.results.units import UnitResult
@@ -52,12 +52,12 @@ class NoiseFloor:
     @property
     def overall(self) -> float:
         """95th percentile over splits of the absolute difference of the model-level mean, nats."""
-        return float(np.quantile(np.abs(self.halves.mean(axis=1)), 0.95))
+        return float(np.quantile(np.abs(known_mean(self.halves, axis=1)), 0.95))
 
     @property
     def chance(self) -> float:
         """Largest model-level specialization seen with shuffled labels, nats."""
-        return float(self.permuted.mean(axis=1).max())
+        return float(known_mean(self.permuted, axis=1).max())
 
 
 def noise_floor(result: UnitResult, *, n_permutations: int = 10, seed: int = 0) -> NoiseFloor:
@@ -80,7 +80,8 @@ def noise_floor(result: UnitResult, *, n_permutations: int = 10, seed: int = 0) 
 
 def _plug_in(result: UnitResult, blocks: list[int]) -> Float[np.ndarray, " layer"]:
     """Mean specialization from some blocks. Halves are equally large, so the plug-in bias cancels in their difference."""
-    return result.score(result.activity(np.isin(np.arange(result.n_blocks), blocks))).mean(axis=-1)
+    scores = result.score(result.activity(np.isin(np.arange(result.n_blocks), blocks)))
+    return np.asarray(known_mean(scores, axis=-1))
 
 
 def _splits(n_blocks: int, rng: np.random.Generator) -> list[tuple[list[int], list[int]]]:

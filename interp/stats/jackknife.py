@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
+from interp.stats.means import known_mean
+
 if TYPE_CHECKING:
     Values = Any  # numpy turns an array without axes into a scalar, and no stub says when
 else:
@@ -76,6 +78,16 @@ class Jackknife:
         if self.n_blocks != other.n_blocks:
             raise ValueError(f"cannot pair {self.n_blocks} blocks with {other.n_blocks}")
         return Jackknife(self.plug_in - other.plug_in, self.replicates - other.replicates)
+
+    def known_mean(self) -> Jackknife:
+        """The mean over the last axis of what is known in every replicate, with its own replicates; NaN where nothing is."""
+        known = np.isfinite(self.plug_in) & np.isfinite(self.replicates).all(axis=0)
+        if known.all():
+            return self.mean()
+        return Jackknife(
+            known_mean(np.where(known, self.plug_in, np.nan), axis=-1),
+            known_mean(np.where(known, self.replicates, np.nan), axis=-1),
+        )
 
     def mean(self, weights: np.ndarray | None = None) -> Jackknife:
         """The (weighted) mean over the last axis, with its own replicates."""

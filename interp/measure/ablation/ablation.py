@@ -16,12 +16,11 @@ from interp.data.facts import FactSet
 from interp.data.prompts import PromptSet, context_of, prompts_from_facts
 from interp.errors import MeasurementError
 from interp.measure.ablation.plan import AblationItem, blocks_of, halves_of, plan_passes, plan_units
-from interp.measure.ablation.removal import removed_units, unit_means
+from interp.measure.ablation.removal import removed_units, require_units, unit_means
 from interp.measure.passes import Progress, run_batches
 from interp.measure.provenance import Measurement
 from interp.measure.questions import Question, encode_questions, make_questions, score_options, text_losses
 from interp.model.loading import LoadedModel
-from interp.model.sites import SITES_OF
 from interp.results.ablation import AblationResult, AblationSettings
 from interp.results.selection import default_count
 from interp.results.units import UnitResult
@@ -169,7 +168,7 @@ class _Scores:
 def _check(
     loaded: LoadedModel, facts: FactSet, selection: UnitResult, read: PromptSet, settings: AblationSettings
 ) -> None:
-    loaded.architecture.require(SITES_OF[f"{selection.unit}s"])
+    require_units(loaded.architecture, f"{selection.unit}s")
     origin = selection.provenance
     fingerprint = loaded.checkpoint.fingerprint if loaded.checkpoint else ""
     problem = ""

@@ -10,11 +10,13 @@ from interp.measure.passes import Progress, run_pass
 from interp.measure.provenance import Measurement
 from interp.measure.specialization.activations import NeuronCounter
 from interp.model.loading import LoadedModel
+from interp.model.sites import Architecture
 from interp.model.tokens import EncodedPrompts, length_sorted
 from interp.results.specialization import SpecializationResult, SpecializationSettings
 
 __all__ = [
     "measure_specialization",
+    "neuron_parts",
     "require_blocks",
     "require_full_blocks",
     "require_tokens",
@@ -31,7 +33,7 @@ def measure_specialization(
     resume: Path | None = None,
     progress: Progress | None = None,
 ) -> SpecializationResult:
-    """Count active tokens of every neuron in every language.
+    """Count active tokens of every neuron in every language; of an expert's neurons, among the tokens routed to it.
 
     Args:
         loaded: The opened checkpoint.
@@ -47,7 +49,7 @@ def measure_specialization(
         CapabilityError: The architecture has no activated gate.
     """
     settings = settings or SpecializationSettings()
-    loaded.architecture.require("mlp_gate")
+    loaded.architecture.require_neurons("gate")
     encoded = loaded.encode(prompts, settings.blocks)
     require_tokens(encoded, settings.min_tokens)
     require_full_blocks(encoded)
@@ -66,7 +68,27 @@ def measure_specialization(
     )
     provenance = measurement.provenance(**options, largest_batch=largest)
     return SpecializationResult(
-        prompts.languages, encoded.tokens(), encoded.n_items(), provenance, counts=counter.counts()
+        prompts.languages,
+        encoded.tokens(),
+        encoded.n_items(),
+        provenance,
+        counts=counter.counts(),
+        routed=counter.routed(),
+        parts=neuron_parts(loaded.architecture),
+    )
+
+
+def neuron_parts(architecture: Architecture) -> tuple[tuple[int, int, int], ...]:
+    """Per layer: routed experts, neurons of each, and neurons that every token has; empty if all layers are alike."""
+    if not any(part.n_experts for parts in architecture.neurons for part in parts):
+        return ()
+    return tuple(
+        (
+            sum(part.n_experts for part in parts),
+            sum(part.width for part in parts if part.n_experts),
+            sum(part.width for part in parts if not part.n_experts),
+        )
+        for parts in architecture.neurons
     )
 
 
