@@ -11,6 +11,7 @@ from interp.measure.ablation.removal import removed_units
 from interp.model.experts import Routed
 from interp.model.final_norm import layer_readout
 from interp.model.hooks import editing, reading
+from interp.model.loading import adopt_model
 from interp.model.sites import EXPERT_SITES, SITES, Site
 from interp.model.tokens import pad_rows, token_positions
 from tests.support.architectures import DENSE, EXPERTS, VERIFIED, table, verified, written
@@ -20,7 +21,7 @@ IDS = torch.arange(60, 84).reshape(2, 12)
 SIDE_BY_SIDE = {"cohere", "gptj", "gpt_neox", "falcon", "phi"}
 # what a family lacks; whatever is not named here has to be there
 LACKS = {
-    **dict.fromkeys(SIDE_BY_SIDE, {"resid_mid"}),
+    **{family: {"resid_mid"} for family in SIDE_BY_SIDE},
     "falcon_h1": {"resid_mid"},
     "qwen3_next": {"head", "attn_out"},
     "lfm2": {"head", "attn_out", "mlp_gate"},
@@ -245,8 +246,6 @@ def test_an_edit_of_gates_passes_on_to_neurons_and_watches_nest(family):
 def test_experts_that_run_one_by_one_lose_their_sites_with_the_reason():
     model = tiny_model("mixtral")
     model.set_experts_implementation("eager")
-    from interp.model.loading import adopt_model
-
     architecture = adopt_model(model, byte_tokenizer()).architecture
     with pytest.raises(
         CapabilityError, match=r"run in one call; call model.set_experts_implementation\('group"

@@ -40,7 +40,7 @@ def test_counts_of_other_architectures_equal_the_slow_oracle(family, facts):
     """One prompt at a time without padding; an expert's neurons by hooks of the plain activation, one row per token."""
     loaded = verified(family)
     result = measure_specialization(
-        loaded, facts, n_blocks=3, min_tokens=100, batch_tokens=512, padding="left"
+        loaded, facts, n_blocks=3, min_tokens=100, batch_tokens=512, padding=padding
     )
     counts, routed = count_active_anywhere(loaded, facts, n_blocks=3)
     assert result.counts.shape == counts.shape
