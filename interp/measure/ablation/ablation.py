@@ -21,6 +21,7 @@ from interp.measure.passes import Progress, run_batches
 from interp.measure.provenance import Measurement
 from interp.measure.questions import Question, encode_questions, make_questions, score_options, text_losses
 from interp.model.loading import LoadedModel
+from interp.model.sites import SITES_OF
 from interp.results.ablation import AblationResult, AblationSettings
 from interp.results.selection import default_count
 from interp.results.units import UnitResult
@@ -187,6 +188,13 @@ def _check(
     elif fingerprint != origin.fingerprint:
         problem = (
             f"The units were selected in another checkpoint ({origin.checkpoint}); select them in this one."
+        )
+    elif selection.exists.shape != (
+        shape := (loaded.architecture.n_layers, loaded.architecture.n_units(SITES_OF[f"{selection.unit}s"]))
+    ):
+        problem = (
+            f"The units were selected in a model of {selection.exists.shape[0]} layers x {selection.exists.shape[1]} "
+            f"{selection.unit}s, this one has {shape[0]} x {shape[1]}; select them in this one."
         )
     elif settings.units != f"{selection.unit}s":
         problem = f"The settings remove {settings.units}, but the selection is of {selection.unit}s."
