@@ -16,7 +16,7 @@ __all__ = ["editing", "reading"]
 
 Reader = Callable[[Any, Site], None]
 Editor = Callable[[Any, Site], torch.Tensor]
-_MAY_BE_FLAT = ("mlp", "shared")  # sites where some families have prompts and tokens in one axis
+_MAY_BE_FLAT = ("mlp", "shared", "resid_mid")  # sites where some families have prompts and tokens in one axis
 
 
 @contextmanager

@@ -314,7 +314,9 @@ def test_what_cannot_be_measured_is_refused_with_a_reason(facts, read):
     experts = opened("mixtral")
     heads = selected(experts, read, "heads")
     assert measure_ablation(experts, facts, heads, read, count=1, draws=1).unit == "heads"
-    with pytest.raises(MeasurementError, match="selected in a model of 3 layers x 48 neurons, this one has 3 x 192"):
+    with pytest.raises(
+        MeasurementError, match="selected in a model of 3 layers x 48 neurons, this one has 3 x 192"
+    ):
         measure_ablation(experts, facts, selection, read)
     own = selected(experts, read, "neurons")
     assert measure_ablation(experts, facts, own, read, count=1, draws=1, mode="mean").unit == "neurons"
