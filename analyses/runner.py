@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from analyses.checkpoints import open_checkpoints
-from analyses.comparison import Comparison, compare
+from analyses.comparison import Comparison, compare_all
 from analyses.plan import Cell, Measure, Part, Plan, Progress, Request, Task
 from analyses.reuse import partial_file, result_file, reusable
 from interp.config import CheckpointOptions, DataOptions, NumericOptions, OutputOptions, load_options
@@ -30,7 +30,8 @@ class Run:
         names: Checkpoints, in the order given.
         plan: What was asked.
         results: Suffix of a part to its results, one per checkpoint.
-        comparisons: Suffix of a part to the comparisons of each later checkpoint with the first.
+        comparisons: Suffix of a part to the comparisons of each later checkpoint with the first; the p of all
+            of them are corrected as one family.
         files: Everything written or reused.
     """
 
@@ -56,7 +57,8 @@ def run(command: str, progress: Progress | None = None, **options: Any) -> Run:
     Args:
         command: Name of a command that measures, such as ``routing``.
         progress: Called with a label, work done and work in all.
-        options: What the command takes, such as ``ckpt=["organism:final"]``, ``languages="en,sw"``, ``out="results"``.
+        options: What the command takes, such as ``ckpt=["organism:final"]``, ``languages="en,sw"``,
+            ``out="results"``.
 
     Raises:
         InterpError: As of `run_measure`; or there is no such command or option.
@@ -71,8 +73,8 @@ def run(command: str, progress: Progress | None = None, **options: Any) -> Run:
 def run_measure(measure: Measure, options: Sequence[Any], progress: Progress | None = None) -> Run:
     """Plan a measure for the checkpoints of a command, run it, and compare each checkpoint with the first.
 
-    Every cheap thing that can be wrong is checked before a model is opened. Finished results are reused, interrupted ones
-    continue.
+    Every cheap thing that can be wrong is checked before a model is opened. Finished results are reused,
+    interrupted ones continue.
 
     Args:
         measure: Which.
@@ -80,7 +82,8 @@ def run_measure(measure: Measure, options: Sequence[Any], progress: Progress | N
         progress: Called with a label, work done and work in all.
 
     Raises:
-        InterpError: Bad input, damaged files, a folder that holds results of other settings, or an interruption.
+        InterpError: Bad input, damaged files, a folder that holds results of other settings, or an
+            interruption.
     """
     given = {type(each): each for each in options}
     numerics, output = given[NumericOptions], given[OutputOptions]
@@ -94,11 +97,7 @@ def run_measure(measure: Measure, options: Sequence[Any], progress: Progress | N
         for part in plan.parts:
             run.results.setdefault(part.suffix, []).append(next(results))
             run.files.append(result_file(output.out, checkpoint, part.suffix))
-    for suffix, measured in run.results.items():
-        run.comparisons[suffix] = [
-            compare(measured[0], later, names=(run.names[0], name), **plan.view)
-            for name, later in zip(run.names[1:], measured[1:], strict=True)
-        ]
+    run.comparisons.update(compare_all(run.results, run.names, **plan.view))
     return run
 
 
@@ -107,8 +106,8 @@ def run_cells(
 ) -> list[Result]:
     """Return the results of cells, in their order: reused where they are finished, measured where not.
 
-    All finished results are looked at before anything is measured. Cells of one checkpoint that follow each other open its
-    model once.
+    All finished results are looked at before anything is measured. Cells of one checkpoint that follow each
+    other open its model once.
 
     Args:
         cells: Which parts of which checkpoints.
@@ -136,7 +135,7 @@ def run_cells(
 
 
 def finished(cell: Cell, out: Path) -> Any:
-    """The finished result of a cell, in its view; None where there is none. Parts it needs are looked at too."""
+    """The finished result of a cell, in its view; None where there is none. So for parts it needs."""
     file = result_file(out, cell.checkpoint, cell.part.suffix)
     result = reusable(cell.part.kind, file, cell.part.question, cell.checkpoint, ignored=cell.part.ignored)
     if result is None:

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from figures.drawing import Drawing
+from figures.findings import found
 from figures.layers import show_curve, show_layers, show_legend
 from figures.matrices import show_languages
 from figures.style import new_figure
@@ -88,7 +89,7 @@ def _languages(name: str, result: RoutingResult) -> Table:
 
 
 def plot_routing(results: Sequence[RoutingResult], names: Sequence[str]) -> Figure:
-    """Per kind of unit, by layer: overlap with chance (empty signs, dotted) on the left, overlap above chance on the right.
+    """By kind of unit and layer: left, overlap and chance (empty markers, dotted); right, their difference.
 
     Means over pairs of languages; bands are 95 % over clusters of facts.
     """
@@ -115,20 +116,22 @@ def plot_routing(results: Sequence[RoutingResult], names: Sequence[str]) -> Figu
 
 
 def plot_pairs(result: RoutingResult, name: str) -> Figure:
-    """Overlap above chance of every two languages, over all layers; a dot where its 95 % interval leaves out 0.
+    """Overlap above chance of every two languages, over all layers.
 
-    The intervals are each pair's own: of 66 pairs without a shared route, 3 get a dot.
+    A dot: shown to differ from 0 when all pairs of the figure are corrected together.
     """
     shown = {unit: result.matrix(unit) for unit in result.units}
+    masks, marked = found([p for _, p in shown.values()], "pairs of languages")
     most = max(float(np.nanmax(np.abs(values), initial=0)) for values, _ in shown.values())
     side = max(2.2, 0.8 + 0.2 * len(result.languages))
     with new_figure(1.2 + side * len(result.units), 0.7 + side) as figure:
         grid = figure.subplots(1, len(result.units), squeeze=False)[0]
-        for axes, (unit, (values, clear)) in zip(grid, shown.items(), strict=True):
-            image = show_languages(axes, values, clear, result.languages, most)
+        for axes, (unit, (values, _)), mask in zip(grid, shown.items(), masks, strict=True):
+            image = show_languages(axes, values, mask | mask.T, result.languages, most)
             axes.set_title(unit, loc="left", fontsize=9)
         figure.colorbar(image, ax=grid, label=_EXCESS, fraction=0.05)
-        figure.suptitle(f"{name}: {len(result.fact_ids)} facts", fontsize=10)
+        counted = f"{len(result.fact_ids)} facts in {len(set(result.groups))} clusters"
+        figure.suptitle(f"{name}: {counted}\ndot: {marked}", fontsize=9)
         return figure
 
 
@@ -139,9 +142,9 @@ def routing_data(results: Sequence[RoutingResult], names: Sequence[str]) -> pd.D
     tables = []
     for result, name in zip(results, names, strict=True):
         table = result.by_layer()
-        for said, short in (("overlap", "overlap"), ("chance", "chance"), (_EXCESS, "excess")):
+        for quantity, short in (("overlap", "overlap"), ("chance", "chance"), (_EXCESS, "excess")):
             part = table[["units", "layer", "n", "n_clusters", short, f"{short}_low", f"{short}_high"]]
             part = part.set_axis(["units", "layer", "n", "n_clusters", "mean", "low", "high"], axis=1)
-            tables.append(part.assign(checkpoint=name, quantity=said))
+            tables.append(part.assign(checkpoint=name, quantity=quantity))
     order = ["checkpoint", "units", "quantity", "layer", "n", "n_clusters", "mean", "low", "high"]
     return pd.concat(tables, ignore_index=True)[order]

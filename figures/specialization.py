@@ -24,10 +24,11 @@ __all__ = ["drawings", "plot_specialization", "specialization_data", "tables"]
 
 _NAMES = {"neuron": "MLP neurons", "head": "attention heads"}
 _LEGENDS = {
-    "neuron": "> .05 nats: neurons above 0.05 nats whose activity is most informative about the language; LAPE, PolyFact: "
-    "neurons that LAPE selects as published and as the PolyFact repository runs it, a fixed share of all.",
-    "head": "top head: layer.head of largest importance; shared: mean overlap of a language's top {k} heads with those of "
-    "each other language.",
+    "neuron": "> .05 nats: neurons above 0.05 nats whose activity is most informative about the language; "
+    "LAPE, PolyFact: neurons that LAPE selects as published and as the PolyFact repository runs it, a fixed "
+    "share of all.",
+    "head": "top head: layer.head of largest importance; shared: mean overlap of a language's top {k} heads "
+    "with those of each other language.",
 }
 _COLUMNS = {
     "specialized": "> .05 nats",
@@ -78,18 +79,20 @@ def _overall(results: Sequence[UnitResult], names: Sequence[str]) -> Table:
         mean, floor = result.overall, result.noise_floor
         low, high = mean.interval()
         shown = estimate(float(mean.value), float(low), float(high), 4)
-        rows.append((name, shown, number(floor.overall, 4), number(floor.chance, 4)))
+        between = estimate(floor.overall, float(floor.mean.low), float(floor.mean.high), 4)
+        rows.append((name, shown, between, number(floor.chance, 4)))
     return Table(
         f"Mean specialization of {_NAMES[results[0].unit]}, all layers (nats)",
-        ("checkpoint", "mean [95 %]", "noise floor", "chance"),
+        ("checkpoint", "mean [95 %]", "noise floor [95 %]", "chance"),
         tuple(rows),
-        "noise floor: 95th percentile of the difference between two halves of the text; chance: largest mean with shuffled "
-        "language labels.",
+        "noise floor: what the means of two texts differ by in 95 %, with its own interval over "
+        f"{results[0].n_blocks} blocks; "
+        "chance: largest mean with shuffled language labels.",
     )
 
 
 def plot_specialization(results: Sequence[UnitResult], names: Sequence[str]) -> Figure:
-    """Left: mean specialization per layer with its 95 % interval. Right: how much of it belongs to each language."""
+    """Left: mean specialization per layer with its 95 % interval. Right: each language's part of it."""
     with new_figure(9.5, 0.9 + 0.26 * max(10, len(results[0].languages))) as figure:
         left, right = figure.subplots(1, 2, width_ratios=[1, 1.1])
         for index, (result, name) in enumerate(zip(results, names, strict=True)):

@@ -14,7 +14,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Table", "estimate", "number", "print_tables", "rows_of"]
+__all__ = ["Table", "estimate", "number", "p_value", "print_tables", "rows_of"]
 
 _GAP = 3  # columns that a border and its padding take
 _MISSING = "-"
@@ -40,11 +40,16 @@ class Table:
 
 
 def number(value: float, digits: int = 3, *, signed: bool = False) -> str:
-    """A number with fixed digits, or two significant ones where it is smaller than these show; a dash for NaN."""
+    """A number with fixed digits, or two significant ones where it is smaller; a dash for NaN."""
     if value is None or np.isnan(value):
         return _MISSING
     form = ".2g" if 0 < abs(value) < 10.0 ** (1 - digits) else f".{digits}f"
     return f"{value:{'+' if signed else ''}{form}}"
+
+
+def p_value(value: float) -> str:
+    """A p with three significant digits; a dash where there is none."""
+    return _MISSING if np.isnan(value) else f"{value:.3g}"
 
 
 def estimate(value: float, low: float, high: float, digits: int = 3, *, signed: bool = False) -> str:
@@ -100,7 +105,7 @@ def _widths(table: Table) -> list[int]:
 
 
 def _parts(table: Table, width: int) -> list[Table]:
-    """The table, cut between columns so that each part fits; the columns that name a row stand in every part."""
+    """The table, cut between columns so that each part fits; each has the columns that name a row."""
     widths, keys = _widths(table), range(table.keys)
     room = width - sum(widths[: table.keys]) - 1
     parts: list[list[int]] = [[]]

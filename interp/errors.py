@@ -1,13 +1,13 @@
 """The errors a user can act on.
 
-Every one says what was found, what was expected and what to do, with the values. On the command line each is one
-line on stderr and the exit code of its class; in Python they are ordinary exceptions.
+Every one says what was found, what was expected and what to do, with the values. On the command line each is
+one line on stderr and the exit code of its class; in Python they are ordinary exceptions.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class InterpError(Exception):
@@ -56,15 +56,24 @@ class Interrupted(InterpError):
     exit_code = 130
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the closest known word, or an empty string."""
+def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return ``" Did you mean 'x'?"`` for the closest known word, after a prefix, or an empty string."""
     names = list(known)
     longer = [name for name in names if len(word) > 2 and name.startswith(word)]
     match = longer if len(longer) == 1 else difflib.get_close_matches(word, names, n=1)
-    return f" Did you mean '{match[0]}'?" if match else ""
+    return f" Did you mean '{prefix}{match[0]}'?" if match else ""
 
 
 def short(value: object, limit: int = 40) -> str:
     """A value for a message: lists joined, long ones (a digest, a path) cut."""
     text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def unequal(saved: Mapping[str, object], requested: Mapping[str, object], limit: int = 40) -> str:
+    """Where what is saved is not what is requested, for a message; empty if it is."""
+    return "; ".join(
+        f"{name}: {short(saved.get(name), limit)} there, {short(value, limit)} asked"
+        for name, value in requested.items()
+        if saved.get(name) != value
+    )

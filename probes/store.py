@@ -1,8 +1,7 @@
-"""Arrays too large for memory: written in place on disk, and finished only when a manifest with their checksum is there."""
+"""Arrays too large for memory: written in place on disk, finished once a manifest has their checksum."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from interp.errors import MeasurementError, short
-from interp.files import refusal, require_room, write_atomically
+from interp.errors import MeasurementError, unequal
+from interp.files import file_digest, refusal, require_room, write_atomically
 
 __all__ = ["create", "discard", "finish", "reopen"]
 
@@ -42,7 +41,7 @@ def finish(file: Path, array: np.memmap, key: dict[str, Any]) -> np.ndarray:
     """Give a whole array its name and its manifest, and return it for reading."""
     array.flush()
     os.replace(_partial(file), file)
-    manifest = {"key": key, "sha256": _digest(file)}
+    manifest = {"key": key, "sha256": file_digest(file)}
     text = json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=True)
     write_atomically(_manifest(file), lambda stream: stream.write(text.encode()))
     return np.load(file, mmap_mode="r", allow_pickle=False)
@@ -56,22 +55,18 @@ def reopen(file: Path, key: dict[str, Any]) -> np.ndarray | None:
     """
     if not _manifest(file).exists() or not file.exists():
         return None
-    asked = json.loads(json.dumps(key))
     try:
         manifest = json.loads(_manifest(file).read_bytes())
-        there, digest = dict(manifest["key"]), manifest["sha256"]
+        saved_key, digest = dict(manifest["key"]), manifest["sha256"]
     except (ValueError, KeyError, TypeError):
         raise MeasurementError(
             f"{_manifest(file)} is damaged. Use --fresh to collect the activations again."
         ) from None
-    differing = [
-        f"{k}: {short(there.get(k))} there, {short(v)} asked" for k, v in asked.items() if there.get(k) != v
-    ]
-    if differing:
+    if differing := unequal(saved_key, json.loads(json.dumps(key))):
         raise MeasurementError(
-            f"{file} holds other activations ({'; '.join(differing)}). Use --fresh to replace them, or another --out."
+            f"{file} holds other activations ({differing}). Use --fresh to replace them, or another --out."
         )
-    if _digest(file) != digest:
+    if file_digest(file) != digest:
         raise MeasurementError(
             f"{file} is not what was written there (its checksum differs). Use --fresh to collect it again."
         )
@@ -90,8 +85,3 @@ def _partial(file: Path) -> Path:
 
 def _manifest(file: Path) -> Path:
     return file.with_name(file.name + ".json")
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

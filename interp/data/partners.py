@@ -15,7 +15,7 @@ from itertools import groupby
 
 from interp.data.facts import Fact, FactSet
 from interp.data.hashing import hash_key
-from interp.data.priors import by_ids, by_names, ids_are_shared
+from interp.data.priors import answer_key
 from interp.data.waiting import Waiting
 from interp.errors import DataError
 
@@ -169,7 +169,7 @@ def pair_facts(facts: FactSet) -> Pairing:
         DataError: No two facts can be paired.
     """
     ordered = sorted(facts, key=lambda fact: (fact.relation, hash_key("partner", fact.fact_id)))
-    answer = by_ids if ids_are_shared(ordered, facts.languages[0]) else by_names(facts.languages[0])
+    answer = answer_key(facts)
     clusters = _Clusters()
     members: list[Fact] = []
     for _, of_relation in groupby(ordered, key=lambda fact: fact.relation):

@@ -1,8 +1,8 @@
 """Read and edit the neurons of routed experts, inside the one call that runs all experts of a layer.
 
-transformers keeps the weights of a layer's experts in one tensor and runs the rows of all tokens and experts at once, so
-there is no module per expert. What it offers is the gating of these rows: it is wrapped on the one module, for as long as
-it is watched, and the rows are told apart by the experts that the router gave.
+transformers keeps the weights of a layer's experts in one tensor and runs the rows of all tokens and experts
+at once, so there is no module per expert. What it offers is the gating of these rows: it is wrapped on the
+one module, for as long as it is watched, and the rows are told apart by the experts that the router gave.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Watcher = Callable[[Routed, Site], torch.Tensor | None]
 def watched_experts(
     architecture: Architecture, layer: int, watchers: Mapping[str, Watcher]
 ) -> Iterator[None]:
-    """Call ``watcher(routed, site)`` with the experts of a layer; a tensor that it returns replaces the values.
+    """Call ``watcher(routed, site)`` with a layer's experts; a tensor that it returns replaces the values.
 
     Args:
         architecture: Of the model.

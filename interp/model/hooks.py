@@ -23,7 +23,7 @@ _MAY_BE_FLAT = ("mlp", "shared", "resid_mid")  # sites where some families have 
 def reading(architecture: Architecture, readers: Mapping[Site, Reader]) -> Iterator[None]:
     """Call ``reader(value, site)`` with each site's tensor, with the site's axes, while the context is open.
 
-    The tensor is the live one: reduce it in the reader, and do not keep it. At the sites of routed experts the
+    The tensor is the live one: reduce it in the reader, and do not keep it. At the sites of experts the
     value is an `interp.model.experts.Routed`.
 
     Raises:
@@ -42,7 +42,7 @@ def reading(architecture: Architecture, readers: Mapping[Site, Reader]) -> Itera
 def editing(architecture: Architecture, editors: Mapping[Site, Editor]) -> Iterator[None]:
     """Replace each site's tensor by ``editor(value, site)`` while the context is open.
 
-    At the sites of routed experts the value is an `interp.model.experts.Routed`, and its ``values`` are replaced.
+    At the sites of experts the value is an `interp.model.experts.Routed`, whose ``values`` are replaced.
 
     Raises:
         CapabilityError: A site does not exist, or no forward pass reached it.

@@ -7,8 +7,8 @@
 5. Decoder, then unembedding, gives the model's logits.
 6. Editing any site of any layer changes the logits.
 
-A site that fails is struck off with the reason. A model whose logits are not its decoder's is refused, and so is one
-whose values are not finite.
+A site that fails is struck off with the reason. A model whose logits are not its decoder's is refused, and so
+is one whose values are not finite.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def check_sites(model: PreTrainedModel, architecture: Architecture) -> None:
     """Run the self-check on one small batch, and strike off the sites that fail.
 
     Raises:
-        CapabilityError: The logits are not the unembedded states, values are not finite, or the decoder cannot be run
-            as measures run it.
+        CapabilityError: The logits are not the unembedded states, values are not finite, or the decoder
+            cannot be run as measures run it.
     """
     try:
         _check(model, architecture, _example(model))
@@ -50,7 +50,8 @@ def check_sites(model: PreTrainedModel, architecture: Architecture) -> None:
     except Exception as error:  # a decoder of a new kind fails in as many ways as there are kinds
         reason = next(iter(str(error).splitlines()), "")[:200]
         raise CapabilityError(
-            f"'{architecture.family}' cannot be run as measures run a decoder: {type(error).__name__}: {reason}"
+            f"'{architecture.family}' cannot be run as measures run a decoder: "
+            f"{type(error).__name__}: {reason}"
         ) from error
 
 
@@ -108,7 +109,7 @@ def _example(model: PreTrainedModel) -> torch.Tensor:
 
 
 def _read_all(model: PreTrainedModel, architecture: Architecture, ids: torch.Tensor) -> _Seen:
-    """Every site that fires, the un-gated half of every MLP, what attention and experts write, and the logits."""
+    """Every site that fires, the un-gated half of every MLP, what is written, and the logits."""
     seen = _Seen()
 
     def keep(value: Any, site: Site) -> None:
@@ -188,8 +189,8 @@ def _check_axes(architecture: Architecture, seen: _Seen) -> None:
     stream = seen.values[Site("resid_pre", 0)]
     if stream.ndim != 3:
         raise CapabilityError(
-            f"'{architecture.family}': its residual stream has axes {tuple(stream.shape)}; prompt, token and model are "
-            "expected, so the architecture is not supported."
+            f"'{architecture.family}': its residual stream has axes {tuple(stream.shape)}; prompt, token and "
+            "model are expected, so the architecture is not supported."
         )
 
 
@@ -291,7 +292,8 @@ def _check_edit(model: PreTrainedModel, architecture: Architecture, name: str, i
             module, side = architecture.module(site)
             architecture.strike(
                 name,
-                f"editing {site} ({side} of {type(module).__name__}) does not change the logits, so it is dead",
+                f"editing {site} ({side} of {type(module).__name__}) does not change the "
+                "logits, so it is dead",
             )
             return
 

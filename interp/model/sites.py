@@ -1,28 +1,28 @@
 """The one file that knows architectures: where in a Hugging Face decoder each quantity is read and edited.
 
-A site is a named place in the forward pass. Its module is found by structure, under any of the names that model
-families give it (`_PLACES`), and verified at load (`interp.model.selfcheck`), so a fine-tune of a known family and
-most new families work without being listed. A site that an architecture lacks, or that fails its check, is struck off
-with the reason; everything else stays usable.
+A site is a named place in the forward pass. Its module is found by structure, under any of the names that
+model families give it (`_PLACES`), and verified at load (`interp.model.selfcheck`), so a fine-tune of a known
+family and most new families work without being listed. A site that an architecture lacks, or that fails its
+check, is struck off with the reason; everything else stays usable.
 
-| site            | what                                   | axes                     | TransformerLens       |
-|-----------------|----------------------------------------|--------------------------|-----------------------|
-| `resid_pre`     | residual stream entering the layer     | prompt token model       | `hook_resid_pre`      |
-| `resid_mid`     | stream between attention and MLP       | prompt token model       | `hook_resid_mid`      |
-| `resid_post`    | residual stream leaving the layer      | prompt token model       | `hook_resid_post`     |
-| `head`          | head outputs before the projection     | prompt token head d_head | `attn.hook_z`         |
-| `attn_out`      | attention output projection            | prompt token model       | `attn.hook_out`       |
-| `mlp_gate`      | activated gate, act(gate): LAPE's site | prompt token neuron      | act of `mlp.hook_pre` |
-| `mlp_neuron`    | the neuron, act(gate) * up             | prompt token neuron      | `mlp.hook_post`       |
-| `mlp_out`       | MLP output projection                  | prompt token model       | `mlp.hook_out`        |
-| `expert_gate`   | `mlp_gate` of the experts a token has  | assignment neuron        |                       |
-| `expert_neuron` | `mlp_neuron` of these experts          | assignment neuron        |                       |
-| `shared_gate`   | `mlp_gate` of the experts all share    | prompt token neuron      |                       |
-| `shared_neuron` | `mlp_neuron` of these experts          | prompt token neuron      |                       |
+| site            | what                                   | axes                  | TransformerLens       |
+|-----------------|----------------------------------------|-----------------------|-----------------------|
+| `resid_pre`     | residual stream entering the layer     | prompt token model    | `hook_resid_pre`      |
+| `resid_mid`     | stream between attention and MLP       | prompt token model    | `hook_resid_mid`      |
+| `resid_post`    | residual stream leaving the layer      | prompt token model    | `hook_resid_post`     |
+| `head`          | head outputs before the projection     | prompt token head dim | `attn.hook_z`         |
+| `attn_out`      | attention output projection            | prompt token model    | `attn.hook_out`       |
+| `mlp_gate`      | activated gate, act(gate): LAPE's site | prompt token neuron   | act of `mlp.hook_pre` |
+| `mlp_neuron`    | the neuron, act(gate) * up             | prompt token neuron   | `mlp.hook_post`       |
+| `mlp_out`       | MLP output projection                  | prompt token model    | `mlp.hook_out`        |
+| `expert_gate`   | `mlp_gate` of the experts a token has  | assignment neuron     |                       |
+| `expert_neuron` | `mlp_neuron` of these experts          | assignment neuron     |                       |
+| `shared_gate`   | `mlp_gate` of the experts all share    | prompt token neuron   |                       |
+| `shared_neuron` | `mlp_neuron` of these experts          | prompt token neuron   |                       |
 
-An MLP without a gate (GPT-2, BLOOM, OPT, Nemotron) has neurons act(up): both MLP sites are the same there. A layer
-that routes tokens to experts has `expert_*` sites instead, with one row per token and expert that it is routed to
-(`interp.model.experts.Routed`), and its `mlp_out` is all that its experts write.
+An MLP without a gate (GPT-2, BLOOM, OPT, Nemotron) has neurons act(up): both MLP sites are the same there. A
+layer that routes tokens to experts has `expert_*` sites instead, with one row per token and expert that it is
+routed to (`interp.model.experts.Routed`), and its `mlp_out` is all that its experts write.
 
 `attn_out` and `mlp_out` stand before the extra norm of post-norm architectures such as OLMo2: the projection,
 not the residual write. Families whose attention and MLP run side by side have no `resid_mid`. Where there is
@@ -68,7 +68,7 @@ EXPERT_SITES = ("expert_gate", "expert_neuron", "shared_gate", "shared_neuron")
 
 Side = Literal["input", "output"]
 
-# names that model families give to one thing, below the decoder or below a layer; the first that exists is taken
+# names that families give to one thing, below the decoder or below a layer; the first that exists is taken
 _STACK = "layers|h"
 _ATTENTION = (
     "self_attn.o_proj|self_attn.out_proj|self_attn.dense|attention.dense|self_attention.dense|attn.c_proj|"
@@ -76,12 +76,18 @@ _ATTENTION = (
 )
 _MIXER = "linear_attn.out_proj|conv.out_proj"  # of hybrids, where a layer has no attention
 _MLP = "mlp|feed_forward"
-_ACTIVATION = "mlp.act_fn|mlp.activation_fn|mlp.act|mlp.gelu_impl|feed_forward.act_fn|feed_forward.activation_fn|activation_fn"
+_ACTIVATION = (
+    "mlp.act_fn|mlp.activation_fn|mlp.act|mlp.gelu_impl|feed_forward.act_fn|feed_forward.activation_fn|"
+    "activation_fn"
+)
 _DOWN = (
     "mlp.down_proj|mlp.dense_4h_to_h|mlp.c_proj|mlp.fc2|mlp.fc_out|feed_forward.down_proj|feed_forward.w2|fc2"
 )
 _EXPERTS = "mlp.experts|feed_forward.experts|block_sparse_moe.experts|moe.experts"
-_SHARED = "mlp.shared_expert|mlp.shared_experts|mlp.shared_mlp|feed_forward.shared_expert|shared_mlp|moe.shared_experts"
+_SHARED = (
+    "mlp.shared_expert|mlp.shared_experts|mlp.shared_mlp|feed_forward.shared_expert|shared_mlp|"
+    "moe.shared_experts"
+)
 
 # site -> path below the layer ("" = the layer itself) and side of the module
 _PLACES: dict[str, tuple[str, Side]] = {
@@ -102,7 +108,7 @@ _PLACES: dict[str, tuple[str, Side]] = {
     "shared_neuron": ("down_proj|output_linear", "input"),
 }
 
-# the module that the gate multiplies: its output, or the last of so many parts of a fused one; and its companion
+# the module that the gate multiplies: its output, or the last part of a fused one; and its companion
 _GATED = (
     ("mlp.up_proj", 1, "mlp.gate_proj"),
     ("mlp.gate_up_proj", 2, ""),
@@ -127,12 +133,12 @@ class Site:
 
 @dataclass(frozen=True)
 class Neurons:
-    """Neurons of a layer that run together: those of its MLP, of its routed experts, or of the ones all share.
+    """Neurons of a layer that run together: of its MLP, its routed experts, or the ones all share.
 
     Attributes:
         layer: Which layer.
         kind: 'mlp', 'expert' or 'shared': the first word of their sites.
-        first: Number of their first neuron within the layer; neuron j of expert e is ``first + e * width + j``.
+        first: Number of their first neuron in the layer; neuron j of expert e is ``first + e * width + j``.
         width: Neurons of the MLP, or of one expert.
         n_experts: Routed experts; 0 where every token has all of these neurons.
     """
@@ -189,8 +195,8 @@ class Experts:
         """How tokens and experts are laid out.
 
         Returns:
-            'sorted': a row for each pair, by expert; 'given': as the router gives them; 'all': every expert gets every
-            token, which is zero where it is not routed (Llama 4); '' where there is not one call for all.
+            'sorted': a row per pair, by expert; 'given': as the router gives them; 'all': every expert gets
+            every token, zero where it is not routed (Llama 4); '' where there is not one call for all.
         """
         if not _is_fused(self.module):
             return "all" if hasattr(self.module, "expert_dim") else ""

@@ -25,8 +25,9 @@ LEFT_OUT = (
     "same first token",
     "lengths differ",
 )
-"""Why a fact has no pair in a language: the source answers wrongly; the target needs no rescue; no fact of its relation has
-another answer; the right and the wrong answer begin with the same token; positions would not correspond."""
+"""Why a fact has no pair in a language: the source answers wrongly; the target needs no rescue; no fact of
+its relation has another answer; the right and the wrong answer begin with the same token; positions would not
+correspond."""
 
 
 class RunsResult(FactResult):
@@ -61,39 +62,51 @@ class RunsResult(FactResult):
     def counted(self) -> str:
         """How many pairs of a fact and a language were used, and why the others were left out, in words."""
         counts = self.reasons().sum()
-        left = ", ".join(f"{counts[reason]} {reason}" for reason in LEFT_OUT[1:] if counts[reason])
-        return f"{counts['used']} of {counts.sum()} fact-language pairs" + (
-            f" (left out: {left})" if left else ""
+        return f"{counts['used']} of {counts.sum()} fact-language pairs{self._left_out_text()}"
+
+    def _left_out_text(self) -> str:
+        counts = self.reasons().sum()
+        listed = ", ".join(f"{counts[reason]} {reason}" for reason in LEFT_OUT[1:] if counts[reason])
+        return f" (left out: {listed})" if listed else ""
+
+    def _first_line(self, what: str, sources: tuple[str, ...]) -> str:
+        """Which runs these are, and how many pairs of facts, for a ``repr``."""
+        origin = f"from {','.join(sources)} " if sources else ""
+        return (
+            f"{type(self).__name__} of {self.provenance.checkpoint or 'a model'}: {what} "
+            f"{origin}in {','.join(self.languages)}; {self.reasons().used.sum()} pairs of "
+            f"{len(self.fact_ids)} facts{self._left_out_text()}"
         )
 
     def of_metric(
         self, values: Float[np.ndarray, "fact language metric *cell"], metric: str, language: str = ""
-    ) -> Float[np.ndarray, "fact asked *cell"]:
+    ) -> Float[np.ndarray, "fact target *cell"]:
         """One metric per fact and language, or in one language alone.
 
         Raises:
             ResultError: The metric or the language is unknown.
         """
-        chosen = values[:, :, self._metric(metric)].astype(np.float64)
+        selected = values[:, :, self._metric(metric)].astype(np.float64)
         if metric == "rescued":
-            chosen = np.where(np.isnan(chosen), np.nan, chosen > 0)
+            selected = np.where(np.isnan(selected), np.nan, selected > 0)
         if not language:
-            return chosen
+            return selected
         if language not in self.languages:
             raise ResultError(
                 f"No language '{language}' in this result; there is: {', '.join(self.languages)}."
             )
         at = self.languages.index(language)
-        return chosen[:, at : at + 1]
+        return selected[:, at : at + 1]
 
-    def gap(self, metric: str, language: str = "") -> Float[np.ndarray, "fact asked"]:
+    def gap(self, metric: str, language: str = "") -> Float[np.ndarray, "fact target"]:
         """What there is to recover: clean minus corrupt, per fact and language."""
         return self.of_metric(self.clean, metric, language) - self.of_metric(self.corrupt, metric, language)
 
     def in_common(self, other: Self) -> tuple[Self, Self]:
         """Both results with the facts and languages that have a pair in both.
 
-        Which have one depends on what a checkpoint answers, so the means of two checkpoints are else over others.
+        Which have one depends on what a checkpoint answers, so the means of two checkpoints are else over
+        others.
         """
         used = (self.left_out == 0) & (other.left_out == 0)
         return self._only(used), other._only(used)

@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from interp.results.lape import lape_polyfact, lape_upstream
-from interp.results.settings.specialization import SpecializationSettings
 from interp.results.units import UnitResult
 from interp.stats import binary_entropy, ratio
 
@@ -17,12 +16,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FEWEST_ROUTED = 32
-"""Tokens of a language that an expert needs before its neurons have a rate: the standard error is then up to 0.09."""
+"""Tokens of a language that an expert's neurons need for a rate: its standard error is then up to 0.09."""
 
 __all__ = [
     "FEWEST_ROUTED",
     "SpecializationResult",
-    "SpecializationSettings",
     "activity_information",
     "language_information",
 ]
@@ -31,18 +29,18 @@ __all__ = [
 def activity_information(rate: Float[np.ndarray, " language *unit"]) -> Float[np.ndarray, "*unit"]:
     """Mutual information between language and a unit being active, in nats; languages weigh equally.
 
-    I = H(mean of rates) - mean of H(rate), with H the entropy of a yes/no event. Range 0 (the same rate in every
-    language, which includes a unit that never or always fires) to log 2. A neuron that always fires in one of n
-    languages and never elsewhere has H(1/n): 0.287 nats of 12, 0.637 of 3.
+    I = H(mean of rates) - mean of H(rate), with H the entropy of a yes/no event. Range 0 (the same rate in
+    every language, which includes a unit that never or always fires) to log 2. A neuron that always fires in
+    one of n languages and never elsewhere has H(1/n): 0.287 nats of 12, 0.637 of 3.
 
-    Unlike LAPE it weighs a unit by how much its activity tells, so a neuron that fired once in two million tokens
-    carries almost nothing, and its mean over a model can rise or fall with training.
+    Unlike LAPE it weighs a unit by how much its activity tells, so a neuron that fired once in two million
+    tokens carries almost nothing, and its mean over a model can rise or fall with training.
     """
     return binary_entropy(rate.mean(axis=0)) - binary_entropy(rate).mean(axis=0)
 
 
 def language_information(rate: Float[np.ndarray, " language *unit"]) -> Float[np.ndarray, " language *unit"]:
-    """What activity tells about one language: KL of its rate from the mean rate, in nats; the mean is the information.
+    """What activity tells of a language: KL of its rate from the mean rate, nats; their mean: information.
 
     Range 0 to log(n_languages).
     """
@@ -57,15 +55,15 @@ def language_information(rate: Float[np.ndarray, " language *unit"]) -> Float[np
 class SpecializationResult(UnitResult):
     """Counts of active tokens of every neuron, per language and block.
 
-    A neuron is active on a token when its activated gate is above zero (for SiLU and GELU: when the gate is). An expert's
-    neuron can only be active on tokens that are routed to the expert, so its rate is among these; it has no rate, in any
-    language, while a language has fewer than ``FEWEST_ROUTED`` such tokens. Whom the router sends where is therefore no
-    part of a neuron's specialization.
+    A neuron is active on a token when its activated gate is above zero (for SiLU and GELU: when the gate is).
+    An expert's neuron can only be active on tokens that are routed to the expert, so its rate is among these;
+    it has no rate, in any language, while a language has fewer than ``FEWEST_ROUTED`` such tokens. Whom the
+    router sends where is therefore no part of a neuron's specialization.
 
     Attributes:
-        counts: Active tokens; a layer's experts come one after another, and then the neurons that every token has.
+        counts: Active tokens; a layer's experts one after another, then the neurons that every token has.
         routed: Tokens that are routed to each expert; None in a model without experts.
-        parts: Per layer its experts, neurons of each, and neurons that every token has; empty without experts.
+        parts: Per layer its experts, neurons of each, neurons that every token has; empty without experts.
     """
 
     counts: Int[np.ndarray, "language block layer neuron"]
@@ -93,7 +91,7 @@ class SpecializationResult(UnitResult):
 
     @property
     def rated(self) -> Bool[np.ndarray, "layer unit"]:
-        """Which neurons have a rate: all, but those of experts to which too few tokens of a language are routed."""
+        """Which neurons have a rate: all but those of experts that a language hardly uses."""
         every = np.ones(self.n_blocks, dtype=bool)
         return self.exists & (self._opportunities(every).min(axis=0) >= FEWEST_ROUTED)
 
@@ -114,8 +112,8 @@ class SpecializationResult(UnitResult):
             return super().diagnostics()
         return [
             *super().diagnostics(),
-            f"{left_out:,} of {int(self.exists.sum()):,} neurons have no rate: fewer than {FEWEST_ROUTED} tokens of a "
-            "language are routed to their expert. Add prompts.",
+            f"{left_out:,} of {int(self.exists.sum()):,} neurons have no rate: fewer than "
+            f"{FEWEST_ROUTED} tokens of a language are routed to their expert. Add prompts.",
         ]
 
     @staticmethod
@@ -142,10 +140,10 @@ class SpecializationResult(UnitResult):
         return lape_upstream(self.rates).mask
 
     def specialized(self, threshold: float = 0.05) -> Bool[np.ndarray, "language layer neuron"]:
-        """Neurons whose specialization exceeds ``threshold`` nats, under the language that they tell most about.
+        """Neurons with specialization above ``threshold`` nats, under the language they tell most about.
 
-        The count is free to fall with training, unlike LAPE's fixed 1 %. 0.05 nats is about a sixth of a perfect
-        detector of one language out of 12.
+        The count is free to fall with training, unlike LAPE's fixed 1 %. 0.05 nats is about a sixth of a
+        perfect detector of one language out of 12.
         """
         rate = self.rates
         telling = np.where(rate > rate.mean(axis=0), language_information(rate), -np.inf)
@@ -155,8 +153,9 @@ class SpecializationResult(UnitResult):
     def by_language(self) -> pd.DataFrame:
         """One row per language: prompts, tokens, and the neurons that are called its own in three ways.
 
-        ``specialized``: above 0.05 nats, see `specialized`; ``lape``: as its authors publish it; ``lape_polyfact``: as the
-        PolyFact repository runs it. The last two select a fixed share of all neurons.
+        ``specialized``: above 0.05 nats, see `specialized`; ``lape``: as its authors publish it;
+        ``lape_polyfact``: as the PolyFact repository runs it. The last two select a fixed share of all
+        neurons.
         """
         return self._counts().assign(
             specialized=self.specialized().sum(axis=(1, 2)),

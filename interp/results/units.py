@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from interp.results.base import Provenance, Result
+from interp.results.base import Note, Provenance, Result
 from interp.results.noise import NoiseFloor, noise_floor
-from interp.stats import Jackknife
+from interp.stats import FEW_CLUSTERS, Jackknife, interval_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +27,8 @@ Units = TypeVar("Units", bound="UnitResult")
 class UnitResult(Result):
     """Sufficient statistics of units (neurons or heads) per language and block, and the scores they define.
 
-    Every statistic is an array ``[language, block, ...]``. Blocks are fixed groups of facts, the same in every
-    language and checkpoint, and carry all uncertainty.
+    Every statistic is an array ``[language, block, ...]``. Blocks are fixed groups of facts, the same in
+    every language and checkpoint, and carry all uncertainty.
 
     Attributes:
         languages: Codes, in the order of the language axis.
@@ -60,7 +60,7 @@ class UnitResult(Result):
 
     @property
     def exists(self) -> Bool[np.ndarray, "layer unit"]:
-        """Which places of the axes of layers and units hold a unit: not all, where layers differ in how many they have."""
+        """Which places hold a unit: not all, where layers differ in how many they have."""
         return np.ones(self._statistics()[0].shape[2:], dtype=bool)
 
     @property
@@ -80,9 +80,10 @@ class UnitResult(Result):
 
     @cached_property
     def scores(self) -> Jackknife:
-        """Specialization of each unit in nats, ``[layer, unit]``, bias-corrected over blocks; NaN of a unit without a score.
+        """Specialization of each unit in nats, ``[layer, unit]``, bias-corrected; NaN of a unit without one.
 
-        Unbiased estimates scatter around zero for a unit without specialization, so they can be slightly negative.
+        Unbiased estimates scatter around zero for a unit without specialization, so they can be slightly
+        negative.
         """
         every = np.ones(self.n_blocks, dtype=bool)
         full = self.score(self.activity(every))
@@ -101,11 +102,11 @@ class UnitResult(Result):
 
     @cached_property
     def noise_floor(self) -> NoiseFloor:
-        """How much the mean specialization moves when nothing that matters changes, see `interp.results.noise`."""
+        """How much mean specialization moves when nothing changes that matters: `interp.results.noise`."""
         return noise_floor(self)
 
     def summary(self) -> pd.DataFrame:
-        """One row per layer, and last over all: mean specialization in nats with its 95 % interval over blocks."""
+        """One row per layer, and last over all: mean specialization in nats, 95 % interval over blocks."""
         import pandas as pd
 
         places = [*map(str, range(self.n_layers)), "all"]
@@ -117,13 +118,33 @@ class UnitResult(Result):
         return pd.DataFrame(rows)
 
     def diagnostics(self) -> list[str]:
-        """Whether the units are more specialized than with shuffled language labels."""
-        chance, (low, high) = self.noise_floor.chance, self.overall.interval()
-        if low > chance:
-            return []
+        """Whether the units are more specialized than with shuffled language labels; few blocks."""
+        mean, chance = self.overall, self.noise_floor.chance
+        if np.isnan(mean.value):
+            layers = np.flatnonzero(np.isnan(self.per_layer.value)).tolist()
+            return [
+                f"The {self.unit}s' mean specialization is not a number in layers "
+                f"{', '.join(map(str, layers))}: a language "
+                "has no counts there. Measure again with --fresh."
+            ]
+        notes: list[str] = []
+        if self.n_blocks < FEW_CLUSTERS:
+            notes.append(
+                Note(
+                    f"{self.n_blocks} blocks of facts, fewer than {FEW_CLUSTERS}: intervals over them are "
+                    "wide."
+                )
+            )
+        low, high = mean.interval()
+        if (low if mean.standard_error > 0 else mean.value) > chance:
+            return notes
         return [
-            f"The {self.unit}s' mean specialization, {self.overall.value:.2g} nats [{low:.2g}, {high:.2g}], is not "
-            f"above that with shuffled language labels (up to {chance:.2g}): the 95 % interval reaches below it."
+            *notes,
+            f"The {self.unit}s' mean specialization, {self.overall.value:.2g} nats "
+            f"{interval_text(low, high, '.2g')}, is not "
+            f"above that with shuffled language labels (up to {chance:.2g}): the 95 % interval reaches "
+            "below it. "
+            f"One larger than that by {mean.mde():.2g} would have been found in 80 %.",
         ]
 
     @abstractmethod
@@ -145,8 +166,9 @@ class UnitResult(Result):
         overall, (low, high) = self.overall, self.overall.interval()
         n_units = self.scores.plug_in.shape[1]
         return (
-            f"{type(self).__name__} of {self.provenance.checkpoint or 'a model'} on {self.provenance.prompts or 'prompts'}\n"
-            f"  mean {self.score_name} {overall.value:.4g}  [{low:.4g}, {high:.4g}] 95 %\n"
+            f"{type(self).__name__} of {self.provenance.checkpoint or 'a model'} on "
+            f"{self.provenance.prompts or 'prompts'}\n"
+            f"  mean {self.score_name} {overall.value:.4g}  {interval_text(low, high, '.4g')} 95 %\n"
             f"  {self.n_layers} layers x {n_units} {self.unit}s, {len(self.languages)} languages, "
             f"{self.tokens.sum():,} tokens in {self.items.sum():,} prompts, {self.n_blocks} blocks"
         )
@@ -200,6 +222,6 @@ class UnitResult(Result):
 
 
 def _without(blocks: Bool[np.ndarray, " block"], block: int) -> Bool[np.ndarray, " block"]:
-    kept = blocks.copy()
-    kept[block] = False
-    return kept
+    remaining = blocks.copy()
+    remaining[block] = False
+    return remaining

@@ -15,12 +15,13 @@ from jaxtyping import Float
 from scipy import stats
 
 from interp.stats.clusters import ClusterTotals, cluster_totals, satterthwaite_df, variance_of_mean
-from interp.stats.estimate import Estimate
+from interp.stats.estimate import Estimate, half_width
 from interp.stats.means import by_cell, ratio
 
 __all__ = ["clustered_mean", "paired_difference", "ratio_of_means", "t_estimate"]
 
 Labels = Sequence[Hashable] | None
+_ROUNDING = 1e-7  # of a standard error that is a difference of variances
 
 
 def clustered_mean(
@@ -71,11 +72,11 @@ def paired_difference(
     variance = variance_of_mean(residual, residual, totals)
     if share:
         variance = variance + ratio(_usual_square(change) * totals.event_variance, totals.n**2)
-    found = t_estimate(totals, totals.means[0], np.sqrt(variance), after.shape[1:], confidence)
+    interval = t_estimate(totals, totals.means[0], np.sqrt(variance), after.shape[1:], confidence)
     if not share:
-        return found
-    low, high = (np.clip(end, -1.0, 1.0) for end in (found.low, found.high))
-    return Estimate(**{**vars(found), "low": low, "high": high})
+        return interval
+    low, high = (np.clip(end, -1.0, 1.0) for end in (interval.low, interval.high))
+    return Estimate(**{**vars(interval), "low": low, "high": high})
 
 
 def ratio_of_means(
@@ -90,7 +91,8 @@ def ratio_of_means(
     A fact whose own ``below`` is tiny has a ratio of its own that is huge, and the mean of such ratios is
     ruled by the facts with the least to recover; the ratio of means weighs each fact by what there is to
     recover. The interval holds every ratio x for which the mean of above - x * below is not shown to differ
-    from zero. NaN where mean(below) is not above zero; the ends are NaN where it is not shown to be.
+    from zero. NaN where mean(below) is not above zero; the ends are NaN where it is not shown to be,
+    and where all clusters have one ratio.
 
     Args:
         above: NaN where a fact has none; it then counts in neither mean of that cell.
@@ -110,15 +112,16 @@ def ratio_of_means(
     aa, ab, bb = (variance_of_mean(one, two, totals) for one, two in ((ra, ra), (ra, rb), (rb, rb)))
     value = ratio(a, b)
     error = ratio(np.sqrt(np.maximum(aa - 2 * value * ab + value**2 * bb, 0)), b)
-    found = t_estimate(totals, a, np.sqrt(aa), above.shape[1:], confidence)
+    interval = t_estimate(totals, a, np.sqrt(aa), above.shape[1:], confidence)
     square = stats.t.ppf(0.5 + confidence / 2, satterthwaite_df(totals.weights)) ** 2
     lead, middle, rest = b**2 - square * bb, a * b - square * ab, a**2 - square * aa
     reach = np.sqrt(np.maximum(middle**2 - lead * rest, 0))
-    shape, known = above.shape[1:], (b > 0) & (lead > 0)
+    varies = error * b > _ROUNDING * np.sqrt(aa)
+    shape, known = above.shape[1:], (b > 0) & (lead > 0) & varies
     ends = (ratio(np.where(known, middle + side * reach, np.nan), lead) for side in (-1, 1))
     low, high, value, error = (_shaped(part, shape) for part in (*ends, value, error))
     new = {"estimate": value, "low": low, "high": high, "standard_error": error}
-    return Estimate(**{**vars(found), **new, "method": "Fieller's interval over clusters"})
+    return Estimate(**{**vars(interval), **new, "method": "Fieller's interval over clusters"})
 
 
 def t_estimate(
@@ -128,9 +131,9 @@ def t_estimate(
     shape: tuple[int, ...],
     confidence: float,
 ) -> Estimate:
-    """Value +- t * standard error. Without spread, p is 1 of a value of zero, else that of equal signs."""
+    """Value +- t * standard error. Without spread, no interval; p is 1 of zero, else that of equal signs."""
     df = satterthwaite_df(totals.weights)
-    half = stats.t.ppf(0.5 + confidence / 2, df) * error
+    half = half_width(error, df, confidence)
     p = 2 * stats.t.sf(np.abs(ratio(value, error)), df)
     p = np.where(error == 0, np.where(value == 0, 1.0, 2.0 ** (1 - totals.n_clusters)), p)
     columns = {"estimate": value, "low": value - half, "high": value + half, "p": p}

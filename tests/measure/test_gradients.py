@@ -1,4 +1,5 @@
-"""Gradients at sites: equal to finite differences at every site, row by row, and nothing of the model is left changed."""
+"""Gradients at sites: equal to finite differences at every site, row by row, and nothing of the model is left
+changed."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import pytest
 import torch
 
 from interp.errors import CapabilityError
-from interp.measure.gradients import reduced_gradients, values_and_gradients
+from interp.measure.gradients import reduced_gradients
 from interp.model.hooks import editing
 from interp.model.sites import SITES, Site
 from interp.model.tokens import EncodedItem, pad
@@ -14,6 +15,10 @@ from tests.support.tiny import FAMILIES, opened
 
 IDS = ((5, 80, 33, 7, 120), (9, 61, 4), (77, 30, 2, 99))
 TARGETS = torch.tensor([11, 200, 45])
+
+
+def values_and_gradients(loaded, inputs, sites, metric):
+    return reduced_gradients(loaded, inputs, sites, metric, lambda value, gradient: (value, gradient))
 
 
 def batch_of(rows=IDS, side: str = "right"):
@@ -48,7 +53,8 @@ def finite_difference(loaded, batch, metric, site, direction):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_gradients_equal_finite_differences_at_every_site(family):
-    """Along the gradient itself, where a part too many or too few shows; the norms of the models are in float32."""
+    """Along the gradient itself, where a part too many or too few shows; the norms of the models are in
+    float32."""
     loaded, batch = opened(family, dtype=torch.float64), batch_of()
     metric = last_log_probability(loaded, batch)
     found = values_and_gradients(loaded, batch.inputs(), every_site(loaded), metric)

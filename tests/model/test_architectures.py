@@ -1,4 +1,4 @@
-"""Every architecture of the README's table, item by item against the plain model: no site is trusted by its name."""
+"""Every architecture of the README's table, item by item against the plain model."""
 
 from __future__ import annotations
 

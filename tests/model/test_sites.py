@@ -238,7 +238,7 @@ def test_a_dead_site_is_named():
     with torch.no_grad():
         model.model.layers[2].mlp.down_proj.weight.zero_()
     architecture = adopt_model(model, byte_tokenizer()).architecture
-    text = r"no site 'mlp_gate': editing mlp_gate\[2\] \(output of SiLU.*\) does not change the logits, so it is dead"
+    text = r"no site 'mlp_gate': editing mlp_gate\[2\] \(output of SiLU.*\) does not change the logits"
     with pytest.raises(CapabilityError, match=text):
         architecture.require("mlp_gate")
     architecture.require("head", "resid_post")

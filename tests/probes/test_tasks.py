@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -42,7 +44,8 @@ def test_facts_of_one_group_count_once():
     assert answer_task(facts, 3).classes == ("a", "b")
     with pytest.raises(
         MeasurementError,
-        match=r"No relation has two answers that facts of 4 groups share, one for each fold; the most frequent answer is "
+        match=r"No relation has two answers that facts of 4 groups share, one for each fold; the most "
+        r"frequent answer is "
         r"'d' of 's', in 5\. Use fewer folds, or more facts\.",
     ):
         answer_task(facts, 4)
@@ -65,7 +68,8 @@ def test_being_right_is_asked_where_both_sides_are_frequent():
     assert task.labels.T.tolist() == [[1] * 5 + [0] * 5, [UNASKED] * 10, [1] * 3 + [0] * 7]
     with pytest.raises(
         MeasurementError,
-        match=r"No language has right and wrong answers in 6 groups of facts each \(en, where the model is right in 50\.0% of "
+        match=r"No language has right and wrong answers in 6 groups of facts each \(en, where the model "
+        r"is right in 50\.0% of "
         r"10 facts; sw, .*; ja, .*\)\. Use fewer folds, or more facts\.",
     ):
         right_task(facts, credit, 6)
@@ -106,3 +110,15 @@ def test_the_control_of_languages_deals_them_anew_within_each_fact():
     assert (np.sort(control, axis=1) == [0, 1, 2]).all()
     for language in range(3):
         assert np.bincount(control[:, language]) == pytest.approx([100] * 3, abs=35)
+
+
+def test_answers_are_one_by_name_where_ids_are_each_facts_own():
+    """As in BMLAMA: by id no two facts share an answer, and nothing could be asked."""
+    by_id = fact_set(ANSWERS, relations=RELATIONS)
+    numbered = []
+    for number, fact in enumerate(by_id):
+        ids = tuple(f"{number}:{place}" for place in range(len(fact.option_ids)))
+        numbered.append(replace(fact, object_id=ids[fact.answer_index], option_ids=ids))
+    task = answer_task(replace(by_id, facts=tuple(numbered)), 4)
+    assert (task.labels == answer_task(by_id, 4).labels).all()
+    assert task.classes == ("a en", "b en")

@@ -12,7 +12,14 @@ from interp.data.languages import LANGUAGES, requested_languages
 from interp.data.sources.configs import open_configs
 from interp.data.sources.polyfact_alignment import covers, misaligned, read_alignment
 from interp.data.sources.polyfact_checks import disagreements, repeated_questions, two_ids
-from interp.data.sources.polyfact_rows import N_OPTIONS, Entries, Entry, row_entries, stated_languages
+from interp.data.sources.polyfact_rows import (
+    N_OPTIONS,
+    Entries,
+    Entry,
+    first_entry,
+    row_entries,
+    stated_languages,
+)
 from interp.data.sources.rows import Configs, known_languages, listed, refuse
 from interp.errors import ConfigError, DataError
 
@@ -82,7 +89,7 @@ def polyfact_facts(
         listed("facts with question and answer of another one", [key for key in same if key in covered]),
         listed(
             "facts of no split taken for test",
-            [k for k, entries in covered.items() if not _first(entries).split],
+            [k for k, entries in covered.items() if not first_entry(entries).split],
         ),
         note,
         unknown if names in _WHOLE else "",
@@ -134,7 +141,7 @@ def _entries(
 
 
 def _fact(entries: Entries, slots: Mapping[str, list[int]] | None) -> Fact:
-    first = _first(entries)
+    first = first_entry(entries)
     if first.option_ids:
         ids = first.option_ids
         orders = {code: [(entry.option_ids or ids).index(i) for i in ids] for code, entry in entries.items()}
@@ -165,7 +172,3 @@ def _order(entry: Entry, slots: Mapping[str, list[int]] | None) -> list[int]:
     if slots is None:
         return [entry.gold, *(i for i in range(N_OPTIONS) if i != entry.gold)]
     return [slots[entry.language].index(slot) for slot in range(N_OPTIONS)]
-
-
-def _first(entries: Entries) -> Entry:
-    return next(iter(entries.values()))

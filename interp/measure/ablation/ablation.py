@@ -22,8 +22,9 @@ from interp.measure.provenance import Measurement
 from interp.measure.questions import Question, encode_questions, make_questions, score_options, text_losses
 from interp.model.loading import LoadedModel
 from interp.model.sites import SITES_OF
-from interp.results.ablation import AblationResult, AblationSettings
+from interp.results.ablation import AblationResult
 from interp.results.selection import default_count
+from interp.results.settings.ablation import AblationSettings
 from interp.results.units import UnitResult
 
 __all__ = ["measure_ablation"]
@@ -193,8 +194,9 @@ def _check(
         shape := (loaded.architecture.n_layers, loaded.architecture.n_units(SITES_OF[f"{selection.unit}s"]))
     ):
         problem = (
-            f"The units were selected in a model of {selection.exists.shape[0]} layers x {selection.exists.shape[1]} "
-            f"{selection.unit}s, this one has {shape[0]} x {shape[1]}; select them in this one."
+            f"The units were selected in a model of {selection.exists.shape[0]} layers x "
+            f"{selection.exists.shape[1]} {selection.unit}s, this one has {shape[0]} x "
+            f"{shape[1]}; select them in this one."
         )
     elif settings.units != f"{selection.unit}s":
         problem = f"The settings remove {settings.units}, but the selection is of {selection.unit}s."

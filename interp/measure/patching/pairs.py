@@ -15,6 +15,7 @@ from jaxtyping import Bool, Int
 
 from interp.data.facts import Fact, FactSet
 from interp.data.hashing import hash_key
+from interp.data.priors import answer_key
 from interp.data.prompts import PromptSet
 from interp.measure.patching.positions import ScoredPrompt, Span, aligned
 from interp.model.loading import LoadedModel
@@ -45,11 +46,18 @@ class Pair:
 
 
 class FactTokenizer:
-    """Facts as tokenized prompts in several languages."""
+    """Facts as tokenized prompts in several languages.
+
+    Attributes:
+        key: What options are told apart by, see `interp.data.priors.answer_key`.
+        answers: The key of each fact's answer.
+    """
 
     def __init__(self, loaded: LoadedModel, facts: FactSet, prompts: PromptSet):
         self.loaded = loaded
         self.facts = facts
+        self.key = answer_key(facts)
+        self.answers = [self.key(fact, fact.answer_index) for fact in facts]
         self._prompts = prompts.prompts
         self.prompt = cache(self._prompt)
         self.subject = cache(self._subject)
@@ -89,7 +97,7 @@ def make_pairs(
     targets: Sequence[str],
     sources: Sequence[str],
     spans: Collection[Span],
-    knows: Bool[np.ndarray, "fact target"],
+    source_right: Bool[np.ndarray, "fact target"],
     wrong: Int[np.ndarray, "fact target"],
 ) -> tuple[list[Pair], Int[np.ndarray, "fact target"]]:
     """Pair every fact in every target language with what is patched into it.
@@ -100,21 +108,21 @@ def make_pairs(
         targets: Languages asked.
         sources: Source languages (across, concepts).
         spans: What will be patched.
-        knows: Where the source is right.
+        source_right: Where the source is right.
         wrong: Number of the wrong option that the target prefers; -1 where it is right (across, checkpoints).
 
     Returns:
         The pairs, and per fact and language why there is none, as an index into `LEFT_OUT`.
     """
     pairs = []
-    left_out = np.zeros(knows.shape, dtype=np.int64)
+    left_out = np.zeros(source_right.shape, dtype=np.int64)
     of_another = mode in ("within", "concepts")
     for row in range(len(tokenizer.facts)):
-        other = partner_of(tokenizer.facts, row) if of_another else row
+        other = partner_of(tokenizer.facts, tokenizer.answers, row) if of_another else row
         for column, code in enumerate(targets):
             if other is None:
                 pair: Pair | str = "no other answer"
-            elif not knows[row, column]:
+            elif not source_right[row, column]:
                 pair = "source wrong"
             elif not of_another and wrong[row, column] < 0:
                 pair = "target right"
@@ -129,17 +137,23 @@ def make_pairs(
     return pairs, left_out
 
 
-def partner_of(facts: FactSet, row: int) -> int | None:
-    """Another fact of the same relation with another answer, drawn by hash; None where there is none."""
+def partner_of(facts: FactSet, answers: Sequence[str], row: int) -> int | None:
+    """Another fact of the same relation with another answer, drawn by hash; None where there is none.
+
+    Args:
+        facts: All.
+        answers: What tells their answers apart, see `interp.data.priors.answer_key`.
+        row: Of the fact.
+    """
     fact = facts.facts[row]
-    others = [i for i, f in enumerate(facts) if f.relation == fact.relation and f.object_id != fact.object_id]
+    others = [i for i, f in enumerate(facts) if f.relation == fact.relation and answers[i] != answers[row]]
     return min(others, key=lambda i: hash_key("pair", fact.fact_id, facts.facts[i].fact_id), default=None)
 
 
-def unrelated_to(facts: FactSet, row: int, avoid: Collection[str]) -> Iterator[int]:
+def unrelated_to(facts: FactSet, answers: Sequence[str], row: int, avoid: Collection[str]) -> Iterator[int]:
     """Yield facts with other subjects and answers that are not to be avoided: same relation first."""
     fact = facts.facts[row]
-    others = [i for i, f in enumerate(facts) if f.object_id not in avoid and f.subject_id != fact.subject_id]
+    others = [i for i, f in enumerate(facts) if answers[i] not in avoid and f.subject_id != fact.subject_id]
     for same in (True, False):
         part = [i for i in others if (facts.facts[i].relation == fact.relation) == same]
         yield from sorted(part, key=lambda i: hash_key("control", fact.fact_id, facts.facts[i].fact_id))
@@ -156,7 +170,7 @@ def _pair(
     """The pair of a fact, or why there is none."""
     (row, other), (column, code) = rows, place
     fact, partner = tokenizer.facts.facts[row], tokenizer.facts.facts[other]
-    rival = partner.object_id if other != row else fact.option_ids[wrong]
+    rival = tokenizer.answers[other] if other != row else tokenizer.key(fact, wrong)
 
     def against(language: str) -> str:
         return partner.answer(language) if other != row else fact.wording[language].options[wrong]
@@ -167,7 +181,7 @@ def _pair(
         return "same first token"
     if not all(aligned(prompt, target, span) for prompt in given for span in spans):
         return "lengths differ"
-    avoid = {fact.object_id, rival}
+    avoid = {tokenizer.answers[row], rival}
     return Pair(row, column, target, given, _controls(tokenizer, row, avoid, sources, given, spans))
 
 
@@ -180,7 +194,7 @@ def _controls(
     spans: Collection[Span],
 ) -> tuple[ScoredPrompt, ...]:
     """The sources' prompts about the first unrelated fact that aligns, followed by the sources' answer."""
-    for other in unrelated_to(tokenizer.facts, row, avoid):
+    for other in unrelated_to(tokenizer.facts, tokenizer.answers, row, avoid):
         controls = []
         for code, source in zip(sources, given, strict=True):
             prompt, subject = tokenizer.prompt(other, code), tokenizer.subject(other, code)

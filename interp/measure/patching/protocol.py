@@ -18,7 +18,7 @@ from interp.measure.passes import Progress
 from interp.measure.patching.pairs import FactTokenizer, Pair, make_pairs
 from interp.measure.patching.positions import Span
 from interp.measure.questions import make_questions
-from interp.measure.scoring import require_options, score_questions
+from interp.measure.scoring import score_questions
 from interp.model.loading import LoadedModel
 from interp.results.consistency import credit
 from interp.results.recovery import LEFT_OUT, METRICS
@@ -142,8 +142,7 @@ def find_pairs(
         )
     if source is not None:
         require_same_shapes(source, loaded)
-    facts = facts.filter(languages=protocol.languages)
-    require_options(facts)
+    facts = facts.filter(languages=protocol.languages).require_options()
     prompts = prompts_from_facts(facts)
 
     def answers(
@@ -170,16 +169,16 @@ def find_pairs(
         return right, np.where(right, -1, np.nanargmax(scores, axis=2))
 
     right, wrong = answers(loaded, "answers")
-    knows = right
+    source_right = right
     first = len(protocol.sources)
     if first:
-        knows = np.repeat(right[:, :first].all(axis=1, keepdims=True), len(protocol.targets), axis=1)
+        source_right = np.repeat(right[:, :first].all(axis=1, keepdims=True), len(protocol.targets), axis=1)
     elif source is not None:
-        knows = answers(source, "source-answers")[0]
+        source_right = answers(source, "source-answers")[0]
     tokenizer = FactTokenizer(loaded, facts, prompts)
     spans: tuple[Span, ...] = tuple(0 if name == "each" else name for name in protocol.positions)
     pairs, left_out = make_pairs(
-        tokenizer, protocol.mode, protocol.targets, protocol.sources, spans, knows, wrong[:, first:]
+        tokenizer, protocol.mode, protocol.targets, protocol.sources, spans, source_right, wrong[:, first:]
     )
     if not pairs:
         raise MeasurementError(_why_none(left_out))

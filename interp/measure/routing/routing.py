@@ -198,6 +198,6 @@ class _Overlaps:
 
 
 def _shared(rows: torch.Tensor, k: int) -> np.ndarray:
-    """How many of the k largest units of each row are among those of each other row."""
-    mask = torch.zeros_like(rows).scatter_(1, rows.topk(k, dim=1).indices, 1)
+    """How many of the k largest units of each row are among those of each other row, zeros left out."""
+    mask = torch.zeros_like(rows).scatter_(1, rows.topk(k, dim=1).indices, 1) * (rows != 0)
     return (mask @ mask.T).cpu().numpy().astype(np.int32)

@@ -17,7 +17,7 @@ __all__ = ["NeuronCounter"]
 
 
 class NeuronCounter:
-    """Counts of active tokens, kept on each layer's device; of experts, among the tokens that are routed to them.
+    """Counts of active tokens, kept on each layer's device; of experts, among the tokens routed to them.
 
     Beside the counts, one layer's activations are alive at a time; nothing grows with the number of prompts.
     """
@@ -66,7 +66,7 @@ class NeuronCounter:
                 total.index_add_(0, rows.to(total.device), values.to(total))
 
     def counts(self) -> Int[np.ndarray, "language block layer neuron"]:
-        """The counts so far (int32; a total over blocks can need int64); 0 where a layer has fewer neurons."""
+        """The counts so far (int32; totals can need int64); 0 where a layer has fewer neurons."""
         n_neurons = self.loaded.architecture.n_neurons
         found = np.zeros((*self._shape, n_neurons), dtype=np.int32)
         for site, part in self._parts.items():
@@ -111,7 +111,7 @@ class NeuronCounter:
         cell = self._cells(batch).to(device)[value.token // width]
         key = (cell * part.n_experts + value.expert)[counted]
         rows, where = torch.unique(key, return_inverse=True)
-        # at most as many rows as there are pairs of a token and an expert: short numbers do, and take half the room
+        # no count exceeds the pairs of a token and an expert: short numbers take half the room
         small = torch.int16 if len(key) < 2**15 else torch.int32
         active = torch.zeros(len(rows), part.width, dtype=small, device=device)
         active.index_add_(0, where, (value.values[counted] > 0).to(small))

@@ -12,7 +12,8 @@ from interp.measure.specialization.activations import NeuronCounter
 from interp.model.loading import LoadedModel
 from interp.model.sites import Architecture
 from interp.model.tokens import EncodedPrompts, length_sorted
-from interp.results.specialization import SpecializationResult, SpecializationSettings
+from interp.results.settings.specialization import SpecializationSettings
+from interp.results.specialization import SpecializationResult
 
 __all__ = [
     "measure_specialization",
@@ -33,7 +34,7 @@ def measure_specialization(
     resume: Path | None = None,
     progress: Progress | None = None,
 ) -> SpecializationResult:
-    """Count active tokens of every neuron in every language; of an expert's neurons, among the tokens routed to it.
+    """Count active tokens of every neuron in every language; of an expert's, among those routed to it.
 
     Args:
         loaded: The opened checkpoint.
@@ -79,7 +80,7 @@ def measure_specialization(
 
 
 def neuron_parts(architecture: Architecture) -> tuple[tuple[int, int, int], ...]:
-    """Per layer: routed experts, neurons of each, and neurons that every token has; empty if all layers are alike."""
+    """Per layer: routed experts, neurons of each, neurons that every token has; empty without experts."""
     if not any(part.n_experts for parts in architecture.neurons for part in parts):
         return ()
     return tuple(
@@ -100,9 +101,9 @@ def require_tokens(encoded: EncodedPrompts, min_tokens: int) -> None:
         if count < min_tokens:
             enough = -(-min_tokens * items // max(1, count))
             raise MeasurementError(
-                f"Language '{code}' has {count} tokens in {items} prompts; {min_tokens} are needed, because the "
-                f"standard error of a rate is up to {0.5 / max(1, count) ** 0.5:.3f}. About {enough} prompts would "
-                "do; or lower min_tokens if you accept that."
+                f"Language '{code}' has {count} tokens in {items} prompts; {min_tokens} are needed, because "
+                f"the standard error of a rate is up to {0.5 / max(1, count) ** 0.5:.3f}. About {enough} "
+                "prompts would do; or lower min_tokens if you accept that."
             )
 
 

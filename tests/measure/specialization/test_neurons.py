@@ -37,7 +37,7 @@ def test_counts_equal_the_slow_oracle(family, facts):
 
 @pytest.mark.parametrize("family", ["bloom", "opt", "gpt2", *EXPERTS])
 def test_counts_of_other_architectures_equal_the_slow_oracle(family, facts):
-    """One prompt at a time without padding; an expert's neurons by hooks of the plain activation, one row per token."""
+    """One prompt at a time without padding, one row per token and expert."""
     loaded = verified(family)
     padding = (
         "right" if family == "qwen3_next" else "left"
