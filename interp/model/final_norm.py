@@ -32,22 +32,30 @@ class LayerReadout:
     Attributes:
         architecture: Of the model.
         norm: The final norm; None where there is none.
+        projection: What makes the stream as narrow as the unembedding takes it (OPT); None where it is.
     """
 
     architecture: Architecture
     norm: nn.Module | None
+    projection: nn.Module | None = None
 
     @cached_property
     def weight(self) -> Float[torch.Tensor, "vocab model"]:
-        """The unembedding matrix; under an adapter the one that it makes of the base's, read off its
-        outputs."""
+        """The unembedding matrix, after the projection; under an adapter the one that it makes of the base's,
+        read off its outputs."""
         unembedding: Any = self.architecture.unembedding
-        if isinstance(unembedding, nn.Linear):
-            return unembedding.weight
-        base = unembedding.weight
-        each = torch.eye(base.shape[1], dtype=base.dtype, device=base.device)
+        if not isinstance(unembedding, nn.Linear):
+            base = unembedding.weight
+            each = torch.eye(base.shape[1], dtype=base.dtype, device=base.device)
+            with torch.no_grad():
+                matrix = (unembedding(each) - unembedding(torch.zeros_like(each[:1]))).mT.contiguous()
+                return matrix if self.projection is None else self._projected(matrix)
+        return unembedding.weight if self.projection is None else self._projected(unembedding.weight)
+
+    def _projected(self, matrix: torch.Tensor) -> torch.Tensor:
+        projection: Any = self.projection
         with torch.no_grad():
-            return (unembedding(each) - unembedding(torch.zeros_like(each[:1]))).mT.contiguous()
+            return matrix @ projection.weight.to(matrix.device)
 
     @property
     def device(self) -> torch.device:
@@ -56,7 +64,9 @@ class LayerReadout:
 
     def logits(self, residual: Float[torch.Tensor, "*row model"]) -> Float[torch.Tensor, "*row vocab"]:
         """Logits in float32 of a residual stream that was not normed, as the model itself computes them."""
-        return self.architecture.unembed(residual if self.norm is None else self.norm(residual)).float()
+        for module in (self.norm, self.projection):
+            residual = residual if module is None else module(residual)
+        return self.architecture.unembed(residual).float()
 
     def gain(self) -> Float[torch.Tensor, " model"]:
         """The final norm's factor per dimension, in float32.
@@ -83,8 +93,8 @@ def layer_readout(loaded: LoadedModel) -> LayerReadout:
     """Find the final norm, and prove that it is the one.
 
     Raises:
-        CapabilityError: The last hidden states are neither the last layer's output nor one module's output of
-            it.
+        CapabilityError: The last hidden states are not the last layer's output after at most one norm and one
+            projection.
     """
     architecture = loaded.architecture
     body: Any = architecture.body
@@ -106,9 +116,15 @@ def layer_readout(loaded: LoadedModel) -> LayerReadout:
     finally:
         for handle in handles:
             handle.remove()
+    chain: list[nn.Module] = []
+    current = last[0]
     for module, before, after in passed:
-        if torch.equal(before, last[0]) and torch.equal(after, hidden):
-            return LayerReadout(architecture, module)
+        if torch.equal(before, current):
+            chain, current = [*chain, module], after
+    projection = chain[-1] if chain and isinstance(chain[-1], nn.Linear) else None
+    chain = [module for module in chain if module is not projection]
+    if torch.equal(hidden, current) and len(chain) < 2:
+        return LayerReadout(architecture, chain[0] if chain else None, projection)
     if torch.equal(hidden, last[0]):
         return LayerReadout(architecture, None)
     names = ", ".join(name for name, _ in body.named_children())

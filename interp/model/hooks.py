@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 
 from interp.errors import CapabilityError
+from interp.model.experts import Routed, watched_experts
 from interp.model.sites import Architecture, Site
 
 __all__ = ["editing", "reading"]
 
-Reader = Callable[[torch.Tensor, Site], None]
-Editor = Callable[[torch.Tensor, Site], torch.Tensor]
+Reader = Callable[[Any, Site], None]
+Editor = Callable[[Any, Site], torch.Tensor]
+_MAY_BE_FLAT = ("mlp", "shared", "resid_mid")  # sites where some families have prompts and tokens in one axis
 
 
 @contextmanager
 def reading(architecture: Architecture, readers: Mapping[Site, Reader]) -> Iterator[None]:
     """Call ``reader(value, site)`` with each site's tensor, with the site's axes, while the context is open.
 
-    The tensor is the live one: reduce it in the reader, and do not keep it.
+    The tensor is the live one: reduce it in the reader, and do not keep it. At the sites of experts the
+    value is an `interp.model.experts.Routed`.
 
     Raises:
         CapabilityError: A site does not exist, or no forward pass reached it.
     """
 
-    def keep(value: torch.Tensor, site: Site) -> torch.Tensor:
+    def keep(value: Any, site: Site) -> Any:
         readers[site](value, site)
         return value
 
@@ -38,6 +41,8 @@ def reading(architecture: Architecture, readers: Mapping[Site, Reader]) -> Itera
 @contextmanager
 def editing(architecture: Architecture, editors: Mapping[Site, Editor]) -> Iterator[None]:
     """Replace each site's tensor by ``editor(value, site)`` while the context is open.
+
+    At the sites of experts the value is an `interp.model.experts.Routed`, whose ``values`` are replaced.
 
     Raises:
         CapabilityError: A site does not exist, or no forward pass reached it.
@@ -50,21 +55,28 @@ def editing(architecture: Architecture, editors: Mapping[Site, Editor]) -> Itera
 @contextmanager
 def _hooked(architecture: Architecture, editors: Mapping[Site, Editor], write: bool) -> Iterator[None]:
     fired: set[Site] = set()
-    handles: list[Any] = []
-    try:
+    rows: dict[int, torch.Size] = {}
+    routed: dict[int, dict[str, Any]] = {}
+    with ExitStack() as stack:
         for site, editor in sorted(editors.items(), key=lambda pair: pair[0].name == "resid_mid"):
             module, side = architecture.module(site)
-            apply = _applier(architecture, site, editor, fired, write)
+            if site.name.startswith("expert"):
+                routed.setdefault(site.layer, {})[site.name] = _watcher(site, editor, fired, write)
+                continue
+            if site.name.startswith(_MAY_BE_FLAT):
+                stack.callback(_remember_rows(architecture, site.layer, rows).remove)
+            apply = _applier(architecture, site, editor, fired, write, rows)
             if write and site.name == "resid_mid":
-                handles += _rewriting_attention(architecture, site.layer, apply)
+                handles = list(_rewriting_attention(architecture, site.layer, apply))
             elif side == "input":
-                handles.append(module.register_forward_pre_hook(_on_input(apply, write), with_kwargs=True))
+                handles = [module.register_forward_pre_hook(_on_input(apply, write), with_kwargs=True)]
             else:
-                handles.append(module.register_forward_hook(_on_output(apply, write)))
+                handles = [module.register_forward_hook(_on_output(apply, write))]
+            for handle in handles:
+                stack.callback(handle.remove)
+        for layer, watchers in routed.items():
+            stack.enter_context(watched_experts(architecture, layer, watchers))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
     silent = [site for site in editors if site not in fired]
     if silent:
         module, _ = architecture.module(silent[0])
@@ -74,20 +86,51 @@ def _hooked(architecture: Architecture, editors: Mapping[Site, Editor], write: b
         )
 
 
+def _remember_rows(architecture: Architecture, layer: int, rows: dict[int, torch.Size]) -> Any:
+    """Keep how many prompts and tokens enter a layer, for a module below it that sees them in one axis."""
+
+    def keep(value: torch.Tensor) -> torch.Tensor:
+        rows[layer] = value.shape[:2]
+        return value
+
+    return architecture.layers[layer].register_forward_pre_hook(_on_input(keep, False), with_kwargs=True)
+
+
+def _watcher(site: Site, editor: Editor, fired: set[Site], write: bool) -> Callable[..., Any]:
+    def watch(routed: Routed, site: Site) -> torch.Tensor | None:
+        fired.add(site)
+        new = editor(routed, site)
+        if not write:
+            return None
+        _require_shape(site, routed.values, new)
+        return new
+
+    return watch
+
+
 def _applier(
-    architecture: Architecture, site: Site, editor: Editor, fired: set[Site], write: bool
+    architecture: Architecture,
+    site: Site,
+    editor: Editor,
+    fired: set[Site],
+    write: bool,
+    rows: dict[int, torch.Size],
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     def apply(raw: torch.Tensor) -> torch.Tensor:
         fired.add(site)
-        new = editor(architecture.to_axes(site, raw), site)
+        new = editor(architecture.to_axes(site, raw, rows.get(site.layer, ())), site)
         if not write:
             return raw
-        new = architecture.from_axes(site, new)
-        if new.shape != raw.shape:
-            raise ValueError(f"the editor of {site} turned shape {tuple(raw.shape)} into {tuple(new.shape)}")
+        new = architecture.from_axes(site, new, raw)
+        _require_shape(site, raw, new)
         return new
 
     return apply
+
+
+def _require_shape(site: Site, raw: torch.Tensor, new: torch.Tensor) -> None:
+    if new.shape != raw.shape:
+        raise ValueError(f"the editor of {site} turned shape {tuple(raw.shape)} into {tuple(new.shape)}")
 
 
 def _rewriting_attention(
@@ -98,6 +141,7 @@ def _rewriting_attention(
     No module stands where both readers branch off.
     """
     writer, scale = architecture.attention_write(layer)
+    assert writer is not None  # otherwise the self-check struck the site off
     entered: list[torch.Tensor] = []
 
     def rewrite(added: torch.Tensor) -> torch.Tensor:

@@ -6,6 +6,7 @@ for what is declared.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import typing
@@ -109,9 +110,11 @@ def _result(archive: Archive, kind_of: Callable[[str], type[Result]]) -> Result:
     kind = kind_of(meta["kind"])
     declared = _fields(kind)
     for each in declared:
-        if each.optional and meta.get(each.name) is not None:
+        if each.is_array and meta.get(each.name) is not None:
             raise Unlike(f"'{each.name}' is {shown(meta[each.name])}", "an array, or none")
-    plain = {f.name: _plain(f, meta) for f in declared if not f.is_array}
+    plain = {
+        f.name: _plain(f, meta) for f in declared if not f.is_array and (f.name in meta or not f.optional)
+    }
     sizes = _lengths_of_plain(declared, plain)
     _require_headers(kind, [f for f in declared if f.is_array], archive.headers, sizes)
     provenance = _provenance(meta, plain.get("languages", ()))
@@ -144,8 +147,9 @@ def _fields(kind: type[Any]) -> tuple[_Field, ...]:
         annotated = typing.get_origin(hint) is typing.Annotated
         inner, *declared = typing.get_args(hint) if annotated else (hint,)
         parts = [part for part in typing.get_args(inner) if part is not type(None)]
-        optional = len(parts) == 1 and hasattr(parts[0], "dim_str")
-        found.append(_Field(spec.name, parts[0] if optional else inner, tuple(declared), optional))
+        none_or_array = len(parts) == 1 and hasattr(parts[0], "dim_str")
+        hint = parts[0] if none_or_array else inner
+        found.append(_Field(spec.name, hint, tuple(declared), spec.default is not dataclasses.MISSING))
     return tuple(f for f in found if f.name != "provenance")
 
 
@@ -209,7 +213,7 @@ def _entry(name: str, hint: Any, value: Any) -> Any:
 def _lengths_of_plain(declared: tuple[_Field, ...], plain: Mapping[str, Any]) -> Sizes:
     sizes: Sizes = {}
     for each in declared:
-        if each.is_array or not each.axes:
+        if each.is_array or not each.axes or each.name not in plain:
             continue
         level: tuple[Any, ...] = (plain[each.name],)
         for axis in each.axes:

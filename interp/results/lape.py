@@ -93,7 +93,7 @@ def lape_upstream(
     """
     lively = (rate > _quantile(rate, filter_quantile)).any(axis=0)
     spread = np.where(lively, entropy(rate), np.inf)
-    selected = _lowest(spread, round(share * spread.size))
+    selected = _lowest(spread, round(share * _n_known(rate)))
     return NeuronSelection(_names(languages, rate), (rate > _quantile(rate, activity_quantile)) & selected)
 
 
@@ -118,14 +118,20 @@ def lape_polyfact(
     with np.errstate(invalid="ignore", divide="ignore"):
         proportion = np.where(alive, rate / rate.sum(axis=0), 0.0)
     spread = np.where(alive, -(proportion * np.log(proportion + smoothing)).sum(axis=0), np.inf)
-    selected = _lowest(spread, int(share * spread.size))
+    selected = _lowest(spread, int(share * _n_known(rate)))
     best = np.arange(len(rate))[:, None, None] == rate.argmax(axis=0)
     return NeuronSelection(_names(languages, rate), best & selected)
 
 
 def _quantile(rate: Float[np.ndarray, "language layer neuron"], quantile: float) -> float:
-    k = min(max(round(quantile * rate.size), 1), rate.size) - 1
-    return float(np.partition(rate, k, axis=None)[k])
+    size = len(rate) * _n_known(rate)
+    k = min(max(round(quantile * size), 1), size) - 1
+    return float(np.partition(rate, k, axis=None)[k])  # NaN is sorted to the end
+
+
+def _n_known(rate: Float[np.ndarray, "language layer neuron"]) -> int:
+    """Neurons with a rate: an expert to which too few tokens are routed has none, in all languages."""
+    return int(np.isfinite(rate[0]).sum())
 
 
 def _lowest(spread: Float[np.ndarray, "layer neuron"], k: int) -> Bool[np.ndarray, "layer neuron"]:

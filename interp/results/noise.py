@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from interp.errors import ResultError
-from interp.stats import Noise, jaccard
+from interp.stats import Noise, jaccard, known_mean
 
 if TYPE_CHECKING:
     from interp.results.units import UnitResult
@@ -59,7 +59,7 @@ class NoiseFloor:
     @property
     def chance(self) -> float:
         """Largest model-level specialization seen with shuffled labels, nats."""
-        return float(self.permuted.mean(axis=1).max())
+        return float(known_mean(self.permuted, axis=1).max())
 
 
 def noise_floor(result: UnitResult, *, n_permutations: int = 10, seed: int = 0) -> NoiseFloor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from interp.errors import ResultError
 from interp.results.heads import HeadsResult
@@ -11,7 +11,7 @@ from interp.results.specialization import SpecializationResult, language_informa
 from interp.results.units import UnitResult
 from interp.stats import shares_of_total
 
-__all__ = ["RULES", "default_count", "random_units", "top_units", "unit_shape"]
+__all__ = ["RULES", "default_count", "random_units", "top_units"]
 
 RULES = ("specialized", "important")
 """What makes a unit a language's own: it is specialized in it or, heads only, important to it and others."""
@@ -21,14 +21,7 @@ _SHARES = {"neuron": 0.01, "head": 0.02}  # LAPE's and LAHIS's
 
 def default_count(result: UnitResult) -> int:
     """1 % of all neurons or 2 % of all heads, at least one."""
-    n_layers, per_layer = unit_shape(result)
-    return max(1, int(_SHARES[result.unit] * n_layers * per_layer))
-
-
-def unit_shape(result: UnitResult) -> tuple[int, int]:
-    """Layers, and units of a layer."""
-    _, n_layers, per_layer = result.per_language()[1].shape
-    return n_layers, per_layer
+    return max(1, int(_SHARES[result.unit] * int(result.exists.sum())))
 
 
 def top_units(result: UnitResult, count: int, rule: str = "specialized") -> Int[np.ndarray, "language count"]:
@@ -64,22 +57,22 @@ def top_units(result: UnitResult, count: int, rule: str = "specialized") -> Int[
 
 
 def random_units(
-    own: Int[np.ndarray, " count"], shape: tuple[int, int], rng: np.random.Generator
+    own: Int[np.ndarray, " count"], rated: Bool[np.ndarray, "layer unit"], rng: np.random.Generator
 ) -> Int[np.ndarray, " count"]:
-    """As many units in every layer, drawn from those that are not the language's own.
+    """As many units in every layer, drawn from those that have a score and are not the language's own.
 
     Raises:
         ResultError: A layer has fewer others than are needed.
     """
-    n_layers, per_layer = shape
+    n_layers, per_layer = rated.shape
     drawn = []
     for layer in range(n_layers):
         taken = own[own // per_layer == layer] - layer * per_layer
-        others = np.setdiff1d(np.arange(per_layer), taken)
+        others = np.setdiff1d(np.flatnonzero(rated[layer]), taken)
         if len(others) < len(taken):
             raise ResultError(
-                f"Layer {layer} has {per_layer} units, and {len(taken)} of them are a language's own: too "
-                "few are left to draw as many at random. Ask for fewer."
+                f"Layer {layer} has {int(rated[layer].sum())} units, and {len(taken)} of them are a "
+                "language's own: too few are left to draw as many at random. Ask for fewer."
             )
         drawn.append(layer * per_layer + rng.choice(others, len(taken), replace=False))
     return np.concatenate(drawn)

@@ -61,6 +61,16 @@ class UnitResult(Result):
         """The published way to call units specific to a language, at its default thresholds."""
 
     @property
+    def exists(self) -> Bool[np.ndarray, "layer unit"]:
+        """Which places hold a unit: not all, where layers differ in how many they have."""
+        return np.ones(self._statistics()[0].shape[2:], dtype=bool)
+
+    @property
+    def rated(self) -> Bool[np.ndarray, "layer unit"]:
+        """Which units have a score."""
+        return self.exists
+
+    @property
     def n_blocks(self) -> int:
         """Number of blocks."""
         return self.tokens.shape[1]
@@ -72,7 +82,7 @@ class UnitResult(Result):
 
     @cached_property
     def scores(self) -> Jackknife:
-        """Specialization of each unit in nats, ``[layer, unit]``, bias-corrected over blocks.
+        """Specialization of each unit in nats, ``[layer, unit]``, bias-corrected; NaN of a unit without one.
 
         Unbiased estimates scatter around zero for a unit without specialization, so they can be slightly
         negative.
@@ -84,13 +94,13 @@ class UnitResult(Result):
 
     @property
     def per_layer(self) -> Jackknife:
-        """Mean specialization of the units of each layer, in nats, ``[layer]``."""
-        return self.scores.mean()
+        """Mean specialization of the units of each layer that have a score, in nats, ``[layer]``."""
+        return self.scores.known_mean()
 
     @property
     def overall(self) -> Jackknife:
-        """Mean specialization over all units, in nats."""
-        return self.per_layer.mean()
+        """Mean specialization over all units, in nats; layers weigh equally."""
+        return self.per_layer.known_mean()
 
     @cached_property
     def noise_floor(self) -> NoiseFloor:
@@ -173,17 +183,23 @@ class UnitResult(Result):
         """One row per unit: layer, unit, specialization, its standard error, and a column per language."""
         import pandas as pd
 
-        layer, unit = np.indices(self.scores.plug_in.shape)
+        layer, unit = np.nonzero(self.exists)
         name, values = self.per_language()
         return pd.DataFrame(
             {
-                "layer": layer.ravel(),
-                self.unit: unit.ravel(),
-                "specialization_nats": self.scores.value.ravel(),
-                "standard_error": self.scores.standard_error.ravel(),
-                **{f"{name}_{code}": values[i].ravel() for i, code in enumerate(self.languages)},
+                "layer": layer,
+                **self._places(layer, unit),
+                "specialization_nats": self.scores.value[layer, unit],
+                "standard_error": self.scores.standard_error[layer, unit],
+                **{f"{name}_{code}": values[i][layer, unit] for i, code in enumerate(self.languages)},
             }
         )
+
+    def _places(
+        self, layer: Int[np.ndarray, " place"], unit: Int[np.ndarray, " place"]
+    ) -> dict[str, np.ndarray]:
+        """What `to_frame` calls units of layers."""
+        return {self.unit: unit}
 
     def _counts(self) -> pd.DataFrame:
         """Prompts and tokens of each language."""
@@ -196,7 +212,7 @@ class UnitResult(Result):
         """Mean specialization of a layer; of all where there is no such layer."""
         mean = self.per_layer
         if place == self.n_layers:
-            return mean.mean()
+            return mean.known_mean()
         return Jackknife(mean.plug_in[place], mean.replicates[:, place])
 
     def _statistics(self) -> list[np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from interp.stats.estimate import half_width
-from interp.stats.means import ratio
+from interp.stats.means import known_mean, ratio
 from interp.stats.power import mde
 
 if TYPE_CHECKING:
@@ -123,6 +123,16 @@ class Jackknife:
         if self.n_blocks != other.n_blocks:
             raise ValueError(f"cannot pair {self.n_blocks} blocks with {other.n_blocks}")
         return Jackknife(self.plug_in - other.plug_in, self.replicates - other.replicates)
+
+    def known_mean(self) -> Jackknife:
+        """The mean over the last axis of what is known in every replicate; NaN where nothing is."""
+        known = np.isfinite(self.plug_in) & np.isfinite(self.replicates).all(axis=0)
+        if known.all():
+            return self.mean()
+        return Jackknife(
+            known_mean(np.where(known, self.plug_in, np.nan), axis=-1),
+            known_mean(np.where(known, self.replicates, np.nan), axis=-1),
+        )
 
     def mean(self, weights: np.ndarray | None = None) -> Jackknife:
         """The (weighted) mean over the last axis, with its own replicates."""

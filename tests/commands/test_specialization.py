@@ -332,11 +332,8 @@ def test_no_checkpoint_and_the_same_twice(checkpoints, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_mixture_of_experts_has_heads_only(checkpoints, tmp_path):
-    for units in ("neurons", "all"):
-        text = refused(*study(checkpoints, tmp_path, "--units", units, names=("mixtral",)))
-        assert text.startswith("'mixtral' has no site 'mlp_gate': ")
-    assert run(*study(checkpoints, tmp_path, "--units", "heads", names=("mixtral",)))[0] == 0
+def test_a_mixture_of_experts_has_heads_and_neurons_of_its_experts(checkpoints, tmp_path):
+    assert run(*study(checkpoints, tmp_path, "--units", "all", names=("mixtral",)))[0] == 0
 
 
 def test_checkpoints_of_different_shapes_keep_their_results(checkpoints, tmp_path):

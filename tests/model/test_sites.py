@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM
+from transformers import MptConfig, MptForCausalLM
 from transformers.activations import ACT2FN
 
 from interp.errors import CapabilityError
@@ -157,32 +157,28 @@ def test_only_the_edited_head_moves():
 
 
 def test_architectures_without_sites_say_what_they_have():
-    gpt2 = GPT2LMHeadModel(GPT2Config(vocab_size=259, n_embd=32, n_layer=2, n_head=4))
+    shape = {"d_model": 32, "n_heads": 4, "n_layers": 2}
     with pytest.raises(
-        CapabilityError, match="'gpt2' has no stack 'layers' in GPT2Model; found: wte, wpe, drop, h, ln_f"
+        CapabilityError, match="'mpt' has no stack 'layers' in MptModel; found: wte, blocks, norm_f"
     ):
-        adopt_model(gpt2, byte_tokenizer())
-    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
-    neox = GPTNeoXForCausalLM(GPTNeoXConfig(vocab_size=259, **shape))
-    with pytest.raises(
-        CapabilityError,
-        match=r"'gpt_neox' is not supported: layer 0 has no self_attn.o_proj \(found: .*attention",
-    ):
-        adopt_model(neox, byte_tokenizer())
+        adopt_model(MptForCausalLM(MptConfig(vocab_size=259, **shape)), byte_tokenizer())
 
 
-def test_a_mixture_of_experts_has_heads_and_no_neurons():
+def test_a_mixture_of_experts_has_heads_and_neurons_at_sites_of_their_own():
     loaded = opened("mixtral")
     architecture = loaded.architecture
-    assert architecture.n_neurons == 0
-    values, _ = read_all(loaded, ["head", "attn_out", "resid_pre", "resid_post"])
+    assert architecture.n_neurons == 4 * 48
+    values, _ = read_all(loaded, ["head", "attn_out", "resid_pre", "resid_post", "mlp_out"])
     assert values[Site("head", 2)].shape == (2, 12, 4, 8)
     with pytest.raises(CapabilityError) as caught:
         architecture.require("mlp_gate")
-    assert "'mixtral' has no site 'mlp_gate': layer 0 has no mlp.act_fn or mlp.activation_fn (found: " in str(
-        caught.value
+    text = "'mixtral' has no site 'mlp_gate': layer 0 routes tokens to experts, whose neurons are counted by"
+    assert str(caught.value).startswith(text)
+    assert str(caught.value).endswith(
+        "Choose from: resid_pre, resid_mid, resid_post, head, attn_out, mlp_out."
     )
-    assert str(caught.value).endswith("Choose from: resid_pre, resid_mid, resid_post, head, attn_out.")
+    with pytest.raises(CapabilityError, match="no site 'expert_gate': it routes no tokens to experts"):
+        opened("llama").architecture.require("expert_gate")
 
 
 def test_unknown_site_and_layer():
@@ -199,8 +195,9 @@ def test_unknown_site_and_layer():
 def test_heads_that_do_not_fill_the_projection():
     model = tiny_model("llama")
     model.config.num_attention_heads = 5
-    with pytest.raises(CapabilityError, match="'llama': 5 heads of 8 do not make the 32 inputs of o_proj"):
-        locate(model)
+    text = "no site 'head': 5 heads of 8 do not make the 32 inputs of the attention output projection"
+    with pytest.raises(CapabilityError, match=text):
+        locate(model).require("head")
 
 
 class _IgnoresItsActivation(nn.Module):
@@ -230,19 +227,44 @@ class _IgnoresItsActivation(nn.Module):
 def test_a_site_that_the_model_does_not_use(calls, text):
     model = tiny_model("llama")
     model.model.layers[1].mlp = _IgnoresItsActivation(model.model.layers[1].mlp, calls)
-    with pytest.raises(CapabilityError, match=text):
-        adopt_model(model, byte_tokenizer())
+    architecture = adopt_model(model, byte_tokenizer()).architecture
+    with pytest.raises(CapabilityError, match=f"'llama' has no site 'mlp_gate': .*{text}"):
+        architecture.require("mlp_gate")
+    architecture.require("head", "mlp_neuron", "resid_mid")  # it loses that site alone
 
 
 def test_a_dead_site_is_named():
     model = tiny_model("llama")
     with torch.no_grad():
         model.model.layers[2].mlp.down_proj.weight.zero_()
-    with pytest.raises(
-        CapabilityError,
-        match=r"editing mlp_gate\[2\] \(output of SiLU.*\) does not change the logits, so this",
-    ):
+    architecture = adopt_model(model, byte_tokenizer()).architecture
+    text = r"no site 'mlp_gate': editing mlp_gate\[2\] \(output of SiLU.*\) does not change the logits"
+    with pytest.raises(CapabilityError, match=text):
+        architecture.require("mlp_gate")
+    architecture.require("head", "resid_post")
+
+
+def test_values_that_are_not_finite_refuse_the_model():
+    model = tiny_model("llama")
+    with torch.no_grad():
+        model.model.layers[1].self_attn.o_proj.weight[0, 0] = float("nan")
+    with pytest.raises(CapabilityError, match=r"'llama': the values are not finite\. Check the weights"):
         adopt_model(model, byte_tokenizer())
+
+
+def test_a_decoder_that_fails_as_measures_run_it_is_refused_in_one_line():
+    model = tiny_model("llama")
+    forward = model.model.forward
+
+    def without_positions(input_ids, attention_mask=None, use_cache=None):
+        return forward(input_ids, attention_mask=attention_mask, use_cache=use_cache)
+
+    model.model.forward = without_positions
+    with pytest.raises(
+        CapabilityError, match="'llama' cannot be run as measures run a decoder: TypeError: "
+    ) as caught:
+        adopt_model(model, byte_tokenizer())
+    assert "\n" not in str(caught.value)
 
 
 def test_heads_that_do_not_add_up():
@@ -254,8 +276,10 @@ def test_heads_that_do_not_add_up():
     old = model.model.layers[1].self_attn.o_proj
     model.model.layers[1].self_attn.o_proj = Saturating(32, 32, bias=False)
     model.model.layers[1].self_attn.o_proj.weight = old.weight
+    architecture = adopt_model(model, byte_tokenizer()).architecture
     with pytest.raises(CapabilityError, match="layer 1: heads do not add up to the attention output"):
-        adopt_model(model, byte_tokenizer())
+        architecture.require("head")
+    architecture.require("attn_out")
 
 
 def test_an_unembedding_that_is_not_the_whole_story():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from interp.errors import ResultError
-from interp.results.selection import default_count, random_units, top_units, unit_shape
+from interp.results.selection import default_count, random_units, top_units
 from interp.results.specialization import language_information
 from tests.support.results import heads, neurons
 
@@ -68,7 +68,9 @@ def test_a_rule_that_does_not_apply_is_refused():
 
 def test_random_units_match_the_layers_and_avoid_the_own_ones():
     own = np.array([0, 1, 5, 13, 14])  # two, one and two of three layers of five
-    drawn = [random_units(own, (3, 5), np.random.default_rng(seed)) for seed in range(300)]
+    drawn = [
+        random_units(own, np.ones((3, 5), dtype=bool), np.random.default_rng(seed)) for seed in range(300)
+    ]
     counts = np.bincount(np.concatenate(drawn), minlength=15)
     for units in drawn:
         assert sorted((units // 5).tolist()) == sorted((own // 5).tolist())
@@ -82,11 +84,10 @@ def test_a_layer_without_enough_others_is_named():
     with pytest.raises(
         ResultError, match="Layer 1 has 4 units, and 3 of them are a language's own: too few are left"
     ):
-        random_units(np.array([0, 4, 5, 6]), (2, 4), np.random.default_rng(0))
+        random_units(np.array([0, 4, 5, 6]), np.ones((2, 4), dtype=bool), np.random.default_rng(0))
 
 
 def test_the_default_is_a_share_of_all_units():
     assert default_count(neurons(np.full((2, 4, 300), 0.5))) == 12
     assert default_count(heads(np.ones((2, 4, 25)))) == 2
     assert default_count(heads(np.ones((2, 1, 4)))) == 1
-    assert unit_shape(heads(np.ones((2, 4, 25)))) == (4, 25)

@@ -4,12 +4,15 @@ test."""
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 
 from interp.data.prompts import PromptSet
+from interp.model.hooks import reading
 from interp.model.loading import LoadedModel
+from interp.model.sites import Site
 
 
 def mutual_information(joint: list[list[float]]) -> float:
@@ -48,6 +51,39 @@ def count_active(loaded: LoadedModel, prompts: PromptSet, n_blocks: int) -> np.n
                 for token in gate[0]:
                     counts[i, blocks[prompt.group], n] += (token > 0).numpy()
     return counts
+
+
+def count_active_anywhere(
+    loaded: LoadedModel, prompts: PromptSet, n_blocks: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `count_active`, for any architecture, and the tokens of every expert; one prompt at a time.
+
+    Gates are read at their sites, which tests of the model hold against formulas.
+    """
+    blocks, found = prompts.group_blocks(n_blocks), loaded.architecture
+    shape = (len(prompts.languages), n_blocks, found.n_layers)
+    counts = np.zeros((*shape, found.n_neurons), dtype=np.int64)
+    routed = np.zeros((*shape, max(p.n_experts for parts in found.neurons for p in parts)), dtype=np.int64)
+    parts = {part.gate: part for parts in found.neurons for part in parts}
+    for i, code in enumerate(prompts.languages):
+        for prompt in prompts.prompts[code]:
+            at = (i, blocks[prompt.group])
+
+            def count(value: Any, site: Site, at: tuple[int, int] = at) -> None:
+                part = parts[site]
+                if not part.n_experts:
+                    for token in value[0]:
+                        counts[(*at, site.layer)][part.first : part.first + part.width] += (token > 0).numpy()
+                    return
+                for row, expert in zip(value.values, value.expert.tolist(), strict=True):
+                    first = part.first + expert * part.width
+                    counts[(*at, site.layer)][first : first + part.width] += (row > 0).numpy()
+                    routed[(*at, site.layer, expert)] += 1
+
+            ids = torch.tensor([loaded.tokenizer(prompt.full_text)["input_ids"]])
+            with torch.no_grad(), reading(found, dict.fromkeys(parts, count)):
+                loaded.model(input_ids=ids)
+    return counts, routed
 
 
 def _gate(mlp: torch.nn.Module, hidden: torch.Tensor) -> torch.Tensor:

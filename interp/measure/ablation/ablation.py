@@ -16,7 +16,7 @@ from interp.data.facts import FactSet
 from interp.data.prompts import PromptSet, context_of, prompts_from_facts
 from interp.errors import MeasurementError
 from interp.measure.ablation.plan import AblationItem, blocks_of, halves_of, plan_passes, plan_units
-from interp.measure.ablation.removal import removed_units, unit_means
+from interp.measure.ablation.removal import removed_units, require_units, unit_means
 from interp.measure.passes import Progress, run_batches
 from interp.measure.provenance import Measurement
 from interp.measure.questions import Question, encode_questions, make_questions, score_options, text_losses
@@ -170,7 +170,7 @@ class _Scores:
 def _check(
     loaded: LoadedModel, facts: FactSet, selection: UnitResult, read: PromptSet, settings: AblationSettings
 ) -> None:
-    loaded.architecture.require(SITES_OF[f"{selection.unit}s"])
+    require_units(loaded.architecture, f"{selection.unit}s")
     origin = selection.provenance
     fingerprint = loaded.checkpoint.fingerprint if loaded.checkpoint else ""
     problem = ""
@@ -189,6 +189,14 @@ def _check(
     elif fingerprint != origin.fingerprint:
         problem = (
             f"The units were selected in another checkpoint ({origin.checkpoint}); select them in this one."
+        )
+    elif selection.exists.shape != (
+        shape := (loaded.architecture.n_layers, loaded.architecture.n_units(SITES_OF[f"{selection.unit}s"]))
+    ):
+        problem = (
+            f"The units were selected in a model of {selection.exists.shape[0]} layers x "
+            f"{selection.exists.shape[1]} {selection.unit}s, this one has {shape[0]} x "
+            f"{shape[1]}; select them in this one."
         )
     elif settings.units != f"{selection.unit}s":
         problem = f"The settings remove {settings.units}, but the selection is of {selection.unit}s."

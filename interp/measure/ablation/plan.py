@@ -12,7 +12,7 @@ from interp.data.facts import FactSet
 from interp.data.hashing import hash_key
 from interp.data.prompts import PromptSet
 from interp.measure.questions import Question, question_batches
-from interp.results.selection import random_units, top_units, unit_shape
+from interp.results.selection import random_units, top_units
 from interp.results.units import UnitResult
 
 __all__ = ["AblationItem", "blocks_of", "halves_of", "plan_passes", "plan_units"]
@@ -79,5 +79,4 @@ def _random_like(
     rngs = [
         np.random.default_rng([*seeds, *hash_key("random units", code)[:4]]) for code in selection.languages
     ]
-    shape = unit_shape(selection)
-    return np.stack([random_units(units, shape, rng) for units, rng in zip(top, rngs, strict=True)])
+    return np.stack([random_units(units, selection.rated, rng) for units, rng in zip(top, rngs, strict=True)])

@@ -105,13 +105,14 @@ class BranchingBatch:
         """Whether nothing is overwritten in or after the last MLP, so that most of its output is unused."""
         last = self.architecture.n_layers - 1
         within = {"mlp_gate", "mlp_neuron", "mlp_out", "resid_post"}
-        dense = "mlp_neuron" not in self.architecture.missing
-        return dense and not any(site.layer == last and site.name in within for site in self.ranks)
+        alone = self.architecture.mlp(last) is not None
+        return alone and not any(site.layer == last and site.name in within for site in self.ranks)
 
     @contextmanager
     def _short_last_mlp(self) -> Iterator[None]:
         """Run the last MLP at the scored positions alone; elsewhere it adds zero, which nothing reads."""
         last_mlp = self.architecture.mlp(self.architecture.n_layers - 1)
+        assert last_mlp is not None
         longest = max(len(p.answer) for p in self.prompts)
         first = torch.tensor([len(p.ids) - 1 - self.start for p in self.prompts]).unsqueeze(1)
         end = torch.tensor([len(p.tokens) - 1 - self.start for p in self.prompts]).unsqueeze(1)
@@ -168,9 +169,12 @@ class BranchingBatch:
 
     def _of_rows(self, value: Any) -> Any:
         """An argument of a layer for the rows that there are now."""
-        n = len(self.targets)
+        n, n_heads = len(self.targets), self.architecture.n_heads
         if isinstance(value, tuple):
             return tuple(map(self._of_rows, value))
+        if isinstance(value, torch.Tensor) and value.ndim == 3 and n < len(value) == n * n_heads:
+            owners = self.owners[: self.joined].to(value.device)
+            return value.unflatten(0, (n, n_heads))[owners].flatten(0, 1)  # ALiBi: a slope per head
         if (
             isinstance(value, torch.Tensor)
             and value.ndim >= 2

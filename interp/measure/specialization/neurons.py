@@ -10,12 +10,14 @@ from interp.measure.passes import Progress, run_pass
 from interp.measure.provenance import Measurement
 from interp.measure.specialization.activations import NeuronCounter
 from interp.model.loading import LoadedModel
+from interp.model.sites import Architecture
 from interp.model.tokens import EncodedPrompts, length_sorted
 from interp.results.settings.specialization import SpecializationSettings
 from interp.results.specialization import SpecializationResult
 
 __all__ = [
     "measure_specialization",
+    "neuron_parts",
     "require_blocks",
     "require_full_blocks",
     "require_tokens",
@@ -32,7 +34,7 @@ def measure_specialization(
     resume: Path | None = None,
     progress: Progress | None = None,
 ) -> SpecializationResult:
-    """Count active tokens of every neuron in every language.
+    """Count active tokens of every neuron in every language; of an expert's, among those routed to it.
 
     Args:
         loaded: The opened checkpoint.
@@ -48,7 +50,7 @@ def measure_specialization(
         CapabilityError: The architecture has no activated gate.
     """
     settings = settings or SpecializationSettings()
-    loaded.architecture.require("mlp_gate")
+    loaded.architecture.require_neurons("gate")
     encoded = loaded.encode(prompts, settings.blocks)
     require_tokens(encoded, settings.min_tokens)
     require_full_blocks(encoded)
@@ -67,7 +69,27 @@ def measure_specialization(
     )
     provenance = measurement.provenance(**options, largest_batch=largest)
     return SpecializationResult(
-        prompts.languages, encoded.tokens(), encoded.n_items(), provenance, counts=counter.counts()
+        prompts.languages,
+        encoded.tokens(),
+        encoded.n_items(),
+        provenance,
+        counts=counter.counts(),
+        routed=counter.routed(),
+        parts=neuron_parts(loaded.architecture),
+    )
+
+
+def neuron_parts(architecture: Architecture) -> tuple[tuple[int, int, int], ...]:
+    """Per layer: routed experts, neurons of each, neurons that every token has; empty without experts."""
+    if not any(part.n_experts for parts in architecture.neurons for part in parts):
+        return ()
+    return tuple(
+        (
+            sum(part.n_experts for part in parts),
+            sum(part.width for part in parts if part.n_experts),
+            sum(part.width for part in parts if not part.n_experts),
+        )
+        for parts in architecture.neurons
     )
 
 

@@ -16,7 +16,7 @@ from interp.data.prompts import prompts_from_facts
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import CapabilityError, ConfigError, Interrupted, MeasurementError, ResultError
 from interp.measure.ablation import ablation
-from interp.measure.ablation.removal import removed_units, unit_means
+from interp.measure.ablation.removal import removed_units, require_units, unit_means
 from interp.results.ablation import own_above_other
 from interp.results.selection import top_units
 from interp.stats import diagonal_p
@@ -317,8 +317,14 @@ def test_what_cannot_be_measured_is_refused_with_a_reason(facts, read):
     experts = opened("mixtral")
     heads = selected(experts, read, "heads")
     assert measure_ablation(experts, facts, heads, read, count=1, draws=1).unit == "heads"
-    with pytest.raises(CapabilityError, match="has no site 'mlp_neuron'"):
+    with pytest.raises(
+        MeasurementError, match="selected in a model of 3 layers x 48 neurons, this one has 3 x 192"
+    ):
         measure_ablation(experts, facts, selection, read)
+    own = selected(experts, read, "neurons")
+    assert measure_ablation(experts, facts, own, read, count=1, draws=1, mode="mean").unit == "neurons"
+    with pytest.raises(CapabilityError, match="'jetmoe' has no site 'mlp_neuron'"):
+        require_units(opened("jetmoe").architecture, "neurons")
     with torch.no_grad():
         loaded.model.model.norm.weight.fill_(float("nan"))
     refused(

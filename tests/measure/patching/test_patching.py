@@ -37,6 +37,14 @@ def test_every_site_equals_one_run_per_cell(family, site):
     compare_with_loop(found, loaded, protocol, facts)
 
 
+@pytest.mark.parametrize("family", ["bloom", "opt", "gpt2", "mixtral", "llama4_text"])
+def test_other_architectures_equal_one_run_per_cell(family):
+    """ALiBi has rows of its own per head, OPT has prompts and tokens in one axis."""
+    loaded, facts = spacing_model(family), short_facts(12)
+    protocol = Protocol("within", ("en", "ja"), positions=("last",), prompt_format="none")
+    compare_with_loop(measure_patching(loaded, facts, protocol, site="resid_mid"), loaded, protocol, facts)
+
+
 @pytest.mark.parametrize("positions", [("all",), ("each",), ("last", "each")])
 @pytest.mark.parametrize("family", ["llama", "olmo2"])
 def test_every_position_equals_one_run_per_cell(family, positions):

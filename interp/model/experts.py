@@ -1,0 +1,149 @@
+"""Read and edit the neurons of routed experts, inside the one call that runs all experts of a layer.
+
+transformers keeps the weights of a layer's experts in one tensor and runs the rows of all tokens and experts
+at once, so there is no module per expert. What it offers is the gating of these rows: it is wrapped on the
+one module, for as long as it is watched, and the rows are told apart by the experts that the router gave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+
+from interp.model.sites import Architecture, Experts, Site
+
+__all__ = ["Routed", "watched_experts"]
+
+
+@dataclass(frozen=True)
+class Routed:
+    """Values of a layer's experts: a row for every token and expert that it is routed to.
+
+    Padding is routed too: leave it out by ``token``.
+
+    Attributes:
+        values: Of the neurons of the row's expert.
+        token: Which of all tokens, as prompt * tokens per prompt + token.
+        expert: Which expert.
+    """
+
+    values: Float[torch.Tensor, "assignment neuron"]
+    token: Int[torch.Tensor, " assignment"]
+    expert: Int[torch.Tensor, " assignment"]
+
+
+Watcher = Callable[[Routed, Site], torch.Tensor | None]
+
+
+@contextmanager
+def watched_experts(
+    architecture: Architecture, layer: int, watchers: Mapping[str, Watcher]
+) -> Iterator[None]:
+    """Call ``watcher(routed, site)`` with a layer's experts; a tensor that it returns replaces the values.
+
+    Args:
+        architecture: Of the model.
+        layer: Which layer.
+        watchers: By the name of the site: `expert_gate`, `expert_neuron` or both.
+    """
+    experts = architecture.experts(layer)
+
+    def told(values: torch.Tensor, name: str, route: Route) -> torch.Tensor:
+        new = watchers[name](Routed(values, *route), Site(name, layer)) if name in watchers else None
+        return values if new is None else new
+
+    setattr(told, "gates_too", "expert_gate" in watchers)  # noqa: B010 (making gates costs an activation)
+    open_watches = vars(experts.module).get(_WATCHES)
+    with ExitStack() as stack:
+        if open_watches is None:  # the first one watches for all that are opened within it
+            open_watches = []
+            setattr(experts.module, _WATCHES, open_watches)
+            stack.callback(delattr, experts.module, _WATCHES)
+            watch = _watched_tokens if experts.order == "all" else _watched_rows
+            stack.enter_context(watch(experts, open_watches))
+        open_watches.append(told)
+        stack.callback(open_watches.remove, told)
+        yield
+
+
+_WATCHES = "_open_watches"
+Route = tuple[torch.Tensor, torch.Tensor]
+Told = Callable[[torch.Tensor, str, Route], torch.Tensor]
+
+
+def _tell(watches: Sequence[Told], values: torch.Tensor, name: str, route: Route) -> torch.Tensor:
+    """Every open watch in turn, each with what those around it made of the values."""
+    for told in watches:
+        values = told(values, name, route)
+    return values
+
+
+@contextmanager
+def _watched_rows(experts: Experts, watches: Sequence[Told]) -> Iterator[None]:
+    """Watch experts that get a row for every token and expert, by their gating."""
+    gating = experts.module._apply_gate
+    routes: list[Route] = []
+
+    def enter(module: Any, args: tuple[Any, ...]) -> None:
+        index = args[1]
+        expert = index.reshape(-1)
+        order = torch.arange(len(expert), device=expert.device)
+        if experts.order == "sorted":
+            expert, order = torch.sort(expert)  # the same call on the same tensor as when the rows are made
+        routes[:] = [(order // index.shape[-1], expert)]
+
+    def gate(projected: torch.Tensor) -> torch.Tensor:
+        neurons = None
+        if any(getattr(told, "gates_too", False) for told in watches):
+            gates, factor = experts.gates(projected)
+            if (new := _tell(watches, gates, "expert_gate", routes[0])) is not gates:
+                neurons = new * factor
+        neurons = gating(projected) if neurons is None else neurons
+        return _tell(watches, neurons, "expert_neuron", routes[0])
+
+    handle = experts.module.register_forward_pre_hook(enter)
+    try:
+        with _replaced(experts.module, "_apply_gate", gate):
+            yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _watched_tokens(experts: Experts, watches: Sequence[Told]) -> Iterator[None]:
+    """Watch experts that get all tokens, by what they do with those that are not zero."""
+
+    def forward(hidden: torch.Tensor) -> torch.Tensor:
+        tokens = hidden.view(experts.n_experts, -1, hidden.shape[-1])
+        expert, token = tokens.any(dim=-1).nonzero(as_tuple=True)
+
+        def neurons(gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+            route = (token, expert)
+            gates = gate[expert, token]
+            if (new := _tell(watches, gates, "expert_gate", route)) is not gates:
+                gate = gate.index_put((expert, token), new)
+            made = up * gate
+            values = made[expert, token]
+            if (new := _tell(watches, values, "expert_neuron", route)) is not values:
+                made = made.index_put((expert, token), new)
+            return made
+
+        return experts.run_all(tokens, neurons).view(-1, hidden.shape[-1])
+
+    with _replaced(experts.module, "forward", forward):
+        yield
+
+
+@contextmanager
+def _replaced(module: Any, name: str, function: Callable[..., Any]) -> Iterator[None]:
+    """Give one module another function while the context is open."""
+    setattr(module, name, function)
+    try:
+        yield
+    finally:
+        delattr(module, name)
