@@ -6,7 +6,6 @@ for what is declared.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 import typing
@@ -149,7 +148,7 @@ def _fields(kind: type[Any]) -> tuple[_Field, ...]:
         parts = [part for part in typing.get_args(inner) if part is not type(None)]
         none_or_array = len(parts) == 1 and hasattr(parts[0], "dim_str")
         hint = parts[0] if none_or_array else inner
-        found.append(_Field(spec.name, hint, tuple(declared), spec.default is not dataclasses.MISSING))
+        found.append(_Field(spec.name, hint, tuple(declared), spec.default in (None, ())))
     return tuple(f for f in found if f.name != "provenance")
 
 
