@@ -43,6 +43,7 @@ __all__ = [
     "linear_layers",
     "locate",
     "model_widths",
+    "unembed",
 ]
 
 SiteName = Literal[
@@ -128,11 +129,7 @@ class Architecture:
 
     def unembed(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits of normed final hidden states, as the model itself computes them."""
-        logits = self.unembedding(hidden)
-        logits = logits * (getattr(self.config, "logit_scale", None) or 1.0)  # Cohere
-        logits = logits / (getattr(self.config, "logits_scaling", None) or 1.0)  # Granite
-        cap = getattr(self.config, "final_logit_softcapping", None)  # Gemma 2
-        return torch.tanh(logits / cap) * cap if cap else logits
+        return unembed(self.unembedding, self.config, hidden)
 
     def module(self, site: Site) -> tuple[nn.Module, Literal["input", "output"]]:
         """The module of a site and which side of it to hook."""
@@ -170,6 +167,15 @@ class Architecture:
     def from_axes(self, site: Site, value: torch.Tensor) -> torch.Tensor:
         """Undo `to_axes`."""
         return value.flatten(-2) if site.name == "head" else value
+
+
+def unembed(unembedding: nn.Module, config: Any, hidden: torch.Tensor) -> torch.Tensor:
+    """Logits of normed final hidden states, as a model of this text configuration computes them."""
+    logits: torch.Tensor = unembedding(hidden)
+    logits = logits * (getattr(config, "logit_scale", None) or 1.0)  # Cohere
+    logits = logits / (getattr(config, "logits_scaling", None) or 1.0)  # Granite
+    cap = getattr(config, "final_logit_softcapping", None)  # Gemma 2
+    return torch.tanh(logits / cap) * cap if cap else logits
 
 
 def locate(model: PreTrainedModel) -> Architecture:
