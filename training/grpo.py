@@ -9,7 +9,7 @@ from typing import Any
 from trl import GRPOConfig
 
 from interp.errors import ConfigError
-from interp.model.generation import newline_ids
+from interp.model.generation import Sampler, newline_ids
 from training.checkpoint.adapter import lora_config
 from training.data import load_data
 from training.methods import GrpoConfig
@@ -81,6 +81,14 @@ def _trainer(run: Run, config: GrpoConfig, rule: RewardRule) -> PooledGRPOTraine
     return PooledGRPOTrainer(
         examples=run.train,
         rule=rule,
+        sampler=Sampler(
+            config.new_tokens,
+            (),
+            config.temperature,
+            config.top_p,
+            batch=plan.rows_per_process,
+            repetition_penalty=config.repetition_penalty,
+        ),
         bucketing=config.bucketing,
         minimum_coverage=config.minimum_coverage,
         rollouts=run.out / "rollouts" if run.is_main else None,

@@ -1,9 +1,9 @@
-"""TRL's GRPOTrainer with facts as units: rewards are pooled over languages after they are gathered."""
+"""TRL's GRPOTrainer with facts as units: rewards are pooled over languages, and prompts are computed once."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,15 @@ from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
 from interp.errors import ConfigError
-from interp.model.generation import Completion
+from interp.model.generation import Completion, Sampler, continuations
 from training.examples import ExampleSet
 from training.files import write_table
 from training.plan.batches import require_whole_facts
-from training.rollouts.buckets import bucketed, generated_in_buckets
+from training.rollouts.buckets import bucketed
 from training.rollouts.pool import RewardRule, Rollouts, pool
 from training.run.evaluation import Answer, judge
 from training.run.sampler import FactSampler
+from training.shared_prompts import share_prompts, weights_are_sharded
 
 __all__ = ["PooledGRPOTrainer", "fact_rows"]
 
@@ -40,11 +41,15 @@ def fact_rows(examples: ExampleSet) -> Dataset:
 class PooledGRPOTrainer(GRPOTrainer):
     """TRL's GRPOTrainer with facts as units and rewards pooled over languages after they are gathered.
 
+    A prompt is computed once for all of its completions, when they are sampled (not with vLLM, which does so
+    by itself, and not with sharded weights) and in each micro-batch of the loss (`share_prompts`).
+
     Args:
         examples: What is completed.
         rule: How rollouts are rewarded.
         args: Arguments of GRPOTrainer.
-        bucketing: Generate and train rows of similar length together.
+        sampler: How completions are drawn, without vLLM; its stop tokens are set here.
+        bucketing: Train rows of similar length together.
         minimum_coverage: See `interp.data.matching.resolve`.
         rollouts: Folder for the tables of rollouts; None in processes that do not write.
         rollouts_every: Steps between tables; 0 for none.
@@ -60,6 +65,7 @@ class PooledGRPOTrainer(GRPOTrainer):
         examples: ExampleSet,
         rule: RewardRule,
         args: GRPOConfig,
+        sampler: Sampler,
         bucketing: bool = True,
         minimum_coverage: float = 0.5,
         rollouts: Path | None = None,
@@ -84,6 +90,9 @@ class PooledGRPOTrainer(GRPOTrainer):
                 "Make them equal."
             )
         super().__init__(args=args, reward_funcs=[_unused], train_dataset=fact_rows(examples), **options)
+        self.sampler = dataclasses.replace(sampler, stop_ids=tuple(self.eos_token_ids))
+        for model in filter(None, (self.model, self.ref_model)):
+            share_prompts(model, self.temperature)
 
     def _get_train_sampler(self, dataset: Any = None) -> FactSampler:
         args = self.args
@@ -106,14 +115,11 @@ class PooledGRPOTrainer(GRPOTrainer):
         return self._buffered_inputs[self._step % parts]
 
     def _generate_single_turn(self, prompt_ids: Any, images: Any, multimodal_fields: Any, *more: Any) -> Any:
-        plain: Callable[..., Any] = super()._generate_single_turn
-        if not self.bucketing or self.use_vllm or images is not None:
-            return plain(prompt_ids, images, multimodal_fields, *more)
-        return generated_in_buckets(
-            lambda ids: plain(ids, None, multimodal_fields, *more)[0],
-            prompt_ids,
-            self.args.steps_per_generation,
-        ), None
+        if self.use_vllm or weights_are_sharded():
+            return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *more)
+        model = self.accelerator.unwrap_model(self.model_wrapped)
+        pad: Any = self.processing_class.pad_token_id
+        return continuations(model, [tuple(ids) for ids in prompt_ids], self.sampler, pad), None
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         output = super()._generate_and_score_completions(inputs)
