@@ -45,7 +45,7 @@ def train_sft(config: SftConfig, progress: Progress | None = None) -> Path:
         )
     if config.target == "letter" and config.prompt != "options":
         raise ConfigError("target letter needs the options in the prompt; set prompt to options.")
-    data = load_data(config, instructions=config.target == "text")
+    data = load_data(config, letters=config.target == "letter")
     run = Run.begin("sft", config, data, progress)
     if run is None:
         return config.out / "final"
@@ -176,7 +176,7 @@ class SftTrainer(WholeSteps, Trainer):
 def answer_loss(
     logps: Float[torch.Tensor, " row"], n_tokens: Int[torch.Tensor, " row"]
 ) -> Float[torch.Tensor, ""]:
-    """Return the mean over rows of the mean cross-entropy of their tokens, in nats, from what `sum_logps` gives."""
+    """Return the mean over rows of the mean cross-entropy of their tokens, in nats, from `sum_logps`."""
     return -(logps / n_tokens).mean()
 
 

@@ -1,4 +1,4 @@
-"""Answered questions before a question: drawn by the hash of ids, the same in every language."""
+"""Answered questions before a question: the same for a whole relation, and in every language."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ __all__ = ["demonstrations", "prompts_with_demonstrations"]
 def demonstrations(fact: Fact, pool: FactSet, shots: int) -> list[Fact]:
     """Return the facts that are shown before a fact: of its relation, about another subject.
 
-    Which ones is decided by the hash of both ids, so it depends on no language, checkpoint, order or seed.
+    They are the first ones of the relation by the hash of relation and id, so they depend on no language,
+    checkpoint, order or seed, and are the same for all facts but those about a subject that is shown: their
+    keys and values can be computed once.
 
     Raises:
         DataError: The relation has too few other facts.
@@ -34,7 +36,7 @@ def _shown(fact: Fact, of_relation: list[Fact], shots: int) -> list[Fact]:
             f"{shots} demonstrations for '{visible(fact.fact_id)}' need as many other facts of the relation "
             f"'{visible(fact.relation)}'; there are {len(others)}. Take fewer, or more facts."
         )
-    return nsmallest(shots, others, key=lambda other: hash_key(f"{fact.fact_id}\n{other.fact_id}"))
+    return nsmallest(shots, others, key=lambda other: hash_key(f"{fact.relation}\n{other.fact_id}"))
 
 
 def prompts_with_demonstrations(

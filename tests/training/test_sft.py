@@ -205,7 +205,7 @@ def test_letters_and_consistency_by_hand(lettered, run):
     whole, parts = run(lettered, **given, micro_batch=12), run(lettered, **given, micro_batch=3)
     examples = {
         (e.fact_id, e.language): e
-        for fact in make_examples(little_facts(), little_facts(), "options", instructions=False).facts
+        for fact in make_examples(little_facts(), little_facts(), "options", letters=True).facts
         for e in fact
     }
     assert len({e.entities for e in examples.values()}) == 2  # shuffled
