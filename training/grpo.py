@@ -50,6 +50,11 @@ def train_grpo(config: GrpoConfig, progress: Progress | None = None) -> Path:
 def _check(config: GrpoConfig) -> None:
     if config.generations < 2:
         raise ConfigError(f"generations is {config.generations}; an advantage compares 2 or more.")
+    if config.resample and config.vllm:
+        raise ConfigError(
+            f"resample is {config.resample} with vllm, which samples all rollouts at once. Set one of them "
+            "off."
+        )
     if config.temperature <= 0 or not 0 < config.top_p <= 1:
         raise ConfigError(
             f"temperature {config.temperature} must be above 0, and top_p {config.top_p} above 0 and at "

@@ -1,9 +1,9 @@
 """Log-probabilities of answers for a loss: each prompt is computed once for all of its answers.
 
 TRL calls ``model(..., labels=labels, fused_lm_head=True)`` for the log-probabilities of the labeled tokens.
-`share_prompts` answers that call: rows that begin with the same prompt share its keys and values, rows that are
-the same are computed once, only labeled positions are projected onto the vocabulary, and that in pieces. Loss,
-gradient and metrics are those of one whole row after the other.
+`share_prompts` answers that call: rows that begin with the same prompt share its keys and values, rows that
+are the same are computed once, only labeled positions are projected onto the vocabulary, and that in pieces.
+Loss, gradient and metrics are those of one whole row after the other.
 """
 
 from __future__ import annotations

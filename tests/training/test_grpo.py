@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, TrainerCallback
 
 from interp.data.facts import FactSet, Wording
+from interp.errors import ConfigError
 from interp.model import generation
 from tests.support.extras import needed
 from tests.support.tiny import byte_tokenizer
@@ -484,3 +485,47 @@ def test_an_adapter_trains_alone(qwen, run):
     card = json.loads((seen.out / "final" / "card.json").read_text())
     assert 0 < card["trained_parameters"] < card["parameters"] / 2
     assert records(seen.out)[1]["kl"] > 0
+
+
+# sampling until rollouts differ
+
+
+def test_silent_facts_are_sampled_anew_until_they_differ(qwen, run, monkeypatch):
+    """The first fact never differs, the second does from its third draw on; the cost is logged."""
+    from training.rollouts import trainer
+
+    def ids(text):
+        return [*byte_tokenizer()(text)["input_ids"], EOS]
+
+    draws = []
+
+    def draw(model, prompts, sampler, pad):
+        draws.append(len(prompts))
+        half = len(prompts) // 2
+        loud = len(draws) == 3
+        return [
+            ids(" yes" if loud and half <= row < half + 9 and row % 3 == 0 else " zz")
+            for row in range(len(prompts))
+        ]
+
+    monkeypatch.setattr(trainer, "continuations", draw)
+    seen = run(qwen, facts_per_step=2, resample=3)
+    assert draws == [2 * BLOCK, 2 * BLOCK, 2 * BLOCK, BLOCK]
+    (logged,) = records(seen.out)
+    assert logged["resampled"] == pytest.approx((2 + 2 + 1) / 2)
+    assert logged["degenerate"] == 0.5
+    draws.clear()
+    assert "resampled" not in records(run(qwen, facts_per_step=2).out)[0]
+    assert draws == [2 * BLOCK]
+
+
+def test_a_language_that_is_not_that_of_the_question_gets_no_reward(qwen, run):
+    said = [[*byte_tokenizer()(text)["input_ids"], EOS] for text in (" zz", " да", "")]
+    seen = run(qwen, said * 3, facts_per_step=1, rollouts_every=1, language_reward=0.25, pooling="per_lang")
+    found = [row["reward"] for row in read_table(seen.out / "rollouts" / "step-000001.parquet")]
+    assert found == pytest.approx([-0.25, -0.5, -1.0] * 3)
+
+
+def test_resampling_is_not_of_vllm(qwen, run):
+    with pytest.raises(ConfigError, match="resample is 2 with vllm"):
+        run(qwen, resample=2, vllm=True)

@@ -235,7 +235,8 @@ def test_recomputed_activations_fall_back_and_say_so_once(caplog):
     assert (found - expected).abs().max() < 1e-5
     found.sum().backward()
     assert [record.getMessage() for record in caplog.records] == [
-        "Prompts are computed once per answer: activations are recomputed (checkpointing), which switches the cache off."
+        "Prompts are computed once per answer: activations are recomputed (checkpointing), which switches "
+        "the cache off."
     ]
 
 

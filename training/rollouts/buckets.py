@@ -15,8 +15,8 @@ _PER_TOKEN = ("old_per_token_logps", "ref_per_token_logps", "sampling_per_token_
 def bucketed(rows: dict[str, Any], parts: int) -> list[dict[str, Any]]:
     """Split a batch of rollouts into equal parts by length, and cut the columns of padding in each.
 
-    The loss is a mean over rows, so it does not matter which rows stand together. Rows of one prompt stay next
-    to each other, since a part computes each of its prompts once.
+    The loss is a mean over rows, so it does not matter which rows stand together. Rows of one prompt stay
+    next to each other, since a part computes each of its prompts once.
 
     Args:
         rows: ``prompt_ids`` padded on the left, ``completion_ids`` on the right, their masks, and values per
