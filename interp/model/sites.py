@@ -172,8 +172,10 @@ class Architecture:
 def unembed(unembedding: nn.Module, config: Any, hidden: torch.Tensor) -> torch.Tensor:
     """Logits of normed final hidden states, as a model of this text configuration computes them."""
     logits: torch.Tensor = unembedding(hidden)
-    logits = logits * (getattr(config, "logit_scale", None) or 1.0)  # Cohere
-    logits = logits / (getattr(config, "logits_scaling", None) or 1.0)  # Granite
+    if scale := getattr(config, "logit_scale", None):  # Cohere
+        logits = logits * scale
+    if scale := getattr(config, "logits_scaling", None):  # Granite
+        logits = logits / scale
     cap = getattr(config, "final_logit_softcapping", None)  # Gemma 2
     return torch.tanh(logits / cap) * cap if cap else logits
 
@@ -232,18 +234,31 @@ class Widths:
         layers: Number of layers.
         residual: Width of the residual stream.
         keys: Width of a token's keys in a layer, all heads together; its values are as wide.
+        queries: Width of its queries, all heads together.
+        neurons: Width of the MLP.
+        vocabulary: Entries of the vocabulary.
     """
 
     layers: int
     residual: int
     keys: int
+    queries: int
+    neurons: int
+    vocabulary: int
 
 
 def model_widths(config: Any) -> Widths:
     """Return the widths in a model's configuration."""
     text = config.get_text_config()
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return Widths(text.num_hidden_layers, text.hidden_size, text.num_key_value_heads * head)
+    return Widths(
+        text.num_hidden_layers,
+        text.hidden_size,
+        text.num_key_value_heads * head,
+        text.num_attention_heads * head,
+        text.intermediate_size,
+        text.vocab_size,
+    )
 
 
 def _below(layer: nn.Module, paths: str) -> nn.Module | None:

@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch.utils.checkpoint import checkpoint
 
-__all__ = ["TokenScores", "token_scores"]
+__all__ = ["LOGITS_AT_A_TIME", "TokenScores", "token_scores"]
 
-_ELEMENTS = 2**24  # logits held at a time, 64 MB in float32
+LOGITS_AT_A_TIME = 2**24
+"""Entries, 64 MB in float32."""
 
 Unembed = Callable[[torch.Tensor], torch.Tensor]
 
@@ -70,7 +71,7 @@ def token_scores(
     graded = torch.is_grad_enabled() and (hidden.requires_grad or trained)
     with torch.no_grad():
         vocabulary = unembed(hidden[:1]).shape[-1] if len(hidden) else 1
-    rows = max(1, _ELEMENTS // vocabulary)
+    rows = max(1, LOGITS_AT_A_TIME // vocabulary)
     if len(hidden) <= rows:
         return TokenScores(*piece(hidden, targets))
     if graded and not trained:

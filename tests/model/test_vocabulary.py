@@ -23,7 +23,7 @@ def given():
 @pytest.mark.parametrize("trained", [False, True])
 @pytest.mark.parametrize("rows", [1, 4, TOKENS, 100])
 def test_pieces_give_what_all_logits_give(rows, trained, temperature, monkeypatch):
-    monkeypatch.setattr(vocabulary, "_ELEMENTS", rows * VOCABULARY)
+    monkeypatch.setattr(vocabulary, "LOGITS_AT_A_TIME", rows * VOCABULARY)
     weights = torch.linspace(-1, 1, TOKENS)
 
     def graded(score):

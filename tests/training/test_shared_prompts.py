@@ -109,7 +109,7 @@ def assert_same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor
 def pieces(request, monkeypatch):
     """With all logits at once, and three tokens at a time."""
     if request.param == "in pieces":
-        monkeypatch.setattr(vocabulary, "_ELEMENTS", 3 * 259)
+        monkeypatch.setattr(vocabulary, "LOGITS_AT_A_TIME", 3 * 259)
 
 
 @pytest.mark.usefixtures("pieces")
