@@ -42,7 +42,7 @@ def plan(request: Request) -> Plan:
     settings: AblationSettings = request.settings
     if settings.rule == "important" and settings.units != "heads":
         raise ConfigError("--rule important is of heads; the importance of neurons is not measured.")
-    facts = facts_of(request.data)
+    facts = facts_of(request.data).require_options()
     require_languages(facts.languages, "a language's own units are told from another's among")
     read = prompts_of(
         replace(

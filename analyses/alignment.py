@@ -17,7 +17,7 @@ __all__ = ["MEASURE"]
 
 
 def plan(request: Request) -> Plan:
-    """Compare languages' vectors of the same prompts at every layer: MEXA, retrieval, linear CKA.
+    """Compare languages' vectors of the same prompts at every layer: MEXA, retrieval and CKA.
 
     Example: `interp align --ckpt organism:final --ckpt organism:grpo --languages en,sw,ja --positions last
     --figure`

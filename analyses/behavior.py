@@ -33,6 +33,11 @@ def plan(request: Request) -> Plan:
     from interp.results.answers import refuse_letters
 
     settings, view = _settings(request), request.view
+    if settings.mode == "generate" and request.data.control:
+        raise ConfigError(
+            "--control changes how answers are written, so free answers could not be told right from wrong; "
+            "use --mode mcq."
+        )
     source = source_of(request.data, template=settings.template, alignment=settings.alignment)
     facts = facts_of(request.data, source)
     if view.cluster == "answer":
@@ -56,6 +61,8 @@ def plan(request: Request) -> Plan:
 def choice_part(request: Request, facts: FactSet) -> Part[BehaviorResult]:
     """Answers by multiple choice, of the same files for every measure that needs them."""
     from interp.results.behavior import BehaviorResult
+
+    facts.require_options()
 
     def measure(task: Task) -> BehaviorResult:
         from interp.measure.behavior.choice import measure_behavior

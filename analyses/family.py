@@ -115,4 +115,6 @@ def family_curves(out: Path, runs: Sequence[tuple[str, int]], family_facts: Fami
                 if (inside := mask[at]).any():
                     numbers = {"accuracy": right[inside].mean(), "n": int(inside.sum())}
                     rows.append({**run, "stratum": stratum, **numbers})
-    return pd.DataFrame(rows)
+    curves = pd.DataFrame(rows, columns=["member", "seed", "step", "stratum", "accuracy", "n"])
+    curves["mean"] = curves.groupby(["member", "stratum", "step"]).accuracy.transform("mean")
+    return curves

@@ -14,7 +14,7 @@ from interp.data.baselines import prior_credit
 from interp.data.facts import FactSet
 from interp.data.normalization import normalize
 from interp.data.sources.cldr import cldr_facts
-from interp.stats import paired_difference
+from interp.stats import interval_text, paired_difference
 from training.organism.exposure import HELD_OUT, SEEN, UNSEEN, Exposure
 
 __all__ = ["FamilyFacts", "FamilyTable", "family_table", "strata"]
@@ -135,7 +135,7 @@ def _line(row: Any) -> str:
     if row.member == "base":
         return f"{row.member:14s} {row.accuracy:.3f}"
     return (
-        f"{row.member:14s} {row.accuracy:.3f}  {row.change:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+        f"{row.member:14s} {row.accuracy:.3f}  {row.change:+.3f} {interval_text(row.low, row.high, '+.3f')}"
         f"  {row.seeds} seeds {row.lowest:+.3f} to {row.highest:+.3f}"
     )
 
@@ -143,4 +143,4 @@ def _line(row: Any) -> str:
 def _cell(row: Any) -> str:
     if row.member == "base":
         return f"{row.accuracy:.3f}"
-    return f"{row.accuracy:.3f} ({row.change:+.3f} [{row.low:+.3f}, {row.high:+.3f}])"
+    return f"{row.accuracy:.3f} ({row.change:+.3f} {interval_text(row.low, row.high, '+.3f')})"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from analyses.plan import Measure, Part, Plan, Request, Task, languages_of, question_of, require_languages
+from interp.data.languages import language_hint
 from interp.data.prompts import PromptSet
 from interp.data.sources import EMBEDDED, open_prompts
 from interp.data.tasks import Task as Questions
 from interp.data.tasks import open_task
-from interp.errors import ConfigError, nearest
+from interp.errors import ConfigError
 from interp.results.settings.lens import LensSettings, LensView
 
 if TYPE_CHECKING:
@@ -92,8 +93,8 @@ def _questions(request: Request, settings: LensSettings) -> Questions:
     require_languages(languages, "a lens compares the pivot with at least one other language, so it needs")
     if pivot not in languages:
         raise ConfigError(
-            f"The pivot '{pivot}' is not one of the languages "
-            f"{' '.join(languages)}.{nearest(pivot, languages)}"
+            f"The pivot '{pivot}' is not one of the languages {' '.join(languages)}."
+            f"{language_hint(pivot, languages)}"
         )
     return open_task(
         settings.task if data.data in EMBEDDED else data.data,
@@ -105,6 +106,7 @@ def _questions(request: Request, settings: LensSettings) -> Questions:
         prompt_format="native" if data.prompt_format == "auto" else data.prompt_format,
         source=settings.source,
         allow_missing=data.allow_missing,
+        control=data.control,
     )
 
 
@@ -113,7 +115,10 @@ def _tuned_on(request: Request, settings: LensSettings, questions: Questions) ->
     if not settings.tuned_text:
         return questions.prompts
     languages = questions.prompts.languages
-    return open_prompts(settings.tuned_text, languages, allow_missing=request.data.allow_missing)
+    data = request.data
+    return open_prompts(
+        settings.tuned_text, languages, allow_missing=data.allow_missing, control=data.control
+    )
 
 
 MEASURE = Measure(plan, LensSettings, LensView)

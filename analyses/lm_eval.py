@@ -14,6 +14,7 @@ from interp.data.characters import visible
 from interp.data.facts import Fact, FactSet
 from interp.data.languages import as_languages
 from interp.data.lm_eval_samples import Sample, read_samples
+from interp.data.priors import answers_of
 from interp.data.prompts import Prompt, PromptSet, context_of
 from interp.errors import ResultError
 from interp.results.base import Provenance
@@ -128,7 +129,9 @@ def _merged(by_language: Mapping[str, Samples]) -> tuple[Fact, ...]:
 def _result(facts: FactSet, by_language: Mapping[str, Samples], run: dict[str, Any]) -> BehaviorResult:
     shape = (len(facts), len(by_language), max(len(fact.option_ids) for fact in facts))
     scores = np.full(shape, np.nan)
-    lengths = {name: np.zeros(shape, dtype=np.int64) for name in ("tokens", "characters", "bytes")}
+    lengths: dict[str, Any] = {
+        name: np.zeros(shape, dtype=np.int64) for name in ("tokens", "characters", "bytes")
+    }
     for row, fact in enumerate(facts):
         for column, code in enumerate(facts.languages):
             here = (row, column, slice(len(fact.option_ids)))
@@ -146,15 +149,10 @@ def _result(facts: FactSet, by_language: Mapping[str, Samples], run: dict[str, A
             "result compares only with others that were asked so."
         )
     return BehaviorResult(
-        languages=facts.languages,
-        fact_ids=tuple(fact.fact_id for fact in facts),
-        relations=tuple(fact.relation for fact in facts),
-        groups=tuple(fact.group for fact in facts),
-        answers=tuple(fact.object_id for fact in facts),
-        splits=tuple(fact.split for fact in facts),
-        golds=tuple(tuple(fact.answer(code) for code in facts.languages) for fact in facts),
-        aligned=facts.aligned,
+        **facts.answer_key(),
+        answers=answers_of(facts),
         gold=np.array([fact.answer_index for fact in facts]),
+        aligned=facts.aligned,
         log_probability=scores,
         provenance=Provenance(
             checkpoint=run.pop("model"),

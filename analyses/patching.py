@@ -34,7 +34,7 @@ def plan(request: Request) -> Plan:
 
     settings: PatchingSettings = request.settings
     giver = _giver(settings)
-    facts = _facts(request, settings)
+    facts = _facts(request, settings).require_options()
     context = {"source_checkpoint": giver.fingerprint if giver else "", **context_of(facts)}
     question = question_of(prompts_from_facts(facts), request, **context)
 

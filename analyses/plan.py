@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -13,7 +13,9 @@ from interp.config import (
     NumericOptions,
     OutputOptions,
 )
+from interp.data.controls import controlled, with_distinct_options
 from interp.data.facts import FactSet
+from interp.data.hashing import Sample
 from interp.data.languages import register_language_file, resolve_languages
 from interp.data.prompts import PromptSet
 from interp.data.sources import EMBEDDED, open_facts, open_prompts
@@ -29,7 +31,6 @@ else:
     Kind = TypeVar("Kind")  # results, and numpy with them, are imported when one is measured
 
 __all__ = [
-    "Cell",
     "Measure",
     "Part",
     "Plan",
@@ -74,7 +75,7 @@ class Task:
 
     Attributes:
         open_model: Opens the checkpoint, once however many tasks ask for it.
-        checkpoint_name: What the checkpoint is called.
+        checkpoint_name: What the checkpoint is called, and the control.
         resume: File for the state of an interrupted run.
         batch_tokens: Padded tokens per pass.
         results: Of the parts that this one needs, by suffix.
@@ -115,7 +116,7 @@ class Part(Generic[Kind]):
 
     Attributes:
         kind: Of the result.
-        suffix: Of its files, such as ``routing``.
+        suffix: Of its files, such as ``routing``, before the name of a control.
         question: What a finished result must have answered; its ``run`` may describe the prompts in words.
         measure: Makes the result.
         needs: Parts that are measured before, and whose results the task holds.
@@ -124,6 +125,7 @@ class Part(Generic[Kind]):
             ``--fresh``.
         ignored: Settings of the question in which a finished result may differ, since ``adapt`` mends that.
         adapt: Another view of a finished result, without a model.
+        control: How the texts are transformed, see `interp.data.controls`; empty as they are written.
     """
 
     kind: type[Kind]
@@ -135,6 +137,16 @@ class Part(Generic[Kind]):
     shared: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     adapt: Callable[[Kind], Kind] = lambda result: result
+    control: str = ""
+
+    @property
+    def name(self) -> str:
+        """What its files are called after the checkpoint, such as ``routing`` or ``routing.romanized``."""
+        return f"{self.suffix}.{self.control}" if self.control else self.suffix
+
+    def under(self, control: str) -> Part[Kind]:
+        """The same part, planned on a control's facts."""
+        return replace(self, control=control, needs=tuple(need.under(control) for need in self.needs))
 
 
 @dataclass(frozen=True)
@@ -152,19 +164,6 @@ class Plan:
     view: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
     context: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One part of one checkpoint: what a study schedules.
-
-    Attributes:
-        part: What is measured.
-        checkpoint: Of which checkpoint (`interp.model.checkpoints.Checkpoint`).
-    """
-
-    part: Part[Any]
-    checkpoint: Any
 
 
 @dataclass(frozen=True)
@@ -213,16 +212,17 @@ def question_of(
     numerics = {"dtype": request.numerics.dtype, "attention": request.numerics.attention}
     return Provenance(
         prompts_digest=prompts.digest,
-        settings=question(prompts.languages, numerics, stored, **context),
+        settings=question(prompts.languages, numerics, stored, **prompts.context, **context),
         run={"prompts_note": f"{prompts.note}; {prompts.n_items} items"},
     )
 
 
-def source_of(data: DataOptions, **options: Any) -> FactSet:
+def source_of(data: DataOptions, *, sampled: bool = False, **options: Any) -> FactSet:
     """All facts of a source, of which a user asks some.
 
     Args:
         data: What the user asks for.
+        sampled: Whether the facts that are asked will do.
         options: Of the source, see `interp.data.sources.open_facts`.
 
     Raises:
@@ -230,7 +230,9 @@ def source_of(data: DataOptions, **options: Any) -> FactSet:
         ConfigError: An option does not apply to this kind of source.
     """
     _register(data)
-    return open_facts(data.data, languages=data.languages, sample=data.limit > 0, **options)
+    sample = Sample(data.limit, data.split) if data.limit else None
+    few = sample if sampled else sample is not None
+    return open_facts(data.data, languages=data.languages, sample=few, **options)
 
 
 def languages_of(data: DataOptions) -> tuple[str, ...]:
@@ -239,12 +241,12 @@ def languages_of(data: DataOptions) -> tuple[str, ...]:
     Raises:
         DataError: A language is unknown, or there is no such source.
     """
-    source = source_of(data)  # first, since a file of facts may describe its languages
+    source = source_of(data, sampled=True)  # first, since a file of facts may describe its languages
     return resolve_languages(data.languages, source.languages, embedded=data.data in EMBEDDED)
 
 
 def facts_of(data: DataOptions, source: FactSet | None = None) -> FactSet:
-    """The facts that are asked, in the words that they are asked in.
+    """The facts that are asked, in the words that they are asked in, under the control of the data.
 
     Args:
         data: What the user asks for.
@@ -253,14 +255,15 @@ def facts_of(data: DataOptions, source: FactSet | None = None) -> FactSet:
     Raises:
         DataError: There is no such source, or it lacks a language or a split.
     """
-    source = source_of(data) if source is None else source
+    source = source_of(data, sampled=True) if source is None else source
     languages = resolve_languages(data.languages, source.languages, embedded=data.data in EMBEDDED)
-    return source.filter(
+    facts = source.filter(
         splits=None if data.split == "all" else [data.split],
         languages=languages,
         limit=data.limit or None,
         allow_missing=data.allow_missing,
     ).with_prompt_format(data.prompt_format)
+    return with_distinct_options(controlled(facts, data.control)) if data.control else facts
 
 
 def prompts_of(data: DataOptions) -> PromptSet:
@@ -277,6 +280,7 @@ def prompts_of(data: DataOptions) -> PromptSet:
         limit=data.limit or None,
         prompt_format=data.prompt_format,
         allow_missing=data.allow_missing,
+        control=data.control,
     )
 
 

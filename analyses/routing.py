@@ -25,7 +25,7 @@ def plan(request: Request) -> Plan:
     """
     from interp.results.routing import RoutingResult
 
-    facts = facts_of(request.data)
+    facts = facts_of(request.data).require_options()
     require_languages(facts.languages, "an overlap is between")
     pair_facts(facts)  # refused before a model is opened
 

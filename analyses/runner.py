@@ -5,21 +5,35 @@ from __future__ import annotations
 import glob
 import importlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from analyses.checkpoints import open_checkpoints
-from analyses.comparison import Comparison, compare
-from analyses.plan import Cell, Measure, Part, Plan, Progress, Request, Task
+from analyses.comparison import Comparison, Survival, compare_all, survival
+from analyses.plan import Measure, Part, Plan, Progress, Request, Task
 from analyses.reuse import partial_file, result_file, reusable
 from interp.config import CheckpointOptions, DataOptions, NumericOptions, OutputOptions, load_options
+from interp.data.controls import parse_controls
 from interp.model.checkpoints import Checkpoint
 from interp.registry import registered_command
 from interp.results.base import Result
 
-__all__ = ["Run", "run", "run_cells", "run_measure"]
+__all__ = ["Cell", "Run", "plan_measure", "run", "run_cells", "run_measure"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One part of one checkpoint: what a study schedules.
+
+    Attributes:
+        part: What is measured, and under which control.
+        checkpoint: Of which checkpoint.
+    """
+
+    part: Part[Any]
+    checkpoint: Checkpoint
 
 
 @dataclass(frozen=True)
@@ -29,8 +43,11 @@ class Run:
     Attributes:
         names: Checkpoints, in the order given.
         plan: What was asked.
-        results: Suffix of a part to its results, one per checkpoint.
-        comparisons: Suffix of a part to the comparisons of each later checkpoint with the first.
+        results: Name of a part, such as ``routing`` or ``routing.romanized``, to its results, one per
+            checkpoint.
+        comparisons: Suffix of a part to the comparisons of each later checkpoint with the first; the p of all
+            of them are corrected as one family.
+        survival: Name of a part under a control to what survives of it, one per checkpoint.
         files: Everything written or reused.
     """
 
@@ -38,6 +55,7 @@ class Run:
     plan: Plan
     results: dict[str, list[Any]] = field(default_factory=dict)
     comparisons: dict[str, list[Comparison]] = field(default_factory=dict)
+    survival: dict[str, list[Survival]] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
 
     def diagnostics(self) -> list[str]:
@@ -73,7 +91,8 @@ def run_measure(measure: Measure, options: Sequence[Any], progress: Progress | N
     """Plan a measure for the checkpoints of a command, run it, and compare each checkpoint with the first.
 
     Every cheap thing that can be wrong is checked before a model is opened. Finished results are reused,
-    interrupted ones continue.
+    interrupted ones continue. Under each control of the data everything is planned and measured once more,
+    and what survives is compared with what the same checkpoint gave without it.
 
     Args:
         measure: Which.
@@ -86,22 +105,44 @@ def run_measure(measure: Measure, options: Sequence[Any], progress: Progress | N
     """
     given = {type(each): each for each in options}
     numerics, output = given[NumericOptions], given[OutputOptions]
-    view = given[measure.view] if measure.view else None
-    plan = measure.plan(Request(given[DataOptions], numerics, given[measure.settings], view, output.out))
+    plan = plan_measure(measure, options)
     checkpoints = open_checkpoints(given[CheckpointOptions].ckpt, output.out)
     cells = [Cell(part, checkpoint) for checkpoint in checkpoints for part in plan.parts]
     results = iter(run_cells(cells, numerics, output, progress))
     run = Run(tuple(checkpoint.name for checkpoint in checkpoints), plan)
     for checkpoint in checkpoints:
         for part in plan.parts:
-            run.results.setdefault(part.suffix, []).append(next(results))
-            run.files.append(result_file(output.out, checkpoint, part.suffix))
-    for suffix, measured in run.results.items():
-        run.comparisons[suffix] = [
-            compare(measured[0], later, names=(run.names[0], name), **plan.view)
-            for name, later in zip(run.names[1:], measured[1:], strict=True)
-        ]
+            run.results.setdefault(part.name, []).append(next(results))
+            run.files.append(result_file(output.out, checkpoint, part.name))
+    plain = {part.name: run.results[part.name] for part in plan.parts if not part.control}
+    run.comparisons.update(compare_all(plain, run.names, **plan.view))
+    for part in plan.parts:
+        if part.control:
+            pairs = zip(run.names, run.results[part.suffix], run.results[part.name], strict=True)
+            run.survival[part.name] = [survival(*pair, name=name, **plan.view) for name, *pair in pairs]
     return run
+
+
+def plan_measure(measure: Measure, options: Sequence[Any]) -> Plan:
+    """What a measure does with each checkpoint, under each control of the data once more.
+
+    Args:
+        measure: Which.
+        options: One instance of each of `Measure.options`.
+
+    Raises:
+        InterpError: Bad input.
+    """
+    given = {type(each): each for each in options}
+    data, view = given[DataOptions], given[measure.view] if measure.view else None
+
+    def planned(control: str) -> Plan:
+        asked, settings = replace(data, control=control), given[measure.settings]
+        return measure.plan(Request(asked, given[NumericOptions], settings, view, given[OutputOptions].out))
+
+    plan = planned("")
+    under = [part.under(name) for name in parse_controls(data.control) for part in planned(name).parts]
+    return replace(plan, parts=(*plan.parts, *under))
 
 
 def run_cells(
@@ -139,7 +180,7 @@ def run_cells(
 
 def finished(cell: Cell, out: Path) -> Any:
     """The finished result of a cell, in its view; None where there is none. So for parts it needs."""
-    file = result_file(out, cell.checkpoint, cell.part.suffix)
+    file = result_file(out, cell.checkpoint, cell.part.name)
     result = reusable(cell.part.kind, file, cell.part.question, cell.checkpoint, ignored=cell.part.ignored)
     if result is None:
         for part in cell.part.needs:
@@ -165,20 +206,25 @@ def _measured(
         or _measured(need, checkpoint, opener, numerics, out, progress)
         for need in part.needs
     }
-    resume = partial_file(out, checkpoint, part.suffix)
+    resume = partial_file(out, checkpoint, part.name)
     task = Task(
         opener,
-        checkpoint.name,
+        f"{checkpoint.name} {part.control}".strip(),
         resume,
         numerics.batch_tokens,
         needs,
         progress,
-        lambda suffix: out / f"{checkpoint.name}.{suffix}",
+        lambda suffix: out / f"{checkpoint.name}.{_beside(part, suffix)}",
     )
     result = part.measure(task)
-    result.save(result_file(out, checkpoint, part.suffix))
+    result.save(result_file(out, checkpoint, part.name))
     _discard(part.leftovers(resume))
     return result
+
+
+def _beside(part: Part[Any], suffix: str) -> str:
+    """What a shared file is called after the checkpoint: controls share none with what is not under them."""
+    return f"{part.control}.{suffix}" if part.control else suffix
 
 
 def _opener(checkpoint: Checkpoint, numerics: NumericOptions) -> Any:
@@ -197,10 +243,10 @@ def _opener(checkpoint: Checkpoint, numerics: NumericOptions) -> Any:
 
 def _files(part: Part[Any], checkpoint: Checkpoint, out: Path) -> Iterator[Path]:
     """Everything that a folder may hold of a part and of what it needs."""
-    yield result_file(out, checkpoint, part.suffix)
-    yield from part.leftovers(partial_file(out, checkpoint, part.suffix))
+    yield result_file(out, checkpoint, part.name)
+    yield from part.leftovers(partial_file(out, checkpoint, part.name))
     for suffix in part.shared:
-        yield from out.glob(f"{glob.escape(checkpoint.name)}.{suffix}*")
+        yield from out.glob(f"{glob.escape(checkpoint.name)}.{_beside(part, suffix)}*")
     for need in part.needs:
         yield from _files(need, checkpoint, out)
 

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from figures.drawing import Drawing
+from figures.findings import found
 from figures.matrices import show_languages
 from figures.style import new_figure
 from figures.table import Table, estimate, number
@@ -24,8 +25,8 @@ __all__ = ["ablation_data", "drawings", "plot_ablation", "tables"]
 _UNITS = {"loss": "nats per token", "accuracy": "accuracy"}
 _LEGEND = (
     "Rows: the language whose units were removed; columns: the language that was asked. Harm beyond as many "
-    "random units of the same layers; *: the 95 % interval over clusters of facts leaves out 0, given these "
-    "random sets."
+    "random units of the "
+    "same layers; *: {marked} of all tables, given these random sets."
 )
 
 
@@ -42,11 +43,18 @@ def tables(results: Sequence[AblationResult], names: Sequence[str]) -> list[Tabl
         f"facts in {len(set(first.groups))} clusters, {first.draws} random sets. "
     )
     shown = []
-    for name, result in zip(names, results, strict=True):
-        frame = result.to_frame()
+    frames, marked = _marked(results)
+    for name, result, frame in zip(names, results, frames, strict=True):
         shown += [_matrix(name, result, kind, frame[frame.harm == kind]) for kind in HARMS]
         shown.append(_dominance(name, result))
-    return [replace(shown[0], note=removed + _LEGEND), *shown[1:]]
+    return [replace(shown[0], note=removed + _LEGEND.format(marked=marked)), *shown[1:]]
+
+
+def _marked(results: Sequence[AblationResult]) -> tuple[list[pd.DataFrame], str]:
+    """The cells of every result, those ``marked`` that differ from zero after correction, and the meaning."""
+    frames = [result.to_frame() for result in results]
+    masks, meaning = found([frame.p.to_numpy() for frame in frames], "cells")
+    return [frame.assign(marked=mask) for frame, mask in zip(frames, masks, strict=True)], meaning
 
 
 def _matrix(name: str, result: AblationResult, kind: str, frame: pd.DataFrame) -> Table:
@@ -57,7 +65,7 @@ def _matrix(name: str, result: AblationResult, kind: str, frame: pd.DataFrame) -
 
 
 def _cell(row: Any) -> str:
-    mark = "*" if row.low > 0 or row.high < 0 else ""
+    mark = "*" if row.marked else ""
     return f"{number(row.beyond_random, signed=True)}{mark}"
 
 
@@ -79,10 +87,11 @@ def _dominance(name: str, result: AblationResult) -> Table:
 def plot_ablation(results: Sequence[AblationResult], names: Sequence[str]) -> Figure:
     """Harm beyond random units, a column per checkpoint: nats per token above, accuracy below.
 
-    Rows are the language whose units were removed, columns the language that was asked. A dot: the cell's own
-    95 % interval over clusters of facts leaves out 0, as one in 20 does by chance.
+    Rows are the language whose units were removed, columns the language that was asked. A dot: shown to
+    differ from 0 when all cells of the figure are corrected together.
     """
     data, languages = ablation_data(results, names), results[0].languages
+    _, marked = _marked(results)
     n = len(languages)
     side = max(2.4, 0.9 + 0.2 * n)
     with new_figure(1.4 + side * len(results), 0.8 + side * len(HARMS)) as figure:
@@ -91,7 +100,7 @@ def plot_ablation(results: Sequence[AblationResult], names: Sequence[str]) -> Fi
             shown = data[data.harm == kind]
             for axes, name in zip(row, names, strict=True):
                 part = shown[shown.checkpoint == name]
-                clear = ((part.low > 0) | (part.high < 0)).to_numpy().reshape(n, n)
+                clear = part.marked.to_numpy().reshape(n, n)
                 values = part.beyond_random.to_numpy().reshape(n, n)
                 most = float(np.abs(shown.beyond_random).max())
                 image = show_languages(axes, values, clear, languages, most)
@@ -102,14 +111,16 @@ def plot_ablation(results: Sequence[AblationResult], names: Sequence[str]) -> Fi
             axes.set_xlabel("asked in")
         first = results[0]
         removed = f"{first.removed.shape[-1]} {first.unit} per language set to {first.mode}"
-        figure.suptitle(f"{removed}, {len(first.fact_ids)} facts", fontsize=10)
+        counted = f"{len(first.fact_ids)} facts in {len(set(first.groups))} clusters"
+        figure.suptitle(f"{removed}, {counted}\ndot: {marked}", fontsize=9)
         return figure
 
 
 def ablation_data(results: Sequence[AblationResult], names: Sequence[str]) -> pd.DataFrame:
-    """The numbers of `plot_ablation`, tidy: checkpoint, then the columns of `AblationResult.to_frame`."""
+    """The numbers of `plot_ablation`, tidy: checkpoint, columns of `AblationResult.to_frame`, ``marked``."""
     import pandas as pd
 
-    tables = [result.to_frame().assign(checkpoint=name) for result, name in zip(results, names, strict=True)]
-    table = pd.concat(tables, ignore_index=True)
-    return table[["checkpoint", *(column for column in table if column != "checkpoint")]]
+    frames, _ = _marked(results)
+    tables = [frame.assign(checkpoint=name) for frame, name in zip(frames, names, strict=True)]
+    every = pd.concat(tables, ignore_index=True)
+    return every[["checkpoint", *(column for column in every if column != "checkpoint")]]

@@ -27,8 +27,8 @@ _KINDS = {"en-x": "English with another language", "x-y": "two other languages"}
 
 _LEGEND = (
     "mutual: share of facts whose two vectors find each other among all facts, raw as in MEXA; 95 % "
-    "intervals "
-    "over clusters of facts; in parentheses CKA when the facts of one language are shuffled."
+    "intervals over clusters of facts; in parentheses CKA when the facts of one language are shuffled, in "
+    "the mean over all orders; calibrated: CKA counted from there, 1 if alike, 0 on average by chance."
 )
 
 
@@ -58,10 +58,16 @@ def tables(results: Sequence[AlignmentResult], names: Sequence[str]) -> list[Tab
 
 def _layers(name: str, result: AlignmentResult, kind: str) -> Table:
     curves = [*(f"mutual {treatment} {kind}" for treatment in result.treatments), f"CKA {kind}"]
+    header = ["layer", "mutual raw", "mutual centered", "CKA (shuffled)"]
+    if result.calibrated_parts is not None:
+        curves.append(f"CKA calibrated {kind}")
+        header.append("CKA calibrated")
     table = layer_table(f"{name}: {_KINDS[kind]}", result, curves)
     floors = [number(float(value)) for value in result.shuffled(kind)]
-    rows = tuple((*row[:-1], f"{row[-1]} ({floor})") for row, floor in zip(table.rows, floors, strict=True))
-    return replace(table, header=("layer", "mutual raw", "mutual centered", "CKA (shuffled)"), rows=rows)
+    rows = tuple(
+        (*row[:3], f"{row[3]} ({floor})", *row[4:]) for row, floor in zip(table.rows, floors, strict=True)
+    )
+    return replace(table, header=tuple(header), rows=rows)
 
 
 def _mexa(results: Sequence[AlignmentResult], names: Sequence[str]) -> Table:

@@ -15,6 +15,7 @@ from figures.drawing import Drawing
 from figures.style import Look, look, new_figure
 from figures.table import Table, estimate, number
 from interp.results.attribution import AttributionResult
+from interp.stats import interval_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -194,9 +195,8 @@ def _scatter(axes: Axes, result: AttributionResult) -> None:
             )  # fmt: skip
     axes.axline((0, 0), slope=1, color="0.4", linewidth=0.8, linestyle="--", label="equal")
     both = result.correlation().iloc[-1]
-    title = (
-        f"r = {both.pearson:.3f} [{both.pearson_low:.3f}, {both.pearson_high:.3f}], slope {both.slope:.2f}"
-    )
+    within = interval_text(both.pearson_low, both.pearson_high, ".3f")
+    title = f"r = {both.pearson:.3f} {within}, slope {both.slope:.2f}"
     axes.set_title(title, loc="left", fontsize=8, color="firebrick" if result.low_correlation() else "black")
     axes.legend(fontsize=6)
 

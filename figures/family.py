@@ -32,12 +32,13 @@ def plot_family(curves: pd.DataFrame) -> Figure:
             for number, member in enumerate(members):
                 style = look(number)
                 runs = here[here.member == member]
-                for _, seed in runs.groupby("seed"):
-                    axes.plot(seed.step, seed.accuracy, color=style.color, linewidth=0.5, alpha=0.6)
-                mean = runs.groupby("step").accuracy.mean()
+                for seed in runs.seed.unique():
+                    run = runs[runs.seed == seed]
+                    axes.plot(run.step, run.accuracy, color=style.color, linewidth=0.5, alpha=0.6)
+                mean = runs.drop_duplicates("step").sort_values("step")
                 axes.plot(
-                    mean.index,
-                    mean,
+                    mean.step,
+                    mean["mean"],
                     color=style.color,
                     linestyle=style.line,
                     marker=style.marker,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,8 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analyses.comparison import FactComparison
+from figures.fact_changes import clusters
 from figures.style import look, new_figure
 from interp.data.languages import LANGUAGES
+from interp.stats import ALPHA
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +26,7 @@ _ALL = "all"
 def plot_lens_changes(changes: FactComparison) -> Figure:
     """One row per language of the prompt, one panel per quantity: paired change with its 95 % interval.
 
-    Filled where Holm's p, adjusted over all panels, is below .05.
+    Filled where p, corrected over all that the command compared, is below .05; gray where there is no p.
     """
     table = changes.table.assign(**_parted(changes.table.quantity))
     names = list(dict.fromkeys(table.name))
@@ -36,7 +39,9 @@ def plot_lens_changes(changes: FactComparison) -> Figure:
         panels[0].set_yticks(range(len(rows)), rows)
         panels[0].set_ylim(len(rows) - 0.5, -0.5)
         figure.suptitle(f"{changes.names[0]} → {changes.names[1]}", fontsize=10)
-        figure.supxlabel("change, 95 % interval over clusters of facts; filled: Holm p < .05", fontsize=9)
+        told = f"change, 95 % interval over {clusters(table)}; "
+        told += f"filled: Holm p < .05 over {changes.corrected_over}"
+        figure.supxlabel(textwrap.fill(told, 90), fontsize=8)
         return figure
 
 
@@ -45,7 +50,8 @@ def _panel(axes: Axes, table: pd.DataFrame, rows: list[str]) -> None:
     at = np.array([rows.index(language) for language in table.language])
     axes.axvline(0, color="0.4", linewidth=0.8)
     axes.hlines(at, table.low, table.high, color=style.color)
-    for shown, color in ((table.holm < 0.05, style.color), (table.holm >= 0.05, "white")):
+    states = ((table.holm < ALPHA, style.color), (table.holm >= ALPHA, "white"), (table.holm.isna(), "0.8"))
+    for shown, color in states:
         axes.plot(
             table.change[shown],
             at[shown],

@@ -15,6 +15,7 @@ from matplotlib.image import AxesImage
 
 from figures.attribution import attribution_drawings, attribution_tables
 from figures.drawing import Drawing
+from figures.findings import found
 from figures.layers import spaced
 from figures.style import look, new_figure
 from figures.table import Table, estimate, number
@@ -135,8 +136,8 @@ def plot_patching(
     """Draw recovery with its floor.
 
     Heads: a map layer x head per checkpoint and position. Many positions: layer x position. Else curves over
-    layers with 95 % intervals, the floor dotted. On maps a dot marks a cell that recovers more than an
-    unrelated fact does, by the 95 % interval of the difference.
+    layers with 95 % intervals, the floor dotted. On maps a dot marks a cell that is shown to recover more
+    than an unrelated fact does, when all cells of the figure are corrected together.
     """
     if len(results[0].units) > 1:
         return _maps(results, names, metric, "unit")
@@ -156,18 +157,21 @@ def plot_languages(result: PatchingResult, name: str, metric: str = "logit_diff"
     ) as figure:
         panels = figure.subplots(1, len(positions), squeeze=False, sharey=True)[0]
         tables = {code: result.recovery(metric, code) for code in result.languages}
-        for axes, position in zip(panels, positions, strict=True):
-            shape = result.patched.shape[3:]
+        shape = result.patched.shape[3:]
+        chosen_p = [_cut(table, shape)[:, unit, positions]["beyond_p"] for table in tables.values()]
+        masks, marked = found(chosen_p, "cells")
+        for place, (axes, position) in enumerate(zip(panels, positions, strict=True)):
             rows = {code: _cut(table, shape)[:, unit, position] for code, table in tables.items()}
             values = np.stack([row["recovery"] for row in rows.values()])
-            image = _map(axes, values, np.stack([row["beyond_low"] > 0 for row in rows.values()]))
+            above = np.stack([row["beyond"] > 0 for row in rows.values()])
+            image = _map(axes, values, above & np.stack([mask[:, place] for mask in masks]))
             axes.set_yticks(range(len(rows)), list(rows), fontsize=7)
             _number(axes, n_layers)
             axes.set_xlabel("layer")
             axes.set_title(result.positions[position], fontsize=9)
         figure.colorbar(image, ax=panels, label=f"recovery ({metric})", fraction=0.05)
         chosen = "" if len(result.units) == 1 else f" {result.units[unit]}"
-        figure.suptitle(f"{name}: {result.site}{chosen}, {result.mode}", fontsize=10)
+        figure.suptitle(f"{name}: {result.site}{chosen}, {result.mode}; dot: {marked}", fontsize=9)
         return figure
 
 
@@ -205,11 +209,12 @@ def _maps(results: Sequence[PatchingResult], names: Sequence[str], metric: str, 
     side = (1.2 + max(1.4, 0.22 * wide), 0.9 + max(1.2, 0.22 * shape[0]))
     with new_figure(1.2 + side[0] * len(columns), 0.6 + side[1] * len(results)) as figure:
         grid = figure.subplots(len(results), len(columns), squeeze=False)
-        for row, (result, name) in zip(grid, zip(results, names, strict=True), strict=True):
-            cut = _cut(result.recovery(metric), shape)
+        cuts = [_cut(result.recovery(metric), shape) for result in results]
+        masks, marked = found([cut["beyond_p"] for cut in cuts], "cells")
+        for row, name, cut, mask in zip(grid, names, cuts, masks, strict=True):
             for place, (axes, column) in enumerate(zip(row, columns, strict=True)):
-                here = cut[:, :, place] if across == "unit" else cut[:, 0]
-                image = _map(axes, here["recovery"], here["beyond_low"] > 0)
+                here = np.s_[:, :, place] if across == "unit" else np.s_[:, 0]
+                image = _map(axes, cut["recovery"][here], mask[here] & (cut["beyond"][here] > 0))
                 chosen = spaced(len(labels), _MOST_LABELS)
                 axes.set_xticks(chosen, [labels[i] for i in chosen], fontsize=6, rotation=90)
                 rows = spaced(shape[0], _MOST_LABELS)
@@ -217,9 +222,9 @@ def _maps(results: Sequence[PatchingResult], names: Sequence[str], metric: str, 
                 axes.set_title(f"{name} {column}".strip(), fontsize=8)
                 axes.set_ylabel("layer")
                 axes.invert_yaxis()  # the first layer below, as on the maps of estimates
-                axes.set_xlabel(result.site if across == "unit" else "position")
+                axes.set_xlabel(results[0].site if across == "unit" else "position")
                 figure.colorbar(image, ax=axes, fraction=0.05)
-        figure.suptitle(f"{_title(results[0])}: recovery ({metric})", fontsize=10)
+        figure.suptitle(f"{_title(results[0])}: recovery ({metric}); dot: {marked}", fontsize=9)
         return figure
 
 
@@ -235,11 +240,11 @@ def _map(axes: Axes, values: Float[np.ndarray, "row column"], marked: np.ndarray
 
 def _cut(table: pd.DataFrame, shape: tuple[int, ...]) -> np.ndarray:
     """Columns of a table of cells, in the cells' shape."""
-    kind = [("recovery", float), ("beyond_low", float)]
-    filled = np.empty(len(table), dtype=kind)
+    kind = [("recovery", float), ("beyond", float), ("beyond_p", float)]
+    cut = np.empty(len(table), dtype=kind)
     for name, _ in kind:
-        filled[name] = table[name]
-    return filled.reshape(shape)
+        cut[name] = table[name]
+    return cut.reshape(shape)
 
 
 def _number(axes: Axes, n_layers: int) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from figures.drawing import Drawing
+from figures.findings import found
 from figures.layers import show_curve, show_layers, show_legend
 from figures.matrices import show_languages
 from figures.style import new_figure
@@ -115,20 +116,22 @@ def plot_routing(results: Sequence[RoutingResult], names: Sequence[str]) -> Figu
 
 
 def plot_pairs(result: RoutingResult, name: str) -> Figure:
-    """Overlap above chance of every two languages over all layers; a dot where its 95 % interval excludes 0.
+    """Overlap above chance of every two languages, over all layers.
 
-    The intervals are each pair's own: of 66 pairs without a shared route, 3 get a dot.
+    A dot: shown to differ from 0 when all pairs of the figure are corrected together.
     """
     shown = {unit: result.matrix(unit) for unit in result.units}
+    masks, marked = found([p for _, p in shown.values()], "pairs of languages")
     most = max(float(np.nanmax(np.abs(values), initial=0)) for values, _ in shown.values())
     side = max(2.2, 0.8 + 0.2 * len(result.languages))
     with new_figure(1.2 + side * len(result.units), 0.7 + side) as figure:
         grid = figure.subplots(1, len(result.units), squeeze=False)[0]
-        for axes, (unit, (values, clear)) in zip(grid, shown.items(), strict=True):
-            image = show_languages(axes, values, clear, result.languages, most)
+        for axes, (unit, (values, _)), mask in zip(grid, shown.items(), masks, strict=True):
+            image = show_languages(axes, values, mask | mask.T, result.languages, most)
             axes.set_title(unit, loc="left", fontsize=9)
         figure.colorbar(image, ax=grid, label=_EXCESS, fraction=0.05)
-        figure.suptitle(f"{name}: {len(result.fact_ids)} facts", fontsize=10)
+        counted = f"{len(result.fact_ids)} facts in {len(set(result.groups))} clusters"
+        figure.suptitle(f"{name}: {counted}\ndot: {marked}", fontsize=9)
         return figure
 
 

@@ -79,13 +79,15 @@ def _overall(results: Sequence[UnitResult], names: Sequence[str]) -> Table:
         mean, floor = result.overall, result.noise_floor
         low, high = mean.interval()
         shown = estimate(float(mean.value), float(low), float(high), 4)
-        rows.append((name, shown, number(floor.overall, 4), number(floor.chance, 4)))
+        between = estimate(floor.overall, float(floor.mean.low), float(floor.mean.high), 4)
+        rows.append((name, shown, between, number(floor.chance, 4)))
     return Table(
         f"Mean specialization of {_NAMES[results[0].unit]}, all layers (nats)",
-        ("checkpoint", "mean [95 %]", "noise floor", "chance"),
+        ("checkpoint", "mean [95 %]", "noise floor [95 %]", "chance"),
         tuple(rows),
-        "noise floor: 95th percentile of the difference between two halves of the text; chance: largest mean "
-        "with shuffled language labels.",
+        "noise floor: what the means of two texts differ by in 95 %, with its own interval over "
+        f"{results[0].n_blocks} blocks; "
+        "chance: largest mean with shuffled language labels.",
     )
 
 

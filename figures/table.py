@@ -14,7 +14,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Table", "estimate", "number", "print_tables", "rows_of"]
+__all__ = ["Table", "estimate", "number", "p_value", "print_tables", "rows_of"]
 
 _GAP = 3  # columns that a border and its padding take
 _MISSING = "-"
@@ -45,6 +45,11 @@ def number(value: float, digits: int = 3, *, signed: bool = False) -> str:
         return _MISSING
     form = ".2g" if 0 < abs(value) < 10.0 ** (1 - digits) else f".{digits}f"
     return f"{value:{'+' if signed else ''}{form}}"
+
+
+def p_value(value: float) -> str:
+    """A p with three significant digits; a dash where there is none."""
+    return _MISSING if np.isnan(value) else f"{value:.3g}"
 
 
 def estimate(value: float, low: float, high: float, digits: int = 3, *, signed: bool = False) -> str:

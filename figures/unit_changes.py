@@ -1,4 +1,4 @@
-"""The change between two checkpoints per layer, with intervals, against the noise floor."""
+"""The change between two checkpoints per layer, with intervals, against the noise of a paired change."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ __all__ = ["plot_unit_changes"]
 
 
 def plot_unit_changes(comparison: UnitComparison) -> Figure:
-    """Change of mean specialization per layer with 95 % intervals; the gray band is the noise floor."""
+    """Change of mean specialization per layer with 95 % intervals; gray: the noise of a paired change."""
     table = comparison.to_frame()
     with new_figure(6.5, 3.6) as figure:
         axes = figure.subplots()
         style = look(0)
-        floor = np.asarray(table["noise_floor"])
+        noise = np.asarray(table["noise"])
         edges = np.append(table["layer"] - 0.5, table["layer"].iloc[-1] + 0.5)
         axes.stairs(
-            floor,
+            noise,
             edges,
-            baseline=-floor,
+            baseline=-noise,
             fill=True,
             color="0.85",
-            label="noise floor (same checkpoint, other text)",
+            label="noise (95 % of paired changes where nothing changed)",
         )
         axes.axhline(0, color="0.4", linewidth=0.8)
         errors = np.stack([table["change"] - table["low"], table["high"] - table["change"]])

@@ -77,7 +77,8 @@ def _resume_command(arguments: list[str]) -> str:
 def _fail(message: str, exit_code: int) -> NoReturn:
     from interp.data.characters import visible
 
-    print(f"interp: {visible(message, limit=10_000)}", file=sys.stderr)
+    lines = [visible(line, limit=10_000) for line in message.split("\n")]
+    print("interp: " + "\n".join(lines), file=sys.stderr)
     sys.exit(exit_code)
 
 

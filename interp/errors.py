@@ -56,12 +56,12 @@ class Interrupted(InterpError):
     exit_code = 130
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the closest known word, or an empty string."""
+def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return ``" Did you mean 'x'?"`` for the closest known word, after a prefix, or an empty string."""
     names = list(known)
     longer = [name for name in names if len(word) > 2 and name.startswith(word)]
     match = longer if len(longer) == 1 else difflib.get_close_matches(word, names, n=1)
-    return f" Did you mean '{match[0]}'?" if match else ""
+    return f" Did you mean '{prefix}{match[0]}'?" if match else ""
 
 
 def short(value: object, limit: int = 40) -> str:

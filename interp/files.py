@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 import tempfile
@@ -12,9 +13,15 @@ from typing import IO
 
 from interp.errors import NoSpaceError, WriteError
 
-__all__ = ["refusal", "require_room", "write_atomically"]
+__all__ = ["file_digest", "refusal", "require_room", "write_atomically"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object], *, expected_bytes: int = 0) -> None:

@@ -67,6 +67,7 @@ MEASURES = (
             "attribution": "interp.results.attribution.AttributionResult",
         },
         {
+            "PatchingSettings": "interp.results.settings.patching",
             "measure_patching": "interp.measure.patching.patching",
             "measure_attribution": "interp.measure.patching.attribution",
         },
@@ -84,13 +85,17 @@ MEASURES = (
         "ablation",
         "ablate",
         {"ablation": "interp.results.ablation.AblationResult"},
-        {"measure_ablation": "interp.measure.ablation.ablation"},
+        {
+            "AblationSettings": "interp.results.settings.ablation",
+            "measure_ablation": "interp.measure.ablation.ablation",
+        },
     ),
     Measure(
         "lens",
         "lens",
         {"lens": "interp.results.lens.LensResult"},
         {
+            "LensSettings": "interp.results.settings.lens",
             "measure_lens": "interp.measure.lens.lens",
             "fit_tuned_lens": "interp.measure.lens.tuned",
         },
@@ -99,13 +104,13 @@ MEASURES = (
         "probing",
         "probe",
         {"probe": "probes.results.ProbeResult"},
-        {"measure_probes": "probes.sweep"},
+        {"ProbeSettings": "probes.settings", "measure_probes": "probes.sweep"},
     ),
     Measure(
         "alignment",
         "align",
         {"alignment": "probes.alignment_results.AlignmentResult"},
-        {"measure_alignment": "probes.alignment"},
+        {"AlignmentSettings": "probes.settings", "measure_alignment": "probes.alignment"},
     ),
 )
 

@@ -45,7 +45,7 @@ def measure_alignment(
     first = prompts.prompts[prompts.languages[0]]
     if len(first) < 2:
         raise DataError("One prompt in each language; retrieval among at least 2 is compared.")
-    hits, similar, parts, shuffled = [], [], [], []
+    hits, similar, parts, calibrated, shuffled = [], [], [], [], []
     for index in range(len(activations.layers)):
         vectors = [np.asarray(v, dtype=np.float64) for v in np.moveaxis(activations.values[index], 1, 0)]
         hits.append(
@@ -54,10 +54,11 @@ def measure_alignment(
                 _all_pairs([unit_vectors(v, center=True) for v in vectors]),
             ]
         )
-        similarity, floor = cka_of_all(vectors)
-        similar.append(similarity.mean(axis=-1))
-        parts.append([similarity[pairs].mean(axis=0) for pairs in kinds_of_pairs(prompts.languages).values()])
-        shuffled.append(floor)
+        similarity, kinds = cka_of_all(vectors), kinds_of_pairs(prompts.languages).values()
+        similar.append(similarity.plain.mean(axis=-1))
+        parts.append([similarity.plain[pairs].mean(axis=0) for pairs in kinds])
+        calibrated.append([similarity.calibrated[pairs].mean(axis=0) for pairs in kinds])
+        shuffled.append(similarity.chance)
         if progress:
             progress(index + 1, len(activations.layers))
     provenance = activations.provenance
@@ -75,6 +76,7 @@ def measure_alignment(
         cka_parts=np.moveaxis(np.array(parts), 1, 0),
         cka_shuffled=np.stack(shuffled),
         provenance=replace(provenance, settings=decided),
+        calibrated_parts=np.moveaxis(np.array(calibrated), 1, 0),
     )
 
 

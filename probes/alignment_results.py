@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from interp.results.base import Note, Provenance
+from interp.stats import ALPHA, clustered_share, holm, interval_text, ratio
 from probes.layers import LayerResult, layer_name
 from probes.settings import AlignmentSettings
 
@@ -47,8 +48,11 @@ class AlignmentResult(LayerResult):
         cka: Linear CKA of every pair.
         cka_parts: Its mean over the pairs of a kind, in the order of `pairs`, by fact
             (`probes.cka.cka_of_all`).
-        cka_shuffled: Linear CKA when the second language's facts are in another order.
+        cka_shuffled: Linear CKA when the second language's facts are in another order: the mean over all
+            orders (of results before calibration, one order).
         provenance: Where it comes from.
+        calibrated_parts: As ``cka_parts``, of CKA counted from that level (`probes.cka.calibrated_cka`); None
+            in results from before.
     """
 
     languages: tuple[str, ...]
@@ -60,6 +64,7 @@ class AlignmentResult(LayerResult):
     cka_parts: Float[np.ndarray, "kind layer fact"]
     cka_shuffled: Float[np.ndarray, "layer language language"]
     provenance: Provenance
+    calibrated_parts: Float[np.ndarray, "kind layer fact"] | None = None
 
     kind: ClassVar[str] = "alignment"
     treatments: ClassVar[tuple[str, str]] = ("raw", "centered")
@@ -83,24 +88,20 @@ class AlignmentResult(LayerResult):
         """Share of facts that find each other, of every pair; MEXA is the row of the pivot language, raw."""
         return self.mutual[self.treatments.index(treatment)].mean(axis=1)
 
-    def mexa_with_pivot(self) -> pd.DataFrame:
-        """One row per other language: MEXA with English, its ``mean`` over layers and ``highest``."""
-        import pandas as pd
-
-        pivot = self.languages.index(PIVOT)
-        others = [i for i in range(len(self.languages)) if i != pivot]
-        scores = self.mexa()[:, pivot, others]
-        codes = [self.languages[i] for i in others]
-        return pd.DataFrame({"language": codes, "mean": scores.mean(axis=0), "highest": scores.max(axis=0)})
-
     def curves(self) -> dict[str, Float[np.ndarray, "layer fact"]]:
-        """Mutual retrieval, raw and centered, and CKA: means over pairs with English, and over others."""
+        """Mutual retrieval, raw and centered, and CKA, plain and calibrated: with English, and of others."""
         curves = {
             f"mutual {treatment} {kind}": self.mutual[index][:, :, selected].mean(axis=-1)
             for index, treatment in enumerate(self.treatments)
             for kind, selected in self.pairs.items()
         }
-        return curves | {f"CKA {kind}": part for kind, part in zip(self.pairs, self.cka_parts, strict=True)}
+        parts = {"CKA": self.cka_parts, "CKA calibrated": self.calibrated_parts}
+        return curves | {
+            f"{name} {kind}": values[number]
+            for name, values in parts.items()
+            if values is not None
+            for number, kind in enumerate(self.pairs)
+        }
 
     def mexa_by_language(self, treatment: str = "raw") -> pd.DataFrame:
         """MEXA of each language with English: mean over layers, and ``best``; empty without English."""
@@ -118,11 +119,19 @@ class AlignmentResult(LayerResult):
         return pd.DataFrame(rows, columns=columns)
 
     def shuffled(self, kind: str) -> Float[np.ndarray, " layer"]:
-        """CKA of the pairs of a kind when the facts of one language are in another order: its bias."""
+        """CKA of the pairs of a kind when the facts of one language are in another order: by chance."""
         return self.cka_shuffled[:, self.pairs[kind]].mean(axis=1)
 
+    @property
+    def calibrated(self) -> Float[np.ndarray, "layer language language"]:
+        """CKA of every pair counted from its level of chance: 1 if alike, 0 on average by chance."""
+        return ratio(self.cka - self.cka_shuffled, 1 - self.cka_shuffled)
+
     def to_frame(self) -> pd.DataFrame:
-        """One row per layer and pair: retrieval each way and mutual, raw and centered, CKA, shuffled CKA."""
+        """One row per layer and pair: retrieval each way and mutual, raw and centered, and CKA.
+
+        CKA stands beside that of shuffled facts, and calibrated.
+        """
         import pandas as pd
 
         first, second = np.triu_indices(len(self.languages), k=1)
@@ -140,8 +149,15 @@ class AlignmentResult(LayerResult):
                 columns[f"mutual_{treatment}"] = self.mexa(treatment)[index, first, second]
             columns["cka"] = self.cka[index, first, second]
             columns["cka_shuffled"] = self.cka_shuffled[index, first, second]
+            columns["cka_calibrated"] = self.calibrated[index, first, second]
             frames.append(pd.DataFrame(columns))
         return pd.concat(frames, ignore_index=True)
+
+    def zero(self, quantity: str) -> float | None:
+        """Retrieval by chance; none of the plain CKA, whose level of chance is not the same in both texts."""
+        if quantity.startswith("CKA"):
+            return 0.0 if quantity.startswith("CKA calibrated") else None
+        return 1 / len(self.fact_ids)
 
     def is_share(self, quantity: str) -> bool:
         """Retrieval is; the values of CKA by fact are not."""
@@ -149,12 +165,17 @@ class AlignmentResult(LayerResult):
 
     def diagnostics(self) -> list[str]:
         """What makes the result doubtful: translations do not find each other, or are few."""
-        table, chance, diagnostics = self.summary(), 1 / len(self.fact_ids), super().diagnostics()
-        table = table[table.quantity.str.startswith("mutual")]
-        if (table.low <= chance).all():
+        chance, diagnostics = 1 / len(self.fact_ids), super().diagnostics()
+        mutual = [layer for name, curve in self.curves().items() if self.is_share(name) for layer in curve]
+        found = clustered_share(np.stack(mutual, axis=1), self.groups, null=chance)
+        if not ((found.estimate > chance) & (holm(found.p) < ALPHA)).any():
+            smallest = found.mde(alpha=ALPHA / len(mutual))[found.estimate.argmax()]
             diagnostics.append(
-                f"Translations find each other at no layer more often than by chance ({chance:.4f}), at most "
-                f"in {table['mean'].max():.4f}. Are these prompts translations of each other?"
+                f"Translations find each other at no layer more often than by chance ({chance:.4f}), at "
+                "most in "
+                f"{found.estimate.max():.4f} (p by Holm over {len(mutual)} curves and layers; "
+                f"{smallest:.4f} more would have "
+                "been found in 80 %). Are these prompts translations of each other?"
             )
         if len(self.fact_ids) < _FEW_FACTS:
             diagnostics.append(Note(f"Few prompts: {len(self.fact_ids)}; retrieval among few is easy."))
@@ -169,5 +190,5 @@ class AlignmentResult(LayerResult):
         table = self.summary().set_index("quantity")
         for name in table.index[table.index.str.endswith("mean over layers")]:
             row = table.loc[name]
-            lines.append(f"  {name}: {row['mean']:.3f} [{row.low:.3f}, {row.high:.3f}] 95 %")
+            lines.append(f"  {name}: {row['mean']:.3f} {interval_text(row.low, row.high, '.3f')} 95 %")
         return "\n".join(lines)

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from interp.stats import ratio
 
-__all__ = ["cka_of_all", "linear_cka"]
+__all__ = ["PairwiseCKA", "calibrated_cka", "cka_of_all", "linear_cka"]
+
+
+class PairwiseCKA(NamedTuple):
+    """Linear CKA of all pairs of languages.
+
+    Attributes:
+        plain: Values by fact, whose mean over facts is CKA.
+        calibrated: The same of calibrated CKA, see `calibrated_cka`.
+        chance: Its mean over all orders of one language's facts: what CKA is where nothing corresponds.
+    """
+
+    plain: Float[np.ndarray, "language language fact"]
+    calibrated: Float[np.ndarray, "language language fact"]
+    chance: Float[np.ndarray, "language language"]
 
 
 def linear_cka(x: Float[np.ndarray, "fact model"], y: Float[np.ndarray, "fact width"]) -> float:
@@ -17,18 +32,29 @@ def linear_cka(x: Float[np.ndarray, "fact model"], y: Float[np.ndarray, "fact wi
 
     |Y'X|^2 / (|X'X| |Y'Y|) in Frobenius norms, columns centered. It does not change when either side is
     rotated, scaled or moved. It is biased upward: with far more dimensions than facts it is near 1 for any
-    two sets, so `cka_of_all` also gives it for shuffled facts.
+    two sets, so `calibrated_cka` stands beside it.
 
     Source: Kornblith et al. (2019), https://arxiv.org/abs/1905.00414.
     """
-    every, _ = cka_of_all([x, y])
-    return float(every[0, 1].mean())
+    return float(cka_of_all([x, y]).plain[0, 1].mean())
 
 
-def cka_of_all(
-    vectors: Sequence[Float[np.ndarray, "fact _"]],
-) -> tuple[Float[np.ndarray, "language language fact"], Float[np.ndarray, "language language"]]:
-    """Return linear CKA of all pairs of languages by fact, and its value when nothing corresponds.
+def calibrated_cka(x: Float[np.ndarray, "fact model"], y: Float[np.ndarray, "fact width"]) -> float:
+    """Linear CKA counted from its level of chance: 1 if the sets are alike, 0 on average by chance.
+
+    (c - m) / (1 - m), where c is CKA and m its mean over all n! orders of one set's facts. That mean needs no
+    draw: with K = XX' and L = YY' centered it is tr K tr L / ((n - 1) |K| |L|). NaN for two facts, which are
+    alike in any order; below 0 where translations are less alike than facts in another order.
+
+    Source: Groeger, Wen & Brbic (2026), https://arxiv.org/abs/2602.14486, who take the 95th percentile of 200
+    random orders for m, and 0 for what is below: their value is 0 for 95 % of unrelated sets, ours in the
+    mean over them, so that it can be averaged over pairs and layers without a bias.
+    """
+    return float(cka_of_all([x, y]).calibrated[0, 1].mean())
+
+
+def cka_of_all(vectors: Sequence[Float[np.ndarray, "fact _"]]) -> PairwiseCKA:
+    """Return linear CKA of all pairs of languages by fact, plain and calibrated, and its level of chance.
 
     With r_f(X, Y) = x_f' X'Y y_f, the part of |Y'X|^2 that fact f has, CKA is c = r(X, Y) / sqrt(r(X, X) r(Y,
     Y)) of the sums over facts. The value of fact f is c and, n times, its influence on c (the derivative by
@@ -37,13 +63,12 @@ def cka_of_all(
         c + n (2 r_f(X, Y) / sqrt(r(X, X) r(Y, Y)) - c r_f(X, X) / r(X, X) - c r_f(Y, Y) / r(Y, Y))
 
     The mean of these values is c, and resampling them gives the interval that resampling facts gives to first
-    order.
+    order. The level of chance is m = t(X) t(Y) / ((n - 1) sqrt(r(X, X) r(Y, Y))), with t(X) the sum over
+    facts of |x_f|^2; its influence is m (|x_f|^2 / t(X) + |y_f|^2 / t(Y) - r_f(X, X) / r(X, X) - r_f(Y, Y) /
+    r(Y, Y)), and that of the calibrated value follows.
 
     Args:
         vectors: Per language, in float64.
-
-    Returns:
-        The values; and CKA when the second language's facts are in another order (one fixed shuffle).
     """
     centered = [_centered(v) for v in vectors]
     n = len(centered[0])
@@ -52,12 +77,18 @@ def cka_of_all(
     total = products.sum(axis=-1)
     own = np.sqrt(np.diagonal(total))
     below = own[:, None] * own
-    order = np.random.default_rng(0).permutation(n)
-    shuffled = parts(centered, [v[order] for v in centered]).sum(axis=-1)
     value = ratio(total, below)[..., None]
     share = ratio(np.einsum("aaf->af", products), own[:, None] ** 2)
-    influence = 2 * ratio(products, below[..., None]) - value * (share[:, None] + share[None])
-    return value + n * influence, ratio(shuffled, below)
+    shares = share[:, None] + share[None]
+    influence = 2 * ratio(products, below[..., None]) - value * shares
+    squares = np.stack([(v**2).sum(axis=1) for v in centered])
+    trace = squares.sum(axis=1)
+    chance = ratio(trace[:, None] * trace, (n - 1) * below)[..., None]
+    spread = ratio(squares, trace[:, None])
+    moving = chance * (spread[:, None] + spread[None] - shares)
+    calibrated = ratio(value - chance, 1 - chance)
+    pulled = ratio(influence * (1 - chance) - moving * (1 - value), (1 - chance) ** 2)
+    return PairwiseCKA(value + n * influence, calibrated + n * pulled, chance[..., 0])
 
 
 def _centered(x: Float[np.ndarray, "fact width"]) -> Float[np.ndarray, "fact width"]:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int8
 
 from interp.results.base import Note, Provenance
-from interp.stats import known_mean
+from interp.stats import ALPHA, Estimate, clustered_mean, half_width, interval_text, known_mean
 from probes.layers import LayerResult, layer_name
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ __all__ = ["ProbeResult"]
 
 _FEW_FACTS = 100
 _ROUNDING = 1e-6
-_CLEARLY = 1.5  # half intervals: they are somewhat narrow, and there is one per layer
+_CLEARLY = 1.5  # half intervals: they are somewhat narrow
 _TASKS = {
     "language": "the prompt's language",
     "answer": "the right answer among its relation's",
@@ -139,6 +139,10 @@ class ProbeResult(LayerResult):
             curves[f"transfer {offset}"] = self.across(self.earned, offset)
         return curves
 
+    def zero(self, quantity: str) -> float | None:
+        """Chance, but of the difference from control labels."""
+        return 0.0 if quantity.startswith("selectivity") else self.chance
+
     def in_common(self, other: Self) -> tuple[Self, Self]:
         """Both results in the languages of both: which these are, may depend on what a checkpoint answers."""
         both = np.asarray((self.labels >= 0).any(axis=0) & (other.labels >= 0).any(axis=0))
@@ -206,16 +210,22 @@ class ProbeResult(LayerResult):
     def diagnostics(self) -> list[str]:
         """What makes the result doubtful: nothing is read, or controls are; few facts; unconverged fits."""
         table = self.summary(every=True).set_index("quantity")
-        clear = table["mean"] - _CLEARLY * (table["mean"] - table.low) > self.chance + _ROUNDING
         layers = [f"accuracy layer {layer_name(layer)}" for layer in self.layers]
         diagnostics = self.few_clusters(self.folds >= 0)
-        if not clear[layers].any():
+        own = clustered_mean(self.within(self.earned).T, self.groups)
+        if not self._clearly_above_chance(own).any():
+            smallest = _CLEARLY * np.nan_to_num(own.mde(alpha=ALPHA / len(layers)), nan=np.inf).min()
+            power = f"; {smallest:.3f} more than chance would have been found in 80 %" if smallest < 1 else ""
             diagnostics.append(
                 f"Nothing is read: balanced accuracy is not clearly above chance ({self.chance:.3f}) at any "
-                f"layer, at most {table['mean'][layers].max():.3f}."
+                "layer, at most "
+                f"{table['mean'][layers].max():.3f} (corrected over {len(layers)} layers{power})."
             )
         control = "control, mean over layers"
-        if self.task != "right" and clear[control]:
+        of_control = clustered_mean(
+            known_mean(self.within(self.earned_by_control), axis=0)[:, None], self.groups
+        )
+        if self.task != "right" and self._clearly_above_chance(of_control)[0]:
             diagnostics.append(
                 f"The control labels, which mean nothing, are read at {table['mean'][control]:.3f} (chance "
                 f"{self.chance:.3f}): held-out facts are known from training. Do groups hold all facts that "
@@ -227,6 +237,12 @@ class ProbeResult(LayerResult):
         if failed := self.provenance.run.get("unconverged_fits"):
             diagnostics.append(f"{failed} fits did not converge; raise --l2.")
         return diagnostics
+
+    def _clearly_above_chance(self, found: Estimate) -> Bool[np.ndarray, " cell"]:
+        """Whether each mean is above chance by more than its interval, widened and corrected over all."""
+        half = half_width(found.standard_error, found.df, 1 - ALPHA / len(found.estimate))
+        below = found.estimate - _CLEARLY * np.where(found.standard_error > 0, half, 0)
+        return np.asarray(below > self.chance + _ROUNDING)
 
     def _pools(self, labels: Int[np.ndarray, "fact language"]) -> Iterator[Bool[np.ndarray, "fact language"]]:
         """What is balanced together: a stratum in each language, or in all together for one joint probe."""
@@ -265,6 +281,7 @@ class ProbeResult(LayerResult):
             f"ProbeResult of {self.provenance.checkpoint or 'a model'}: {self.task}, {labeled} facts, "
             f"{len(self.languages)} languages, {len(self.layers)} layers",
             f"  best at layer {layer_name(self.layers[best])}: balanced accuracy {own[best]:.3f} "
-            f"[{low:.3f}, {high:.3f}] 95 %, control {control[best]:.3f}, chance {self.chance:.3f}",
+            f"{interval_text(low, high, '.3f')} 95 %, "
+            f"control {control[best]:.3f}, chance {self.chance:.3f}",
         ]
         return "\n".join(lines + [f"  left out: {text}" for text in self.left_out])

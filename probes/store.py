@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from interp.errors import MeasurementError, unequal
-from interp.files import refusal, require_room, write_atomically
+from interp.files import file_digest, refusal, require_room, write_atomically
 
 __all__ = ["create", "discard", "finish", "reopen"]
 
@@ -42,7 +41,7 @@ def finish(file: Path, array: np.memmap, key: dict[str, Any]) -> np.ndarray:
     """Give a whole array its name and its manifest, and return it for reading."""
     array.flush()
     os.replace(_partial(file), file)
-    manifest = {"key": key, "sha256": _digest(file)}
+    manifest = {"key": key, "sha256": file_digest(file)}
     text = json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=True)
     write_atomically(_manifest(file), lambda stream: stream.write(text.encode()))
     return np.load(file, mmap_mode="r", allow_pickle=False)
@@ -67,7 +66,7 @@ def reopen(file: Path, key: dict[str, Any]) -> np.ndarray | None:
         raise MeasurementError(
             f"{file} holds other activations ({differing}). Use --fresh to replace them, or another --out."
         )
-    if _digest(file) != digest:
+    if file_digest(file) != digest:
         raise MeasurementError(
             f"{file} is not what was written there (its checksum differs). Use --fresh to collect it again."
         )
@@ -86,8 +85,3 @@ def _partial(file: Path) -> Path:
 
 def _manifest(file: Path) -> Path:
     return file.with_name(file.name + ".json")
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from interp.data.facts import FactSet
+from interp.data.priors import answer_key
 from interp.errors import ConfigError, MeasurementError
 
 __all__ = ["TASKS", "UNASKED", "Task", "answer_task", "language_task", "right_task"]
@@ -88,15 +89,17 @@ def language_task(facts: FactSet) -> Task:
 def answer_task(facts: FactSet, folds: int) -> Task:
     """Which of the relation's answers is right: a probe per relation and language, on answers of every fold.
 
-    An answer is asked for when facts of at least ``folds`` groups have it, and a relation when two of its
-    answers are.
+    Facts have one answer where `interp.data.priors.answer_key` says so. An answer is asked for when facts of
+    at least ``folds`` groups have it, and a relation when two of its answers are.
 
     Raises:
         MeasurementError: No relation is left; says which answer is the most frequent.
     """
+    key_of = answer_key(facts)
+    keys = [(fact.relation, key_of(fact, fact.answer_index)) for fact in facts]
     groups: dict[tuple[str, str], set[str]] = {}
-    for fact in facts:
-        groups.setdefault((fact.relation, fact.object_id), set()).add(fact.group)
+    for fact, key in zip(facts, keys, strict=True):
+        groups.setdefault(key, set()).add(fact.group)
     often = {key for key, having in groups.items() if len(having) >= folds}
     many = {relation for relation, n in Counter(relation for relation, _ in often).items() if n > 1}
     frequent = [key for key in groups if key in often and key[0] in many]
@@ -107,7 +110,7 @@ def answer_task(facts: FactSet, folds: int) -> Task:
             f"frequent answer is '{answer}' of '{relation}', in {len(most)}. Use fewer folds, or more facts."
         )
     number = {key: i for i, key in enumerate(frequent)}
-    labels = [number.get((fact.relation, fact.object_id), UNASKED) for fact in facts]
+    labels = [number.get(key, UNASKED) for key in keys]
     relations = tuple(fact.relation for fact in facts)
     missing = sum(label == UNASKED for label in labels)
     left_out = (

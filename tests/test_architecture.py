@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import re
 from pathlib import Path
@@ -71,6 +72,14 @@ def test_the_demo_needs_no_extra():
 @pytest.mark.parametrize("name", interp.__all__)
 def test_public_names_resolve(name):
     assert getattr(interp, name) is not None
+
+
+@pytest.mark.parametrize("name", [name for name in interp.__all__ if name.startswith("measure_")])
+def test_the_settings_that_a_public_measure_takes_are_public(name):
+    """Nobody who may call it has to look for the module of its settings."""
+    code = inspect.signature(inspect.unwrap(getattr(interp, name))).parameters
+    settings = code["settings"].annotation if "settings" in code else ""
+    assert set(re.findall(r"\w+Settings", str(settings))) <= set(interp.__all__)
 
 
 def test_a_name_that_is_not_public():

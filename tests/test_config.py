@@ -19,7 +19,7 @@ from interp.config import (
     to_plain,
 )
 from interp.errors import ConfigError
-from interp.results.specialization import SpecializationSettings
+from interp.results.settings.specialization import SpecializationSettings
 
 
 @pytest.fixture

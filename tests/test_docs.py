@@ -47,7 +47,16 @@ def test_the_demo_measures_compares_and_draws(tmp_path):
     assert done.code == 0, done.stderr
     for said in ("organism-sft", "organism-grpo", "validation, unread, spelled otherwise", "noise floor"):
         assert said in done.stdout
-    assert "What to try next" in done.stdout
+    answer = done.stdout.partition("The answer\n")[2].partition("\n\nWhat to try next")[0].splitlines()
+    assert [line.partition(":")[0] for line in answer] == [
+        "  Accuracy on unread facts",
+        "  Neurons",
+        "  Heads",
+    ]
+    for line in answer:
+        assert "sft" in line
+        assert "grpo" in line
+        assert line.endswith(".")
     written = {p.name for p in (tmp_path / "interp-demo").iterdir()}
     assert {"neurons.png", "neurons.pdf", "neurons.csv", "heads.png"} <= written
     assert not [name for name in written if name.endswith((".tmp", ".partial"))]

@@ -19,6 +19,8 @@ from interp.measure.specialization.neurons import require_full_blocks
 from interp.model import loading, weights
 from interp.model.checkpoints import Checkpoint
 from interp.model.tokens import encode
+from tests.support.benchmark_files import write_klar
+from tests.support.command import no_model, refused, run
 from tests.support.planted.language import planted_prompts
 from tests.support.results import neurons
 from tests.support.tiny import byte_tokenizer, opened, save_checkpoint
@@ -60,3 +62,30 @@ def test_dollar_signs_in_a_name_are_drawn_as_they_are(tmp_path):
     result = neurons(np.random.default_rng(0).random((3, 2, 50)))
     comparison = compare(result, result, names=("x$a_{$b", "y"))
     assert save_figure(plot(comparison), tmp_path / "c", comparison.to_frame())[0].stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("evaluate", "--mode", "mcq"),
+        ("patch", "--mode", "within"),
+        ("routing",),
+        ("ablate",),
+        ("probe", "--task", "right", "--folds", "2"),
+    ],
+    ids=" ".join,
+)
+def test_facts_without_options_are_refused_before_a_model_is_opened(command, tmp_path):
+    """KLAR's facts have an answer and no others: only generation asks them."""
+    data = ("--data", f"klar:{write_klar(tmp_path / 'klar')}", "--split", "all")
+    with no_model():
+        text = refused(*command, "--ckpt", "organism:final", *data, "--out", tmp_path / "out")
+    assert "have no options to choose from" in text
+
+
+def test_violations_of_a_file_stand_in_lines_of_their_own(tmp_path):
+    (tmp_path / "facts.jsonl").write_text('{"fact_id": 1}\n{"fact_id": 2}\n', encoding="utf-8")
+    done = run("evaluate", "--ckpt", "organism:final", "--data", tmp_path / "facts.jsonl", "--out", tmp_path)
+    assert done.code == 2
+    assert [line for line in done.stderr.splitlines() if line.startswith("  row 2")]
+    assert "\\u000a" not in done.stderr

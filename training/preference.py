@@ -15,12 +15,13 @@ from transformers import PreTrainedTokenizerBase
 from trl import DPOConfig, DPOTrainer
 
 from interp.errors import ConfigError, DataError
+from interp.files import file_digest
 from interp.model.generation import Sampler, newline_ids
 from training.checkpoint.adapter import lora_config
 from training.data import TrainingData, load_data
 from training.examples import ExampleSet
 from training.methods import CalmConfig, CmAlignConfig, PairsConfig
-from training.pairs.files import check_pairs, load_pairs, pairs_digest, save_pairs, saved_summary
+from training.pairs.files import check_pairs, load_pairs, save_pairs, saved_summary
 from training.pairs.samples import Sample, sample_answers
 from training.pairs.votes import Pair, PairSet, calm_pairs, cm_align_pairs, require_pivot
 from training.plan.batches import MICRO_BATCH_ROWS, plan_batches
@@ -110,7 +111,7 @@ def _pairs(run: Run, config: PairsConfig, construct: Construct) -> tuple[Sequenc
     summary, saved = saved_summary(run.out), run.out / "pairs.jsonl"
     if config.pairs:
         load_pairs(config.pairs)
-    if summary and config.pairs and pairs_digest(config.pairs) != summary["digest"]:
+    if summary and config.pairs and file_digest(config.pairs) != summary["digest"]:
         raise DataError(
             f"The run in {run.out} was begun with other pairs than {config.pairs}. Give another folder, or "
             "the same pairs."

@@ -1,21 +1,23 @@
-"""What every comparison of two checkpoints has: frames, notes, and one JSON file."""
+"""What every comparison of two checkpoints has: frames, notes, the family of its p, and one JSON file."""
 
 from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from interp.files import write_atomically
+from interp.stats import Family, family_wise
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Comparison"]
+__all__ = ["Comparison", "correct_together"]
 
 
 class Comparison(ABC):
@@ -25,11 +27,29 @@ class Comparison(ABC):
         kind: Of the two results.
         names: The two checkpoints.
         notes: What weakens the comparison, in words.
+        family: What its p were corrected with: everything that one command compared.
     """
 
     kind: str
     names: tuple[str, str]
     notes: tuple[str, ...]
+    family: Family
+
+    main: ClassVar[Collection[str]] = ()
+    """Tests that share one half of the error rate, see `interp.stats.family_wise`."""
+
+    @abstractmethod
+    def tests(self) -> Mapping[str, np.ndarray]:
+        """Every uncorrected p of the comparison, by what it is of."""
+
+    @abstractmethod
+    def within(self, family: Family) -> Self:
+        """The comparison with its p corrected in a family."""
+
+    @property
+    @abstractmethod
+    def verdict(self) -> str:
+        """What is shown to differ, or what would have been found if nothing is, in words."""
 
     @abstractmethod
     def to_frame(self) -> pd.DataFrame:
@@ -44,13 +64,22 @@ class Comparison(ABC):
         """Plain values for JSON; NaN and infinity are allowed."""
 
     @property
+    def corrected_over(self) -> str:
+        """How many changes p are corrected over, and which, in words."""
+        return f"{self.family.n:,} change{'s' * (self.family.n != 1)} ({self.family.name})"
+
+    @property
     def diagnosis(self) -> str:
-        """The verdict, or what weakens it, in words."""
-        return " ".join(self.notes)
+        """The verdict, and what weakens it, in words."""
+        return " ".join(filter(None, [self.verdict, *self.notes]))
 
     def diagnostics(self) -> list[str]:
         """What weakens the comparison, in words; empty if nothing does."""
         return list(self.notes)
+
+    def family_dict(self) -> dict[str, Any]:
+        """The family for JSON."""
+        return {"correction": "Holm", "tests": self.family.n, "of": self.family.name}
 
     def save(self, path: Path | str) -> Path:
         """Write JSON; whole or not at all."""
@@ -61,6 +90,25 @@ class Comparison(ABC):
     def _repr_html_(self) -> str:
         table = self.to_frame().to_html(index=False, float_format="%.4g")
         return f"<pre>{escape(repr(self))}</pre>{table}"
+
+
+def correct_together(comparisons: Sequence[Comparison], name: str) -> list[Comparison]:
+    """The comparisons with the p of all of them corrected as one family (Holm).
+
+    Args:
+        comparisons: Everything that was compared.
+        name: What that is, in words.
+    """
+    tests = {(i, of): p for i, each in enumerate(comparisons) for of, p in each.tests().items()}
+    main = {f"{i} {of}" for i, of in tests if of in comparisons[i].main}
+    family = family_wise({f"{i} {of}": p for (i, of), p in tests.items()}, name, main=main)
+    found = []
+    for i, each in enumerate(comparisons):
+        own = [of for number, of in tests if number == i]
+        adjusted = {of: family.adjusted[f"{i} {of}"] for of in own}
+        levels = {of: family.levels[f"{i} {of}"] for of in own}
+        found.append(each.within(Family(name, family.n, adjusted, levels)))
+    return found
 
 
 def _finite(value: Any) -> Any:

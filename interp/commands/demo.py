@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,8 +11,14 @@ from interp.commands.measures import run_command
 from interp.config import CheckpointOptions, DataOptions, NumericOptions, OutputOptions
 from interp.console import console, progress_bars, say
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analyses.comparison import Comparison
+
 __all__ = ["demo"]
 
+_TRAINED, _HELD_OUT = (f"{split}, unread, spelled otherwise" for split in ("train", "validation"))
 _CHECKPOINTS = ("organism:final", "organism:sft", "organism:grpo")
 
 
@@ -26,7 +32,7 @@ def demo(
     from analyses.family import shipped_table
     from figures.style import write_table
     from figures.terminal import print_family
-    from interp.results.specialization import SpecializationSettings
+    from interp.results.settings.specialization import SpecializationSettings
 
     with progress_bars() as progress:
         table = shipped_table(("sft", "grpo"), progress)
@@ -40,14 +46,10 @@ def demo(
         NumericOptions(),
         OutputOptions(out, figure=True),
     )
-    sentences = [
-        f"{comparison.names[1]}: {unit} {comparison.diagnosis[0].lower()}{comparison.diagnosis[1:]}"
-        for unit, comparisons in run.comparisons.items()
-        for comparison in comparisons
-    ]
     say("\n[b]The answer[/b]")
-    for sentence in sentences:
-        print(f"  {sentence}")
+    print(f"  {_knowledge(table.frame)}")
+    for unit, comparisons in run.comparisons.items():
+        print(f"  {unit.capitalize()}: {'; '.join(map(_specialization, comparisons))}.")
     say(
         "\n[b]What to try next[/b]\n"
         f"  look      {out}/neurons.png, {out}/heads.png\n"
@@ -56,3 +58,21 @@ def demo(
         "  your text interp specialization --ckpt PATH --data FOLDER_OF_TXT   (en.txt, sw.txt, ...)\n"
         f"  notebook  from interp import load_result; load_result('{out}/organism-final.neurons.npz')"
     )
+
+
+def _knowledge(frame: pd.DataFrame) -> str:
+    """What training changed where the base had not read the fact and English does not give the name."""
+    changes = frame[frame.member != "base"].set_index(["stratum", "member"])
+    parts = [
+        ", ".join(
+            f"{member} {row.change:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+            for member, row in changes.loc[stratum].iterrows()
+        )
+        for stratum in (_TRAINED, _HELD_OUT)
+    ]
+    return f"Accuracy on unread facts: {parts[0]} on those trained on; {parts[1]} on others (95 % intervals)."
+
+
+def _specialization(comparison: Comparison) -> str:
+    verdict = comparison.diagnosis.rstrip(".")
+    return f"in {comparison.names[1]} {verdict[0].lower()}{verdict[1:]}"

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from interp.config import DataOptions, option
+from interp.config import DataOptions, QuestionOptions, option
 from interp.console import console, say_files
 from interp.flags import configured
 
@@ -25,8 +25,8 @@ class ExportOptions:
     )
 
 
-@configured(DataOptions, ExportOptions)
-def export_lm_eval(data: DataOptions, export: ExportOptions) -> None:
+@configured(QuestionOptions, ExportOptions)
+def export_lm_eval(questions: QuestionOptions, export: ExportOptions) -> None:
     """Write what evaluate asks as tasks of EleutherAI's lm-evaluation-harness, one per language.
 
     Example: `interp export-lm-eval --languages en,sw,ja --out tasks`
@@ -34,7 +34,7 @@ def export_lm_eval(data: DataOptions, export: ExportOptions) -> None:
     from analyses.plan import facts_of
     from interp.data.lm_eval import task_name, write_tasks
 
-    facts = facts_of(data)
+    facts = facts_of(DataOptions(**vars(questions)))
     files = write_tasks(facts, export.out)
     group = task_name(facts.name)
     if facts.note:

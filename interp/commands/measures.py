@@ -83,13 +83,15 @@ def _measure(name: str) -> Any:
 def _shown(run: Run, output: OutputOptions) -> list[Path]:
     """Print tables, and save data, figures and comparisons."""
     import figures
+    from figures.style import write_table
     from figures.table import print_tables
 
     files: list[Path] = []
     shown = console()
     if run.plan.note:
         print(run.plan.note)
-    for suffix, results in run.results.items():
+    for suffix in run.comparisons:
+        results = run.results[suffix]
         context = {**run.plan.view, **run.plan.context}
         print_tables(figures.tables(results, run.names, **context), shown)
         for drawing in figures.drawings(results, run.names, **run.plan.view):
@@ -98,6 +100,12 @@ def _shown(run: Run, output: OutputOptions) -> list[Path]:
             print_tables(figures.tables(comparison), shown)
             print(comparison.diagnosis)
             files += _compared(comparison, output, suffix)
+    for suffix, survived in run.survival.items():
+        for each in survived:
+            print_tables(figures.tables(each), shown)
+            print(each.diagnosis)
+            files.append(each.save(output.out / f"{each.names[0]}.{suffix}.json"))
+            files.append(write_table(each.to_frame(), output.out / f"{each.names[0]}.{suffix}.csv"))
     return files
 
 

@@ -35,7 +35,7 @@ def rescore(
     Example: `interp rescore interp-evaluate/*.behavior.npz --scoring sum`
     """
     import figures
-    from analyses.comparison import compare
+    from analyses.comparison import compare_all
     from figures.style import write_table
     from figures.table import print_tables
 
@@ -43,10 +43,7 @@ def rescore(
     names = [file.name.split(".")[0] for file in results]
     scoring = answers[0].checked(scoring)
     answers[0].clusters(cluster)  # refused before anything is compared
-    comparisons = [
-        compare(answers[0], later, names=(names[0], name), scoring=scoring, cluster=cluster)
-        for later, name in zip(answers[1:], names[1:], strict=True)
-    ]
+    comparisons = compare_all({"answers": answers}, names, scoring=scoring, cluster=cluster)["answers"]
     print_tables(figures.tables(answers, names, scoring=scoring, cluster=cluster), console())
     for comparison in comparisons:
         print_tables(figures.tables(comparison), console())

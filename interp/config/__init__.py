@@ -17,6 +17,7 @@ from interp.config.shared import (
     FactOptions,
     NumericOptions,
     OutputOptions,
+    QuestionOptions,
 )
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "FactOptions",
     "NumericOptions",
     "OutputOptions",
+    "QuestionOptions",
     "check_options",
     "default_of",
     "field_types",

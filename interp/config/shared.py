@@ -7,7 +7,14 @@ from pathlib import Path
 
 from interp.config.base import option
 
-__all__ = ["CheckpointOptions", "DataOptions", "FactOptions", "NumericOptions", "OutputOptions"]
+__all__ = [
+    "CheckpointOptions",
+    "DataOptions",
+    "FactOptions",
+    "NumericOptions",
+    "OutputOptions",
+    "QuestionOptions",
+]
 
 
 @dataclass(frozen=True)
@@ -43,8 +50,8 @@ class FactOptions:
 
 
 @dataclass(frozen=True)
-class DataOptions(FactOptions):
-    """Which facts are measured, and in which words."""
+class QuestionOptions(FactOptions):
+    """Which facts are asked, and in which words."""
 
     split: str = option("all", "Facts of this split.", ("all", "train", "validation", "test"))
     prompt_format: str = option(
@@ -52,6 +59,17 @@ class DataOptions(FactOptions):
         "Words around the question: of its own language, English ones, or none; auto: as the data's "
         "authors ask.",
         ("auto", "native", "english", "none"),
+    )
+
+
+@dataclass(frozen=True)
+class DataOptions(QuestionOptions):
+    """Which facts are measured, in which words, and under which controls."""
+
+    control: str = option(
+        "",
+        "Measure again on the same facts romanized or with words shuffled, and report what share of each "
+        "value survives: romanized, shuffled, or both with a comma.",
     )
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import replace
-from heapq import nsmallest
-from itertools import chain
+from itertools import chain, islice
 
 from interp.data.characters import visible
 from interp.data.facts import Fact, FactSet
 from interp.data.hashing import hash_key
 from interp.data.prompts import Prompt, PromptSet, prompts_from_facts
+from interp.data.rings import Ring, by_relation
 from interp.errors import DataError
 
 __all__ = ["demonstrations", "prompts_with_demonstrations"]
@@ -26,17 +25,19 @@ def demonstrations(fact: Fact, pool: FactSet, shots: int) -> list[Fact]:
     Raises:
         DataError: The relation has too few other facts.
     """
-    return _shown(fact, [other for other in pool if other.relation == fact.relation], shots)
+    of_relation = Ring(other for other in pool if other.relation == fact.relation)
+    return _shown(fact, of_relation, shots)
 
 
-def _shown(fact: Fact, of_relation: list[Fact], shots: int) -> list[Fact]:
-    others = [other for other in of_relation if other.subject_id != fact.subject_id]
-    if len(others) < shots:
+def _shown(fact: Fact, of_relation: Ring, shots: int) -> list[Fact]:
+    others = of_relation.others(fact.relation, lambda relation, other: hash_key(f"{relation}\n{other}"))
+    shown = [*islice((other for other in others if other.subject_id != fact.subject_id), shots)]
+    if len(shown) < shots:
         raise DataError(
             f"{shots} demonstrations for '{visible(fact.fact_id)}' need as many other facts of the relation "
-            f"'{visible(fact.relation)}'; there are {len(others)}. Take fewer, or more facts."
+            f"'{visible(fact.relation)}'; there are {len(shown)}. Take fewer, or more facts."
         )
-    return nsmallest(shots, others, key=lambda other: hash_key(f"{fact.relation}\n{other.fact_id}"))
+    return shown
 
 
 def prompts_with_demonstrations(
@@ -61,11 +62,9 @@ def prompts_with_demonstrations(
     if not shots:
         return plain
     pool = facts if pool is None else pool.filter(languages=facts.languages)
-    of_relation: dict[str, list[Fact]] = defaultdict(list)
-    for other in pool:
-        of_relation[other.relation].append(other)
+    rings, nobody = by_relation(pool), Ring(())
     shown_ids = [
-        [other.fact_id for other in _shown(fact, of_relation[fact.relation], shots)] for fact in facts
+        [other.fact_id for other in _shown(fact, rings.get(fact.relation, nobody), shots)] for fact in facts
     ]
     needed = set(chain.from_iterable(shown_ids))
     pool = replace(pool, facts=tuple(other for other in pool if other.fact_id in needed))

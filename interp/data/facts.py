@@ -16,7 +16,7 @@ from interp.data.schema import SPLITS
 from interp.data.wording import StoredWording, Wording
 from interp.errors import DataError, nearest
 
-__all__ = ["Fact", "FactSet", "Wording", "fact_to_row", "row_to_fact"]
+__all__ = ["Fact", "FactSet", "Wording", "fact_columns", "fact_to_row", "row_to_fact"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ class FactSet:
         aligned: Whether option j of a fact is the same entity in every language. Where only the right answer
             is known to be, consistency is defined for right answers alone.
         note: What is missing or was assumed when it was read, for the reader.
+        control: How the texts were transformed, see `interp.data.controls`; empty as they are written.
     """
 
     name: str
@@ -82,6 +83,7 @@ class FactSet:
     prompt_format: str = "native"
     aligned: bool = True
     note: str = ""
+    control: str = ""
 
     def __post_init__(self) -> None:
         twice = [
@@ -119,6 +121,30 @@ class FactSet:
     def split(self, name: str) -> FactSet:
         """Return the facts of one split."""
         return self.filter(splits=[name])
+
+    def require_options(self) -> FactSet:
+        """Return the facts, each of which has two options or more.
+
+        Raises:
+            DataError: Some have fewer; counts them, and names the first.
+        """
+        if few := [fact for fact in self.facts if len(fact.option_ids) < 2]:
+            raise DataError(
+                f"{len(few)} of {len(self)} facts of '{visible(self.name)}' have no options to choose from, "
+                f"first '{visible(few[0].fact_id)}'. Ask them with interp evaluate --mode generate."
+            )
+        return self
+
+    def answer_key(self) -> dict[str, Any]:
+        """Return what a result of answers says of its facts, in their order."""
+        return {
+            "languages": self.languages,
+            "fact_ids": tuple(fact.fact_id for fact in self.facts),
+            "relations": tuple(fact.relation for fact in self.facts),
+            "groups": tuple(fact.group for fact in self.facts),
+            "splits": tuple(fact.split for fact in self.facts),
+            "golds": tuple(tuple(fact.answer(code) for code in self.languages) for fact in self.facts),
+        }
 
     def filter(
         self,
@@ -184,8 +210,8 @@ class FactSet:
         return write_rows(path, rows, languages=added_languages(self.languages))
 
 
-def fact_to_row(fact: Fact, languages: Collection[str]) -> dict[str, Any]:
-    """Return a fact as the plain values of one row of a fact file."""
+def fact_columns(fact: Fact) -> dict[str, Any]:
+    """Return what a fact is in every language, as the plain values of a row."""
     return {
         "fact_id": fact.fact_id,
         "relation": fact.relation,
@@ -194,6 +220,13 @@ def fact_to_row(fact: Fact, languages: Collection[str]) -> dict[str, Any]:
         "option_ids": list(fact.option_ids),
         "split": fact.split,
         "group": fact.group,
+    }
+
+
+def fact_to_row(fact: Fact, languages: Collection[str]) -> dict[str, Any]:
+    """Return a fact as the plain values of one row of a fact file."""
+    return {
+        **fact_columns(fact),
         "wording": {
             code: {
                 "question": fact.wording[code].question,

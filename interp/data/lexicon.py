@@ -16,6 +16,7 @@ from importlib import resources
 from interp.data.characters import visible
 from interp.data.hashing import hash_key
 from interp.data.languages import language as known_language
+from interp.data.romanization import romanized
 from interp.data.sources.cldr import cldr_facts
 from interp.data.sources.cldr_build.options import split_of
 from interp.errors import DataError, nearest
@@ -70,9 +71,15 @@ def concepts(kinds: Collection[str] = tuple(KINDS)) -> tuple[Concept, ...]:
     )
 
 
-def names_in(language: str) -> tuple[str, ...]:
-    """Return what all concepts are called in a language; nothing where the lexicon lacks the language."""
-    return tuple(concept.names[language] for concept in concepts() if language in concept.names)
+def names_in(language: str, control: str = "") -> tuple[str, ...]:
+    """Return what all concepts are called in a language; nothing where the lexicon lacks the language.
+
+    Args:
+        language: Which.
+        control: Whether names are romanized, as the prompts are (`interp.data.controls`).
+    """
+    names = tuple(concept.names[language] for concept in concepts() if language in concept.names)
+    return tuple(romanized(name, language) for name in names) if control == "romanized" else names
 
 
 def require_lexicon(languages: Collection[str]) -> None:

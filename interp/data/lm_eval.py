@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from interp.data.characters import visible
-from interp.data.facts import Fact, FactSet
+from interp.data.facts import Fact, FactSet, fact_columns
 from interp.data.prompts import Prompt, prompts_from_facts
 from interp.errors import DataError
 from interp.files import write_atomically
@@ -100,13 +100,7 @@ def _document(facts: FactSet, fact: Fact, prompt: Prompt, prompt_format: str) ->
             f"each option: '{visible(prompt.text)}'. Change it, or use another prompt_format."
         )
     return {
-        "fact_id": fact.fact_id,
-        "relation": fact.relation,
-        "subject_id": fact.subject_id,
-        "object_id": fact.object_id,
-        "option_ids": list(fact.option_ids),
-        "split": fact.split,
-        "group": fact.group,
+        **fact_columns(fact),
         "language": prompt.language,
         "question": wording.question,
         "subject": wording.subject,

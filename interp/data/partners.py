@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 
 from interp.data.facts import Fact, FactSet
 from interp.data.hashing import hash_key
-from interp.data.priors import by_ids, by_names, ids_are_shared
+from interp.data.priors import answer_key
 from interp.data.waiting import Waiting
 from interp.errors import DataError
 
@@ -169,7 +169,7 @@ def pair_facts(facts: FactSet) -> Pairing:
         DataError: No two facts can be paired.
     """
     ordered = sorted(facts, key=lambda fact: (fact.relation, hash_key("partner", fact.fact_id)))
-    answer = by_ids if ids_are_shared(ordered, facts.languages[0]) else by_names(facts.languages[0])
+    answer = answer_key(facts)
     clusters = _Clusters()
     members: list[Fact] = []
     for _, of_relation in groupby(ordered, key=lambda fact: fact.relation):
@@ -182,7 +182,5 @@ def pair_facts(facts: FactSet) -> Pairing:
             f"No two of {len(facts)} facts share a relation and differ in subject and answer, so there is no "
             "level of chance. Ask more facts of each relation."
         )
-    paired = FactSet(
-        facts.name, tuple(members), facts.languages, facts.prompt_format, facts.aligned, facts.note
-    )
+    paired = replace(facts, facts=tuple(members))
     return Pairing(paired, tuple(clusters.of(fact.group) for fact in members), len(facts) - len(members))

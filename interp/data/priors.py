@@ -7,15 +7,16 @@ from collections.abc import Callable, Collection, Iterable
 from functools import cached_property
 
 from interp.data.equality import plain
-from interp.data.facts import Fact
+from interp.data.facts import Fact, FactSet
 from interp.data.hashing import hash_sample
 
-__all__ = ["AnswerCounts", "by_ids", "by_names", "ids_are_shared"]
+__all__ = ["AnswerCounts", "answer_key", "answers_of", "by_ids", "by_names", "ids_are_shared"]
 
 Key = Callable[[Fact, int], str]
 """Of a fact and the place of an option: what it is compared by."""
 
 _AGREEING = 0.9  # of pairs of options with one name; homonyms are few
+_SAME_NAME = 0.5  # of pairs of options with one id; spellings of one name are few
 _LOOKED_AT = 1000  # facts
 
 
@@ -32,21 +33,28 @@ def by_names(language: str) -> Key:
 def ids_are_shared(facts: Collection[Fact], language: str) -> bool:
     """Return whether an answer has the same id in every fact.
 
-    It has in data with ids of entities, and not where ids only number the options of a fact. Wrong options
-    that have the name of an option of another fact of the relation are looked at, or where no wrong one has,
-    right ones: nine of ten such pairs must agree in their ids.
+    It has in data with ids of entities, and not where ids only number the options of a fact, or are letters.
+    Wrong options that have the name of an option of another fact of the relation are looked at, or where no
+    wrong one has, right ones: nine of ten such pairs must agree in their ids. And of options that have one id
+    in a relation, half of the pairs must agree in their names.
 
     Args:
         facts: At least those of each relation that share answers; 1,000 of them are looked at.
         language: A language of their names.
     """
     ids: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    names: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     options: list[tuple[tuple[str, str], str, bool]] = []
     for fact in hash_sample(facts, _LOOKED_AT, key=lambda fact: fact.fact_id):
         for place, name in enumerate(fact.wording[language].options if language in fact.wording else ()):
             named = (fact.relation, plain(name))
             ids[named][fact.option_ids[place]] += 1
+            names[fact.relation, fact.option_ids[place]][plain(name)] += 1
             options.append((named, fact.option_ids[place], place == fact.answer_index))
+    repeated = sum(count.total() * (count.total() - 1) for count in names.values())
+    alike = sum(n * (n - 1) for count in names.values() for n in count.values())
+    if alike < _SAME_NAME * repeated:
+        return False
     for right in (False, True):
         pairs = agreeing = 0
         for named, option_id, is_right in options:
@@ -56,6 +64,26 @@ def ids_are_shared(facts: Collection[Fact], language: str) -> bool:
         if pairs:
             return agreeing >= _AGREEING * pairs
     return True
+
+
+def answer_key(facts: FactSet) -> Key:
+    """What tells whether two facts have one answer: its id where ids are shared by facts, else its name.
+
+    The name is that in the first language, as a reader sees it.
+    """
+    language = facts.languages[0]
+    return by_ids if ids_are_shared(facts.facts, language) else by_names(language)
+
+
+def answers_of(facts: FactSet) -> tuple[str, ...]:
+    """Label of each fact's answer, the same in all facts that it is right in (`answer_key`).
+
+    Letters are left as they are, so that whoever takes facts of one answer as a cluster can refuse them.
+    """
+    if any(len(fact.object_id) == 1 and fact.object_id.isascii() for fact in facts):
+        return tuple(fact.object_id for fact in facts)
+    key = answer_key(facts)
+    return tuple(key(fact, fact.answer_index) for fact in facts)
 
 
 class AnswerCounts:

@@ -12,6 +12,7 @@ from interp.data.characters import visible
 from interp.data.facts import Fact, FactSet
 from interp.data.hashing import digest_of, hash_key, hash_sample
 from interp.data.languages import PromptFormat, as_languages, language
+from interp.data.romanization import romanized_format
 from interp.data.templates import prompt_format as native_format
 from interp.errors import ConfigError, DataError, nearest
 
@@ -54,6 +55,7 @@ class PromptSet:
         prompts: Language code to prompts.
         parallel: Whether all languages have the same items in the same order.
         note: What was assumed on the way, for the reader.
+        control: How the texts were transformed, see `interp.data.controls`; empty as they are written.
     """
 
     name: str
@@ -61,6 +63,7 @@ class PromptSet:
     prompts: Mapping[str, tuple[Prompt, ...]]
     parallel: bool
     note: str = ""
+    control: str = ""
 
     def __post_init__(self) -> None:
         missing = [code for code in self.languages if not self.prompts.get(code)]
@@ -90,6 +93,11 @@ class PromptSet:
             for code, prompts in self.prompts.items()
         }
         return digest_of({"parallel": self.parallel, "prompts": items})
+
+    @property
+    def context(self) -> dict[str, str]:
+        """What decides a result beside the texts: the control, if there is one."""
+        return {"control": self.control} if self.control else {}
 
     @property
     def n_items(self) -> int:
@@ -185,17 +193,23 @@ def prompts_from_facts(
     facts = facts.filter(languages=facts.languages if languages is None else languages)
     prompts = {}
     for code in facts.languages:
-        words = (
-            None if prompt_format == "none" else native_format("en" if prompt_format == "english" else code)
-        )
+        words = _words_around(prompt_format, code, facts.control)
         prompts[code] = tuple(_prompt(fact, code, words, answer) for fact in facts)
-    note = f"{len(facts)} facts, prompt_format {prompt_format}"
-    return PromptSet(facts.name, facts.languages, prompts, parallel=True, note=note)
+    note = f"{len(facts)} facts, prompt_format {prompt_format}{facts.control and f', {facts.control}'}"
+    return PromptSet(facts.name, facts.languages, prompts, True, note, facts.control)
 
 
 def context_of(facts: FactSet) -> dict[str, Any]:
     """What decides a result on facts beside the prompts: the options and the words around questions."""
     return {"prompt_format": facts.prompt_format, "facts_digest": facts.digest}
+
+
+def _words_around(prompt_format: str, code: str, control: str) -> PromptFormat | None:
+    if prompt_format == "none":
+        return None
+    worded_in = "en" if prompt_format == "english" else code
+    words = native_format(worded_in)
+    return romanized_format(words, worded_in) if control == "romanized" else words
 
 
 def _prompt(fact: Fact, code: str, words: PromptFormat | None, answer: bool) -> Prompt:

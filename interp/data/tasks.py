@@ -19,16 +19,18 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from interp.data.characters import visible
+from interp.data.controls import controlled
 from interp.data.demonstrations import prompts_with_demonstrations
 from interp.data.facts import FactSet
 from interp.data.hashing import hash_key, hash_sample
 from interp.data.languages import as_languages, language
 from interp.data.lexicon import KINDS, Concept, concepts, require_lexicon, shown_before
 from interp.data.prompts import Prompt, PromptSet
+from interp.data.romanization import romanized
 from interp.data.schema import SPLITS
 from interp.data.sources import open_facts
 from interp.data.sources.cldr import cldr_facts
-from interp.errors import DataError, nearest
+from interp.errors import ConfigError, DataError, nearest
 
 __all__ = ["TASKS", "Task", "open_task", "sources_of"]
 
@@ -64,6 +66,7 @@ def open_task(
     prompt_format: str = "native",
     source: str = "",
     allow_missing: bool = False,
+    control: str = "",
 ) -> Task:
     """Return the prompts of a task.
 
@@ -77,10 +80,11 @@ def open_task(
         prompt_format: Words around a question, see `interp.data.prompts.prompts_from_facts`.
         source: Language translated from, see `sources_of`.
         allow_missing: Keep the facts that all languages have, where the alternative is an error.
+        control: Romanized or shuffled prompts, see `interp.data.controls`.
 
     Raises:
         DataError: There is no such task, language or split, or too little to show.
-        ConfigError: The prompt_format is unknown.
+        ConfigError: The prompt_format is unknown, or names are to be shuffled.
     """
     codes = as_languages(languages)
     if name not in TASKS and (meant := nearest(name, TASKS)):
@@ -90,10 +94,12 @@ def open_task(
     splits = None if split in (None, "all") else [split]
     shots = SHOTS.get(name, 0) if shots is None else shots
     if name in ("translation", "repetition"):
-        return _lexicon_task(name, codes, _sampled(concepts(), splits, limit), shots, pivot, source)
+        return _lexicon_task(name, codes, _sampled(concepts(), splits, limit), shots, pivot, source, control)
     facts = _described(cldr_facts()) if name == "cloze" else open_facts("cldr" if name == "facts" else name)
     selected = facts.filter(splits=splits, languages=codes, limit=limit, allow_missing=allow_missing)
     pool = facts.filter(languages=codes, allow_missing=allow_missing)
+    if control:
+        selected, pool = controlled(selected, control), controlled(pool if shots else selected, control)
     prompts = prompts_with_demonstrations(selected, pool=pool, shots=shots, prompt_format=prompt_format)
     subjects = {code: {fact.fact_id: fact.wording[code].subject for fact in selected} for code in codes}
     return Task(replace(prompts, name=name), subjects)
@@ -124,14 +130,24 @@ def sources_of(languages: Sequence[str], pivot: str, source: str = "") -> dict[s
 
 
 def _lexicon_task(
-    name: str, codes: tuple[str, ...], items: list[Concept], shots: int, pivot: str, source: str
+    name: str,
+    codes: tuple[str, ...],
+    items: list[Concept],
+    shots: int,
+    pivot: str,
+    source: str,
+    control: str,
 ) -> Task:
+    if control == "shuffled":
+        raise ConfigError(f"The task '{name}' asks of names, which have no words to shuffle; leave it out.")
     sources = sources_of(codes, pivot, source) if name == "translation" else {code: code for code in codes}
     require_lexicon([*codes, *sources.values()])
-    shown = {item.concept_id: shown_before(item, concepts(), shots) for item in items}
+    written = _written(control)
+    items = [written(item) for item in items]
+    shown = {item.concept_id: [*map(written, shown_before(item, concepts(), shots))] for item in items}
     prompts = {}
     for code in codes:
-        line = _pair(sources[code], code)
+        line = _pair(sources[code], code, control)
         prompts[code] = tuple(
             Prompt(
                 item_id=item.concept_id,
@@ -151,11 +167,23 @@ def _lexicon_task(
     )
     note = f"{len(items)} concepts, {shots} demonstrations, {pairs}"
     subjects = {code: {item.concept_id: item.names[sources[code]] for item in items} for code in codes}
-    return Task(PromptSet(name, codes, prompts, parallel=True, note=note), subjects)
+    return Task(PromptSet(name, codes, prompts, parallel=True, note=note, control=control), subjects)
 
 
-def _pair(first: str, second: str) -> Callable[[Concept], str]:
-    one, other = language(first).endonym, language(second).endonym
+def _written(control: str) -> Callable[[Concept], Concept]:
+    """A concept as its names are written under a control."""
+    if not control:
+        return lambda item: item
+    return lambda item: replace(
+        item, names={code: romanized(name, code) for code, name in item.names.items()}
+    )
+
+
+def _pair(first: str, second: str, control: str) -> Callable[[Concept], str]:
+    one, other = (
+        romanized(language(code).endonym, code) if control else language(code).endonym
+        for code in (first, second)
+    )
     return lambda concept: f"{one}: {concept.names[first]}\n{other}:"
 
 

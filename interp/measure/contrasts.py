@@ -23,6 +23,7 @@ from interp.data.characters import visible
 from interp.data.facts import Fact, FactSet
 from interp.data.prompts import Prompt, prompts_from_facts
 from interp.errors import MeasurementError
+from interp.measure.passes import Progress
 from interp.model.loading import LoadedModel
 from interp.model.tokens import EncodedItem, TokenizedPrompt
 
@@ -46,19 +47,31 @@ class Contrast:
     wrong: tuple[int, ...]
 
 
-def make_contrasts(loaded: LoadedModel, facts: FactSet, prompt_format: str) -> list[Contrast]:
+def make_contrasts(
+    loaded: LoadedModel, facts: FactSet, prompt_format: str, progress: Progress | None = None
+) -> list[Contrast]:
     """Return the contrasts of all facts in all languages, fact by fact.
+
+    Args:
+        loaded: The opened checkpoint.
+        facts: What is asked.
+        prompt_format: Words around the questions.
+        progress: Called with facts tokenized and facts in all.
 
     Raises:
         MeasurementError: No wrong option of a fact can be told from the right one by a token, tokens of the
             prompt change before an answer, or a row is longer than the context.
     """
     prompts = prompts_from_facts(facts, prompt_format=prompt_format).prompts
-    return [
-        _contrast(loaded, fact, row, column, prompts[code][row])
-        for row, fact in enumerate(facts)
-        for column, code in enumerate(facts.languages)
-    ]
+    contrasts = []
+    for row, fact in enumerate(facts):
+        contrasts += [
+            _contrast(loaded, fact, row, column, prompts[code][row])
+            for column, code in enumerate(facts.languages)
+        ]
+        if progress:
+            progress(row + 1, len(facts))
+    return contrasts
 
 
 def contrast_metric(

@@ -16,7 +16,7 @@ from interp.model.hooks import editing
 from interp.model.loading import LoadedModel
 from interp.model.sites import Site
 
-__all__ = ["Metric", "reduced_gradients", "values_and_gradients"]
+__all__ = ["Metric", "reduced_gradients"]
 
 Metric = Callable[[torch.Tensor], torch.Tensor]
 """Final hidden states of the body, ``[prompt, token, model]`` and normed -> one scalar per row, ``[prompt]``.
@@ -28,27 +28,6 @@ Metric = Callable[[torch.Tensor], torch.Tensor]
 Taken = TypeVar("Taken")
 
 
-def values_and_gradients(
-    loaded: LoadedModel, inputs: Mapping[str, Any], sites: Sequence[Site], metric: Metric
-) -> dict[Site, tuple[torch.Tensor, torch.Tensor]]:
-    """Return the value of every site and the gradient of each row's metric, with the site's axes.
-
-    Both are detached and in the model's dtype. `reduced_gradients` is for sites that are too large to be kept
-    whole.
-
-    Args:
-        loaded: The model; its parameters are frozen.
-        inputs: Arguments of the decoder, such as `Batch.inputs`, without a cache.
-        sites: Where.
-        metric: What is differentiated: hidden states to one scalar per row.
-
-    Raises:
-        CapabilityError: The architecture lacks a site.
-        ValueError: The metric is not one scalar per row.
-    """
-    return reduced_gradients(loaded, inputs, sites, metric, lambda value, gradient: (value, gradient))
-
-
 def reduced_gradients(
     loaded: LoadedModel,
     inputs: Mapping[str, Any],
@@ -56,11 +35,21 @@ def reduced_gradients(
     metric: Metric,
     take: Callable[[torch.Tensor, torch.Tensor], Taken],
 ) -> dict[Site, Taken]:
-    """As `values_and_gradients`, but keep only ``take(value, gradient)`` of each site.
+    """Return ``take(value, gradient)`` of every site, with the gradient of each row's metric.
 
-    It is called as soon as a site's gradient arrives.
+    It is called as soon as a site's gradient arrives: one gradient is alive at a time, and a site's value is
+    released with it. Both have the site's axes, and are detached and in the model's dtype.
 
-    One gradient is alive at a time, and a site's value is let go of with it.
+    Args:
+        loaded: The model; its parameters are frozen.
+        inputs: Arguments of the decoder, such as `Batch.inputs`, without a cache.
+        sites: Where.
+        metric: What is differentiated: hidden states to one scalar per row.
+        take: What is kept of a site.
+
+    Raises:
+        CapabilityError: The architecture lacks a site.
+        ValueError: The metric is not one scalar per row.
     """
     values: dict[Site, torch.Tensor] = {}
     taken: dict[Site, Taken] = {}

@@ -49,7 +49,11 @@ class Measurement:
             context: What comes from data, such as a digest of the facts.
         """
         stored = settings.stored() if isinstance(settings, Settings) else settings
-        return cls(loaded, prompts, question(prompts.languages, loaded.requested, stored, **context))
+        return cls(
+            loaded,
+            prompts,
+            question(prompts.languages, loaded.requested, stored, **prompts.context, **context),
+        )
 
     def key(self, **options: Any) -> dict[str, Any]:
         """What must be the same for an interrupted pass to continue to the same result."""

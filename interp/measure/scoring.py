@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from interp.data.characters import visible
 from interp.data.facts import FactSet
 from interp.errors import MeasurementError
 from interp.measure.passes import Progress, run_batches
 from interp.measure.questions import Question, encode_questions, question_batches, score_options
 from interp.model.loading import LoadedModel
 
-__all__ = ["require_options", "score_questions"]
+__all__ = ["score_questions"]
 
 
 def score_questions(
@@ -70,20 +69,6 @@ def score_questions(
         progress=progress,
     )
     return scores.values, largest
-
-
-def require_options(facts: FactSet) -> None:
-    """Refuse facts with fewer than two options.
-
-    Raises:
-        MeasurementError: Counts them, and names the first.
-    """
-    few = [fact for fact in facts if len(fact.option_ids) < 2]
-    if few:
-        raise MeasurementError(
-            f"{len(few)} of {len(facts)} facts of '{visible(facts.name)}' have no options to choose from, "
-            f"first '{visible(few[0].fact_id)}'. Ask them with --mode generate."
-        )
 
 
 @dataclass

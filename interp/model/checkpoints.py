@@ -19,6 +19,7 @@ from typing import Any
 
 from interp.data.characters import visible
 from interp.errors import CheckpointError, nearest
+from interp.files import file_digest
 from interp.model.checkpoint_names import SHIPPED, label_of, name_of
 
 __all__ = ["Checkpoint", "resolve_checkpoint"]
@@ -80,7 +81,7 @@ class Checkpoint:
         if self.adapter:
             parts += [*_described(self.adapter), self.adapter / _ADAPTER]
         with ThreadPoolExecutor(max_workers=4) as pool:
-            digests = list(pool.map(_file_digest, parts))
+            digests = list(pool.map(file_digest, parts))
         lines = [f"{f.name} {d}" for f, d in zip(parts, digests, strict=True)]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -128,7 +129,7 @@ def _shipped(spec: str) -> Path:
     names, name = _shipped_names(), spec.removeprefix(SHIPPED)
     if name not in names:
         raise CheckpointError(
-            f"No shipped checkpoint '{visible(spec)}'.{nearest(name, names)} Choose from: "
+            f"No shipped checkpoint '{visible(spec)}'.{nearest(name, names, SHIPPED)} Choose from: "
             f"{', '.join(SHIPPED + n for n in names) or 'none'}."
         )
     return _shipped_folder() / name
@@ -272,11 +273,6 @@ def _described(folder: Path) -> list[Path]:
     """The files beside the weights that decide what a model computes."""
     names = ("config.json", "adapter_config.json", *_TOKENIZER_FILES, *_TOKENIZER_EXTRAS)
     return [folder / n for n in names if (folder / n).is_file()]
-
-
-def _file_digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _read_json(file: Path) -> dict[str, Any]:

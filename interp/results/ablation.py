@@ -11,13 +11,12 @@ from jaxtyping import Float, Int
 from interp.errors import ResultError, nearest
 from interp.results.base import FactResult, Provenance
 from interp.results.consistency import credit
-from interp.results.settings.ablation import AblationSettings
-from interp.stats import diagonal_p
+from interp.stats import diagonal_p, interval_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["HARMS", "AblationResult", "AblationSettings", "Dominance", "own_above_other"]
+__all__ = ["HARMS", "AblationResult", "Dominance", "own_above_other"]
 
 HARMS = ("loss", "accuracy")
 """What is lost: nats per token of question and answer, or the share of facts answered rightly."""
@@ -171,6 +170,7 @@ class AblationResult(FactResult):
                 "removed": harm[0].mean(axis=1).ravel(),
                 "random": harm[1:].mean(axis=(0, 2)).ravel(),
                 **interval.columns("beyond_random", counts=False),
+                "p": interval.p,
             }
             counts = {"n": interval.n, "n_clusters": interval.n_clusters}
             tables.append(pd.DataFrame({"harm": kind, **names, **counts, **means}))
@@ -201,8 +201,9 @@ class AblationResult(FactResult):
         known = self.estimate(right, share=True)
         if not known.low > chance:
             diagnostics.append(
-                f"The intact model is not above chance ({known.estimate:.3f} of {chance:.3f}), so it has "
-                "no accuracy to lose."
+                f"The intact model is not above chance ({known.estimate:.3f} of {chance:.3f}; "
+                f"{known.mde():.3f} more would have "
+                "been found in 80 %), so it has no accuracy to lose."
             )
         return diagnostics
 
@@ -211,7 +212,8 @@ class AblationResult(FactResult):
         for kind, unit in (("loss", "nats per token"), ("accuracy", "accuracy")):
             d = self.dominance(kind)
             lines.append(
-                f"  own language above others: {d.value:+.4f} {unit} [{d.low:+.4f}, {d.high:+.4f}] 95 %, "
+                f"  own language above others: {d.value:+.4f} {unit} {interval_text(d.low, d.high, '+.4f')} "
+                "95 %, "
                 f"labels exchanged p = {d.p:.3g} (least possible {d.least_p:.2g})"
             )
         count = self.removed.shape[-1]

@@ -22,14 +22,12 @@ from interp.results.consistency import (
     strata,
     total_consistency,
 )
-from interp.stats import clustered_share, holm
+from interp.stats import ALPHA, clustered_share, holm, interval_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["AnswersResult", "refuse_letters"]
-
-_ALPHA = 0.05
 
 
 class AnswersResult(FactResult):
@@ -43,7 +41,8 @@ class AnswersResult(FactResult):
         fact_ids: In the order of the fact axis.
         relations: Relation of each fact.
         groups: Cluster of each fact.
-        answers: Id of each fact's right answer.
+        answers: Label of each fact's right answer, one for all facts of one answer
+            (`interp.data.priors.answers_of`).
         splits: Split of each fact.
         golds: The right answer's name, per fact and language.
         aligned: Whether answers can be compared between languages; if not, only right answers can.
@@ -78,15 +77,15 @@ class AnswersResult(FactResult):
 
     @abstractmethod
     def agreement(self, scoring: str = "auto") -> Float[np.ndarray, "fact language language"]:
-        """1 where two languages give the same answer, right or wrong, else 0.
+        """1 where two languages give the same answer, right or wrong, else 0; of ties, the chance of it.
 
         Raises:
             ResultError: Answers are not aligned between languages.
         """
 
     @abstractmethod
-    def agree_wrong(self, scoring: str = "auto") -> Bool[np.ndarray, " fact"]:
-        """Facts with one and the same wrong answer in all languages."""
+    def agree_wrong(self, scoring: str = "auto") -> Float[np.ndarray, " fact"]:
+        """1 where all languages give one and the same wrong answer, else 0; of ties, the chance of it."""
 
     @property
     @abstractmethod
@@ -121,8 +120,9 @@ class AnswersResult(FactResult):
         """One row per language: ``n`` facts, ``n_clusters``, ``accuracy``, its interval ``low`` to ``high``.
 
         The 95 % interval is Wilson's over clusters of facts; ``p``: that a guess is right as often (NaN
-        without chance). ``relation_macro`` is the mean over relations of their accuracies: large ones weigh
-        as small ones.
+        without chance); ``mde``: how much more than chance would have been found in 80 %, with p corrected
+        over the languages. ``relation_macro`` is the mean over relations of their accuracies: large ones
+        weigh as small ones.
         """
         import pandas as pd
 
@@ -131,8 +131,15 @@ class AnswersResult(FactResult):
         for code, column in zip(self.languages, earned.T, strict=True):
             share = clustered_share(column, self.groups, null=self.chance or None)
             macro = relation_macro(column, self.relations).value
+            smallest = share.mde(alpha=ALPHA / len(self.languages))
             rows.append(
-                {"language": code, **share.columns("accuracy"), "p": share.p, "relation_macro": macro}
+                {
+                    "language": code,
+                    **share.columns("accuracy"),
+                    "p": share.p,
+                    "mde": smallest,
+                    "relation_macro": macro,
+                }
             )
         return pd.DataFrame(rows)
 
@@ -199,13 +206,17 @@ class AnswersResult(FactResult):
         """Every quantity is."""
         return True
 
+    def zero(self, quantity: str) -> float | None:
+        """Chance for accuracy; what guessing gives of the other quantities depends on how a model guesses."""
+        return self.chance if quantity.startswith("accuracy") else None
+
     def above_chance(self, scoring: str = "auto") -> Bool[np.ndarray, " language"]:
         """Languages whose accuracy is shown to be above chance, by Holm's p over all languages below .05."""
         table = self.by_language(scoring)
         if not self.chance:
             return (table.low > 0).to_numpy()
-        above: np.ndarray = (table.accuracy > self.chance) & (holm(table.p.to_numpy()) < _ALPHA)
-        return np.asarray(above)
+        found: np.ndarray = (table.accuracy > self.chance) & (holm(table.p.to_numpy()) < ALPHA)
+        return np.asarray(found)
 
     def diagnostics(self, scoring: str = "auto", cluster: str = "group") -> list[str]:
         """Whether accuracy is above chance in no language; few clusters; what the run left open."""
@@ -215,9 +226,13 @@ class AnswersResult(FactResult):
         table = clustered.by_language(scoring)
         if clustered.above_chance(scoring).any():
             return notes
+        smallest = float(np.nanmin(table.mde)) if table.mde.notna().any() else float("nan")
         return [
             f"Accuracy is not above chance ({self.chance:.3f}) in any language, at most "
-            f"{table.accuracy.max():.3f}. Does the model know this prompt format?",
+            f"{table.accuracy.max():.3f} (p by "
+            f"Holm over {len(table)} languages; {smallest:.3f} more than chance would have been found in 80 "
+            "%). Does the "
+            "model know this prompt format?",
             *notes,
         ]
 
@@ -258,7 +273,7 @@ class AnswersResult(FactResult):
 
     def __repr__(self) -> str:
         rows = [
-            f"  accuracy {row.language}  {row.accuracy:.3f}  [{row.low:.3f}, {row.high:.3f}] 95 %"
+            f"  accuracy {row.language}  {row.accuracy:.3f}  {interval_text(row.low, row.high, '.3f')} 95 %"
             for row in self.by_language().itertuples()
         ]
         alike = [f"{name.replace('_', ' ')} {value:.3f}" for name, value in self.consistency().items()]

@@ -12,8 +12,17 @@ from jaxtyping import Float, Int
 from interp.errors import ResultError
 from interp.results.base import Provenance
 from interp.results.estimates import mean_estimates
-from interp.results.recovery import LEFT_OUT, RunsResult
-from interp.stats import CellMeans, Jackknife, cell_means, correlate, known_mean, slope
+from interp.results.recovery import RunsResult
+from interp.stats import (
+    FEWEST_CLUSTERS,
+    CellMeans,
+    Jackknife,
+    cell_means,
+    correlate,
+    interval_text,
+    known_mean,
+    slope,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -200,13 +209,14 @@ class AttributionResult(RunsResult):
         if not len(self.cells):
             return ""
         both = self.correlation().iloc[-1]
-        if both.pearson >= HIGH_ENOUGH[0] and both.pearson_low >= HIGH_ENOUGH[1]:
+        alike = np.isnan(both.pearson_low) and both.n_clusters >= FEWEST_CLUSTERS  # without any cluster
+        if both.pearson >= HIGH_ENOUGH[0] and (alike or both.pearson_low >= HIGH_ENOUGH[1]):
             return ""
         return (
             f"Estimates and true effects of {both.n} patched cells have a correlation of {both.pearson:.2f} "
-            f"[{both.pearson_low:.2f}, {both.pearson_high:.2f}]; at least {HIGH_ENOUGH[0]} is expected, and "
-            f"an interval that stays above {HIGH_ENOUGH[1]}. Do not rely on the estimates: patch for real, "
-            "or ask more facts."
+            f"{interval_text(both.pearson_low, both.pearson_high, '.2f')}; at least {HIGH_ENOUGH[0]} is "
+            "expected, and an interval that "
+            f"stays above {HIGH_ENOUGH[1]}. Do not rely on the estimates: patch for real, or ask more facts."
         )
 
     def quantities(self) -> dict[str, Float[np.ndarray, " fact"]]:
@@ -255,17 +265,11 @@ class AttributionResult(RunsResult):
         return diagnostics
 
     def __repr__(self) -> str:
-        counts = self.reasons().sum()
-        left = ", ".join(f"{counts[reason]} {reason}" for reason in LEFT_OUT[1:] if counts[reason])
-        lines = [
-            f"AttributionResult of {self.provenance.checkpoint or 'a model'}: {self.unit} {self.mode} "
-            f"{'from ' + ','.join(self.sources) + ' ' if self.sources else ''}in {','.join(self.languages)}; "
-            f"{counts['used']} pairs of {len(self.fact_ids)} facts{f' (left out: {left})' if left else ''}"
-        ]
+        lines = [self._first_line(f"{self.unit} {self.mode}", self.sources)]
         for row in self.largest(_NAMED).itertuples():
             lines.append(
                 f"  {self.name_of(row.layer, row.unit, row.position):<28} {row.estimate:+.3f} logits "
-                f"[{row.low:+.3f}, {row.high:+.3f}] estimated; by an unrelated fact {row.floor:+.3f}"
+                f"{interval_text(row.low, row.high, '+.3f')} estimated; by an unrelated fact {row.floor:+.3f}"
             )
         if not len(self.cells):
             return "\n".join([*lines, "  not verified"])
@@ -273,7 +277,8 @@ class AttributionResult(RunsResult):
             if row.cells == "both" or not np.isnan(row.pearson):
                 lines.append(
                     f"  verified on {row.n} {'cells' if row.cells == 'both' else row.cells + ' cells'}: "
-                    f"correlation {row.pearson:.3f} [{row.pearson_low:.3f}, {row.pearson_high:.3f}], slope "
+                    "correlation "
+                    f"{row.pearson:.3f} {interval_text(row.pearson_low, row.pearson_high, '.3f')}, slope "
                     f"{row.slope:.2f}"
                 )
         return "\n".join(lines)

@@ -179,6 +179,8 @@ class FactResult(Result):
     languages: tuple[str, ...]
     fact_ids: tuple[str, ...]
     groups: tuple[str, ...]
+    places: ClassVar[tuple[str, ...]] = ()
+    """What the names of quantities begin with that are places, such as a layer, and no amounts."""
 
     @property
     def clusterings(self) -> dict[str, tuple[str, ...]]:
@@ -219,6 +221,13 @@ class FactResult(Result):
     def is_share(self, quantity: str) -> bool:
         """Whether a quantity is a share, 0 to 1: its interval stays within, and has a width at both ends."""
         return False
+
+    def zero(self, quantity: str) -> float | None:
+        """A quantity's value where nothing is found, from which what survives a control is counted.
+
+        None where there is no such value, as of a layer's number.
+        """
+        return None if quantity.startswith(self.places) else 0.0
 
     def estimate(self, values: Float[np.ndarray, " fact *cell"], *, share: bool = False) -> Estimate:
         """Mean over the facts that have a value, with its 95 % interval over clusters of facts."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from interp.errors import ResultError
 from interp.results.answers import AnswersResult
-from interp.results.base import Provenance
+from interp.results.base import Note, Provenance
 from interp.results.consistency import (
     agree_wrong,
     both_wrong,
@@ -22,6 +22,7 @@ from interp.results.consistency import (
     pool_sizes,
     tie_rate,
     top_slot,
+    truncated,
 )
 from interp.results.rankc import rankc, rankc_bounds, rescale
 from interp.results.settings.scorings import DEFAULT_SCORING, SCORINGS
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["DEFAULT_SCORING", "SCORINGS", "BehaviorResult"]
+
+_PER_FACT = (
+    *("fact_ids", "relations", "groups", "answers", "splits", "golds"),
+    *("gold", "log_probability", "tokens", "characters", "bytes"),
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -100,7 +106,7 @@ class BehaviorResult(AnswersResult):
         self.require_aligned()
         return pairwise_agreement(self.scores(scoring))
 
-    def agree_wrong(self, scoring: str = "auto") -> Bool[np.ndarray, " fact"]:
+    def agree_wrong(self, scoring: str = "auto") -> Float[np.ndarray, " fact"]:
         """See `interp.results.consistency.agree_wrong`."""
         self.require_aligned()
         return agree_wrong(self.scores(scoring), self.gold)
@@ -140,6 +146,60 @@ class BehaviorResult(AnswersResult):
             per_fact["RankC"] = np.asarray(pair_mean(rankc(self.scores(scoring))))
         return per_fact
 
+    @cached_property
+    def truncated(self) -> Bool[np.ndarray, "fact language"]:
+        """Items of which the evaluator cut everything, see `interp.results.consistency.truncated`."""
+        return truncated(self.log_probability)
+
+    def in_common(self, other: Self) -> tuple[Self, Self]:
+        """Both results without the facts that were truncated in any language for either.
+
+        Raises:
+            ResultError: None is left.
+        """
+        whole = ~(self.truncated | other.truncated).any(axis=1)
+        if not whole.any():
+            raise ResultError(
+                f"Every one of {len(whole)} facts was truncated for one of the two, so nothing can be "
+                "compared. "
+                "Evaluate with a longer context."
+            )
+        return self._only(whole), other._only(whole)
+
+    def _only(self, facts: Bool[np.ndarray, " fact"]) -> Self:
+        """The result of some facts; itself of all."""
+        if facts.all():
+            return self
+        chosen, changed = np.flatnonzero(facts), dict[str, Any]()
+        for name in _PER_FACT:
+            values = getattr(self, name)
+            changed[name] = (
+                values[facts] if isinstance(values, np.ndarray) else tuple(values[i] for i in chosen)
+            )
+        made: Any = self
+        kept: Self = replace(made, **changed)
+        return kept
+
+    def diagnostics(self, scoring: str = "auto", cluster: str = "group") -> list[str]:
+        """As of `AnswersResult`, and the shares of items whose options tie, and that were truncated."""
+        found = super().diagnostics(scoring, cluster)
+        ties, cut = tie_rate(self.scores(scoring)), self.truncated.mean(axis=0)
+        if ties.any():
+            found.append(
+                Note(
+                    f"Options tie for the highest score in {ties.mean():.2%} of "
+                    f"items{_most(ties, self.languages)}; "
+                    "credit, agreement and RankC are expectations over the orders of tied options."
+                )
+            )
+        if cut.any():
+            found.append(
+                f"{cut.mean():.2%} of items were truncated{_most(cut, self.languages)}: all of their "
+                "options score "
+                "alike, so they measure nothing. A comparison leaves their facts out of both results."
+            )
+        return found
+
     def answer_columns(self, scoring: str = "auto") -> dict[str, Any]:
         """Number of the right option, and of the one that scores highest."""
         n_languages = len(self.languages)
@@ -147,3 +207,10 @@ class BehaviorResult(AnswersResult):
             "gold_option": np.repeat(self.gold, n_languages),
             "option": top_slot(self.scores(scoring)).ravel(),
         }
+
+
+def _most(shares: Float[np.ndarray, " language"], languages: tuple[str, ...]) -> str:
+    """In which language there are most, in words; nothing of one language."""
+    if len(languages) < 2:
+        return ""
+    return f" (at most {shares.max():.2%}, {languages[int(shares.argmax())]})"

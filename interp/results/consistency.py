@@ -5,10 +5,10 @@ language. Facts may have pools of different sizes: an absent option is NaN or -i
 Everything is a function of the scores' order within one fact and language, so any monotone transform of the
 scores gives the same values.
 
-Ties. Credit is shared between tied options, so it favors no position. Top slots and rankings, which
-consistency compares across languages, put the lower option index first, as the published code does: two
-languages whose scores are all equal then *agree* by construction. Report `tie_rate` and `truncated` beside
-any consistency.
+Ties. Whatever depends on the order of tied options is its expectation over all orders, drawn anew in each
+language: credit, agreement, RankC. So a language whose scores are all equal is at chance. The published code
+puts the lower option index first, by which two such languages *agree*; `published_order` gives its numbers.
+Report `tie_rate` and `truncated` beside any consistency.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ __all__ = [
     "pair_mean",
     "pairwise_agreement",
     "pool_sizes",
+    "published_order",
     "relation_macro",
     "relation_means",
     "strata",
@@ -118,14 +119,21 @@ def credit(
             f"Fact {absent[0]}: gold is option {gold[absent[0]]}, which is not in the fact's pool "
             f"({absent.size} such facts). Check that gold is in the canonical order, counted from 0."
         )
-    best = _best(ranked)
-    return best[facts, :, gold] / best.sum(axis=2)
+    return _top_shares(scores)[facts, :, gold]
+
+
+def published_order(
+    scores: Float[np.ndarray, "fact language option"],
+) -> Float[np.ndarray, "fact language option"]:
+    """Scores of the same order without ties: the lower index comes first, as in the published code."""
+    place = np.argsort(np.argsort(-filled(scores), axis=2, kind="stable"), axis=2)
+    return np.where(np.isneginf(filled(scores)), np.nan, -place.astype(float))
 
 
 def tie_rate(scores: Float[np.ndarray, "fact language option"]) -> Float[np.ndarray, " language"]:
     """Share of a language's facts whose highest score is shared by two or more options (0 to 1)."""
     pool_sizes(scores)
-    return (_best(filled(scores)).sum(axis=2) > 1).mean(axis=0)
+    return (_top_shares(scores).max(axis=2) < 1).mean(axis=0)
 
 
 def accuracy(credit: Float[np.ndarray, "fact language"]) -> Float[np.ndarray, " language"]:
@@ -160,18 +168,26 @@ def consistency_histogram(correct: Bool[np.ndarray, "fact language"]) -> Int[np.
 
 def agree_wrong(
     scores: Float[np.ndarray, "fact language option"], gold: Int[np.ndarray, " fact"]
-) -> Bool[np.ndarray, " fact"]:
-    """Facts whose top slot is the same in all languages and is not gold: consistently wrong."""
-    top = top_slot(scores)
-    return (top == top[:, :1]).all(axis=1) & (top[:, 0] != gold)
+) -> Float[np.ndarray, " fact"]:
+    """1 where all languages have the same top option and it is not gold; of ties the chance of it."""
+    pool_sizes(scores)
+    same = _top_shares(scores).prod(axis=1)
+    return np.asarray(same.sum(axis=1) - same[np.arange(len(same)), gold])
 
 
 def pairwise_agreement(
     scores: Float[np.ndarray, "fact language option"],
 ) -> Float[np.ndarray, "fact language language"]:
-    """1 where two languages have the same top slot, else 0; see `mean_over_facts` and `pair_mean`."""
-    top = top_slot(scores)
-    return (top[:, :, None] == top[:, None, :]).astype(float)
+    """1 where two languages have the same top option, else 0; of ties, the chance that they have.
+
+    `mean_over_facts` and `pair_mean` summarize it. A language agrees with itself.
+    """
+    pool_sizes(scores)
+    top = _top_shares(scores)
+    agreed = np.einsum("fao,fbo->fab", top, top)
+    each = np.arange(scores.shape[1])
+    agreed[:, each, each] = 1
+    return agreed
 
 
 def both_wrong(correct: Bool[np.ndarray, "fact language"]) -> Bool[np.ndarray, "fact language language"]:
@@ -235,8 +251,13 @@ def filled(scores: Float[np.ndarray, "fact language option"]) -> Float[np.ndarra
     return np.where(np.isnan(scores), -np.inf, scores)
 
 
-def _best(filled: Float[np.ndarray, "fact language option"]) -> Bool[np.ndarray, "fact language option"]:
-    return filled == filled.max(axis=2, keepdims=True)
+def _top_shares(
+    scores: Float[np.ndarray, "fact language option"],
+) -> Float[np.ndarray, "fact language option"]:
+    """Chance of each option to come first: 1, or 1/k of k that share the highest score."""
+    ranked = filled(scores)
+    best = ranked == ranked.max(axis=2, keepdims=True)
+    return best / best.sum(axis=2, keepdims=True)
 
 
 def language_pairs(n_languages: int) -> Iterator[tuple[int, int]]:

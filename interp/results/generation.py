@@ -66,11 +66,12 @@ class GenerationResult(AnswersResult):
         same = self.named[:, :, None] == self.named[:, None, :]
         return (same & (self.named[:, :, None] >= 0)).astype(float)
 
-    def agree_wrong(self, scoring: str = "auto") -> Bool[np.ndarray, " fact"]:
-        """Facts whose texts name one and the same wrong option in all languages."""
+    def agree_wrong(self, scoring: str = "auto") -> Float[np.ndarray, " fact"]:
+        """1 where the texts name one and the same wrong option in all languages, else 0."""
         self.require_aligned()
         first = self.named[:, 0]
-        return (self.named == first[:, None]).all(axis=1) & (first >= 0) & (first != self.gold)
+        same = (self.named == first[:, None]).all(axis=1)
+        return (same & (first >= 0) & (first != self.gold)).astype(float)
 
     @property
     def chance(self) -> float:

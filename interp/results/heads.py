@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from interp.errors import ResultError
 from interp.results.units import UnitResult
-from interp.stats import entropy, shares_of_total
+from interp.stats import entropy, known_mean, ratio, shares_of_total
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,24 +29,36 @@ def importance_information(share: Float[np.ndarray, " language *head"]) -> Float
     language and head, as `activity_information` is of language and activity.
     """
     total = share.sum(axis=0)
-    return np.where(total > 0, np.log(len(share)) - np.nan_to_num(entropy(share)), 0.0)
+    known = np.where(total > 0, np.log(len(share)) - np.nan_to_num(entropy(share)), 0.0)
+    return np.where(np.isnan(total), np.nan, known)
 
 
 def top_heads(
     importance: Float[np.ndarray, "language layer head"], k: int
 ) -> Bool[np.ndarray, "language layer head"]:
-    """The k most important heads of each language; equal values by position."""
+    """The k most important heads of each language; equal values by position, and none without importance.
+
+    Raises:
+        ResultError: An importance is not a number.
+    """
     flat = importance.reshape(len(importance), -1)
+    if not np.isfinite(flat).all():
+        raise ResultError(f"The importance of {np.sum(~np.isfinite(flat))} heads is not a number.")
     order = np.argsort(-flat, axis=1, kind="stable")[:, :k]
     mask = np.zeros(flat.shape, dtype=bool)
     np.put_along_axis(mask, order, True, axis=1)
-    return mask.reshape(importance.shape)
+    return (mask & (flat > 0)).reshape(importance.shape)
 
 
 def pairwise_overlap(mask: Bool[np.ndarray, "language layer head"]) -> Float[np.ndarray, "language language"]:
-    """|A and B| / k for every pair of languages' top-k sets (0 to 1; the diagonal is 1)."""
+    """|A and B| / k for every pair of languages' top-k sets (0 to 1; the diagonal is 1).
+
+    Of sets of unequal size, which heads without importance leave, k is the larger; NaN where one is empty.
+    """
     flat = mask.reshape(len(mask), -1).astype(float)
-    return flat @ flat.T / flat.sum(axis=1)
+    size = flat.sum(axis=1)
+    larger = np.maximum(size[:, None], size[None])
+    return ratio(flat @ flat.T, np.where(np.minimum(size[:, None], size[None]) > 0, larger, 0))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -77,15 +89,21 @@ class HeadsResult(UnitResult):
         return self._importance(np.ones(self.n_blocks, dtype=bool))
 
     def activity(self, blocks: Bool[np.ndarray, " block"]) -> Float[np.ndarray, "language layer unit"]:
-        """Each head's share of all importance in the language (0 to 1, summing to 1 over heads)."""
-        return shares_of_total(np.clip(self._importance(blocks), 0, None), axis=(1, 2))
+        """Each head's share of all importance in the language (0 to 1, summing to 1 over heads).
+
+        NaN in a language in which no head has any importance: it has no shares.
+        """
+        importance = np.clip(self._importance(blocks), 0, None)
+        weightless = ~importance.any(axis=(1, 2), keepdims=True)
+        return np.where(weightless, np.nan, shares_of_total(importance, axis=(1, 2)))
 
     @staticmethod
     def score(activity: Float[np.ndarray, "language layer unit"]) -> Float[np.ndarray, "layer unit"]:
         """The head's part of I(language; head), times the number of heads: the mean over heads is I itself.
 
         `importance_information` of a head counts by the head's share of all importance: a head that mattered
-        in one item is not specialized. The mean over a model is 0 to log(n_languages) nats.
+        in one item is not specialized. The mean over a model is 0 to log(n_languages) nats. NaN where a
+        language has no shares.
         """
         weight = activity.mean(axis=0) * activity[0].size
         return weight * importance_information(activity)
@@ -100,25 +118,32 @@ class HeadsResult(UnitResult):
         return top_heads(self.importance, self.default_k)
 
     def mean_overlap(self) -> Float[np.ndarray, " language"]:
-        """Overlap of each language's top heads with those of the other languages, averaged (0 to 1)."""
+        """Overlap of each language's top heads with those of the other languages, averaged (0 to 1).
+
+        NaN of a language in which no head has any importance.
+        """
         overlap = pairwise_overlap(self.selected())
-        return (overlap.sum(axis=1) - 1) / max(1, len(overlap) - 1)
+        means: np.ndarray = known_mean(np.where(np.eye(len(overlap), dtype=bool), np.nan, overlap), axis=1)
+        return means
 
     def by_language(self) -> pd.DataFrame:
         """One row per language: prompts, tokens, its most important head, and how far it shares top heads.
 
-        ``top_head``: layer.head; ``shared``: mean overlap of its top heads with those of each other language
-        (0 to 1).
+        ``top_head``: layer.head, a dash where none has any importance; ``shared``: mean overlap of its top
+        heads with those of each other language (0 to 1).
         """
         n_heads = self.magnitude.shape[3]
-        top = self.importance.reshape(len(self.languages), -1).argmax(axis=1)
-        named = [f"{head // n_heads}.{head % n_heads}" for head in top.tolist()]
+        flat = self.importance.reshape(len(self.languages), -1)
+        named = [
+            f"{head // n_heads}.{head % n_heads}" if values[head] > 0 else "-"
+            for values, head in zip(flat, flat.argmax(axis=1).tolist(), strict=True)
+        ]
         return self._counts().assign(top_head=named, shared=self.mean_overlap())
 
     def layer_profile(self) -> Float[np.ndarray, "language layer"]:
-        """Share of each language's top heads that lies in each layer (sums to 1)."""
+        """Share of each language's top heads that lies in each layer (sums to 1); NaN where it has none."""
         mask = self.selected()
-        return mask.sum(axis=2) / mask.sum(axis=(1, 2))[:, None]
+        return ratio(mask.sum(axis=2), mask.sum(axis=(1, 2))[:, None])
 
     def general(self, *, quantile: float = 0.98, at_least: int = 11) -> Bool[np.ndarray, "layer head"]:
         """Heads above the quantile of importance in at least so many languages (published: 0.98, 11 of 12).
@@ -135,6 +160,22 @@ class HeadsResult(UnitResult):
         """Importance."""
         return "importance", self.importance
 
+    def _require_numbers(self) -> None:
+        """Refuse magnitudes that are not numbers: a language would have no weight, or all of it.
+
+        Raises:
+            ResultError: Names the languages.
+        """
+        odd = ~np.isfinite(self.magnitude)
+        if odd.any():
+            codes = [code for code, here in zip(self.languages, odd.any(axis=(1, 2, 3)), strict=True) if here]
+            raise ResultError(
+                f"{odd.sum()} of {odd.size} head magnitudes are not numbers (in {', '.join(codes)}), so "
+                "nothing "
+                "can be said of these heads. Was the file damaged? Measure again with --fresh."
+            )
+
     def _importance(self, blocks: Bool[np.ndarray, " block"]) -> Float[np.ndarray, "language layer head"]:
+        self._require_numbers()
         n = self.items[:, blocks].sum(axis=1)[:, None, None]
         return _SCALE * self.magnitude[:, blocks].sum(axis=1) / n * (self.helpful[:, blocks].sum(axis=1) / n)

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from interp.errors import MeasurementError
 from interp.results.base import FactResult, Note, Provenance
 from interp.results.separable import require_separable
-from interp.stats import clustered_mean, known_mean
+from interp.stats import clustered_mean, interval_text, known_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,6 +68,7 @@ class LensResult(FactResult):
     provenance: Provenance
 
     kind: ClassVar[str] = "lens"
+    places: ClassVar[tuple[str, ...]] = ("takeover layer",)
 
     @property
     def pivot(self) -> str:
@@ -213,13 +214,9 @@ class LensResult(FactResult):
             energy = self.energy[here, own].mean(axis=0)
             means = {f"answer_{a}": _mean(self.curve(code, a), self.n_layers) for a in self.languages}
             means |= {f"mass_{a}": _mean(self.mass_curve(code, a), self.n_layers) for a in self.languages}
+            counts = {"n": int(here.sum()), "n_clusters": self.clusters_in(here)}
             for place, layer in enumerate(self.layers):
-                row = {
-                    "prompt": code,
-                    "layer": layer,
-                    "n": int(here.sum()),
-                    "n_clusters": self.clusters_in(here),
-                }
+                row = {"prompt": code, "layer": layer, **counts}
                 row |= {"entropy": float(spread[place]), "energy": float(energy[place])}
                 rows.append(row | {name: float(curve[place]) for name, curve in means.items()})
         return pd.DataFrame(rows)
@@ -255,13 +252,10 @@ class LensResult(FactResult):
     def diagnostics(self) -> list[str]:
         """Languages with few facts that count, and whether the model says the answer in any language."""
         notes = super().diagnostics()
-        few = [
-            f"{code} {self.counted(code).sum()}" for code in self.languages if self.counted(code).sum() < _FEW
-        ]
+        counts = {code: self.counted(code).sum() for code in self.languages}
+        few = ", ".join(f"{code} {n}" for code, n in counts.items() if n < _FEW)
         if few:
-            notes.append(
-                Note(f"Fewer than {_FEW} facts tell these languages from the pivot: {', '.join(few)}.")
-            )
+            notes.append(Note(f"Fewer than {_FEW} facts tell these languages from the pivot: {few}."))
         spoken = max(float(self.curve(code, code)[:, -1].mean()) for code in self.languages)
         if spoken < _UNSPOKEN:
             notes.append(
@@ -286,7 +280,8 @@ class LensResult(FactResult):
                 f"{self.provenance.prompts or 'prompts'}: {len(self.fact_ids)} facts in "
                 f"{len(self.languages)} languages, {self.n_layers - 1} layers, pivot {self.pivot}",
                 *(
-                    f"  {name:17} {row['mean']:.3f}  [{row.low:.3f}, {row.high:.3f}] 95 %, {row.n:.0f} facts"
+                    f"  {name:17} {row['mean']:.3f}  {interval_text(row.low, row.high, '.3f')} 95 %, "
+                    f"{row.n:.0f} facts"
                     for name, row in rows.iterrows()
                 ),
                 f"  left out          {' '.join(f'{code} {n}' for code, n in left.items())}",

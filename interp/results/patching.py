@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from interp.results.base import Provenance
-from interp.results.recovery import LEFT_OUT, RunsResult
-from interp.stats import known_mean, ratio_of_means
+from interp.results.recovery import RunsResult
+from interp.stats import interval_text, known_mean, ratio_of_means
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +77,7 @@ class PatchingResult(RunsResult):
         ``control`` in the metric's unit; ``recovery`` with its 95 % interval ``low`` to ``high`` (Fieller's,
         over clusters); ``floor``, the recovery by the control, with ``floor_low`` and ``floor_high``; and
         ``beyond``, recovery minus floor on the facts that have a control, with the interval of the paired
-        difference.
+        difference, and ``beyond_p``, of its being zero.
 
         Args:
             metric: One of `METRICS`, or another name of the metric axis.
@@ -112,6 +112,7 @@ class PatchingResult(RunsResult):
         for name, ratio in by_name.items():
             cells = ratio.columns(name, "" if name == "recovery" else f"{name}_", counts=False)
             columns |= {part: values.ravel() for part, values in cells.items()}
+        columns["beyond_p"] = by_name["beyond"].p.ravel()
         return pd.DataFrame(columns)
 
     def strongest(self, n: int, metric: str = "logit_diff") -> pd.DataFrame:
@@ -231,18 +232,14 @@ class PatchingResult(RunsResult):
         return diagnostics
 
     def __repr__(self) -> str:
-        table, counts = self.recovery(), self.reasons().sum()
-        left = ", ".join(f"{counts[reason]} {reason}" for reason in LEFT_OUT[1:] if counts[reason])
-        lines = [
-            f"PatchingResult of {self.provenance.checkpoint or 'a model'}: {self.site} {self.mode} "
-            f"{'from ' + ','.join(self.sources) + ' ' if self.sources else ''}in {','.join(self.languages)}; "
-            f"{counts['used']} pairs of {len(self.fact_ids)} facts{f' (left out: {left})' if left else ''}"
-        ]
+        table, lines = self.recovery(), [self._first_line(f"{self.site} {self.mode}", self.sources)]
         if table.recovery.notna().any():
             best = table.loc[table.recovery.idxmax()]
             lines.append(
                 f"  most recovered at layer {best.layer}, {self.site} {best.unit}, {best.position}: "
-                f"{best.recovery:.3f} [{best.low:.3f}, {best.high:.3f}] of a logit difference of "
-                f"{best.clean - best.corrupt:.2f}; by an unrelated fact {best.floor:.3f}"
+                f"{best.recovery:.3f} "
+                f"{interval_text(best.low, best.high, '.3f')} of a logit difference of "
+                f"{best.clean - best.corrupt:.2f}; by an unrelated "
+                f"fact {best.floor:.3f}"
             )
         return "\n".join(lines)

@@ -62,9 +62,20 @@ class RunsResult(FactResult):
     def counted(self) -> str:
         """How many pairs of a fact and a language were used, and why the others were left out, in words."""
         counts = self.reasons().sum()
-        left = ", ".join(f"{counts[reason]} {reason}" for reason in LEFT_OUT[1:] if counts[reason])
-        return f"{counts['used']} of {counts.sum()} fact-language pairs" + (
-            f" (left out: {left})" if left else ""
+        return f"{counts['used']} of {counts.sum()} fact-language pairs{self._left_out_text()}"
+
+    def _left_out_text(self) -> str:
+        counts = self.reasons().sum()
+        listed = ", ".join(f"{counts[reason]} {reason}" for reason in LEFT_OUT[1:] if counts[reason])
+        return f" (left out: {listed})" if listed else ""
+
+    def _first_line(self, what: str, sources: tuple[str, ...]) -> str:
+        """Which runs these are, and how many pairs of facts, for a ``repr``."""
+        origin = f"from {','.join(sources)} " if sources else ""
+        return (
+            f"{type(self).__name__} of {self.provenance.checkpoint or 'a model'}: {what} "
+            f"{origin}in {','.join(self.languages)}; {self.reasons().used.sum()} pairs of "
+            f"{len(self.fact_ids)} facts{self._left_out_text()}"
         )
 
     def of_metric(

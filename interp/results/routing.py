@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from interp.errors import ResultError, nearest
 from interp.results.base import FactResult, Provenance
-from interp.stats import known_mean, ratio
+from interp.stats import interval_text, known_mean, ratio
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,10 +138,15 @@ class RoutingResult(FactResult):
                     )
         return per_fact
 
+    def zero(self, quantity: str) -> float | None:
+        """None for the overlap that mismatched facts have as well: see what is above chance."""
+        return None if quantity.endswith(": overlap") else 0.0
+
     def by_language(self) -> pd.DataFrame:
         """One row per kind of unit and pair of languages: means of all quantities over facts and layers.
 
-        ``low`` and ``high`` are the 95 % interval of the overlap above chance, over ``n_clusters`` of facts.
+        ``low`` and ``high`` are the 95 % interval of the overlap above chance, over ``n_clusters`` of facts;
+        ``p`` that of its being zero.
         """
         import pandas as pd
 
@@ -154,23 +159,23 @@ class RoutingResult(FactResult):
                 row |= {name: values[u, p] for name, values in means.items()}
                 interval = self.estimate(parts[_ACROSS[0]][u, :, p])
                 row |= {"n": interval.n, "n_clusters": interval.n_clusters}
-                rows.append(row | {"low": interval.low, "high": interval.high})
+                rows.append(row | {"low": interval.low, "high": interval.high, "p": interval.p})
         return pd.DataFrame(rows)
 
     def matrix(
         self, unit: str
-    ) -> tuple[Float[np.ndarray, "language language"], Bool[np.ndarray, "language language"]]:
-        """Overlap above chance of every two languages, over all layers, and where its interval leaves out 0.
+    ) -> tuple[Float[np.ndarray, "language language"], Float[np.ndarray, "language language"]]:
+        """Overlap above chance of every two languages, over all layers, and its p of being zero.
 
-        NaN of a language with itself.
+        NaN of a language with itself; p stands above the diagonal alone, once for each pair.
         """
         table = self.by_language()
         table, n = table[table.units == unit], len(self.languages)
-        values, clear = np.full((n, n), np.nan), np.zeros((n, n), dtype=bool)
+        values, p = np.full((n, n), np.nan), np.full((n, n), np.nan)
         for a, b in (self._pairs, self._pairs[::-1]):
             values[a, b] = table[_ACROSS[0]]
-            clear[a, b] = (table.low > 0) | (table.high < 0)
-        return values, clear
+        p[self._pairs] = table.p
+        return values, p
 
     def with_others(self, unit: str) -> Float[np.ndarray, " language"]:
         """Overlap above chance, over all layers, of each language: the mean of its pairs that have one."""
@@ -217,18 +222,19 @@ class RoutingResult(FactResult):
     def diagnostics(self) -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
         diagnostics = super().diagnostics()
-        gap = self.summary().iloc[0]
+        gap = self.estimate(next(iter(self.quantities().values())))
         if not gap.low > 0:
             diagnostics.append(
-                f"Right answers are not above wrong ones (mean contrast {gap['mean']:.3g} logits, 95 % "
-                f"[{gap.low:.3g}, {gap.high:.3g}]), so these are routes to no answer. Is the prompt_format "
-                "what the model knows?"
+                f"Right answers are not above wrong ones (mean contrast {gap.estimate:.3g} logits, 95 % "
+                f"{interval_text(gap.low, gap.high, '.3g')}; one of {gap.mde():.3g} would have been found "
+                "in 80 %), so these are "
+                "routes to no answer. Is the prompt_format what the model knows?"
             )
         return diagnostics
 
     def __repr__(self) -> str:
         lines = [
-            f"  {row.quantity:<36} {row.mean:+.3f}  [{row.low:+.3f}, {row.high:+.3f}] 95 %"
+            f"  {row.quantity:<36} {row.mean:+.3f}  {interval_text(row.low, row.high, '+.3f')} 95 %"
             for row in self.summary().itertuples()
         ]
         head = (

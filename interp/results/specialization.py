@@ -9,14 +9,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from interp.results.lape import lape_polyfact, lape_upstream
-from interp.results.settings.specialization import SpecializationSettings
 from interp.results.units import UnitResult
 from interp.stats import binary_entropy
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SpecializationResult", "SpecializationSettings", "activity_information", "language_information"]
+__all__ = ["SpecializationResult", "activity_information", "language_information"]
 
 
 def activity_information(rate: Float[np.ndarray, " language *unit"]) -> Float[np.ndarray, "*unit"]:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from interp.results.base import Provenance, Result
+from interp.results.base import Note, Provenance, Result
 from interp.results.noise import NoiseFloor, noise_floor
-from interp.stats import Jackknife
+from interp.stats import FEW_CLUSTERS, Jackknife, interval_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,14 +108,33 @@ class UnitResult(Result):
         return pd.DataFrame(rows)
 
     def diagnostics(self) -> list[str]:
-        """Whether the units are more specialized than with shuffled language labels."""
-        chance, (low, high) = self.noise_floor.chance, self.overall.interval()
-        if low > chance:
-            return []
+        """Whether the units are more specialized than with shuffled language labels; few blocks."""
+        mean, chance = self.overall, self.noise_floor.chance
+        if np.isnan(mean.value):
+            layers = np.flatnonzero(np.isnan(self.per_layer.value)).tolist()
+            return [
+                f"The {self.unit}s' mean specialization is not a number in layers "
+                f"{', '.join(map(str, layers))}: a language "
+                "has no counts there. Measure again with --fresh."
+            ]
+        notes: list[str] = []
+        if self.n_blocks < FEW_CLUSTERS:
+            notes.append(
+                Note(
+                    f"{self.n_blocks} blocks of facts, fewer than {FEW_CLUSTERS}: intervals over them are "
+                    "wide."
+                )
+            )
+        low, high = mean.interval()
+        if (low if mean.standard_error > 0 else mean.value) > chance:
+            return notes
         return [
-            f"The {self.unit}s' mean specialization, {self.overall.value:.2g} nats [{low:.2g}, {high:.2g}], "
-            f"is not above that with shuffled language labels (up to {chance:.2g}): the 95 % interval "
-            "reaches below it."
+            *notes,
+            f"The {self.unit}s' mean specialization, {self.overall.value:.2g} nats "
+            f"{interval_text(low, high, '.2g')}, is not "
+            f"above that with shuffled language labels (up to {chance:.2g}): the 95 % interval reaches "
+            "below it. "
+            f"One larger than that by {mean.mde():.2g} would have been found in 80 %.",
         ]
 
     @abstractmethod
@@ -139,7 +158,7 @@ class UnitResult(Result):
         return (
             f"{type(self).__name__} of {self.provenance.checkpoint or 'a model'} on "
             f"{self.provenance.prompts or 'prompts'}\n"
-            f"  mean {self.score_name} {overall.value:.4g}  [{low:.4g}, {high:.4g}] 95 %\n"
+            f"  mean {self.score_name} {overall.value:.4g}  {interval_text(low, high, '.4g')} 95 %\n"
             f"  {self.n_layers} layers x {n_units} {self.unit}s, {len(self.languages)} languages, "
             f"{self.tokens.sum():,} tokens in {self.items.sum():,} prompts, {self.n_blocks} blocks"
         )

@@ -15,12 +15,13 @@ from jaxtyping import Float
 from scipy import stats
 
 from interp.stats.clusters import ClusterTotals, cluster_totals, satterthwaite_df, variance_of_mean
-from interp.stats.estimate import Estimate
+from interp.stats.estimate import Estimate, half_width
 from interp.stats.means import by_cell, ratio
 
 __all__ = ["clustered_mean", "paired_difference", "ratio_of_means", "t_estimate"]
 
 Labels = Sequence[Hashable] | None
+_ROUNDING = 1e-7  # of a standard error that is a difference of variances
 
 
 def clustered_mean(
@@ -90,7 +91,8 @@ def ratio_of_means(
     A fact whose own ``below`` is tiny has a ratio of its own that is huge, and the mean of such ratios is
     ruled by the facts with the least to recover; the ratio of means weighs each fact by what there is to
     recover. The interval holds every ratio x for which the mean of above - x * below is not shown to differ
-    from zero. NaN where mean(below) is not above zero; the ends are NaN where it is not shown to be.
+    from zero. NaN where mean(below) is not above zero; the ends are NaN where it is not shown to be,
+    and where all clusters have one ratio.
 
     Args:
         above: NaN where a fact has none; it then counts in neither mean of that cell.
@@ -114,7 +116,8 @@ def ratio_of_means(
     square = stats.t.ppf(0.5 + confidence / 2, satterthwaite_df(totals.weights)) ** 2
     lead, middle, rest = b**2 - square * bb, a * b - square * ab, a**2 - square * aa
     reach = np.sqrt(np.maximum(middle**2 - lead * rest, 0))
-    shape, known = above.shape[1:], (b > 0) & (lead > 0)
+    varies = error * b > _ROUNDING * np.sqrt(aa)
+    shape, known = above.shape[1:], (b > 0) & (lead > 0) & varies
     ends = (ratio(np.where(known, middle + side * reach, np.nan), lead) for side in (-1, 1))
     low, high, value, error = (_shaped(part, shape) for part in (*ends, value, error))
     new = {"estimate": value, "low": low, "high": high, "standard_error": error}
@@ -128,9 +131,9 @@ def t_estimate(
     shape: tuple[int, ...],
     confidence: float,
 ) -> Estimate:
-    """Value +- t * standard error. Without spread, p is 1 of a value of zero, else that of equal signs."""
+    """Value +- t * standard error. Without spread, no interval; p is 1 of zero, else that of equal signs."""
     df = satterthwaite_df(totals.weights)
-    half = stats.t.ppf(0.5 + confidence / 2, df) * error
+    half = half_width(error, df, confidence)
     p = 2 * stats.t.sf(np.abs(ratio(value, error)), df)
     p = np.where(error == 0, np.where(value == 0, 1.0, 2.0 ** (1 - totals.n_clusters)), p)
     columns = {"estimate": value, "low": value - half, "high": value + half, "p": p}

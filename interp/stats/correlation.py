@@ -10,7 +10,7 @@ from jaxtyping import Float
 from scipy import stats
 
 from interp.stats.clusters import cluster_totals, satterthwaite_df
-from interp.stats.estimate import Estimate
+from interp.stats.estimate import Estimate, half_width
 from interp.stats.means import by_cell, known_mean, ratio
 
 __all__ = ["CellMeans", "cell_means", "correlate", "slope"]
@@ -42,7 +42,7 @@ class CellMeans:
     def estimate(self, n: np.ndarray, confidence: float = 0.95) -> Estimate:
         """Mean of each cell with Student's t over clusters; ``n`` values of each."""
         error, df = _error(self.without, self.all, self.weights), satterthwaite_df(self.weights)[0]
-        half = stats.t.ppf(0.5 + confidence / 2, df) * error
+        half = half_width(error, df, confidence)
         p = 2 * stats.t.sf(np.abs(ratio(self.all[0], error)), df)
         ends = {"low": self.all[0] - half, "high": self.all[0] + half, "p": p}
         common = {"n": n, "n_clusters": self.n_clusters, "standard_error": error, "df": df}
@@ -75,9 +75,9 @@ def correlate(
     """Pearson's correlation over some cells of their means, or Spearman's, -1 to 1; ``n`` counts cells.
 
     The interval is Student's t on Fisher's z over clusters of facts, the cells as they are; noise over facts
-    makes a correlation of means smaller, and the interval has the jackknife's estimate of that taken off, the
-    value not. NaN below 3 cells and where one side does not vary; no interval with fewer than 2 clusters, or
-    where it is NaN without one of them.
+    makes a correlation of means smaller, and Pearson's interval has the jackknife's estimate of that taken
+    off, the value not. NaN below 3 cells and where one side does not vary; no interval with fewer than 2
+    clusters, or where it is NaN without one of them.
     """
     pairs = zip((estimated.all, estimated.without), (effects.all, effects.without), strict=True)
     (value,), without = (_pearson(*(_side(side[:, cells], ranks) for side in pair)) for pair in pairs)
@@ -86,8 +86,8 @@ def correlate(
         _error(parts[:, None], np.array([z]), effects.weights)[0],
         satterthwaite_df(effects.weights)[0],
     )
-    half = stats.t.ppf(0.5 + confidence / 2, df) * error
-    if len(parts):
+    half = half_width(error, df, confidence)
+    if len(parts) and not ranks:  # ranks jump, by which a correction can throw the interval anywhere
         z = z - (len(parts) - 1) * (parts.mean() - z)
     return Estimate(
         estimate=value,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import stats
 
 from interp.stats.power import mde
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 else:
     Values = np.ndarray | np.number | float
 
-__all__ = ["FEWEST_CLUSTERS", "FEW_CLUSTERS", "Estimate", "few_clusters"]
+__all__ = ["FEWEST_CLUSTERS", "FEW_CLUSTERS", "Estimate", "few_clusters", "half_width", "interval_text"]
 
 FEWEST_CLUSTERS = 2
 """Clusters below which there is no interval: nothing says how much another cluster would differ."""
@@ -28,7 +29,8 @@ class Estimate:
 
     Attributes:
         estimate: The value, in the unit of the data; NaN where no fact has one.
-        low: Lower end of the interval; NaN with fewer than 2 clusters, and where there is none.
+        low: Lower end of the interval; NaN with fewer than 2 clusters, and where no two clusters differ, so
+            that nothing says how much another one would.
         high: Upper end.
         p: Two-sided p of the value being zero (of a share: being the null that was given; else NaN).
         n: Facts that have a value (of a correlation: cells).
@@ -60,6 +62,16 @@ class Estimate:
         """For a table: ``n`` and ``n_clusters``, the value under a name, and the ends of its interval."""
         sizes = {"n": self.n, "n_clusters": self.n_clusters} if counts else {}
         return {**sizes, name: self.estimate, f"{prefix}low": self.low, f"{prefix}high": self.high}
+
+
+def interval_text(low: float, high: float, form: str) -> str:
+    """An interval in words, such as ``[0.380, 0.444]``, its ends in a format; or that there is none."""
+    return "[no interval]" if np.isnan(low) or np.isnan(high) else f"[{low:{form}}, {high:{form}}]"
+
+
+def half_width(error: Any, df: Any, confidence: float = 0.95) -> Any:
+    """Student's t times the standard error; NaN where that is zero, since an interval has a width."""
+    return stats.t.ppf(0.5 + confidence / 2, df) * np.where(np.asarray(error) > 0, error, np.nan)
 
 
 def few_clusters(n: int, n_clusters: int) -> list[str]:

@@ -32,6 +32,6 @@ def ratio(above: Numbers, below: Numbers) -> np.ndarray:
 
 
 def shares_of_total(weights: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
-    """Each weight's share of their sum over the axes, 0 to 1; 0 where they sum to nothing."""
+    """Each weight's share of their sum over the axes, 0 to 1; 0 where that is 0, NaN where it is NaN."""
     total = weights.sum(axis=axis, keepdims=True)
-    return np.divide(weights, total, out=np.zeros(weights.shape), where=total > 0)
+    return np.divide(weights, total, out=np.zeros(weights.shape), where=~(total <= 0))

@@ -9,14 +9,16 @@ import json
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from analyses.comparison import compare
+from analyses.comparison import compare, compare_all
 from analyses.comparison.units import contrast
+from figures import plot, tables
 from interp.data.prompts import Prompt, PromptSet
 from interp.errors import ResultError
 from interp.results import SpecializationResult
 from interp.results.noise import noise_floor
-from interp.stats import jaccard
+from interp.stats import holm, jaccard
 from tests.support.measuring import measure_heads, measure_specialization
 from tests.support.planted.language import planted_model, planted_prompts
 from tests.support.results import heads, neurons, provenance
@@ -75,9 +77,12 @@ def test_the_same_checkpoint_on_other_text_is_rarely_called_different(many_block
 def test_contrast_and_the_null_test_above_use_one_rule(many_blocks):
     one, other = many_blocks["neurons"].subset(range(8)), many_blocks["neurons"].subset(range(8, 16))
     comparison = contrast(one, other)
-    low, high = (other.per_layer - one.per_layer).mean().interval()
-    assert comparison.change.interval() == pytest.approx((low, high))
-    assert comparison.differs is bool(low > 0 or high < 0)
+    change = other.per_layer - one.per_layer
+    assert comparison.change.interval() == pytest.approx(change.mean().interval())
+    p = np.append(change.p_value(), change.mean().p_value())
+    adjusted = holm(p, np.array([0.25, 0.25, 0.5]))  # half of the error rate for the model as a whole
+    assert (*comparison.adjusted_p, comparison.p) == pytest.approx(tuple(adjusted))
+    assert comparison.differs is bool(adjusted[2] < 0.05)
 
 
 def test_intervals_of_the_model_mean_cover_the_long_run_value(many_blocks):
@@ -100,7 +105,8 @@ def test_a_planted_neuron_and_head_are_found_as_a_change():
         comparison = contrast(before, after)
         assert comparison.differs
         assert comparison.change.value > 0
-        assert comparison.relative_to_floor > 1
+        assert not comparison.relative_to_noise <= 1  # NaN where every block changes alike
+        assert comparison.verdict.startswith("More specialized, by ")
         changed = comparison.adjusted_p < 0.05
         planted_layer = 1 if measure is measure_specialization else 2
         assert changed[planted_layer]
@@ -113,8 +119,9 @@ def test_a_checkpoint_against_itself_shows_nothing():
     assert not comparison.differs
     assert comparison.change.value == 0
     assert comparison.overlap == 1
-    assert comparison.relative_to_floor == 0
-    assert comparison.diagnosis.startswith("No difference is shown")
+    assert np.isnan(comparison.relative_to_noise)
+    assert comparison.diagnosis.startswith("No difference is shown: Holm p 1 over 3 changes (a against a).")
+    assert "inf" not in comparison.diagnosis
 
 
 @pytest.mark.parametrize("odd", [(0, 1, 2), (1, 4, 6), (5, 6, 7), (0, 3)])
@@ -135,33 +142,88 @@ def test_overlap_of_halves_does_not_depend_on_the_order_of_blocks(odd):
     assert noise_floor(mixed).overlap.mean() == pytest.approx(np.mean(every), abs=0.03)
 
 
-def test_change_below_the_floor_is_said_to_be_within_it():
-    """A small shift in every block alike: certain on this text, and smaller than what other text does."""
-    rng = np.random.default_rng(0)
-    block_rates = rng.beta(4, 4, size=(3, 8, 2, 40))
-    before = neurons(np.full((3, 2, 40), 0.5))
-    noisy = dataclasses.replace(before, counts=(1000 * block_rates).astype(np.int32))
-    shifted = dataclasses.replace(before, counts=(1000 * block_rates).astype(np.int32))
-    shifted.counts[0] += (0.02 * (1000 - shifted.counts[0])).astype(np.int32)
-    comparison = compare(noisy, shifted)
-    assert comparison.relative_to_floor < 1
-    if comparison.differs:
-        assert "within the noise floor" in comparison.diagnosis
+def drifting(seed: int, drift: float = 0.0, blocks: int = 8):
+    """One text read by a checkpoint, and by another that is less specialized by a share ``drift``."""
+    rng = np.random.default_rng(seed)
+    rates = rng.beta(4, 4, size=(3, blocks, 2, 40))
+    flat = rates.mean(axis=0, keepdims=True)
+    before = neurons(np.full((3, 2, 40), 0.5), blocks=blocks)
+    drawn = [np.rint(1000 * each).astype(np.int32) for each in (rates, flat + (rates - flat) * (1 - drift))]
+    return [dataclasses.replace(before, counts=counts) for counts in drawn]
 
 
-def test_floor_is_the_spread_between_halves():
-    """Slow oracle on 4 blocks: the three ways to halve them."""
-    result = neurons(np.random.default_rng(0).random((3, 2, 50)), blocks=4, tokens=100)
-    differences = []
-    for one, other in (((0, 1), (2, 3)), ((0, 2), (1, 3)), ((0, 3), (1, 2))):
-        means = [
-            r.score(r.activity(np.ones(2, bool))).mean(axis=1)
-            for r in (result.subset(one), result.subset(other))
-        ]
-        differences.append(means[0] - means[1])
-    floor = noise_floor(result)
-    assert floor.halves == pytest.approx(np.array(differences))
-    assert floor.per_layer == pytest.approx(np.quantile(np.abs(differences), 0.95, axis=0))
+def test_a_change_is_judged_by_the_noise_of_a_paired_change():
+    """Every block changes alike: certain on any text, though two texts differ by more."""
+    one, other = drifting(0, drift=0.1)
+    comparison = contrast(one, other)
+    assert abs(comparison.change.value) < comparison.floor.overall  # the floor of two texts
+    assert comparison.noise.value < comparison.floor.overall / 3
+    assert comparison.differs is (comparison.p < 0.05)
+    assert comparison.relative_to_noise == pytest.approx(
+        abs(comparison.change.value) / comparison.noise.value
+    )
+
+
+def test_noise_is_the_percentile_of_its_standard_error_and_as_uncertain():
+    """By hand on 4 blocks: 1.96 standard errors over the median of chi of 3 / sqrt 3."""
+    one, other = drifting(1, blocks=4)[0], drifting(2, blocks=4)[0]
+    change = contrast(one, other).change
+    chi = stats.chi2.ppf([0.5, 0.975, 0.025], 3)
+    expected = 1.959964 * float(change.standard_error) * np.sqrt(3 / chi)
+    noise = change.noise()
+    assert (noise.value, noise.low, noise.high) == pytest.approx(tuple(expected))
+    assert change.noise(texts=2).value == pytest.approx(np.sqrt(2) * noise.value)
+    floor = noise_floor(one)
+    assert floor.overall == pytest.approx(one.overall.noise(texts=2).value)
+    assert floor.per_layer == pytest.approx(one.per_layer.noise(texts=2).value)
+
+
+def test_no_difference_comes_with_what_would_have_been_found():
+    one, other = drifting(3)[0], drifting(4)[0]
+    comparison = contrast(one, other, names=("base", "sft"))
+    assert comparison.verdict == (
+        f"No difference is shown: Holm p {comparison.p:.2g} over 3 changes (sft against base). A change of "
+        f"{comparison.mde:.2g} nats would have been found in 80 % of such samples (MDE)."
+    )
+    assert comparison.mde == pytest.approx(comparison.change.mde(alpha=0.025))
+    row = comparison.summary().iloc[0]
+    assert (row.mde, row.holm, row.noise) == (comparison.mde, comparison.p, comparison.noise.value)
+    (table,) = tables(comparison)
+    assert "3 changes (sft against base)" in table.note
+    assert table.header[-3:] == ("Holm p", "MDE", "noise [95 %]")
+    assert table.rows[-1][0] == "all"
+
+
+def test_what_is_not_a_number_is_no_verdict(tmp_path):
+    """A language without tokens, as in a damaged file: nothing may read as "no difference"."""
+    one, other = drifting(5)
+    tokens = other.tokens.copy()
+    tokens[1] = 0
+    other.counts[1] = 0
+    broken = dataclasses.replace(other, tokens=tokens)
+    with np.errstate(invalid="ignore"):
+        comparison = contrast(one, broken)
+        assert comparison.verdict.startswith("No verdict: the change is not a number in layers 0, 1")
+        assert not comparison.differs
+        assert json.loads(comparison.save(tmp_path / "c.json").read_text())["holm_p"] is None
+        assert broken.diagnostics()[0].startswith("The neurons' mean specialization is not a number")
+        plot(comparison)
+        assert tables(comparison)[0].rows[0][-3] == "-"
+
+
+def test_all_that_a_command_compared_is_one_family():
+    base, later = drifting(6)[0], [drifting(seed)[0] for seed in (7, 8)]
+    found = compare_all({"neurons": [base, *later], "again": [base, *later]}, ("base", "sft", "grpo"))
+    every = [comparison for of in found.values() for comparison in of]
+    assert {each.family.n for each in every} == {4 * 3}
+    assert {each.family.name for each in every} == {"sft, grpo against base; neurons, again"}
+    p = [float(each.change.p_value()) for each in every]
+    p += [x for each in every for x in each.change_per_layer.p_value()]
+    expected = holm(np.array(p), np.repeat([0.5 / 4, 0.5 / 8], [4, 8]))
+    assert [each.p for each in every] == pytest.approx(expected[:4])
+    assert np.concatenate([each.adjusted_p for each in every]) == pytest.approx(expected[4:])
+    assert found["neurons"][0].names == ("base", "sft")
+    assert compare_all({"neurons": [base]}, ("base",)) == {"neurons": []}
 
 
 def test_more_text_lowers_the_floor_and_chance_is_about_zero():
@@ -212,7 +274,7 @@ def test_remarks_say_what_weakens_a_comparison():
     )
     diagnosis = compare(few, other).diagnosis
     assert "Few prompts: 80 per language." in diagnosis
-    assert "Few blocks: 4" in diagnosis
+    assert "4 blocks, fewer than 20, so intervals are wide." in diagnosis
     assert "The runs differ in dtype (None and bfloat16)." in diagnosis
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analyses.family import evaluate_member, family_curves, load_family_facts
@@ -143,6 +144,10 @@ def test_curves_count_right_answers_by_stratum_and_step(tmp_path, asked):
         folder.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.Table.from_pylist(rows), folder / f"validation-{step:06d}.parquet")
     curves = family_curves(tmp_path, [("sft", 1)], asked)
+    assert (curves["mean"] == curves.accuracy).all()  # of one seed
+    both = pd.concat([curves, curves.assign(seed=2, accuracy=1 - curves.accuracy, mean=0.5)])
+    drawn = plot_family(both.assign(mean=0.5)).axes[0].get_lines()  # the figure draws means, and takes none
+    assert drawn[-1].get_ydata().tolist() == [0.5, 0.5]
     assert set(curves.member) == {"sft"}
     assert set(curves.seed) == {1}
     assert set(curves[curves.step == 0].accuracy) == {0.0}

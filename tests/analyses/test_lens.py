@@ -14,6 +14,7 @@ from analyses.runner import Run
 from analyses.runner import run as measured
 from interp.errors import ConfigError, DataError, ResultError
 from interp.results.lens import LensResult
+from interp.stats import holm
 from tests.support.command import models_opened
 from tests.support.results.lens import lens_result, random_lens_result
 from tests.support.runs import comparisons, only
@@ -46,8 +47,16 @@ def test_each_later_checkpoint_is_compared_with_the_first(config, opened, tmp_pa
     assert opened == [*config["ckpt"], third]  # the others were there
     assert [len(only(more)), len(comparisons(more))] == [3, 2]
     first, _, last = only(more)
-    expected = compare(first, last).to_frame()
-    assert comparisons(more)[1].to_frame().equals(expected)
+    alone, among = compare(first, last), comparisons(more)[1]
+    looks = ["holm", "mde", "family"]
+    assert among.to_frame().drop(columns=looks).equals(alone.to_frame().drop(columns=looks))
+    n = len(alone.table)
+    assert (alone.family.n, among.family.n) == (n, 2 * n)
+    assert among.family.name == f"{more.names[1]}, {more.names[2]} against {more.names[0]}"
+    every = np.concatenate([comparison.table.p for comparison in comparisons(more)])
+    assert np.concatenate([comparison.table.holm for comparison in comparisons(more)]) == pytest.approx(
+        holm(every)
+    )
     assert comparisons(more)[1].names == (more.names[0], more.names[2])
     assert np.array_equal(only(study)[1].probability, only(more)[1].probability)
     assert not list(config["out"].glob("*.partial"))

@@ -171,7 +171,8 @@ def test_nothing_read_and_few_facts_are_doubtful():
     labels = np.tile([[0], [1]], (60, 3))
     chance = probe_result(np.broadcast_to(labels.T == 1, (2, 3, 3, 3, 120)), labels)
     assert chance.diagnostics() == [
-        "Nothing is read: balanced accuracy is not clearly above chance (0.500) at any layer, at most 0.500."
+        "Nothing is read: balanced accuracy is not clearly above chance (0.500) at any layer, at most 0.500 "
+        "(corrected over 3 layers)."
     ]
     right = probe_result(np.ones((2, 3, 3, 3, 120)), labels)
     assert right.diagnostics() == []

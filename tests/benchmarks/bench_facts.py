@@ -1,4 +1,4 @@
-"""How time and memory grow from 1,000 to 100,000 facts: check, sample, evaluation, partners.
+"""How time and memory grow from 1,000 to 100,000 facts: check, sample, evaluation, pairs, demonstrations.
 
 ``python -m tests.benchmarks.bench_facts [--repeats 3]``
 """
@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks.many_facts import write_many
+from tests.benchmarks.many_facts import write_many, write_polyfact
 
 HERE = Path(__file__).parent
 SIZES = (1_000, 10_000, 100_000)
@@ -35,7 +35,7 @@ def check(path: Path) -> None:
         raise SystemExit("the file is not sound")
 
 
-def sample(path: Path) -> None:
+def sample(path: Path | str) -> None:
     """What a measure with `--limit 16` reads."""
     from interp.data.languages import POLYFACT_LANGUAGES
     from interp.data.sources import open_prompts
@@ -66,12 +66,54 @@ def partners(path: Path) -> None:
     raise SystemExit(_report(began))
 
 
+def pairs(path: Path) -> None:
+    """What patching draws for all facts, once they are read: partners and the first unrelated facts."""
+    from interp.data.priors import answers_of
+    from interp.data.sources import load_facts
+    from interp.measure.patching.pairs import Unrelated, partners_of
+
+    facts = load_facts(path)
+    began = time.process_time()
+    answers = answers_of(facts)
+    found, unrelated = partners_of(facts, answers), Unrelated(facts, answers)
+    for row, partner in enumerate(found):
+        avoid = {facts.facts[each].object_id for each in (row, partner) if each is not None}
+        if next(unrelated.of(row, avoid), None) is None:
+            raise SystemExit("no unrelated fact")
+    raise SystemExit(_report(began))
+
+
+def shown(path: Path) -> None:
+    """English prompts after two demonstrations for all facts, once they are read."""
+    from interp.data.demonstrations import prompts_with_demonstrations
+    from interp.data.sources import load_facts
+
+    facts = load_facts(path).filter(languages="en")
+    for fact in facts:
+        fact.wording["en"]  # read, so that no file is timed
+    began = time.process_time()
+    prompts_with_demonstrations(facts, shots=2)
+    raise SystemExit(_report(began))
+
+
+def polyfact(path: Path) -> None:
+    """What a measure with `--limit 16` reads of a PolyFact folder."""
+    sample(f"polyfact:{path.with_suffix('')}")
+
+
 TASKS: dict[str, Callable[[Path], None]] = {
     "data check": check,
     f"limit of {LIMIT}": sample,
     f"evaluation, limit of {LIMIT}": evaluation,
     "partners": partners,
+    "pairs for patching": pairs,
+    "demonstrations": shown,
+    f"PolyFact folder, limit of {LIMIT}": polyfact,
 }
+
+
+HELD = ("pairs for patching", "demonstrations")
+"""What has all texts, or torch, in memory by design: no target for memory."""
 
 
 def main() -> None:
@@ -90,6 +132,8 @@ def main() -> None:
     loads = [os.getloadavg()[0]]
     with tempfile.TemporaryDirectory() as folder:
         files = {size: write_many(Path(folder) / f"{size}.jsonl", size) for size in SIZES}
+        for size in SIZES:
+            write_polyfact(Path(folder) / str(size), size)
         megabytes = {str(size): file.stat().st_size / 1e6 for size, file in files.items()}
         tasks = {task: _measured(task, files, options.repeats) for task in TASKS}
     loads.append(os.getloadavg()[0])
@@ -157,7 +201,7 @@ def as_markdown(results: dict) -> str:
     for task, measured in results["tasks"].items():
         values = [measured["sizes"][size] for size in sizes]
         cells = [f"{value['seconds']:.2f} s, {value['mb']:.0f} MB" for value in values]
-        met = measured["slope"] <= STEEPEST and values[-1]["mb"] < MOST_MB
+        met = measured["slope"] <= STEEPEST and (task in HELD or values[-1]["mb"] < MOST_MB)
         rows.append(f"| {task} | {' | '.join(cells)} | {measured['slope']:.2f} | {'yes' if met else 'no'} |")
     return "\n".join(
         [
@@ -170,7 +214,8 @@ def as_markdown(results: dict) -> str:
             "Process CPU seconds without imports and peak resident",
             f"size, medians of {results['repeats']} fresh processes. Targets: slope of log seconds on log "
             f"facts at most {STEEPEST}, under {MOST_MB} MB at 100,000 facts.",
-            "Partners: the time of pairing alone.",
+            "Partners, pairs, demonstrations: without the time of reading; the last two have texts or torch "
+            "in memory, and no target for it.",
             "",
             f"{machine['date']}, commit {machine['commit']}. {machine['cpu']}, {machine['cores']} cores, "
             f"Python {machine['python']}; load average before and after: {loads[0]:.1f} and {loads[1]:.1f}.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from interp.data.hashing import hash_uniform
@@ -58,3 +59,25 @@ def write_many(path: Path, n_facts: int) -> Path:
         for row in many_rows(n_facts):
             stream.write(json.dumps(row, ensure_ascii=False) + "\n")
     return path
+
+
+def write_polyfact(folder: Path, n_facts: int) -> Path:
+    """Write the same facts as PolyFact has them: a file per language, a question per row."""
+    folder.mkdir()
+    with ExitStack() as stack:
+        files = {
+            code: stack.enter_context((folder / f"{code}.jsonl").open("w", encoding="utf-8"))
+            for code in POLYFACT_LANGUAGES
+        }
+        for row in many_rows(n_facts):
+            gold = row["option_ids"].index(row["object_id"])
+            names = {"subject": row["wording"]["en"]["subject"], "answer_index": gold}
+            keys = ("fact_id", "relation", "subject_id", "object_id", "option_ids", "split")
+            shared = {**{key: row[key] for key in keys}, **names}
+            for code, wording in row["wording"].items():
+                options = {
+                    f"option_{letter}": name for letter, name in zip("abcd", wording["options"], strict=True)
+                }
+                flat = {**shared, "language": code, "question": wording["question"], **options}
+                files[code].write(json.dumps(flat, ensure_ascii=False) + "\n")
+    return folder

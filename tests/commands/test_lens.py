@@ -248,7 +248,8 @@ def test_strict_ends_with_1_when_a_check_fails(measured, checkpoints, no_model):
     ("options", "text"),
     [
         (("--pivot", "de"), "The pivot 'de' is not one of the languages en ru ja."),
-        (("--pivot", "jaa"), "The pivot 'jaa' is not one of the languages en ru ja. Did you mean 'ja'?"),
+        (("--pivot", "jaa"), "is not one of the languages en ru ja. Did you mean 'ja' (Japanese)?"),
+        (("--pivot", "english"), "Did you mean 'en' (English)?"),
         (
             ("--languages", "en"),
             "One language (en); a lens compares the pivot with at least one other language, so it needs at "

@@ -63,7 +63,10 @@ def test_the_plan_names_what_is_dropped_and_what_fits():
     ("arguments", "said"),
     [
         (("grpo",), "No --model to start from; for example --model organism:final."),
-        (("grpo", "--model", "organism:finl"), "No shipped checkpoint 'organism:finl'"),
+        (
+            ("grpo", "--model", "organism:finl"),
+            "No shipped checkpoint 'organism:finl'. Did you mean 'organism:final'?",
+        ),
         (("grpo", "--pooling", "gruop"), "Did you mean 'group'?"),
         (
             ("sft", "--target", "letter"),

@@ -8,7 +8,9 @@ import pytest
 
 from interp.data.demonstrations import demonstrations, prompts_with_demonstrations
 from interp.data.facts import Fact, FactSet, Wording
+from interp.data.hashing import hash_key
 from interp.data.prompts import prompts_from_facts
+from interp.data.rings import SEARCHED
 from interp.data.sources.cldr import cldr_facts
 from interp.errors import DataError
 
@@ -91,3 +93,26 @@ def test_a_relation_with_too_few_facts():
         match=r"3 demonstrations for 'f0' need as many other facts of the relation 'capital'; there are 2",
     ):
         prompts_with_demonstrations(facts, shots=3, prompt_format="none")
+
+
+def test_of_many_facts_the_next_of_other_subjects_are_shown():
+    facts = FactSet("many", tuple(cloze(number) for number in range(3 * SEARCHED)), ("en", "ja"))
+    ring = sorted(facts, key=lambda fact: hash_key("ring", fact.fact_id))
+    alone = replace(cloze(5), fact_id="not in the pool", subject_id="S7")
+    for fact in (facts.facts[5], ring[-1], alone):
+        after = [f for f in ring if hash_key("ring", f.fact_id) > hash_key("ring", fact.fact_id)]
+        before = [f for f in ring if f not in after and f.fact_id != fact.fact_id]
+        expected = [f for f in after + before if f.subject_id != fact.subject_id][:4]
+        assert demonstrations(fact, facts, 4) == expected
+    prompts = prompts_with_demonstrations(facts, shots=2, prompt_format="none")
+    (text,) = (p.text for p in prompts.prompts["en"] if p.item_id == "f5")
+    assert text.count("capital") == 3
+
+
+@pytest.mark.parametrize("shots", [1, 3])
+def test_of_few_facts_every_two_are_drawn_by_the_hash_of_both(shots):
+    pool = cldr_facts()
+    for fact in pool.facts[::131]:
+        others = [o for o in pool if o.relation == fact.relation and o.subject_id != fact.subject_id]
+        others.sort(key=lambda other: hash_key(f"{fact.fact_id}\n{other.fact_id}"))
+        assert demonstrations(fact, pool, shots) == others[:shots]

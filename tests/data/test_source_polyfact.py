@@ -1,8 +1,13 @@
 """PolyFact in its three schemas; an alignment file by hand, and the published one where it is at hand."""
 
+import json
+
 import pytest
 
-from interp.data.sources import open_facts
+import interp.data.sources.polyfact
+from interp.data.hashing import Sample
+from interp.data.prompts import prompts_from_facts
+from interp.data.sources import open_facts, open_prompts
 from interp.data.sources.polyfact import polyfact_facts
 from interp.errors import ConfigError, DataError
 from tests.support.benchmark_files import (
@@ -298,3 +303,52 @@ def test_the_published_sample_and_its_alignment(tmp_path, source):
                     equal += 1
                     assert fact.wording["en"].options[place] == name
     assert equal > 2 * n, "the direction of the places would show"
+
+
+@pytest.mark.parametrize("schema", ["flat", "v1", "parallel", "wikifact", "one file"])
+@pytest.mark.parametrize(("limit", "split"), [(1, "all"), (5, "all"), (4, "validation"), (99, "test")])
+def test_a_sample_is_what_the_whole_would_give(tmp_path, monkeypatch, schema, limit, split):
+    """And no other row is looked at."""
+    splits = {number: ("dev", "test")[number % 3 == 0] for number in range(1, 31)}
+    numbers = sorted(splits, key=lambda number: number * 7 % 31)
+    if schema == "one file":
+        rows = [{**flat_row(n, c, t), "split": splits[n]} for c, t in TURNS.items() for n in numbers]
+        write_lines(tmp_path / "test.jsonl", rows)
+    else:
+        written(tmp_path, schema, numbers)
+        for file in tmp_path.rglob("*.jsonl"):
+            rows = [json.loads(line) for line in file.read_text().splitlines()]
+            write_lines(file, [{**row, "split": splits[n]} for row, n in zip(rows, numbers, strict=True)])
+    source, codes = f"polyfact:{tmp_path}", ["en", "sw"]
+    whole = open_facts(source).filter(
+        splits=None if split == "all" else [split], languages=codes, limit=limit
+    )
+    looked_at = []
+    row_entries = interp.data.sources.polyfact.row_entries
+    monkeypatch.setattr(
+        interp.data.sources.polyfact,
+        "row_entries",
+        lambda row, c: looked_at.append(row) or row_entries(row, c),
+    )
+    few = open_facts(source, languages=codes, sample=Sample(limit, split))
+    assert [fact.fact_id for fact in few] == [fact.fact_id for fact in whole]
+    assert few.digest == whole.digest
+    assert len(looked_at) == len(whole) * (1 if schema in ("parallel", "wikifact") else 2)
+    prompts = open_prompts(source, codes, split=split, limit=limit)
+    assert prompts.digest == prompts_from_facts(whole).digest
+
+
+def test_a_source_with_a_gap_or_a_bad_row_is_read_whole(tmp_path):
+    write_flat(tmp_path, numbers=range(1, 9))
+    path = tmp_path / "de" / "test.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(lines[1:]) + "\n")  # one fact lacks German
+    source = f"polyfact:{tmp_path}"
+    with pytest.raises(DataError, match="'de' is missing in 1 of 8 facts"):
+        open_prompts(source, limit=2)
+    assert open_prompts(source, limit=2, allow_missing=True).n_items == 2
+    assert len(open_facts(source, languages="en,sw", sample=Sample(2))) == 2
+    for bad in ("{", lines[0].replace('"fact_id"', '"id"'), lines[1]):
+        path.write_text("\n".join([bad, *lines[1:]]) + "\n")
+        with pytest.raises(DataError, match=r"de test row"):
+            open_prompts(source, limit=2)

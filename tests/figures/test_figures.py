@@ -59,9 +59,9 @@ def test_comparison_shows_change_interval_and_floor():
     segments = axes.containers[0].lines[2][0].get_segments()
     assert [s[0][1] for s in segments] == pytest.approx(frame["low"])
     assert [s[1][1] for s in segments] == pytest.approx(frame["high"])
-    floor = next(p for p in axes.patches if hasattr(p, "get_data")).get_data()
-    assert floor.values == pytest.approx(frame["noise_floor"])
-    assert floor.baseline == pytest.approx(-frame["noise_floor"])
+    noise = next(p for p in axes.patches if hasattr(p, "get_data")).get_data()
+    assert noise.values == pytest.approx(frame["noise"])
+    assert noise.baseline == pytest.approx(-frame["noise"])
 
 
 def test_csv_beside_the_figure_holds_what_is_drawn(tmp_path):

@@ -100,7 +100,8 @@ def test_changes_stand_in_a_panel_per_quantity(tmp_path):
     names = [axes.get_title() for axes in figure.axes]
     assert names == ["takeover layer", "pivot area", "pivot lead", "answer at output", "pivot mass"]
     for axes, name in zip(figure.axes, names, strict=True):
-        filled, open_ = axes.get_lines()[1:]
+        filled, open_, unknown = axes.get_lines()[1:]
+        assert not len(unknown.get_xdata())
         shown = {rows[int(y)]: x for line in (filled, open_) for x, y in zip(*line.get_data(), strict=True)}
         clear = {rows[int(y)] for y in filled.get_ydata()}
         spans = {rows[int(s[0][1])]: (s[0][0], s[1][0]) for s in axes.collections[0].get_segments()}

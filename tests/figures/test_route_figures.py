@@ -9,6 +9,7 @@ from figures import plot
 from figures.ablation import ablation_data
 from figures.routing import plot_pairs, routing_data
 from figures.style import save_figure
+from interp.stats import holm
 from tests.support.results.ablation import ablation_result, noise
 from tests.support.results.routing import routing_result, vectors
 
@@ -61,10 +62,12 @@ def test_the_ablation_matrix_has_its_owners_in_rows_and_its_marks():
     first, second = ablation_result(lost), ablation_result(noise(seed=2), name="b")
     figure = plot([first, second], names=("a", "b"))
     above, below = figure.axes[:2], figure.axes[2:4]
+    p = np.concatenate([result.to_frame().p for result in (first, second)])
+    corrected = iter(np.split(holm(p), 2))  # over all cells of the figure
     for axes, result in zip(above, (first, second), strict=True):
         assert axes.images[0].get_array().data == pytest.approx(result.matrix())
-        table = result.to_frame()
-        clear = table[(table.harm == "loss") & ((table.low > 0) | (table.high < 0))]
+        table = result.to_frame().assign(holm=next(corrected))
+        clear = table[(table.harm == "loss") & (table.holm < 0.05)]
         marks = {(int(y), int(x)) for x, y in axes.collections[0].get_offsets()}
         codes = list(result.languages)
         assert marks == {(codes.index(r.units_of), codes.index(r.language)) for r in clear.itertuples()}

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from interp.errors import CapabilityError
-from interp.measure.gradients import reduced_gradients, values_and_gradients
+from interp.measure.gradients import reduced_gradients
 from interp.model.hooks import editing
 from interp.model.sites import SITES, Site
 from interp.model.tokens import EncodedItem, pad
@@ -15,6 +15,10 @@ from tests.support.tiny import FAMILIES, opened
 
 IDS = ((5, 80, 33, 7, 120), (9, 61, 4), (77, 30, 2, 99))
 TARGETS = torch.tensor([11, 200, 45])
+
+
+def values_and_gradients(loaded, inputs, sites, metric):
+    return reduced_gradients(loaded, inputs, sites, metric, lambda value, gradient: (value, gradient))
 
 
 def batch_of(rows=IDS, side: str = "right"):

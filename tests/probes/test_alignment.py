@@ -206,9 +206,13 @@ def test_kinds_of_pairs():
     assert curves["mutual centered x-y"] == pytest.approx(result.mexa("centered")[0, 1, 2])
     assert curves["CKA en-x"] == pytest.approx(result.cka[0, 0, 1:].mean())
     assert curves["CKA x-y"] == pytest.approx(result.cka[0, 1, 2])
+    assert curves["CKA calibrated x-y"] == pytest.approx(result.calibrated[0, 1, 2])
+    assert "CKA calibrated x-y" not in replace(result, calibrated_parts=None).curves()  # as of an older file
     assert result.shuffled("en-x") == pytest.approx(result.cka_shuffled[:, 0, 1:].mean(axis=1))
     assert set(curves) == {
-        f"{c} {k}" for c in ("mutual raw", "mutual centered", "CKA") for k in ("en-x", "x-y")
+        f"{c} {k}"
+        for c in ("mutual raw", "mutual centered", "CKA", "CKA calibrated")
+        for k in ("en-x", "x-y")
     }
 
 

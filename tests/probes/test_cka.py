@@ -3,11 +3,13 @@ corresponds."""
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
 import probes.cka
-from probes.cka import cka_of_all, linear_cka
+from probes.cka import calibrated_cka, cka_of_all, linear_cka
 
 
 def cloud(n: int, width: int, seed: int) -> np.ndarray:
@@ -76,8 +78,8 @@ def test_of_independent_clouds_it_is_its_bias(n, p, q):
     found = [linear_cka(cloud(n, p, 2 * seed), cloud(n, q, 2 * seed + 1)) for seed in range(60)]
     assert np.mean(found) == pytest.approx(expected, abs=4 * np.std(found) / np.sqrt(60))
     x = cloud(n, p, 99)
-    _, shuffled = cka_of_all([x, turned(x)])
-    assert shuffled[0, 1] == pytest.approx(np.sqrt(p * p / ((m + p + 1) ** 2)), rel=0.3)
+    chance = cka_of_all([x, turned(x)]).chance
+    assert chance[0, 1] == pytest.approx(np.sqrt(p * p / ((m + p + 1) ** 2)), rel=0.3)
 
 
 @pytest.mark.parametrize(("n", "width"), [(40, 6), (12, 30)])
@@ -90,7 +92,7 @@ def test_a_facts_value_is_its_influence(n, width):
         norms = [np.linalg.norm(a.T @ b) for a, b in ((one, other), (one, one), (other, other))]
         return norms[0] ** 2 / (norms[1] * norms[2])
 
-    values, _ = cka_of_all([x, y])
+    values = cka_of_all([x, y]).plain
     assert weighed(np.ones(n)) == pytest.approx(linear_cka(x, y))
     for fact in range(n):
         step = 1e-5 * (np.arange(n) == fact)
@@ -123,3 +125,50 @@ def test_the_order_of_facts_does_not_matter():
     order = np.random.default_rng(3).permutation(30)
     assert linear_cka(x[order], y[order]) == pytest.approx(linear_cka(x, y))
     assert linear_cka(x[order], y) < 0.5 * linear_cka(x, y)
+
+
+def test_chance_is_the_mean_over_all_orders():
+    x, y = cloud(5, 3, 0) + 7, cloud(5, 8, 1)
+    every = [linear_cka(x, y[list(order)]) for order in itertools.permutations(range(5))]
+    assert cka_of_all([x, y]).chance[0, 1] == pytest.approx(np.mean(every))
+    assert calibrated_cka(x, y) == pytest.approx((linear_cka(x, y) - np.mean(every)) / (1 - np.mean(every)))
+    assert np.mean([calibrated_cka(x, y[list(order)]) for order in itertools.permutations(range(5))]) == (
+        pytest.approx(0)
+    )
+
+
+@pytest.mark.parametrize(("n", "p", "q"), [(200, 10, 10), (100, 50, 5), (20, 400, 400), (12, 2000, 300)])
+def test_calibrated_it_is_zero_of_independent_clouds_and_one_of_equal_ones(n, p, q):
+    """Few facts of many dimensions: plain CKA is up to .99 for nothing."""
+    pairs = [(cloud(n, p, 2 * seed), cloud(n, q, 2 * seed + 1)) for seed in range(40)]
+    found = [calibrated_cka(x, y) for x, y in pairs]
+    assert np.mean(found) == pytest.approx(0, abs=4 * np.std(found) / np.sqrt(40))
+    assert np.abs(found).max() < 0.5
+    x, _ = pairs[0]
+    assert calibrated_cka(x, -7 * turned(x) + 3) == pytest.approx(1)
+    if p > 10 * n:
+        assert min(linear_cka(x, y) for x, y in pairs) > 0.9
+
+
+def test_of_two_facts_or_a_constant_cloud_there_is_no_calibrated_value():
+    assert np.isnan(calibrated_cka(cloud(2, 4, 0), cloud(2, 5, 1)))
+    assert np.isnan(calibrated_cka(cloud(9, 4, 0), np.full((9, 4), 0.1)))
+
+
+@pytest.mark.parametrize(("n", "width"), [(40, 6), (12, 30)])
+def test_a_facts_calibrated_value_is_its_influence(n, width):
+    x, y = cloud(n, width, 0), cloud(n, width, 1) + cloud(n, width, 0) + 5
+
+    def weighed(weights: np.ndarray) -> float:
+        one, other = (np.sqrt(weights)[:, None] * (v - weights @ v / weights.sum()) for v in (x, y))
+        norms = [np.linalg.norm(a.T @ b) for a, b in ((one, other), (one, one), (other, other))]
+        chance = (one**2).sum() * (other**2).sum() / ((n - 1) * norms[1] * norms[2])
+        return (norms[0] ** 2 / (norms[1] * norms[2]) - chance) / (1 - chance)
+
+    values = cka_of_all([x, y]).calibrated
+    assert values[0, 1].mean() == pytest.approx(calibrated_cka(x, y))
+    for fact in range(n):
+        step = 1e-5 * (np.arange(n) == fact)
+        slope = (weighed(1 + step) - weighed(1 - step)) / 2e-5
+        assert values[0, 1, fact] == pytest.approx(calibrated_cka(x, y) + n * slope, rel=1e-6)
+    assert values[0, 0] == pytest.approx(np.ones(n))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -108,3 +110,15 @@ def test_the_control_of_languages_deals_them_anew_within_each_fact():
     assert (np.sort(control, axis=1) == [0, 1, 2]).all()
     for language in range(3):
         assert np.bincount(control[:, language]) == pytest.approx([100] * 3, abs=35)
+
+
+def test_answers_are_one_by_name_where_ids_are_each_facts_own():
+    """As in BMLAMA: by id no two facts share an answer, and nothing could be asked."""
+    by_id = fact_set(ANSWERS, relations=RELATIONS)
+    numbered = []
+    for number, fact in enumerate(by_id):
+        ids = tuple(f"{number}:{place}" for place in range(len(fact.option_ids)))
+        numbered.append(replace(fact, object_id=ids[fact.answer_index], option_ids=ids))
+    task = answer_task(replace(by_id, facts=tuple(numbered)), 4)
+    assert (task.labels == answer_task(by_id, 4).labels).all()
+    assert task.classes == ("a en", "b en")

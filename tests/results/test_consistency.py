@@ -31,6 +31,22 @@ def made(seed: int = 0, *, facts: int = 40, languages: int = 4, options: int = 6
 # --- oracles: one fact, one language, one position at a time --------------------------------------
 
 
+def slow_orders(row) -> list[list[int]]:
+    """Every order of the options in which a higher score comes first: one, or more where options tie."""
+    tied: dict[float, list[int]] = {}
+    for option in slow_order(row):
+        tied.setdefault(row[option], []).append(option)
+    return [
+        [*itertools.chain(*parts)] for parts in itertools.product(*map(itertools.permutations, tied.values()))
+    ]
+
+
+def slow_mean(measure, *rows) -> float:
+    """A measure of orders, over all orders of tied options in each row."""
+    values = [measure(*orders) for orders in itertools.product(*map(slow_orders, rows))]
+    return sum(values) / len(values)
+
+
 def slow_order(row) -> list[int]:
     present = [i for i in range(len(row)) if not (math.isnan(row[i]) or row[i] == -math.inf)]
     return sorted(
@@ -38,11 +54,16 @@ def slow_order(row) -> list[int]:
     )  # Python's sort keeps the order of equal scores
 
 
-def slow_rankc(a, b) -> float:
-    first, second = slow_order(a), slow_order(b)
+def slow_rankc(first, second) -> float:
     n = len(first)
     norm = sum(math.exp(n - k) for k in range(1, n + 1))
     return sum(math.exp(n - j) / norm * len(set(first[:j]) & set(second[:j])) / j for j in range(1, n + 1))
+
+
+def slow_tops(row) -> dict[int, float]:
+    """Share of all orders that an option is first in."""
+    orders = slow_orders(row)
+    return {option: sum(order[0] == option for order in orders) / len(orders) for option in slow_order(row)}
 
 
 def slow_credit(row, gold: int) -> float:
@@ -54,8 +75,9 @@ def slow_credit(row, gold: int) -> float:
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_every_measure_equals_its_definition_with_ties_and_unequal_pools(seed, ties):
-    scores, gold = made(seed, facts=120, ties=ties)
-    facts, languages = range(120), range(4)
+    n_facts = 40 if ties else 120
+    scores, gold = made(seed, facts=n_facts, options=5, ties=ties)
+    facts, languages = range(n_facts), range(4)
     rows = scores.tolist()
     top = [[slow_order(rows[f][a])[0] for a in languages] for f in facts]
     right = [[slow_credit(rows[f][a], gold[f]) for a in languages] for f in facts]
@@ -63,20 +85,37 @@ def test_every_measure_equals_its_definition_with_ties_and_unequal_pools(seed, t
     assert c.top_slot(scores).tolist() == top
     assert c.credit(scores, gold) == pytest.approx(np.array(right))
     slow_ties = [
-        sum(rows[f][a].count(max(rows[f][a][o] for o in slow_order(rows[f][a]))) > 1 for f in facts) / 120
+        sum(rows[f][a].count(max(rows[f][a][o] for o in slow_order(rows[f][a]))) > 1 for f in facts) / n_facts
         for a in languages
     ]
     assert c.tie_rate(scores) == pytest.approx(slow_ties)
     assert bool(c.tie_rate(scores).any()) is ties
-    assert c.agree_wrong(scores, gold).tolist() == [
-        len({*top[f]}) == 1 and top[f][0] != gold[f] for f in facts
+    shares = [[slow_tops(rows[f][a]) for a in languages] for f in facts]
+    both = [
+        sum(math.prod(shares[f][a].get(o, 0) for a in languages) for o in range(5) if o != gold[f])
+        for f in facts
     ]
+    assert c.agree_wrong(scores, gold) == pytest.approx(both)
     assert c.agree_wrong(scores, gold).any()
 
     found, agreed = r.rankc(scores), c.pairwise_agreement(scores)
     for f, a, b in itertools.product(facts, languages, languages):
-        assert found[f, a, b] == pytest.approx(slow_rankc(rows[f][a], rows[f][b]), abs=1e-12)
-        assert agreed[f, a, b] == (top[f][a] == top[f][b])
+        if a < b:
+            one, other = rows[f][a], rows[f][b]
+            assert (
+                found[f, a, b]
+                == found[f, b, a]
+                == pytest.approx(slow_mean(slow_rankc, one, other), abs=1e-12)
+            )
+            same = slow_mean(lambda x, y: float(x[0] == y[0]), one, other)
+            assert agreed[f, a, b] == agreed[f, b, a] == pytest.approx(same)
+        assert found[f, a, a] == agreed[f, a, a] == 1
+    published, by_index = c.published_order(scores), [[slow_order(row) for row in rows[f]] for f in facts]
+    assert c.top_slot(published).tolist() == top
+    assert not c.tie_rate(published).any()
+    for f, a, b in itertools.product(facts, languages, languages):
+        expected = slow_rankc(by_index[f][a], by_index[f][b])
+        assert r.rankc(published[f : f + 1])[0, a, b] == pytest.approx(expected, abs=1e-12)
 
     wrong = [[right[f][a] < 1 for a in languages] for f in facts]
     matrix = c.mean_over_facts(found, c.both_wrong(c.credit(scores, gold) == 1))
@@ -242,17 +281,42 @@ def test_absent_options_do_not_matter():
 
 
 def test_a_language_compared_with_itself_agrees():
-    scores = made(8, ties=True)[0]
+    scores = made(8)[0]
     twice = scores[:, [0, 0]]
     assert r.rankc(twice) == pytest.approx(np.ones((40, 2, 2)))
     assert (c.pairwise_agreement(twice) == 1).all()
 
 
-def test_ties_rank_by_option_order_so_silent_models_agree():
-    flat = np.zeros((5, 2, 4))
-    assert r.rankc(flat) == pytest.approx(np.ones((5, 2, 2)))
-    assert (c.pairwise_agreement(flat) == 1).all()
-    assert (c.tie_rate(flat) == 1).all()
+def test_silent_models_are_at_chance():
+    """All options tie: two languages that say nothing agree no more than two that guess."""
+    for n in (2, 4, 9):
+        flat = np.zeros((5, 3, n))
+        assert r.rankc(flat)[:, 0, 1] == pytest.approx(r.rankc_chance(n))
+        assert c.pairwise_agreement(flat)[:, 0, 1] == pytest.approx(1 / n)
+        assert c.agree_wrong(flat, np.zeros(5, int)) == pytest.approx((n - 1) / n**3)
+        assert (c.tie_rate(flat) == 1).all()
+        assert r.rankc(c.published_order(flat)) == pytest.approx(np.ones((5, 3, 3)))  # the published choice
+    known = np.array([[[3.0, 2, 1, 0], [0.0, 0, 0, 0]]])
+    assert r.rankc(known)[0, 0, 1] == pytest.approx(
+        r.rankc_chance(4)
+    )  # one that says nothing, one that knows
+
+
+def test_ties_do_not_depend_on_the_order_of_options():
+    scores, gold = made(3, ties=True)
+    turned = scores[:, :, ::-1]
+    assert r.rankc(turned) == pytest.approx(r.rankc(scores))
+    assert c.pairwise_agreement(turned) == pytest.approx(c.pairwise_agreement(scores))
+    assert c.agree_wrong(turned, scores.shape[2] - 1 - gold) == pytest.approx(c.agree_wrong(scores, gold))
+
+
+def test_independent_rankings_with_many_ties_are_at_chance():
+    """Half of the scores tie; by index, RankC would be a third above chance."""
+    rng = np.random.default_rng(4)
+    scores = rng.integers(3, size=(4000, 2, 4)).astype(float)
+    found, by_index = (r.rankc(each)[:, 0, 1].mean() for each in (scores, c.published_order(scores)))
+    assert found == pytest.approx(r.rankc_chance(4), abs=0.01)
+    assert by_index > r.rankc_chance(4) + 0.05
 
 
 # --- null -----------------------------------------------------------------------------------------

@@ -84,3 +84,41 @@ def test_general_heads_are_above_the_bar_in_enough_languages():
     assert np.argwhere(result.general(at_least=2)).tolist() == [[2, 3], [4, 4]]
     with pytest.raises(ResultError, match="at_least=11, but the result has 3 languages"):
         result.general()
+
+
+def test_heads_without_importance_are_nobodys_top_heads():
+    """Two languages in which nothing matters do not share heads 0 to 19, and have no most important one."""
+    importance = np.zeros((4, 2, 50))
+    importance[0, 1, :30] = np.arange(1, 31)
+    importance[3, 1, 28:31] = 5
+    mask = top_heads(importance, 20)
+    assert mask.sum(axis=(1, 2)).tolist() == [20, 0, 0, 3]
+    overlap = pairwise_overlap(mask)
+    assert np.isnan(overlap[1]).all()
+    assert np.isnan(overlap[2]).all()
+    assert overlap[0, 3] == overlap[3, 0] == pytest.approx(2 / 20)
+    assert overlap[0, 0] == overlap[3, 3] == 1
+    result = heads(importance)
+    assert np.isnan(result.mean_overlap()[[1, 2]]).all()
+    assert result.by_language().top_head.tolist() == ["1.29", "-", "-", "1.28"]
+    assert np.isnan(result.layer_profile()[1]).all()
+
+
+def test_a_language_without_importance_has_no_score_rather_than_no_weight():
+    importance = np.random.default_rng(0).random((3, 2, 6))
+    importance[1] = 0
+    silent = heads(importance)
+    assert np.isnan(silent.overall.value)
+    (said,) = silent.diagnostics()
+    assert said.startswith("The heads' mean specialization is not a number in layers 0, 1")
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_magnitudes_that_are_no_numbers_are_refused(odd):
+    result = heads(np.random.default_rng(0).random((3, 2, 6)))
+    result.magnitude[1, 2, 0, 3] = odd
+    for ask in (lambda: result.overall, result.selected, result.by_language, lambda: result.importance):
+        with pytest.raises(ResultError, match=r"1 of 288 head magnitudes are not numbers \(in sw\)"):
+            ask()
+    with pytest.raises(ResultError, match="importance of 1 heads is not a number"):
+        top_heads(np.array([[[1.0, np.nan]]]), 1)

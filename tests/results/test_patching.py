@@ -184,7 +184,7 @@ def test_its_repr_says_what_was_recovered_and_left_out():
     text = repr(patching_result())
     assert "resid_pre across from en in ja,sw; 79 pairs of 40 facts (left out: 1 target right)" in text
     assert (
-        "most recovered at layer 1, resid_pre all, last: 0.500 [0.500, 0.500] of a logit difference of 6.00"
+        "most recovered at layer 1, resid_pre all, last: 0.500 [no interval] of a logit difference of 6.00"
         in text
     )
     assert "by an unrelated fact 0.100" in text

@@ -12,6 +12,7 @@ from interp.stats import (
     cell_means,
     clustered_mean,
     clustered_share,
+    correlate,
     family_wise,
     fdr_adjust,
     few_clusters,
@@ -149,9 +150,12 @@ def test_one_cluster_has_no_interval():
 def test_what_never_varies():
     same = np.random.default_rng(0).random(20)
     found = paired_difference(same, same)
-    assert (found.estimate, found.low, found.high, found.p) == (0, 0, 0, 1)
+    assert (found.estimate, found.p) == (0, 1)
     moved = paired_difference(same + 1, same)
-    assert (moved.low, moved.high) == pytest.approx((1, 1))
+    assert moved.estimate == pytest.approx(1)
+    for each in (found, moved):  # nothing says how much another cluster would differ
+        assert np.isnan([each.low, each.high, each.mde()]).all()
+        assert not each.excludes(0)
     assert moved.p == pytest.approx(2**-19)  # all signs alike
     thirds = clustered_mean(np.array([0.1, 0.2, -0.3] * 10), (np.arange(30) // 3).tolist())
     assert (thirds.p, thirds.standard_error) == (1, 0)  # rounding is no spread
@@ -271,3 +275,56 @@ def test_a_statistic_that_is_not_a_number_has_no_p():
     assert np.isnan(Jackknife(np.array(np.nan), np.full(8, np.nan)).p_value())
     assert np.isnan(fdr_adjust(np.array([0.01, np.nan]))[1])
     assert fdr_adjust(np.array([0.01, np.nan]))[0] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("clusters", [2, 8, 30])
+def test_nothing_has_an_interval_of_width_zero(clusters):
+    """A mean, a difference, a ratio, a correlation and a jackknife without spread have none."""
+    labels = np.repeat(range(clusters), 3).tolist()
+    n, below = len(labels), 1 + np.random.default_rng(0).random(len(labels))
+    blocks = np.full((clusters, 2), 0.4)
+    cells = cell_means(np.broadcast_to(np.arange(5.0), (n, 1, 5)), labels)
+    jackknife = Jackknife(np.array([0.4, 0.4]), blocks)
+    found = {
+        "mean": clustered_mean(np.full(n, 0.4), labels),
+        "difference": paired_difference(np.full(n, 0.4), np.zeros(n), labels),
+        "ratio": ratio_of_means(0.5 * below[:, None], below, labels),
+        "cells": cells.estimate(np.full(5, n)),
+        "correlation": correlate(cells, cells, slice(None)),
+    }
+    for name, each in found.items():
+        assert np.isnan(np.ravel([each.low, each.high])).all(), name
+        assert not np.isnan(each.estimate).any(), name
+    assert np.isnan(jackknife.interval()).all()
+    assert jackknife.p_value() == pytest.approx(2.0 ** (1 - clusters))
+    assert np.isnan(jackknife.mde()).all()
+    share = clustered_share(np.ones(n), labels)  # of a share one more event is assumed
+    assert share.low < share.high
+
+
+def test_weighted_holm_by_hand():
+    """Two tests with half of the error rate each to one, and to two others a quarter each."""
+    found = holm(np.array([0.02, 0.02, 0.9]), np.array([0.5, 0.25, 0.25]))
+    assert found == pytest.approx([0.02 / 0.5, 0.02 * 0.5 / 0.25, 0.9])
+    assert holm(np.array([0.04, 0.01, 0.03]), np.full(3, 7.0)) == pytest.approx([0.06, 0.03, 0.06])
+    family = family_wise({"mean": np.array(0.02), "layers": np.array([0.02, 0.9])}, "x", main={"mean"})
+    assert family.adjusted["mean"] == pytest.approx(0.04)
+    assert family.adjusted["layers"] == pytest.approx([0.04, 0.9])
+    assert family.levels == {"mean": pytest.approx(0.025), "layers": pytest.approx(0.0125)}
+    alone = family_wise({"mean": np.array([0.02, 0.5])}, "x", main={"mean"})
+    assert alone.adjusted["mean"] == pytest.approx([0.04, 0.5])
+    assert np.isnan(family_wise({"mean": np.array(np.nan)}, "x", main={"mean"}).adjusted["mean"])
+
+
+def test_weighted_holm_bounds_the_chance_of_one_false_positive():
+    rng, weights = np.random.default_rng(6), np.repeat([0.25, 0.5 / 18], [2, 18])
+    any_found = np.mean([holm(rng.random(20), weights).min() < 0.1 for _ in range(2000)])
+    assert any_found == pytest.approx(1 - np.prod(1 - 0.1 * weights), abs=0.02)
+
+
+def test_what_would_have_been_found_is_known_at_any_level():
+    levels = [0.05 / n for n in (1, 15, 1080)]
+    for df in (1, 3, 7, 23):
+        found = [mde(1.0, df, alpha=level) for level in levels]
+        assert np.all(np.diff(found) > 0)
+    assert np.isnan(mde(0.0, 7))

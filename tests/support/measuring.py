@@ -13,11 +13,11 @@ from interp.measure.lens import lens
 from interp.measure.patching import attribution, patching, protocol
 from interp.measure.routing import routing
 from interp.measure.specialization import heads, neurons
-from interp.results.ablation import AblationSettings
+from interp.results.settings.ablation import AblationSettings
 from interp.results.settings.lens import LensSettings
 from interp.results.settings.patching import UNIT_OF_SITE, PatchingSettings
 from interp.results.settings.routing import RoutingSettings
-from interp.results.specialization import SpecializationSettings
+from interp.results.settings.specialization import SpecializationSettings
 from probes import sweep
 from probes.settings import ProbeSettings
 

@@ -45,6 +45,8 @@ DECIDED: dict[tuple[str, str], str] = {
         "organism-final-to-*.csv:[ba]*",
     ): "takeover layers count from 0 = the first layer, so are one less",
     ("lens-*", "organism-final-to-*.json:quantities*.[ba]*"): "takeover layers are one less, as above",
+    ("align*", "*cka_shuffled*"): "the level of chance of CKA is the mean over all orders, not one order",
+    ("align*", "*calibrated*"): "CKA is calibrated beside the plain one",
     ("lens-*", "*.csv:layer"): "layers are numbered from 0 = the first; what enters it is -1, the embedding",
 }
 """Differences that are meant: (pattern of commands, pattern of names) to the reason, which is printed."""

@@ -226,9 +226,12 @@ class TestRefusals:
             train_calm(dataclasses.replace(CALM, out=tmp_path / "run", **change))
         assert not (tmp_path / "run").exists()
 
-    @pytest.mark.parametrize("change", [{"pivot": "ja"}, {"languages": "en"}])
+    @pytest.mark.parametrize("change", [{"pivot": "ja"}, {"pivot": "english"}, {"languages": "en"}])
     def test_a_pivot_that_cannot_lead(self, tmp_path, change):
-        with pytest.raises(ConfigError, match="the pivot must be one of them, and not the only one"):
+        words = (
+            r"the pivot must be one of them, and not the only one\.( Did you mean 'en' \(English\)\?)? Add"
+        )
+        with pytest.raises(ConfigError, match=words):
             train_cm_align(dataclasses.replace(CM_ALIGN, out=tmp_path / "run", **change))
         assert not (tmp_path / "run").exists()
 

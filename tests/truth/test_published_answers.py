@@ -3,6 +3,8 @@ wrong."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,8 @@ from interp.data.sources import open_facts
 from interp.measure.behavior.generation import judge_texts
 from interp.results.base import Provenance
 from interp.results.behavior import BehaviorResult
-from interp.results.consistency import truncated
+from interp.results.consistency import pair_mean, published_order, truncated
+from interp.results.rankc import rankc
 from interp.stats import paired_bootstrap
 from tests.support.published import full, needs_full_files, read_full
 from tests.truth.lite import BASE, SFT, SOURCES, lite, told_gold
@@ -47,7 +50,8 @@ def read(name: str, source: str) -> BehaviorResult:
 @SOURCES
 @pytest.mark.parametrize("name", [BASE, SFT])
 def test_agreement_and_rankc_of_a_file(name, source):
-    data, found = lite(name, source).stated, read(name, source).consistency("token")
+    data, ours = lite(name, source).stated, read(name, source)
+    found = replace(ours, log_probability=published_order(ours.log_probability)).consistency("token")
     assert found["rankc"] == pytest.approx(data["rankc"]["average"], **EXACT)
     assert found["agreement"] == pytest.approx(data["answer_agreement"]["average"], **EXACT)
     assert found["rankc_floor"] == pytest.approx(0.0901548, abs=5e-8)
@@ -73,7 +77,8 @@ def test_our_credit_differs_from_theirs_only_where_theirs_is_wrong(source):
 @SOURCES
 def test_the_published_bootstrap_and_our_comparison(source):
     """With 400 facts our interval is that of the published bootstrap up to its noise."""
-    before, after = (read(name, source) for name in (BASE, SFT))
+    ours = [read(name, source) for name in (BASE, SFT)]
+    before, after = (replace(r, log_probability=published_order(r.log_probability)) for r in ours)
     found = paired_bootstrap(after.quantities("token")["RankC"], before.quantities("token")["RankC"])
     theirs = [round(100 * value, 2) for value in (found.difference, found.low, found.high)]
     assert (theirs, found.published_p) == ([2.86, 1.22, 4.44], 0.0004)
@@ -82,6 +87,23 @@ def test_the_published_bootstrap_and_our_comparison(source):
     ours = [100 * row[key] for key in ("change", "low", "high")]
     assert ours == pytest.approx(theirs, abs=0.05)
     assert row.p == pytest.approx(found.p, abs=5e-4)
+
+
+@SOURCES
+def test_what_was_truncated_for_one_leaves_both(source):
+    """In the published number truncated items agree, because all count as option 0."""
+    before, after = (read(name, source) for name in (BASE, SFT))
+    cut = before.truncated.any(axis=1) | after.truncated.any(axis=1)
+    comparison = compare(before, after, scoring="token", cluster="fact")
+    row = comparison.to_frame().set_index("quantity").loc["RankC"]
+    assert row.n == 400 - cut.sum()
+    scores = [r.scores("token")[~cut] for r in (before, after)]
+    one, other = (np.asarray(pair_mean(rankc(each))) for each in scores)
+    assert row.change == pytest.approx((other - one).mean())
+    assert f"{cut.sum()} of 400 facts are left out of both" in comparison.diagnosis
+    said = [text for text in before.diagnostics("token") if "truncated" in text]
+    assert said
+    assert said[0].startswith(f"{before.truncated.mean():.2%} of items were truncated (at most 12.00%, bn)")
 
 
 @needs_full_files

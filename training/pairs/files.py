@@ -11,12 +11,12 @@ from typing import Any
 
 from interp.data.characters import visible
 from interp.errors import DataError
-from interp.files import write_atomically
+from interp.files import file_digest, write_atomically
 from training.examples import ExampleSet
 from training.files import write_json
 from training.pairs.votes import Pair, PairSet
 
-__all__ = ["check_pairs", "load_pairs", "pairs_digest", "save_pairs", "saved_summary"]
+__all__ = ["check_pairs", "load_pairs", "save_pairs", "saved_summary"]
 
 _KINDS = {"str": str, "bool": bool, "int": int, "Mapping[int, int]": dict}
 _TYPES: dict[str, type] = {f.name: _KINDS.get(str(f.type), str) for f in dataclasses.fields(Pair)}
@@ -47,18 +47,13 @@ def saved_summary(out: Path) -> dict[str, Any] | None:
     if not (out / "pairs.json").is_file() or not (out / "pairs.jsonl").is_file():
         return None
     summary = json.loads((out / "pairs.json").read_text(encoding="utf-8"))
-    digest = pairs_digest(out / "pairs.jsonl")
+    digest = file_digest(out / "pairs.jsonl")
     if summary["digest"] != digest:
         raise DataError(
             f"{out / 'pairs.jsonl'} has changed since the run began (SHA-256 {digest[:12]}; pairs.json says "
             f"{summary['digest'][:12]}). To train on it, start a new run in another folder with --pairs."
         )
     return summary
-
-
-def pairs_digest(file: Path) -> str:
-    """Return the SHA-256 of a file of pairs."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def load_pairs(file: Path) -> tuple[Pair, ...]:

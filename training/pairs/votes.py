@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from interp.data.languages import language_hint
 from interp.errors import ConfigError
 from training.examples import Example, ExampleSet
 from training.pairs.samples import Sample
@@ -122,7 +123,8 @@ def require_pivot(pivot: str, languages: Sequence[str]) -> None:
     if pivot not in languages or len(languages) < 2:
         raise ConfigError(
             f"The pivot is '{pivot}' and the languages are {','.join(languages)}; the pivot must be one of "
-            "them, and not the only one. Add it to --languages, or name another --pivot."
+            f"them, and not the only one.{language_hint(pivot, languages)} Add it to --languages, "
+            "or name another --pivot."
         )
 
 

@@ -201,5 +201,10 @@ def added_languages(codes: Iterable[str]) -> list[dict[str, Any]]:
     return [plain_language(language(code)) for code in codes if code not in _SHIPPED]
 
 
+def language_hint(text: str, among: Iterable[str]) -> str:
+    """Return a sentence on which of some languages is probably meant by a word, or an empty string."""
+    return hint(text, {code: LANGUAGES[code] for code in among})
+
+
 def _choices() -> str:
     return f"{', '.join(_SHORTHANDS)}, or codes of {', '.join(LANGUAGES)}"

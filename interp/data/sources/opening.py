@@ -8,8 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from interp.data.characters import visible
+from interp.data.controls import controlled
 from interp.data.facts import FactSet
 from interp.data.files import SUFFIXES
+from interp.data.hashing import Sample
 from interp.data.languages import requested_languages, resolve_languages
 from interp.data.prompts import PromptSet, prompts_from_facts
 from interp.data.sources.bmlama import bmlama_facts
@@ -35,6 +37,7 @@ def open_prompts(
     limit: int | None = None,
     prompt_format: str = "auto",
     allow_missing: bool = False,
+    control: str = "",
 ) -> PromptSet:
     """Return the prompts of a source.
 
@@ -47,6 +50,7 @@ def open_prompts(
         limit: At most this many items per language, drawn by the hash of their ids.
         prompt_format: See `interp.data.prompts.prompts_from_facts`. Text stands as it is.
         allow_missing: Keep the facts that all languages have, where the alternative is an error.
+        control: Ask them romanized or shuffled, see `interp.data.controls.controlled`.
 
     Raises:
         DataError: There is no such source, or it lacks a language or a split.
@@ -54,15 +58,16 @@ def open_prompts(
     """
     source = str(source)
     if source not in EMBEDDED and source and os.path.isdir(source):
-        return _text_prompts(Path(source), languages, split, limit, prompt_format)
-    facts = open_facts(source, languages=languages, sample=limit is not None)
+        return controlled(_text_prompts(Path(source), languages, split, limit, prompt_format), control)
+    sample = Sample(limit, split or "all") if limit else None
+    facts = open_facts(source, languages=languages, sample=sample)
     selected = facts.filter(
         splits=None if split in (None, "all") else [split],
         languages=resolve_languages(languages, facts.languages, embedded=source in EMBEDDED),
         limit=limit,
         allow_missing=allow_missing,
     )
-    prompts = prompts_from_facts(selected, prompt_format=prompt_format)
+    prompts = prompts_from_facts(controlled(selected, control), prompt_format=prompt_format)
     note = f"{prompts.note}, split {split or 'all'}{_dropped(facts, selected, split, limit)}"
     return replace(prompts, note=f"{note}; {facts.note}" if facts.note else note)
 
@@ -73,7 +78,7 @@ def open_facts(
     languages: str | Collection[str] | None = None,
     template: int = 0,
     alignment: Path | None = None,
-    sample: bool = False,
+    sample: Sample | bool | None = None,
 ) -> FactSet:
     """Return the facts of ``cldr``, of a ``.jsonl`` or ``.parquet`` file, or of a benchmark.
 
@@ -88,7 +93,9 @@ def open_facts(
         template: Which of KLAR's templates, from 0.
         alignment: Places of PolyFact's options in English, where it has no ids; see
             `interp.data.sources.polyfact.polyfact_facts`.
-        sample: Whether few of the facts will be used; see `interp.data.sources.fact_file.load_facts`.
+        sample: Whether few of the facts will be used, see `interp.data.sources.fact_file.load_facts`; or
+            which, so that a benchmark may leave out the others, see
+            `interp.data.sources.polyfact.polyfact_facts`.
 
     Raises:
         DataError: There is no such source, or its rows are malformed.
@@ -99,15 +106,21 @@ def open_facts(
     if source not in EMBEDDED and not os.path.isfile(source):
         kind, colon, place = source.partition(":")
         if colon and kind in BENCHMARKS:
-            return _benchmark(kind, place, requested_languages(languages), template, alignment)
+            only = sample if isinstance(sample, Sample) else None
+            return _benchmark(kind, place, requested_languages(languages), template, alignment, only)
     _require_unused(source, template=template, alignment=alignment)
     if source in EMBEDDED or (os.path.isfile(source) and Path(source).suffix.lower() in SUFFIXES):
-        return load_facts(source, sample=sample)
+        return load_facts(source, sample=bool(sample))
     raise _no_such_source(source)
 
 
 def _benchmark(
-    kind: str, place: str, languages: tuple[str, ...] | None, template: int, alignment: Path | None
+    kind: str,
+    place: str,
+    languages: tuple[str, ...] | None,
+    template: int,
+    alignment: Path | None,
+    sample: Sample | None,
 ) -> FactSet:
     if not place:
         raise DataError(f"'{kind}:' names no folder. Give {kind}:DIR.")
@@ -116,7 +129,7 @@ def _benchmark(
         return klar_facts(place, template=template, languages=languages)
     if kind == "polyfact":
         _require_unused(f"{kind}:{place}", template=template)
-        return polyfact_facts(place, alignment=alignment, languages=languages)
+        return polyfact_facts(place, alignment=alignment, languages=languages, sample=sample)
     _require_unused(f"{kind}:{place}", template=template, alignment=alignment)
     return {"bmlama": bmlama_facts, "global-mmlu": global_mmlu_facts}[kind](place, languages=languages)
 

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 
 from interp.data.characters import visible
 from interp.data.facts import Fact, FactSet, Wording
+from interp.data.hashing import Sample
 from interp.data.languages import LANGUAGES, requested_languages
 from interp.data.sources.configs import open_configs
 from interp.data.sources.polyfact_alignment import covers, misaligned, read_alignment
 from interp.data.sources.polyfact_checks import disagreements, repeated_questions, two_ids
-from interp.data.sources.polyfact_rows import N_OPTIONS, Entries, Entry, row_entries, stated_languages
-from interp.data.sources.rows import Configs, known_languages, listed, refuse
+from interp.data.sources.polyfact_rows import (
+    N_OPTIONS,
+    Entries,
+    Entry,
+    first_entry,
+    row_entries,
+    stated_languages,
+)
+from interp.data.sources.polyfact_sample import sampled_rows
+from interp.data.sources.rows import Configs, Row, known_languages, listed, refuse
 from interp.errors import ConfigError, DataError
 
 __all__ = ["polyfact_facts"]
@@ -23,7 +33,11 @@ _WHOLE = (("parallel",), ("",))
 
 
 def polyfact_facts(
-    source: str, *, alignment: Path | None = None, languages: Collection[str] | None = None
+    source: str,
+    *,
+    alignment: Path | None = None,
+    languages: Collection[str] | None = None,
+    sample: Sample | None = None,
 ) -> FactSet:
     """Return the facts, their options in one order in all languages.
 
@@ -42,6 +56,8 @@ def polyfact_facts(
             or a hub id.
         alignment: JSON: fact id to language to, for each option in turn, its place in English.
         languages: The languages to read; all known ones when None.
+        sample: Keep these facts alone, where all facts have all languages; the texts of the others are then
+            not checked. Of no effect with an alignment, which may leave out facts.
 
     Raises:
         DataError: Rows are malformed; the first 20 are listed. Or a language is missing.
@@ -51,7 +67,11 @@ def polyfact_facts(
     languages = requested_languages(languages)
     configs = open_configs(source)
     names, note = _configs_to_read(configs, languages, source)
-    facts, present, n_rows, problems = _entries(configs, names, languages)
+    rows: Iterable[Row] = chain.from_iterable(configs[name]() for name in names)
+    if sample is not None and alignment is None:
+        few = sampled_rows(rows, sample, languages)
+        rows = chain.from_iterable(configs[name]() for name in names) if few is None else few
+    facts, present, n_rows, problems = _entries(rows, languages)
     refuse(source, problems, n_rows)
     copies, same = repeated_questions(facts)
     refuse(source, [*disagreements(facts), *copies], n_rows)
@@ -82,7 +102,7 @@ def polyfact_facts(
         listed("facts with question and answer of another one", [key for key in same if key in covered]),
         listed(
             "facts of no split taken for test",
-            [k for k, entries in covered.items() if not _first(entries).split],
+            [k for k, entries in covered.items() if not first_entry(entries).split],
         ),
         note,
         unknown if names in _WHOLE else "",
@@ -109,24 +129,23 @@ def _configs_to_read(
 
 
 def _entries(
-    configs: Configs, names: Collection[str], languages: Collection[str] | None
+    rows: Iterable[Row], languages: Collection[str] | None
 ) -> tuple[dict[str, Entries], set[str], int, list[tuple[str, str]]]:
     """Return fact id to language to entry; the languages there are; rows read; what is wrong."""
     facts: dict[str, Entries] = defaultdict(dict)
     present: set[str] = set()
     problems, n_rows = [], 0
-    for config in names:
-        for row in configs[config]():
-            n_rows += 1
-            present |= stated_languages(row)
-            for entry in row_entries(row, LANGUAGES if languages is None else languages):
-                if isinstance(entry, str):
-                    problems.append((row.where, entry))
-                    continue
-                other = facts[entry.fact_id].setdefault(entry.language, entry)
-                if other is not entry:
-                    which = f"fact_id '{visible(entry.fact_id, 60)}' in '{entry.language}'"
-                    problems.append((row.where, f"{which} is also that of {other.where}"))
+    for row in rows:
+        n_rows += 1
+        present |= stated_languages(row)
+        for entry in row_entries(row, LANGUAGES if languages is None else languages):
+            if isinstance(entry, str):
+                problems.append((row.where, entry))
+                continue
+            other = facts[entry.fact_id].setdefault(entry.language, entry)
+            if other is not entry:
+                which = f"fact_id '{visible(entry.fact_id, 60)}' in '{entry.language}'"
+                problems.append((row.where, f"{which} is also that of {other.where}"))
     ordered = {
         key: {code: entries[code] for code in LANGUAGES if code in entries} for key, entries in facts.items()
     }
@@ -134,7 +153,7 @@ def _entries(
 
 
 def _fact(entries: Entries, slots: Mapping[str, list[int]] | None) -> Fact:
-    first = _first(entries)
+    first = first_entry(entries)
     if first.option_ids:
         ids = first.option_ids
         orders = {code: [(entry.option_ids or ids).index(i) for i in ids] for code, entry in entries.items()}
@@ -165,7 +184,3 @@ def _order(entry: Entry, slots: Mapping[str, list[int]] | None) -> list[int]:
     if slots is None:
         return [entry.gold, *(i for i in range(N_OPTIONS) if i != entry.gold)]
     return [slots[entry.language].index(slot) for slot in range(N_OPTIONS)]
-
-
-def _first(entries: Entries) -> Entry:
-    return next(iter(entries.values()))

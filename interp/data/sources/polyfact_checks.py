@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from interp.data.characters import visible
 from interp.data.crossing import crossed, misplaced
 from interp.data.equality import plain
-from interp.data.sources.polyfact_rows import STATED, Entries, Entry
+from interp.data.sources.polyfact_rows import STATED, Entries, Entry, first_entry
 
 __all__ = ["disagreements", "repeated_questions", "two_ids"]
 
@@ -17,19 +17,19 @@ def disagreements(facts: Mapping[str, Entries]) -> Iterator[tuple[str, str]]:
     """Find languages of a fact that say different things of it: place and message."""
     some_have_ids = any(entry.option_ids for entries in facts.values() for entry in entries.values())
     for entries in facts.values():
-        first = _first(entries)
+        first = first_entry(entries)
         for entry in entries.values():
-            yield from _unlike_the_first(entry, first)
+            yield from _unlike_thefirst_entry(entry, first)
             if entry.option_ids is None:
                 if some_have_ids:
                     yield entry.where, f"{entry.language}: option_ids is missing, which other rows have"
                 continue
-            yield from _ids_unlike_the_first(entry, first)
+            yield from _ids_unlike_thefirst_entry(entry, first)
         if crossing := crossed(_by_id(entries)):
             yield first.where, f"by option_ids {visible(crossing, 200)}"
 
 
-def _unlike_the_first(entry: Entry, first: Entry) -> Iterator[tuple[str, str]]:
+def _unlike_thefirst_entry(entry: Entry, first: Entry) -> Iterator[tuple[str, str]]:
     if entry.split != first.split:
         yield entry.where, f"split is '{entry.split}', and '{first.split}' in '{first.language}'"
     if entry.stated == first.stated:
@@ -40,7 +40,7 @@ def _unlike_the_first(entry: Entry, first: Entry) -> Iterator[tuple[str, str]]:
             yield entry.where, f"{entry.language}: {column} is {shown}"
 
 
-def _ids_unlike_the_first(entry: Entry, first: Entry) -> Iterator[tuple[str, str]]:
+def _ids_unlike_thefirst_entry(entry: Entry, first: Entry) -> Iterator[tuple[str, str]]:
     ids = entry.option_ids or ()
     if first.option_ids and set(ids) != set(first.option_ids):
         there = f"'{first.language}' has {', '.join(first.option_ids)}"
@@ -58,7 +58,7 @@ def two_ids(entries: Entries) -> bool:
 
 def _by_id(entries: Entries) -> dict[str, list[str]]:
     """Options in the order of the ids of the first language; nothing where ids are missing or others."""
-    ids = _first(entries).option_ids
+    ids = first_entry(entries).option_ids
     if ids is None or any({*(entry.option_ids or ())} != {*ids} for entry in entries.values()):
         return {}
     return {
@@ -87,9 +87,9 @@ def repeated_questions(facts: Mapping[str, Entries]) -> tuple[list[tuple[str, st
             if first.setdefault(key, fact_id) != fact_id:
                 more[key].append(fact_id)
         if copied:
-            there = f"'{visible(copied[0], 60)}' ({_first(facts[copied[0]]).where})"
+            there = f"'{visible(copied[0], 60)}' ({first_entry(facts[copied[0]]).where})"
             what = f"question, right answer and options are those of {there}, so it would count twice"
-            copies.append((_first(entries).where, f"fact_id '{visible(fact_id, 60)}': {what}"))
+            copies.append((first_entry(entries).where, f"fact_id '{visible(fact_id, 60)}': {what}"))
         elif alike:
             others.append(fact_id)
     return copies, others
@@ -105,7 +105,3 @@ def _question_of(entry: Entry) -> Hashable:
 
 def _options(entry: Entry) -> Hashable:
     return frozenset(map(plain, entry.options))
-
-
-def _first(entries: Entries) -> Entry:
-    return next(iter(entries.values()))

@@ -23,7 +23,7 @@ from interp.data.text_rules import id_problems
 
 _PROPERTY = re.compile(r"P\d+")
 
-__all__ = ["N_OPTIONS", "STATED", "Entries", "Entry", "row_entries", "stated_languages"]
+__all__ = ["N_OPTIONS", "STATED", "Entries", "Entry", "first_entry", "row_entries", "stated_languages"]
 
 STATED = ("relation", "subject", "object", "subject_id", "property_id", "object_id")
 """Columns that are the same in all languages; subject and object are English names there."""
@@ -65,6 +65,13 @@ class Entry:
 
 
 Entries = dict[str, Entry]
+
+
+def first_entry(entries: Entries) -> Entry:
+    """Return the entry of whichever language came first."""
+    return next(iter(entries.values()))
+
+
 """One fact: language to entry, in the order of `LANGUAGES`."""
 
 

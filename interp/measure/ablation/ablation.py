@@ -22,8 +22,9 @@ from interp.measure.provenance import Measurement
 from interp.measure.questions import Question, encode_questions, make_questions, score_options, text_losses
 from interp.model.loading import LoadedModel
 from interp.model.sites import SITES_OF
-from interp.results.ablation import AblationResult, AblationSettings
+from interp.results.ablation import AblationResult
 from interp.results.selection import default_count
+from interp.results.settings.ablation import AblationSettings
 from interp.results.units import UnitResult
 
 __all__ = ["measure_ablation"]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
 from interp.data.facts import FactSet
+from interp.data.priors import answers_of
 from interp.data.prompts import context_of, prompts_from_facts
 from interp.measure.passes import Progress
 from interp.measure.provenance import Measurement
 from interp.measure.questions import Question, make_questions
-from interp.measure.scoring import require_options, score_questions
+from interp.measure.scoring import score_questions
 from interp.model.loading import LoadedModel
 from interp.results.behavior import BehaviorResult
 from interp.results.settings.evaluation import EvaluationSettings
@@ -48,7 +50,7 @@ def measure_behavior(
             longer than the context, a score is not finite, or one question alone does not fit into memory.
         Interrupted: Ctrl-C or SIGTERM; what is done is kept in ``resume``.
     """
-    require_options(facts)
+    facts.require_options()
     prompts = prompts_from_facts(facts)
     questions = make_questions(loaded, facts, prompts)
     measurement = Measurement.of(loaded, prompts, EvaluationSettings(), **context_of(facts))
@@ -62,18 +64,13 @@ def measure_behavior(
         progress=progress,
     )
     return BehaviorResult(
-        languages=facts.languages,
-        fact_ids=tuple(fact.fact_id for fact in facts),
-        relations=tuple(fact.relation for fact in facts),
-        groups=tuple(fact.group for fact in facts),
-        answers=tuple(fact.object_id for fact in facts),
-        splits=tuple(fact.split for fact in facts),
-        golds=tuple(tuple(fact.answer(code) for code in facts.languages) for fact in facts),
-        aligned=facts.aligned,
+        **facts.answer_key(),
+        answers=answers_of(facts),
         gold=np.array([fact.answer_index for fact in facts]),
+        aligned=facts.aligned,
         log_probability=log_probability,
         provenance=measurement.provenance(batch_tokens=batch_tokens, largest_batch=largest),
-        **_lengths(facts, questions, log_probability.shape),
+        **dict[str, Any](_lengths(facts, questions, log_probability.shape)),
     )
 
 

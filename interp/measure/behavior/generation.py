@@ -14,6 +14,7 @@ from interp.data.facts import Fact, FactSet
 from interp.data.klar import klar_match
 from interp.data.matching import mentions, resolve
 from interp.data.normalization import normalize
+from interp.data.priors import answers_of
 from interp.data.prompts import Prompt, PromptSet
 from interp.errors import MeasurementError
 from interp.measure.passes import Progress, run_batches
@@ -121,15 +122,10 @@ def judge_texts(facts: FactSet, completions: list[list[Any]], provenance: Proven
             named[row, column] = -1 if match.index is None else match.index
             empty[row, column] = match.kind == "empty"
     return GenerationResult(
-        languages=facts.languages,
-        fact_ids=tuple(fact.fact_id for fact in facts),
-        relations=tuple(fact.relation for fact in facts),
-        groups=tuple(fact.group for fact in facts),
-        answers=tuple(fact.object_id for fact in facts),
-        splits=tuple(fact.split for fact in facts),
-        golds=tuple(tuple(fact.answer(code) for code in facts.languages) for fact in facts),
-        aligned=aligned,
+        **facts.answer_key(),
+        answers=answers_of(facts),
         gold=np.array([fact.answer_index for fact in facts]),
+        aligned=aligned,
         texts=tuple(tuple(row) for row in table[..., 0]),
         hits=hits,
         named=named,

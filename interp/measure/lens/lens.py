@@ -82,7 +82,11 @@ def measure_lens(
     overlap = overlaps(sets, words)
     lexicon = unshared(
         [
-            frozenset(token for name in names_in(code) for token in vocabulary.beginning(name, tokens))
+            frozenset(
+                token
+                for name in names_in(code, prompts.control)
+                for token in vocabulary.beginning(name, tokens)
+            )
             for code in prompts.languages
         ]
     )

@@ -8,20 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
+from itertools import islice
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from interp.data.facts import Fact, FactSet
 from interp.data.hashing import hash_key
+from interp.data.priors import answer_key
 from interp.data.prompts import PromptSet
+from interp.data.rings import SEARCHED, Ring, by_relation
+from interp.measure.passes import Progress
 from interp.measure.patching.positions import ScoredPrompt, Span, aligned
 from interp.model.loading import LoadedModel
 from interp.model.tokens import TokenizedPrompt
 from interp.results.recovery import LEFT_OUT
 
-__all__ = ["FactTokenizer", "Pair", "make_pairs", "partner_of", "unrelated_to"]
+__all__ = ["FactTokenizer", "Pair", "Unrelated", "make_pairs", "partners_of"]
+
+_ALL_HASHED = 2048
+"""Facts up to which all of them are drawn from where none of a fact's own relation fits."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +52,19 @@ class Pair:
 
 
 class FactTokenizer:
-    """Facts as tokenized prompts in several languages."""
+    """Facts as tokenized prompts in several languages.
+
+    Attributes:
+        key: What options are told apart by, see `interp.data.priors.answer_key`.
+        answers: The key of each fact's answer.
+    """
 
     def __init__(self, loaded: LoadedModel, facts: FactSet, prompts: PromptSet):
         self.loaded = loaded
         self.facts = facts
+        self.key = answer_key(facts)
+        self.answers = [self.key(fact, fact.answer_index) for fact in facts]
+        self.unrelated = Unrelated(facts, self.answers)
         self._prompts = prompts.prompts
         self.prompt = cache(self._prompt)
         self.subject = cache(self._subject)
@@ -91,6 +106,7 @@ def make_pairs(
     spans: Collection[Span],
     source_right: Bool[np.ndarray, "fact target"],
     wrong: Int[np.ndarray, "fact target"],
+    progress: Progress | None = None,
 ) -> tuple[list[Pair], Int[np.ndarray, "fact target"]]:
     """Pair every fact in every target language with what is patched into it.
 
@@ -102,6 +118,7 @@ def make_pairs(
         spans: What will be patched.
         source_right: Where the source is right.
         wrong: Number of the wrong option that the target prefers; -1 where it is right (across, checkpoints).
+        progress: Called with facts paired and facts in all.
 
     Returns:
         The pairs, and per fact and language why there is none, as an index into `LEFT_OUT`.
@@ -109,8 +126,9 @@ def make_pairs(
     pairs = []
     left_out = np.zeros(source_right.shape, dtype=np.int64)
     of_another = mode in ("within", "concepts")
+    partners = partners_of(tokenizer.facts, tokenizer.answers) if of_another else []
     for row in range(len(tokenizer.facts)):
-        other = partner_of(tokenizer.facts, row) if of_another else row
+        other = partners[row] if of_another else row
         for column, code in enumerate(targets):
             if other is None:
                 pair: Pair | str = "no other answer"
@@ -126,23 +144,68 @@ def make_pairs(
                 pairs.append(pair)
             else:
                 left_out[row, column] = LEFT_OUT.index(pair)
+        if progress:
+            progress(row + 1, len(tokenizer.facts))
     return pairs, left_out
 
 
-def partner_of(facts: FactSet, row: int) -> int | None:
-    """Another fact of the same relation with another answer, drawn by hash; None where there is none."""
-    fact = facts.facts[row]
-    others = [i for i, f in enumerate(facts) if f.relation == fact.relation and f.object_id != fact.object_id]
-    return min(others, key=lambda i: hash_key("pair", fact.fact_id, facts.facts[i].fact_id), default=None)
+def partners_of(facts: FactSet, answers: Sequence[str]) -> list[int | None]:
+    """Per fact another one of its relation with another answer, drawn by hash; None where there is none.
+
+    Args:
+        facts: All.
+        answers: What tells their answers apart, see `interp.data.priors.answer_key`.
+    """
+    row_of = {fact.fact_id: row for row, fact in enumerate(facts)}
+    found: list[int | None] = [None] * len(facts)
+    for ring in by_relation(facts).values():
+        of_ring = [answers[row_of[fact.fact_id]] for fact in ring.facts]
+        following = None if ring.is_small else ring.next_unlike(of_ring)
+        for place, fact in enumerate(ring.facts):
+            if following is None:
+                others = ring.others(fact.fact_id, partial(hash_key, "pair"))
+                own = of_ring[place]
+                other = next((other for other in others if answers[row_of[other.fact_id]] != own), None)
+            else:
+                at = following[place]
+                other = None if at is None else ring.facts[at]
+            found[row_of[fact.fact_id]] = None if other is None else row_of[other.fact_id]
+    return found
 
 
-def unrelated_to(facts: FactSet, row: int, avoid: Collection[str]) -> Iterator[int]:
-    """Yield facts with other subjects and answers that are not to be avoided: same relation first."""
-    fact = facts.facts[row]
-    others = [i for i, f in enumerate(facts) if f.object_id not in avoid and f.subject_id != fact.subject_id]
-    for same in (True, False):
-        part = [i for i in others if (facts.facts[i].relation == fact.relation) == same]
-        yield from sorted(part, key=lambda i: hash_key("control", fact.fact_id, facts.facts[i].fact_id))
+class Unrelated:
+    """Facts that have nothing to do with a fact, in an order that hash decides.
+
+    Of many facts at most `SEARCHED` are looked at, of the fact's relation and of the others.
+    """
+
+    def __init__(self, facts: FactSet, answers: Sequence[str]):
+        self._facts, self._answers = facts.facts, answers
+        self._rows = {fact.fact_id: row for row, fact in enumerate(facts)}
+        self._by_relation = by_relation(facts)
+        self._all = Ring(facts)
+
+    def of(self, row: int, avoid: Collection[str]) -> Iterator[int]:
+        """Yield facts with other subjects and answers that are not to be avoided: same relation first."""
+        fact = self._facts[row]
+        of_relation = self._by_relation[fact.relation].others(fact.fact_id, _control)
+        for others in (islice(of_relation, SEARCHED), self._of_other_relations(fact)):
+            for other in others:
+                at = self._rows[other.fact_id]
+                if self._answers[at] not in avoid and other.subject_id != fact.subject_id:
+                    yield at
+
+    def _of_other_relations(self, fact: Fact) -> Iterator[Fact]:
+        if len(self._facts) <= _ALL_HASHED:
+            others = (other for other in self._facts if other.relation != fact.relation)
+            yield from sorted(others, key=lambda other: _control(fact.fact_id, other.fact_id))
+        else:
+            following = self._all.others(fact.fact_id, _control)
+            yield from islice((other for other in following if other.relation != fact.relation), SEARCHED)
+
+
+def _control(fact_id: str, other_id: str) -> bytes:
+    return hash_key("control", fact_id, other_id)
 
 
 def _pair(
@@ -156,7 +219,7 @@ def _pair(
     """The pair of a fact, or why there is none."""
     (row, other), (column, code) = rows, place
     fact, partner = tokenizer.facts.facts[row], tokenizer.facts.facts[other]
-    rival = partner.object_id if other != row else fact.option_ids[wrong]
+    rival = tokenizer.answers[other] if other != row else tokenizer.key(fact, wrong)
 
     def against(language: str) -> str:
         return partner.answer(language) if other != row else fact.wording[language].options[wrong]
@@ -167,7 +230,7 @@ def _pair(
         return "same first token"
     if not all(aligned(prompt, target, span) for prompt in given for span in spans):
         return "lengths differ"
-    avoid = {fact.object_id, rival}
+    avoid = {tokenizer.answers[row], rival}
     return Pair(row, column, target, given, _controls(tokenizer, row, avoid, sources, given, spans))
 
 
@@ -180,7 +243,7 @@ def _controls(
     spans: Collection[Span],
 ) -> tuple[ScoredPrompt, ...]:
     """The sources' prompts about the first unrelated fact that aligns, followed by the sources' answer."""
-    for other in unrelated_to(tokenizer.facts, row, avoid):
+    for other in tokenizer.unrelated.of(row, avoid):
         controls = []
         for code, source in zip(sources, given, strict=True):
             prompt, subject = tokenizer.prompt(other, code), tokenizer.subject(other, code)

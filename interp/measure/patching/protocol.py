@@ -18,7 +18,7 @@ from interp.measure.passes import Progress
 from interp.measure.patching.pairs import FactTokenizer, Pair, make_pairs
 from interp.measure.patching.positions import Span
 from interp.measure.questions import make_questions
-from interp.measure.scoring import require_options, score_questions
+from interp.measure.scoring import score_questions
 from interp.model.loading import LoadedModel
 from interp.results.consistency import credit
 from interp.results.recovery import LEFT_OUT, METRICS
@@ -142,8 +142,7 @@ def find_pairs(
         )
     if source is not None:
         require_same_shapes(source, loaded)
-    facts = facts.filter(languages=protocol.languages)
-    require_options(facts)
+    facts = facts.filter(languages=protocol.languages).require_options()
     prompts = prompts_from_facts(facts)
 
     def answers(
@@ -178,8 +177,9 @@ def find_pairs(
         source_right = answers(source, "source-answers")[0]
     tokenizer = FactTokenizer(loaded, facts, prompts)
     spans: tuple[Span, ...] = tuple(0 if name == "each" else name for name in protocol.positions)
+    known = (source_right, wrong[:, first:])
     pairs, left_out = make_pairs(
-        tokenizer, protocol.mode, protocol.targets, protocol.sources, spans, source_right, wrong[:, first:]
+        tokenizer, protocol.mode, protocol.targets, protocol.sources, spans, *known, progress
     )
     if not pairs:
         raise MeasurementError(_why_none(left_out))

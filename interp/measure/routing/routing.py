@@ -53,7 +53,7 @@ def measure_routing(
             least one.
         batch_tokens: Padded tokens per backward pass; changes nothing but speed.
         resume: File for the state of an interrupted pass.
-        progress: Called with batches done and batches in all.
+        progress: Called with facts tokenized, then with batches done, and all of them.
 
     Raises:
         DataError: No two facts can be paired.
@@ -69,7 +69,7 @@ def measure_routing(
     units = settings.unit_kinds
     loaded.architecture.require(*(SITES_OF[unit] for unit in units))
     pairing = pair_facts(facts)
-    contrasts = make_contrasts(loaded, pairing.facts, facts.prompt_format)
+    contrasts = make_contrasts(loaded, pairing.facts, facts.prompt_format, progress)
     overlaps = _Overlaps(loaded, pairing, contrasts, units, settings.top, batch_tokens)
     measurement = Measurement.of(loaded, prompts_from_facts(facts), settings, **context_of(facts))
 
@@ -198,6 +198,6 @@ class _Overlaps:
 
 
 def _shared(rows: torch.Tensor, k: int) -> np.ndarray:
-    """How many of the k largest units of each row are among those of each other row."""
-    mask = torch.zeros_like(rows).scatter_(1, rows.topk(k, dim=1).indices, 1)
+    """How many of the k largest units of each row are among those of each other row, zeros left out."""
+    mask = torch.zeros_like(rows).scatter_(1, rows.topk(k, dim=1).indices, 1) * (rows != 0)
     return (mask @ mask.T).cpu().numpy().astype(np.int32)

@@ -26,7 +26,7 @@ from interp.model.loading import LoadedModel
 from interp.model.sites import Site
 from interp.model.tokens import Batch, EncodedItem, EncodedPrompts, length_sorted
 from interp.results.heads import HeadsResult
-from interp.results.specialization import SpecializationSettings
+from interp.results.settings.specialization import SpecializationSettings
 
 __all__ = ["measure_heads", "require_items", "scaled_heads"]
 

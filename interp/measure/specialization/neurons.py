@@ -11,7 +11,8 @@ from interp.measure.provenance import Measurement
 from interp.measure.specialization.activations import NeuronCounter
 from interp.model.loading import LoadedModel
 from interp.model.tokens import EncodedPrompts, length_sorted
-from interp.results.specialization import SpecializationResult, SpecializationSettings
+from interp.results.settings.specialization import SpecializationSettings
+from interp.results.specialization import SpecializationResult
 
 __all__ = [
     "measure_specialization",

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from interp.data.facts import Fact, FactSet
 from interp.data.prompts import prompts_from_facts
 from interp.data.sources.cldr import cldr_facts
-from interp.errors import Interrupted, MeasurementError, ResultError
+from interp.errors import DataError, Interrupted, MeasurementError, ResultError
 from interp.measure import scoring
 from interp.measure.behavior.choice import measure_behavior
 from interp.model.loading import adopt_model, open_checkpoint
@@ -234,7 +234,7 @@ def test_facts_without_options_are_sent_to_generation(facts):
         )
         for fact in facts
     )
-    with pytest.raises(MeasurementError, match=r"6 of 6 facts of 'few' have no options.* --mode generate"):
+    with pytest.raises(DataError, match=r"6 of 6 facts of 'few' have no options.* --mode generate"):
         measure_behavior(opened("qwen2"), FactSet("few", only, facts.languages))
 
 

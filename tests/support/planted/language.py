@@ -50,10 +50,10 @@ def planted_model(family: str, *, neuron: bool = True, head: bool = True) -> Loa
     """A tiny model with the planted parts, or with the same reserved dimensions and nothing planted."""
     model = tiny_model(family, tie_word_embeddings=False)
     with torch.no_grad():
-        _reserve(model)
+        reserve(model)
         _plant_letters(model)
         if neuron:
-            _plant_neuron(model)
+            plant_neuron(model)
         if head:
             _plant_head(model)
     return adopt_model(model, byte_tokenizer())
@@ -63,7 +63,7 @@ def _token(letter: str) -> int:
     return byte_tokenizer()(letter)["input_ids"][0]
 
 
-def _reserve(model: PreTrainedModel) -> None:
+def reserve(model: PreTrainedModel) -> None:
     reserved = [MARK, HERE, ELSEWHERE, VOICE]
     for layer in model.model.layers:
         for reader in (layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj):
@@ -90,7 +90,7 @@ def _plant_letters(model: PreTrainedModel) -> None:
             unembedding[token, VOICE] = 2.0 if here else 0.0
 
 
-def _plant_neuron(model: PreTrainedModel) -> None:
+def plant_neuron(model: PreTrainedModel) -> None:
     mlp = model.model.layers[NEURON[0]].mlp
     mlp.gate_proj.weight[NEURON[1]] = 0
     mlp.gate_proj.weight[NEURON[1], MARK] = 1
