@@ -39,10 +39,8 @@ __all__ = [
     "Architecture",
     "Site",
     "SiteName",
-    "Widths",
     "linear_layers",
     "locate",
-    "model_widths",
     "unembed",
 ]
 
@@ -224,41 +222,6 @@ def linear_layers(model: PreTrainedModel, *, attention_only: bool = False) -> di
         where = "in modules named self_attn" if attention_only else "beside its unembedding"
         raise CapabilityError(f"'{model.config.model_type}' has no linear layers {where}.")
     return layers
-
-
-@dataclass(frozen=True)
-class Widths:
-    """What the memory of a decoder depends on.
-
-    Attributes:
-        layers: Number of layers.
-        residual: Width of the residual stream.
-        keys: Width of a token's keys in a layer, all heads together; its values are as wide.
-        queries: Width of its queries, all heads together.
-        neurons: Width of the MLP.
-        vocabulary: Entries of the vocabulary.
-    """
-
-    layers: int
-    residual: int
-    keys: int
-    queries: int
-    neurons: int
-    vocabulary: int
-
-
-def model_widths(config: Any) -> Widths:
-    """Return the widths in a model's configuration."""
-    text = config.get_text_config()
-    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return Widths(
-        text.num_hidden_layers,
-        text.hidden_size,
-        text.num_key_value_heads * head,
-        text.num_attention_heads * head,
-        text.intermediate_size,
-        text.vocab_size,
-    )
 
 
 def _below(layer: nn.Module, paths: str) -> nn.Module | None:

@@ -12,7 +12,7 @@ from tests.support.extras import needed
 
 needed("trl")
 
-from interp.model.sites import model_widths  # noqa: E402
+from interp.model.widths import model_widths  # noqa: E402
 from tests.support.tiny import tiny_model  # noqa: E402
 from training.plan.batches import plan_batches, require_whole_facts  # noqa: E402
 from training.plan.memory import expected_memory  # noqa: E402

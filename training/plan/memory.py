@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from interp.model.sites import Widths
 from interp.model.vocabulary import LOGITS_AT_A_TIME
+from interp.model.widths import Widths
 
 __all__ = ["Memory", "expected_memory"]
 

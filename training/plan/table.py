@@ -9,8 +9,9 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from interp.errors import ConfigError
 from interp.model.checkpoints import resolve_checkpoint
-from interp.model.sites import linear_layers, model_widths
+from interp.model.sites import linear_layers
 from interp.model.weights import load_tokenizer
+from interp.model.widths import model_widths
 from training.data import load_data
 from training.methods import PlanConfig
 from training.plan.batches import BatchPlan, plan_batches
