@@ -20,6 +20,9 @@ class TrainConfig(FactOptions):
     prompt: str = option(
         "question", "What a prompt shows: the question, or its options too.", ("question", "options")
     )
+    shots: int = option(
+        0, "Answered questions before each, of train facts of its relation, never of its own subject."
+    )
     prompt_format: str = option("native", "Language of the words around the question.", ("native", "english"))
     max_prompt_tokens: int = option(
         512,

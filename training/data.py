@@ -34,16 +34,17 @@ class TrainingData:
         return self.train.languages
 
 
-def load_data(config: TrainConfig, *, instructions: bool = True) -> TrainingData:
+def load_data(config: TrainConfig, *, letters: bool = False) -> TrainingData:
     """Return the train and validation examples of the facts that a configuration names.
 
     Args:
         config: Names the facts, their languages and the prompt.
-        instructions: Whether options in a prompt come with instructions.
+        letters: See `training.examples.make_examples`.
 
     Raises:
         ConfigError: There is no train fact.
-        DataError: There is no such source, language or language file, or a fact lacks a language.
+        DataError: There is no such source, language or language file, a fact lacks a language, or a relation
+            has too few train facts to show.
     """
     for file in config.language_file:
         register_language_file(file)
@@ -56,7 +57,9 @@ def load_data(config: TrainConfig, *, instructions: bool = True) -> TrainingData
         selected = facts.filter(
             splits=[split], languages=languages, limit=limit, allow_missing=config.allow_missing
         )
-        return make_examples(selected, facts, config.prompt, config.prompt_format, instructions=instructions)
+        return make_examples(
+            selected, facts, config.prompt, config.prompt_format, shots=config.shots, letters=letters
+        )
 
     train = examples("train", config.limit or None)
     if not len(train):

@@ -26,6 +26,7 @@ from training.run.arguments import trainer_arguments
 from training.run.folder import one_writer
 from training.run.loop import Run
 from training.run.sampler import WholeSteps
+from training.shared_prompts import share_prompts
 
 __all__ = [
     "DcoTrainer",
@@ -187,6 +188,7 @@ class DcoTrainer(WholeSteps, Trainer):
     def __init__(self, *, beta: float, per_step: int, **options: Any):
         self.beta, self.per_step = beta, per_step
         super().__init__(**options)
+        share_prompts(self.model)
         self.model_accepts_loss_kwargs = (
             False  # the loss is a mean over instances: average over micro-batches
         )
@@ -221,6 +223,4 @@ class DcoTrainer(WholeSteps, Trainer):
 
     def _candidates(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         """Log-probabilities [instance, language, candidate]."""
-        hidden = {name: inputs[name] for name in ("input_ids", "attention_mask")}
-        logps, _ = sum_logps(model(**hidden, use_cache=False).logits, inputs["labels"])
-        return logps.reshape(-1, 2, 2)
+        return sum_logps(model, inputs)[0].reshape(-1, 2, 2)

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from string import ascii_uppercase
 
+from interp.data.demonstrations import demonstrations
 from interp.data.facts import Fact, FactSet
 from interp.data.hashing import hash_key
+from interp.data.languages import PromptFormat
 from interp.data.templates import prompt_format
 from interp.errors import DataError
 
@@ -104,7 +107,8 @@ def make_examples(
     prompt: str = "question",
     words: str = "native",
     *,
-    instructions: bool = True,
+    shots: int = 0,
+    letters: bool = False,
 ) -> ExampleSet:
     """Return the examples of some facts.
 
@@ -113,21 +117,32 @@ def make_examples(
         pool: The facts whose answers count as a relation's other answers.
         prompt: ``question``, or ``options`` to show them, in an order drawn per fact and language.
         words: ``native`` or ``english`` words around the question.
-        instructions: Whether shown options come with instructions.
+        shots: Answered questions before each, of the pool's train facts; see
+            `interp.data.demonstrations.demonstrations`.
+        letters: Whether a letter is the answer, and not an option's text; there are no instructions then.
+
+    Raises:
+        DataError: A relation has too few train facts to show.
     """
     answers = _answers(pool, facts.languages)
+    shown = _train_facts(pool, facts.languages) if shots else pool
     made = []
     for fact in facts:
         rows = []
+        before = demonstrations(fact, shown, shots) if shots else []
         for code in facts.languages:
             frame = prompt_format("en" if words == "english" else code)
             wording = fact.wording[code]
             order = _order(fact, code) if prompt == "options" else tuple(range(len(fact.option_ids)))
             options = tuple(wording.options[i] for i in order)
-            text = (
-                frame.render_options(wording.question, options, instructions=instructions)
-                if prompt == "options"
-                else frame.render(wording.question)
+            text = _with_demonstrations(
+                _asked(fact, code, frame, prompt, instructions=not letters and not before),
+                [
+                    _asked(other, code, frame, prompt, instructions=False)
+                    + _told(other, code, frame, letters)
+                    for other in before
+                ],
+                frame.instructions if prompt == "options" and not letters else (),
             )
             english = tuple(fact.wording["en"].options[i] for i in order) if "en" in fact.wording else ()
             rows.append(
@@ -145,6 +160,33 @@ def make_examples(
             )
         made.append(tuple(rows))
     return ExampleSet(facts.languages, tuple(made), {})
+
+
+def _train_facts(pool: FactSet, languages: Sequence[str]) -> FactSet:
+    """The facts that may be shown: those of the train split that all languages have."""
+    return pool.filter(splits=["train"], languages=languages, allow_missing=True)
+
+
+def _asked(fact: Fact, code: str, frame: PromptFormat, prompt: str, *, instructions: bool) -> str:
+    """A question in one language, with its options or without."""
+    question = fact.wording[code].question
+    if prompt == "question":
+        return frame.render(question)
+    options = [fact.wording[code].options[i] for i in _order(fact, code)]
+    return frame.render_options(question, options, instructions=instructions)
+
+
+def _told(fact: Fact, code: str, frame: PromptFormat, letters: bool) -> str:
+    """Its answer, with what separates the two."""
+    letter = ascii_uppercase[_order(fact, code).index(fact.answer_index)]
+    return frame.separator + (letter if letters else fact.answer(code))
+
+
+def _with_demonstrations(question: str, answered: Sequence[str], instructions: Sequence[str]) -> str:
+    """Instructions, answered questions and a question, with a blank line between them."""
+    if not answered:
+        return question
+    return "\n\n".join([*(["\n".join(instructions)] if instructions else []), *answered, question])
 
 
 def _order(fact: Fact, code: str) -> tuple[int, ...]:

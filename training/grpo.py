@@ -9,7 +9,7 @@ from typing import Any
 from trl import GRPOConfig
 
 from interp.errors import ConfigError
-from interp.model.generation import newline_ids
+from interp.model.generation import Sampler, newline_ids
 from training.checkpoint.adapter import lora_config
 from training.data import load_data
 from training.methods import GrpoConfig
@@ -52,6 +52,11 @@ def train_grpo(config: GrpoConfig, progress: Progress | None = None) -> Path:
 def _check(config: GrpoConfig) -> None:
     if config.generations < 2:
         raise ConfigError(f"generations is {config.generations}; an advantage compares 2 or more.")
+    if config.resample and config.vllm:
+        raise ConfigError(
+            f"resample is {config.resample} with vllm, which samples all rollouts at once. Set one of them "
+            "off."
+        )
 
 
 def _trainer(run: Run, config: GrpoConfig, rule: RewardRule) -> PooledGRPOTrainer:
@@ -78,6 +83,14 @@ def _trainer(run: Run, config: GrpoConfig, rule: RewardRule) -> PooledGRPOTraine
     return PooledGRPOTrainer(
         examples=run.train,
         rule=rule,
+        sampler=Sampler(
+            config.new_tokens,
+            (),
+            config.temperature,
+            config.top_p,
+            batch=plan.rows_per_process,
+            repetition_penalty=config.repetition_penalty,
+        ),
         bucketing=config.bucketing,
         minimum_coverage=config.minimum_coverage,
         rollouts=run.out / "rollouts" if run.is_main else None,

@@ -64,6 +64,22 @@ class GrpoConfig(SamplingConfig):
     )
     anchor: float = option(0.75, "Weight of correctness in the agreement reward, 0 to 1.", maximum=1)
     agreement: float = option(4.0, "Largest agreement reward; for pooling consistency.", maximum=10**6)
+    language_reward: float = option(
+        0.0,
+        "Reward for a completion with words, mostly in a script of its language (0: none).",
+        maximum=10**6,
+    )
+    normalization: str = option(
+        "sum",
+        "Whether rewards are added and their sum is normalized, or each is normalized in its group (GDPO).",
+        ("sum", "each"),
+    )
+    resample: int = option(
+        0,
+        "Sample the rollouts of a fact anew while they do not differ in reward, at most so often; metric "
+        "resampled: additional completions per completion.",
+        maximum=100,
+    )
     kl: float = option(0.0, "Weight of the KL divergence from the parent (k3 estimator).", maximum=1000)
     loss: str = option("grpo", "How the loss is averaged over tokens.", ("grpo", "dr_grpo", "dapo"))
     score_at_one: bool = option(

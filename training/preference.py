@@ -31,6 +31,7 @@ from training.run.arguments import trainer_arguments
 from training.run.folder import one_writer
 from training.run.loop import Run
 from training.run.sampler import WholeSteps
+from training.shared_prompts import share_prompts
 
 __all__ = ["PairTrainer", "pair_rows", "train_calm", "train_cm_align"]
 
@@ -242,6 +243,8 @@ def pair_rows(
 class PairTrainer(WholeSteps, DPOTrainer):
     """TRL's DPOTrainer on rows that are tokenized already, in whole steps, in an order that can be resumed.
 
+    The answers of a pair share their prompt, when the parent is the reference and in the loss.
+
     Args:
         per_step: Pairs per optimizer step, over all processes.
         options: Arguments of DPOTrainer.
@@ -256,6 +259,7 @@ class PairTrainer(WholeSteps, DPOTrainer):
 
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
         """Add the parent's log-probabilities; TRL reads them from a file that only one process has."""
+        share_prompts(self.model)
         process, device = PartialState(), self.accelerator.device
         computed: list[tuple[int, float, float]] = []
         first, step = process.process_index * batch_size, batch_size * process.num_processes

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 
 from interp.errors import ConfigError, DataError, MeasurementError, nearest
 
-__all__ = ["LADDER", "advantages", "bonus", "consistency_rewards", "group_rewards"]
+__all__ = ["LADDER", "advantages", "bonus", "consistency_rewards", "group_rewards", "normalized_over_batch"]
 
 Shape = Literal["none", "all_or_nothing", "power", "ladder"]
 Pooling = Literal["group", "per_lang"]
@@ -211,3 +211,19 @@ def advantages(
         raise MeasurementError(f"The reward of rollout {', '.join(map(str, rows))} is not a finite number.")
     relative = (rewards - rewards.mean(axis=0)) / (rewards.std(axis=0) + eps)
     return np.where(np.ptp(rewards, axis=0) == 0, 0.0, relative)
+
+
+def normalized_over_batch(
+    summed: Float[np.ndarray, " *row"], eps: float = 1e-6
+) -> Float[np.ndarray, " *row"]:
+    """Return advantages that were added over several rewards, scaled to the batch: mean 0, deviation 1.
+
+    With every reward normalized within its group first (`advantages`), a reward whose values differ little
+    counts as much as one whose values differ a lot, and the number of rewards does not change the scale.
+    All 0 where all are the same.
+
+    Source: GDPO (https://arxiv.org/abs/2601.05242), which adds normalized rewards and then normalizes over
+    the batch.
+    """
+    centered = summed - summed.mean()
+    return np.zeros_like(centered) if np.ptp(summed) == 0 else centered / (summed.std() + eps)

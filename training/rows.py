@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch.nn import functional
 
 from interp.errors import DataError
 
@@ -44,12 +44,14 @@ def labeled_rows(
 
 
 def sum_logps(
-    logits: Float[torch.Tensor, "row token vocab"], labels: Int[torch.Tensor, "row token"]
+    model: Any, rows: Mapping[str, Int[torch.Tensor, "row token"]]
 ) -> tuple[Float[torch.Tensor, " row"], Int[torch.Tensor, " row"]]:
-    """Return per row the summed log-probability, in nats, of the labeled tokens, and their number."""
-    labeled = labels[:, 1:] != _IGNORED
-    rows, _ = labeled.nonzero(as_tuple=True)
-    losses = functional.cross_entropy(
-        logits[:, :-1][labeled].float(), labels[:, 1:][labeled], reduction="none"
-    )
-    return losses.new_zeros(len(labels)).index_add_(0, rows, -losses), labeled.sum(dim=1)
+    """Return per row the summed log-probability, in nats, of the labeled tokens, and their number.
+
+    Args:
+        model: After `training.shared_prompts.share_prompts`.
+        rows: What `labeled_rows` returns, as tensors.
+    """
+    inputs = {name: rows[name] for name in ("input_ids", "attention_mask", "labels")}
+    logps = model(**inputs, fused_lm_head=True).log_probs
+    return logps.sum(dim=1), (rows["labels"][:, 1:] != _IGNORED).sum(dim=1)

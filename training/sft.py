@@ -23,6 +23,7 @@ from training.run.arguments import trainer_arguments
 from training.run.folder import one_writer
 from training.run.loop import Run
 from training.run.sampler import WholeSteps
+from training.shared_prompts import share_prompts
 
 __all__ = ["FactCollator", "SftTrainer", "consistency_loss", "letter_ids", "train_sft"]
 
@@ -46,7 +47,7 @@ def train_sft(config: SftConfig, progress: Progress | None = None) -> Path:
         )
     if config.target == "letter" and config.prompt != "options":
         raise ConfigError("target letter needs the options in the prompt; set prompt to options.")
-    data = load_data(config, instructions=config.target == "text")
+    data = load_data(config, letters=config.target == "letter")
     run = Run.begin("sft", config, data, progress)
     if run is None:
         return config.out / "final"
@@ -140,6 +141,7 @@ class SftTrainer(WholeSteps, Trainer):
     def __init__(self, *, letters: bool, weight: float, per_step: int, **options: Any):
         self.per_step = per_step
         super().__init__(**options)
+        share_prompts(self.model)
         self.letters, self.weight = letters, weight
         self.model_accepts_loss_kwargs = False  # the loss is a mean over rows: average it over micro-batches
 
@@ -147,31 +149,41 @@ class SftTrainer(WholeSteps, Trainer):
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """Return the loss of a micro-batch."""
-        hidden = {name: inputs[name] for name in ("input_ids", "attention_mask")}
-        outputs = model(**hidden, use_cache=False)
         if not self.letters:
-            loss = answer_loss(outputs.logits, inputs["labels"])
+            logps, n_tokens = sum_logps(model, inputs)
+            loss = answer_loss(logps, n_tokens)
         else:
-            rows = torch.arange(len(inputs["position"]), device=outputs.logits.device)
-            logits = outputs.logits[rows, inputs["position"]].float().gather(1, inputs["letters"])
-            loss = functional.cross_entropy(logits, inputs["gold"])
+            logps = self._letters(model, inputs)
+            loss = functional.cross_entropy(logps, inputs["gold"])
             if self.weight:
                 loss = loss + self.weight * consistency_loss(
-                    logits, inputs["shown_as"], int(inputs["languages"][0].item())
+                    logps, inputs["shown_as"], int(inputs["languages"][0].item())
                 )
-        return (loss, outputs) if return_outputs else loss
+        return (loss, {"logps": logps}) if return_outputs else loss
+
+    @staticmethod
+    def _letters(model: Any, inputs: dict[str, Any]) -> Float[torch.Tensor, "row letter"]:
+        """Log-probabilities of the letters; every letter is a row of its own, and their prompt is shared."""
+        n_letters, at = inputs["letters"].shape[1], inputs["position"] + 1
+        rows = {
+            name: inputs[name].repeat_interleave(n_letters, dim=0)
+            for name in ("input_ids", "attention_mask", "labels")
+        }
+        place = (torch.arange(len(rows["labels"]), device=at.device), at.repeat_interleave(n_letters))
+        for name in ("input_ids", "labels"):
+            rows[name][place] = inputs["letters"].reshape(-1)
+        return sum_logps(model, rows)[0].reshape(-1, n_letters)
 
 
 def answer_loss(
-    logits: Float[torch.Tensor, "row token vocab"], labels: Int[torch.Tensor, "row token"]
-) -> torch.Tensor:
-    """Return the mean over rows of the mean cross-entropy, in nats, of the labeled tokens."""
-    logps, n_tokens = sum_logps(logits, labels)
+    logps: Float[torch.Tensor, " row"], n_tokens: Int[torch.Tensor, " row"]
+) -> Float[torch.Tensor, ""]:
+    """Return the mean over rows of the mean cross-entropy of their tokens, in nats, from `sum_logps`."""
     return -(logps / n_tokens).mean()
 
 
 def consistency_loss(
-    logits: Float[torch.Tensor, "row letter"], shown_as: Int[torch.Tensor, "row entity"], languages: int
+    logps: Float[torch.Tensor, "row letter"], shown_as: Int[torch.Tensor, "row entity"], languages: int
 ) -> torch.Tensor:
     """Return the divergence of languages from their mean over entities: KL(mean || language) in nats.
 
@@ -180,13 +192,13 @@ def consistency_loss(
     would not. No gradient flows through the mean. 0 when all languages have the same distribution.
 
     Args:
-        logits: Of the letters shown.
+        logps: Log-probabilities of the letters shown; a constant per row does not matter.
         shown_as: Per entity, the position of its option, and so its letter.
         languages: Rows per fact.
 
     Source: PolyFact's consistency term (https://arxiv.org/abs/2606.06586), which compares letters.
     """
-    log_p = logits.gather(1, shown_as).log_softmax(dim=-1).unflatten(0, (-1, languages))
+    log_p = logps.gather(1, shown_as).log_softmax(dim=-1).unflatten(0, (-1, languages))
     mean = log_p.exp().mean(dim=1, keepdim=True).detach()
     return (mean * (mean.clamp_min(1e-30).log() - log_p)).sum(dim=-1).mean()
 

@@ -1,4 +1,4 @@
-"""Answered questions before a question: drawn by the hash of ids, the same in every language."""
+"""Answered questions before a question: the same for a whole relation, and in every language."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ __all__ = ["demonstrations", "prompts_with_demonstrations"]
 def demonstrations(fact: Fact, pool: FactSet, shots: int) -> list[Fact]:
     """Return the facts that are shown before a fact: of its relation, about another subject.
 
-    Which ones is decided by the hash of both ids, so it depends on no language, checkpoint, order or seed.
+    They are the first ones of the relation by the hash of relation and id, so they depend on no language,
+    checkpoint, order or seed, and are the same for all facts but those about a subject that is shown: their
+    keys and values can be computed once.
 
     Raises:
         DataError: The relation has too few other facts.
@@ -28,7 +30,7 @@ def demonstrations(fact: Fact, pool: FactSet, shots: int) -> list[Fact]:
 
 
 def _shown(fact: Fact, of_relation: Ring, shots: int) -> list[Fact]:
-    others = of_relation.others(fact.fact_id, lambda one, other: hash_key(f"{one}\n{other}"))
+    others = of_relation.others(fact.relation, lambda relation, other: hash_key(f"{relation}\n{other}"))
     shown = [*islice((other for other in others if other.subject_id != fact.subject_id), shots)]
     if len(shown) < shots:
         raise DataError(

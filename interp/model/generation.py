@@ -1,4 +1,4 @@
-"""Completions of many prompts: batches of similar length, padded on the left, cut at the first stop token."""
+"""Completions of many prompts: each different prompt is computed once, and serves all of its completions."""
 
 from __future__ import annotations
 
@@ -8,12 +8,32 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, PreTrainedTokenizerBase
+from jaxtyping import Float, Int
+from transformers import (
+    LogitsProcessorList,
+    PreTrainedTokenizerBase,
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopPLogitsWarper,
+)
 
 from interp.errors import MeasurementError
+from interp.model.prefixes import PromptCache, Tokens, encode_prompts, shortest_window
 from interp.model.tokens import filler, make_batches, pad_rows, tokenize
 
-__all__ = ["Completion", "NotFiniteError", "Sampler", "complete", "finite_logits", "newline_ids"]
+__all__ = [
+    "Completion",
+    "NotFiniteError",
+    "Sampler",
+    "complete",
+    "continuations",
+    "finite_logits",
+    "newline_ids",
+]
+
+_ELEMENTS = 2**24  # logits that are turned into draws at a time: those of a large vocabulary are many
+_CROWDED = 0.75  # share of the rows that may still be going on before the others are taken out
+_PADDED = 1.25  # padded tokens per token of a batch of prompts
 
 
 class NotFiniteError(MeasurementError):
@@ -40,7 +60,9 @@ class Sampler:
         stop_ids: Tokens that end one.
         temperature: 0 for the most probable token at each step.
         top_p: Share of the probability that is drawn from.
-        batch: Prompts at once.
+        batch: Completions at once.
+        repetition_penalty: Divides the positive logits of tokens that prompt or completion have already, and
+            multiplies the negative ones; 1 for none.
     """
 
     new_tokens: int
@@ -48,6 +70,18 @@ class Sampler:
     temperature: float = 0.0
     top_p: float = 1.0
     batch: int = 96
+    repetition_penalty: float = 1.0
+
+    def processors(self) -> LogitsProcessorList:
+        """What is done to logits before a token is drawn."""
+        chosen = LogitsProcessorList()
+        if self.repetition_penalty != 1:
+            chosen.append(RepetitionPenaltyLogitsProcessor(self.repetition_penalty))
+        if self.temperature not in (0, 1):
+            chosen.append(TemperatureLogitsWarper(float(self.temperature)))
+        if self.temperature and self.top_p < 1:
+            chosen.append(TopPLogitsWarper(self.top_p))
+        return chosen
 
 
 @dataclass(frozen=True)
@@ -76,47 +110,162 @@ def newline_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
 def complete(
     model: Any, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], sampler: Sampler
 ) -> list[Completion]:
-    """Return one completion per prompt, in their order.
+    """Return one completion per prompt, in their order; a prompt that comes several times is computed once.
 
-    Greedy completions depend neither on the batch nor on torch's random state, which they leave as it was.
+    Greedy completions depend neither on the batch nor on torch's random state, which they leave as it was;
+    sampled ones depend on the state alone.
 
     Raises:
         NotFiniteError: A logit from which a token would be drawn is not finite; names the row of the prompt.
     """
     ids = [text.without_end().ids for text in tokenize(tokenizer, prompts)]
-    shortest_first = make_batches(range(len(ids)), sampler.batch, lambda i: 1, order=lambda i: len(ids[i]))
-    completions: dict[int, Completion] = {}
+    table = next(model.get_input_embeddings().parameters())
+    rows = continuations(model, ids, sampler, filler(tokenizer, len(table)))
+    return [
+        Completion(
+            str(tokenizer.decode(row, skip_special_tokens=True)),
+            len(row),
+            bool(row) and row[-1] in sampler.stop_ids,
+        )
+        for row in rows
+    ]
+
+
+def continuations(model: Any, prompts: Sequence[Tokens], sampler: Sampler, pad: int) -> list[list[int]]:
+    """Return the tokens that continue each prompt, its stop token included.
+
+    A token is drawn by one uniform number, so neither batches nor other rows decide it: the first whose
+    cumulative probability exceeds the number.
+
+    Args:
+        model: Any decoder.
+        prompts: Token ids; the same may come several times.
+        sampler: How tokens are drawn, and how many rows at once.
+        pad: Padding token.
+
+    Raises:
+        NotFiniteError: A logit from which a token would be drawn is not finite; names the row of the prompt.
+    """
+    numbers = (
+        torch.rand(len(prompts), sampler.new_tokens, dtype=torch.float64) if sampler.temperature else None
+    )
+    written: list[list[int]] = [[] for _ in prompts]
     with _evaluating(model), torch.no_grad():
-        for batch in shortest_first:
+        for batch in _batches(prompts, sampler.batch):
+            drawn = None if numbers is None else numbers[list(batch)]
             try:
-                rows = _generate(model, tokenizer, [ids[i] for i in batch], sampler)
+                rows = _continue(model, [prompts[i] for i in batch], sampler, pad, drawn)
             except NotFiniteError as error:
                 raise NotFiniteError(batch[error.row]) from None
-            completions |= {i: _cut(tokenizer, row, sampler) for i, row in zip(batch, rows, strict=True)}
-    return [completions[i] for i in range(len(ids))]
+            for i, row in zip(batch, rows, strict=True):
+                written[i] = row
+    return written
 
 
-def _generate(
-    model: Any, tokenizer: PreTrainedTokenizerBase, rows: Sequence[tuple[int, ...]], sampler: Sampler
+def _batches(prompts: Sequence[Tokens], rows: int) -> list[tuple[int, ...]]:
+    """Rows of similar prompts together; those of one prompt next to each other."""
+    parts: list[tuple[int, ...]] = []
+    for batch in make_batches(
+        range(len(prompts)), rows, lambda i: 1, order=lambda i: (len(prompts[i]), prompts[i])
+    ):
+        start, tokens = 0, 0
+        for end, i in enumerate(batch):
+            new = end == start or prompts[i] != prompts[batch[end - 1]]
+            tokens += len(prompts[i])
+            if new and len(prompts[i]) * (end + 1 - start) > _PADDED * tokens:
+                parts.append(batch[start:end])
+                start, tokens = end, len(prompts[i])
+        parts.append(batch[start:])
+    return parts
+
+
+def _continue(
+    model: Any,
+    prompts: Sequence[Tokens],
+    sampler: Sampler,
+    pad: int,
+    numbers: Float[torch.Tensor, "row token"] | None,
 ) -> list[list[int]]:
-    table = next(model.get_input_embeddings().parameters())
-    pad, device = filler(tokenizer, len(table)), table.device
-    ids, mask = pad_rows(rows, fill=pad, side="left", device=device)
-    sampling = (
-        {"temperature": sampler.temperature, "top_p": sampler.top_p, "top_k": 0}
-        if sampler.temperature
-        else {}
+    """The tokens that continue the prompts of one batch."""
+    device = next(model.get_input_embeddings().parameters()).device
+    distinct = list(dict.fromkeys(prompts))
+    window = shortest_window(model.config)
+    cached = encode_prompts(
+        model,
+        distinct,
+        fill=pad,
+        device=device,
+        room=None if window is None else window - sampler.new_tokens,
+        logits_to_keep=1,
     )
-    config = GenerationConfig(
-        max_new_tokens=sampler.new_tokens,
-        do_sample=bool(sampler.temperature),
-        eos_token_id=list(sampler.stop_ids),
-        pad_token_id=pad,
-        **sampling,
-    )
-    with finite_logits(model):
-        written = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
-    return written[:, ids.shape[1] :].tolist()
+    owner = {prompt: number for number, prompt in enumerate(distinct)}
+    owners = [owner[prompt] for prompt in prompts]
+    logits = cached.output.logits[:, -1][torch.tensor(owners, device=device)]
+    seen = _laid_out(prompts, pad, device) if sampler.repetition_penalty != 1 else None
+    written: list[list[int]] = [[] for _ in prompts]
+    live = list(range(len(prompts)))  # row of the cache -> row of the batch
+    cached = cached.rows(owners)
+    for step in range(sampler.new_tokens):
+        drawn = None if numbers is None else numbers[live, step].to(device)
+        _require_finite(logits, live)
+        tokens = _draw(logits, sampler, seen, drawn)
+        going = []
+        for at, (row, token) in enumerate(zip(live, tokens.tolist(), strict=True)):
+            if written[row] and written[row][-1] in sampler.stop_ids:
+                continue
+            written[row].append(token)
+            if token not in sampler.stop_ids:
+                going.append(at)
+        if not going or step + 1 == sampler.new_tokens:
+            break
+        if seen is not None:
+            seen = torch.cat([seen, tokens[:, None]], dim=1)
+        if len(going) <= _CROWDED * len(live):
+            cached, live = cached.rows(going), [live[at] for at in going]
+            tokens = tokens[going]
+            seen = None if seen is None else seen[going]
+        logits = _next_logits(model, cached, tokens)
+    return written
+
+
+def _next_logits(model: Any, cached: PromptCache, tokens: Int[torch.Tensor, " row"]) -> torch.Tensor:
+    ids = tokens[:, None]
+    output = model(**cached.following(ids, torch.ones_like(ids)))
+    cached.cache = output.past_key_values
+    return output.logits[:, -1]
+
+
+def _require_finite(logits: Float[torch.Tensor, "row vocab"], rows: Sequence[int]) -> None:
+    """Refuse logits that are not finite: their largest would be a token, but no answer."""
+    finite = logits.amax(dim=-1).isfinite()  # some models have -inf for tokens that do not exist
+    if not finite.all():
+        raise NotFiniteError(rows[int((~finite).int().argmax())])
+
+
+def _draw(
+    logits: Float[torch.Tensor, "row vocab"],
+    sampler: Sampler,
+    seen: Int[torch.Tensor, "row token"] | None,
+    numbers: Float[torch.Tensor, " row"] | None,
+) -> Int[torch.Tensor, " row"]:
+    """The next token of every row: the most probable one, or by its number."""
+    process, drawn = sampler.processors(), []
+    size = max(1, _ELEMENTS // logits.shape[1])
+    for start in range(0, len(logits), size):
+        part = slice(start, start + size)
+        before: Any = None if seen is None else seen[part]
+        scores = process(before, logits[part].float())
+        if numbers is None:
+            drawn.append(scores.argmax(dim=-1))
+            continue
+        cumulative = scores.softmax(dim=-1).cumsum(dim=-1, dtype=torch.float64)
+        sought = numbers[part, None] * cumulative[:, -1:]
+        drawn.append(torch.searchsorted(cumulative, sought, right=True)[:, 0].clamp(max=scores.shape[1] - 1))
+    return torch.cat(drawn)
+
+
+def _laid_out(prompts: Sequence[Tokens], pad: int, device: torch.device) -> torch.Tensor:
+    return pad_rows(prompts, fill=pad, side="left", device=device)[0]
 
 
 @contextmanager
@@ -142,25 +291,12 @@ def finite_logits(model: Any) -> Iterator[None]:
         hook.remove()
 
 
-def _cut(tokenizer: PreTrainedTokenizerBase, tokens: list[int], sampler: Sampler) -> Completion:
-    stop = next((i for i, token in enumerate(tokens) if token in sampler.stop_ids), None)
-    tokens = tokens if stop is None else tokens[: stop + 1]
-    text = str(tokenizer.decode(tokens, skip_special_tokens=True))
-    return Completion(text, len(tokens), stop is not None)
-
-
 @contextmanager
 def _evaluating(model: Any) -> Iterator[None]:
-    """Without dropout, and without what the model's own generation settings would add to the sampler's.
-
-    transformers fills every setting that is not given from the model's; a parent's repetition penalty would
-    fall on the options in the prompt.
-    """
-    was, settings = model.training, model.generation_config
+    """Without dropout, and with a cache: recomputing activations would switch it off."""
+    was = model.training
     model.eval()
-    model.generation_config = GenerationConfig()
     try:
         yield
     finally:
-        model.generation_config = settings
         model.train(was)

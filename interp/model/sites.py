@@ -53,10 +53,9 @@ __all__ = [
     "Neurons",
     "Site",
     "SiteName",
-    "Widths",
     "linear_layers",
     "locate",
-    "model_widths",
+    "unembed",
 ]
 
 SiteName = Literal[
@@ -302,12 +301,7 @@ class Architecture:
 
     def unembed(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits of normed final hidden states, as the model itself computes them."""
-        logits = self.unembedding(hidden)
-        logits = logits * (getattr(self.config, "logit_scale", None) or 1.0)  # Cohere
-        logits = logits * (getattr(self.config, "lm_head_multiplier", None) or 1.0)  # Falcon-H1
-        logits = logits / (getattr(self.config, "logits_scaling", None) or 1.0)  # Granite
-        cap = getattr(self.config, "final_logit_softcapping", None)  # Gemma 2
-        return torch.tanh(logits / cap) * cap if cap else logits
+        return unembed(self.unembedding, self.config, hidden)
 
     def module(self, site: Site) -> tuple[nn.Module, Side]:
         """The module of a site and which side of it to hook."""
@@ -373,6 +367,19 @@ class Architecture:
         return value.flatten(0, 1) if value.ndim > like.ndim else value
 
 
+def unembed(unembedding: nn.Module, config: Any, hidden: torch.Tensor) -> torch.Tensor:
+    """Logits of normed final hidden states, as a model of this text configuration computes them."""
+    logits: torch.Tensor = unembedding(hidden)
+    if scale := getattr(config, "logit_scale", None):  # Cohere
+        logits = logits * scale
+    if scale := getattr(config, "lm_head_multiplier", None):  # Falcon-H1
+        logits = logits * scale
+    if scale := getattr(config, "logits_scaling", None):  # Granite
+        logits = logits / scale
+    cap = getattr(config, "final_logit_softcapping", None)  # Gemma 2
+    return torch.tanh(logits / cap) * cap if cap else logits
+
+
 def locate(model: PreTrainedModel) -> Architecture:
     """Find the sites of a Hugging Face decoder by structure.
 
@@ -422,29 +429,6 @@ def linear_layers(model: PreTrainedModel, *, attention_only: bool = False) -> di
         where = "in modules named self_attn" if attention_only else "beside its unembedding"
         raise CapabilityError(f"'{model.config.model_type}' has no linear layers {where}.")
     return layers
-
-
-@dataclass(frozen=True)
-class Widths:
-    """What the memory of a decoder depends on.
-
-    Attributes:
-        layers: Number of layers.
-        residual: Width of the residual stream.
-        keys: Width of a token's keys in a layer, all heads together; its values are as wide.
-    """
-
-    layers: int
-    residual: int
-    keys: int
-
-
-def model_widths(config: Any) -> Widths:
-    """Return the widths in a model's configuration."""
-    text = config.get_text_config()
-    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    key_heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    return Widths(text.num_hidden_layers, text.hidden_size, key_heads * head)
 
 
 def _stack(model: PreTrainedModel, family: str) -> tuple[nn.Module, nn.ModuleList]:

@@ -17,6 +17,7 @@ import subprocess
 import warnings
 from collections.abc import Callable
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,7 @@ def describe_machine(threads: int, loads: list[float]) -> dict[str, Any]:
         "threads": threads,
         "load_before_and_after": loads,
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in _PACKAGES},
+        "packages": {name: version(name) for name in _PACKAGES if find_spec(name.replace("-", "_"))},
     }
 
 

@@ -1,6 +1,7 @@
 """Completions and their judgment: the same in every batch, cut where they stop, without touching the random
 state."""
 
+import itertools
 from copy import deepcopy
 
 import pytest
@@ -141,3 +142,72 @@ def test_without_a_padding_token_or_with_one_that_is_not_embedded(model, pad):
     assert complete(model, tokenizer, PROMPTS, Sampler(6, ())) == complete(
         model, byte_tokenizer(), PROMPTS, Sampler(6, ())
     )
+
+
+# each prompt once
+
+
+def follow(model, prompt: str, sampler: Sampler, numbers: torch.Tensor) -> list[int]:
+    """The definition, with the whole text at each step: transformers' processors, then the cumulative sum."""
+    ids, written = byte_tokenizer()(prompt)["input_ids"], []
+    for number in numbers.tolist():
+        logits = model(input_ids=torch.tensor([ids + written])).logits[0, -1:].float()
+        scores = sampler.processors()(torch.tensor([ids + written]), logits)[0]
+        if sampler.temperature:
+            totals = itertools.accumulate(scores.double().softmax(-1).tolist())
+            token = next(i for i, total in enumerate(totals) if total > number)
+        else:
+            token = int(scores.argmax())
+        written.append(token)
+        if token in sampler.stop_ids:
+            break
+    return written
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"temperature": 1.0},
+        {"temperature": 0.7, "top_p": 0.8},
+        {"temperature": 1.0, "repetition_penalty": 1.5},
+        {"repetition_penalty": 2.0},
+        {"temperature": 1.0, "batch": 4},
+    ],
+)
+def test_samples_are_those_of_the_definition(model, changes):
+    """Rows end at different steps and are taken out; other batches change nothing."""
+    from interp.model.generation import continuations
+
+    texts = [p for p in PROMPTS for _ in range(3)]
+    stops = (EOS, *range(0, 250, 5))
+    sampler = Sampler(6, stops, **changes)
+    torch.manual_seed(3)
+    found = continuations(model, [tuple(byte_tokenizer()(t)["input_ids"]) for t in texts], sampler, 256)
+    torch.manual_seed(3)
+    numbers = torch.rand(len(texts), 6, dtype=torch.float64)
+    assert found == [follow(model, t, sampler, n) for t, n in zip(texts, numbers, strict=True)]
+    assert len({len(row) for row in found}) > 1
+
+
+def test_a_prompt_is_computed_once_for_all_of_its_samples(model):
+    read = []
+    hook = model.register_forward_pre_hook(
+        lambda module, args, given: read.append(tuple(given["input_ids"].shape)), with_kwargs=True
+    )
+    complete(model, byte_tokenizer(), ["x" * 30] * 8 + ["y" * 28] * 8, Sampler(3, (), temperature=1.0))
+    hook.remove()
+    assert read == [(2, 30), (16, 1), (16, 1)]
+
+
+def test_tokens_are_drawn_as_often_as_they_are_probable():
+    from interp.model.generation import _draw
+
+    logits = torch.tensor([0.1, 0.0, 0.4, 0.5]).log().expand(20_000, 4)
+    numbers = torch.rand(20_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    drawn = _draw(logits, Sampler(1, (), temperature=1.0), None, numbers)
+    shares = torch.bincount(drawn, minlength=4) / 20_000
+    assert shares[1] == 0
+    assert shares.tolist() == pytest.approx([0.1, 0.0, 0.4, 0.5], abs=0.012)  # 3.4 standard errors
+    ends = _draw(logits[:2], Sampler(1, (), temperature=1.0), None, torch.tensor([0.0, 1 - 2**-53]).double())
+    assert ends.tolist() == [0, 3]

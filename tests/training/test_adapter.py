@@ -6,7 +6,8 @@ import pytest
 from torch import nn
 
 from interp.errors import CapabilityError
-from interp.model.sites import linear_layers, model_widths
+from interp.model.sites import linear_layers
+from interp.model.widths import model_widths
 from tests.support.extras import needed
 from tests.support.tiny import tiny_model
 

@@ -26,6 +26,7 @@ from training.examples import ExampleSet, make_examples
 from training.methods import DcoConfig
 from training.rows import sum_logps
 from training.run.loop import Run
+from training.shared_prompts import share_prompts
 
 DCO = DcoConfig(
     model="organism:final",
@@ -88,12 +89,14 @@ class TestLoss:
         assert policy.grad.tolist() == [[[1.0, -1.0], [-1.0, 1.0]]]
 
     def test_log_probabilities_are_sums_over_the_labeled_tokens(self):
-        torch.manual_seed(0)
-        logits = torch.randn(2, 4, 5)
-        labels = torch.tensor([[-100, -100, 3, 1], [-100, 2, -100, -100]])
-        logps = logits.log_softmax(-1)
+        model = tiny_model()
+        share_prompts(model)
+        ids, labels = torch.tensor([[5, 6, 3, 1], [5, 2, 7, 8]]), torch.full((2, 4), -100)
+        labels[0, 2:], labels[1, 1] = ids[0, 2:], 2
+        logps = model(ids).logits.log_softmax(-1)
         expected = [logps[0, 1, 3] + logps[0, 2, 1], logps[1, 0, 2]]
-        sums, n_tokens = sum_logps(logits, labels)
+        rows = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
+        sums, n_tokens = sum_logps(model, rows)
         assert sums.tolist() == pytest.approx([float(x) for x in expected], abs=1e-5)
         assert n_tokens.tolist() == [2, 1]
 
@@ -159,11 +162,11 @@ class TestCollator:
 
     def test_padding_changes_no_log_probability(self, asked):
         model, collate = tiny_model(max_position_embeddings=512), InstanceCollator(byte_tokenizer(), 512)
+        share_prompts(model)
         instances = draw_instances(asked, 3, 0)
 
         def sums(batch):
-            logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-            return sum_logps(logits, batch["labels"])[0].tolist()
+            return sum_logps(model, batch)[0].tolist()
 
         alone = [logp for instance in instances for logp in sums(collate([instance]))]
         assert sums(collate(instances)) == pytest.approx(alone, abs=1e-3)

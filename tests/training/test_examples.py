@@ -3,6 +3,7 @@
 import pytest
 
 from interp.config import to_plain
+from interp.data.demonstrations import demonstrations, prompts_with_demonstrations
 from interp.data.languages import LANGUAGES, POLYFACT_LANGUAGES
 from interp.data.sources.cldr import cldr_facts
 from interp.data.templates import prompt_format
@@ -66,6 +67,50 @@ def test_english_words_leave_the_question_alone(facts):
     question = facts.facts[0].wording["ja"].question
     assert question in native
     assert english == f"Question: {question}\nAnswer:"
+
+
+@pytest.mark.parametrize("words", ["native", "english"])
+def test_demonstrations_are_those_of_evaluations(facts, words):
+    """The same facts in the same words, of the train split, never about the subject of the question."""
+    shown = make_examples(facts, cldr_facts(), "question", words, shots=2).facts
+    train = cldr_facts().split("train")
+    expected = prompts_with_demonstrations(facts, pool=train, shots=2, prompt_format=words).prompts
+    for number, (fact, source) in enumerate(zip(shown, facts, strict=True)):
+        assert [e.prompt for e in fact] == [expected[e.language][number].text for e in fact]
+        for example in fact:
+            before = example.prompt.removesuffix(make_examples_of(source, example.language, words))
+            assert before.count("\n\n") == 2
+            assert source.wording[example.language].question not in before
+
+
+def make_examples_of(source, code, words):
+    frame = prompt_format("en" if words == "english" else code)
+    return frame.render(source.wording[code].question)
+
+
+@pytest.mark.parametrize("letters", [False, True])
+def test_demonstrations_with_options_are_answered_as_the_question_is_to_be(facts, letters):
+    plain = make_examples(facts, cldr_facts(), "options", letters=True).facts
+    train = {f.fact_id: f for f in cldr_facts().split("train")}
+    for fact, bare, source in zip(
+        make_examples(facts, cldr_facts(), "options", shots=2, letters=letters).facts,
+        plain,
+        facts,
+        strict=True,
+    ):
+        before = demonstrations(source, cldr_facts().split("train"), 2)
+        for example, question in zip(fact, bare, strict=True):
+            frame = prompt_format(example.language)
+            blocks = example.prompt.split("\n\n")
+            assert blocks[-1] == question.prompt
+            if not letters:
+                assert blocks[0] == "\n".join(frame.instructions)
+            assert len(blocks) == 3 + (not letters)
+            for block, other in zip(blocks[-3:-1], before, strict=True):
+                answer = train[other.fact_id].answer(example.language)
+                listed = next(line for line in block.splitlines() if line.endswith(f". {answer}"))
+                told = listed[0] if letters else answer
+                assert block.endswith(frame.answer_label + frame.separator + told)
 
 
 def test_the_test_split_is_out_of_reach():

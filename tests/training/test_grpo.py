@@ -11,6 +11,8 @@ import torch
 from transformers import AutoModelForCausalLM, TrainerCallback
 
 from interp.data.facts import FactSet, Wording
+from interp.errors import ConfigError
+from interp.model import generation
 from tests.support.extras import needed
 from tests.support.tiny import byte_tokenizer
 from tests.support.training_runs import (
@@ -97,19 +99,6 @@ def run(monkeypatch, tmp_path):
             def __init__(self, **options):
                 super().__init__(**options)
                 self.add_callback(Look())
-                self.drawn_by = self.model.generate
-                self.model.generate = self._generate_and_look
-
-            def _generate_and_look(self, input_ids, attention_mask, **options):
-                found = self.drawn_by(
-                    input_ids=input_ids,
-                    attention_mask=attention_mask,
-                    output_scores=True,
-                    return_dict_in_generate=True,
-                    **options,
-                )
-                seen.drawn.append((input_ids, attention_mask, found.sequences, torch.stack(found.scores, 1)))
-                return found.sequences
 
             def _generate_single_turn(self, prompt_ids, *rest):
                 if seen.said is None:
@@ -130,6 +119,20 @@ def run(monkeypatch, tmp_path):
                     seen.parts.append((input_ids, attention_mask, found[0].detach()))
                 return found
 
+        def draw(logits, sampler, before, numbers):
+            scores = sampler.processors()(before, logits)
+            seen.steps.append(scores.clone())
+            return plain_draw(logits, sampler, before, numbers)
+
+        def sample(model, prompts, *rest):
+            seen.steps = []
+            written = plain_continue(model, prompts, *rest)
+            seen.drawn.append((prompts, written, torch.stack(seen.steps, 1)))
+            return written
+
+        monkeypatch.setattr(generation, "_draw", draw)
+        monkeypatch.setattr(generation, "_continue", sample)
+        monkeypatch.setattr(generation, "_CROWDED", -1)  # no row is taken out, so scores stay with their rows
         monkeypatch.setattr(grpo, "PooledGRPOTrainer", Spy)
         out = tmp_path / f"run-{next(count)}"
         grpo.train_grpo(GrpoConfig(**grpo_settings(folder, **{"out": out, **NO_CLIPPING} | changes)))
@@ -137,6 +140,7 @@ def run(monkeypatch, tmp_path):
         return seen
 
     Trainer = grpo.PooledGRPOTrainer
+    plain_draw, plain_continue = generation._draw, generation._continue
     return start
 
 
@@ -275,12 +279,11 @@ def scored(seen: Seen) -> dict[tuple[int, ...], torch.Tensor]:
 def drawn(seen: Seen) -> dict[tuple[int, ...], torch.Tensor]:
     """What the sampler thought of every token when it drew it."""
     found = {}
-    for ids, mask, sequences, scores in seen.drawn:
-        for prompt, told, sequence, logits in zip(ids, mask.bool(), sequences, scores, strict=True):
-            said = sequence[len(prompt) :]
-            end = next((i + 1 for i, token in enumerate(said.tolist()) if token == EOS), len(said))
-            chosen = logits.log_softmax(-1)[torch.arange(len(said)), said][:end]
-            found[(*prompt[told].tolist(), *said[:end].tolist())] = chosen
+    for prompts, written, scores in seen.drawn:
+        for prompt, said, logits in zip(prompts, written, scores, strict=True):
+            tokens = torch.tensor(said)
+            logged = logits[: len(said)].log_softmax(-1)[torch.arange(len(said)), tokens]
+            found[(*prompt, *said)] = logged
     return found
 
 
@@ -482,3 +485,47 @@ def test_an_adapter_trains_alone(qwen, run):
     card = json.loads((seen.out / "final" / "card.json").read_text())
     assert 0 < card["trained_parameters"] < card["parameters"] / 2
     assert records(seen.out)[1]["kl"] > 0
+
+
+# sampling until rollouts differ
+
+
+def test_silent_facts_are_sampled_anew_until_they_differ(qwen, run, monkeypatch):
+    """The first fact never differs, the second does from its third draw on; the cost is logged."""
+    from training.rollouts import trainer
+
+    def ids(text):
+        return [*byte_tokenizer()(text)["input_ids"], EOS]
+
+    draws = []
+
+    def draw(model, prompts, sampler, pad):
+        draws.append(len(prompts))
+        half = len(prompts) // 2
+        loud = len(draws) == 3
+        return [
+            ids(" yes" if loud and half <= row < half + 9 and row % 3 == 0 else " zz")
+            for row in range(len(prompts))
+        ]
+
+    monkeypatch.setattr(trainer, "continuations", draw)
+    seen = run(qwen, facts_per_step=2, resample=3)
+    assert draws == [2 * BLOCK, 2 * BLOCK, 2 * BLOCK, BLOCK]
+    (logged,) = records(seen.out)
+    assert logged["resampled"] == pytest.approx((2 + 2 + 1) / 2)
+    assert logged["degenerate"] == 0.5
+    draws.clear()
+    assert "resampled" not in records(run(qwen, facts_per_step=2).out)[0]
+    assert draws == [2 * BLOCK]
+
+
+def test_a_language_that_is_not_that_of_the_question_gets_no_reward(qwen, run):
+    said = [[*byte_tokenizer()(text)["input_ids"], EOS] for text in (" zz", " да", "")]
+    seen = run(qwen, said * 3, facts_per_step=1, rollouts_every=1, language_reward=0.25, pooling="per_lang")
+    found = [row["reward"] for row in read_table(seen.out / "rollouts" / "step-000001.parquet")]
+    assert found == pytest.approx([-0.25, -0.5, -1.0] * 3)
+
+
+def test_resampling_is_not_of_vllm(qwen, run):
+    with pytest.raises(ConfigError, match="resample is 2 with vllm"):
+        run(qwen, resample=2, vllm=True)

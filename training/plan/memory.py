@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from interp.model.sites import Widths
+from interp.model.vocabulary import LOGITS_AT_A_TIME
+from interp.model.widths import Widths
 
 __all__ = ["Memory", "expected_memory"]
 
@@ -39,10 +40,15 @@ def expected_memory(
     weight_bytes: int,
     rows: int,
     micro_batch: int,
-    tokens: int,
+    prompt_tokens: int,
+    new_tokens: int,
+    generations: int,
     checkpointing: bool,
 ) -> Memory:
     """Estimate what one device needs when each holds the whole model (DDP).
+
+    A micro-batch computes each of its prompts once, and repeats their keys and values for every row; with
+    activations recomputed it passes whole rows.
 
     Args:
         widths: Of the model.
@@ -51,19 +57,29 @@ def expected_memory(
         weight_bytes: Bytes per parameter of the model.
         rows: Rows that one process samples at once.
         micro_batch: Rows per backward pass.
-        tokens: Prompt and completion, in tokens.
+        prompt_tokens: Of the longest prompt.
+        new_tokens: Of the longest completion.
+        generations: Completions of a prompt.
         checkpointing: Whether activations are recomputed.
 
-    Source: activations as in Korthikanti et al. 2022, https://arxiv.org/abs/2205.05198, without tensor
-    parallelism and without stored attention scores: 34 bytes per token, layer and unit of width in 16 bit, 2
-    when recomputed.
+    Source: tensors that autograd keeps for Llama's block, counted: four of the MLP's width, ten of the
+    residual stream's (norms), two of the queries' and four of the keys'; with activations recomputed two
+    bytes per unit of width, as in Korthikanti et al. 2022, https://arxiv.org/abs/2205.05198.
     """
-    wide = max(weight_bytes, 2)
-    stored = 2 * widths.layers + 34 if checkpointing else 34 * widths.layers
+    wide, tokens = max(weight_bytes, 2), prompt_tokens + new_tokens
+    block = 4 * widths.neurons + 10 * widths.residual + 2 * widths.queries + 4 * widths.keys
+    prompts = -(-micro_batch // generations)
+    if checkpointing:
+        stored = (widths.layers * widths.residual + block) * tokens * micro_batch
+    else:
+        computed = prompts * prompt_tokens + micro_batch * new_tokens
+        repeated = 2 * widths.queries * tokens * micro_batch
+        stored = widths.layers * (block * computed + repeated)
+    logits = 3 * 4 * min(LOGITS_AT_A_TIME, micro_batch * new_tokens * widths.vocabulary)
     frozen = parameters if trained < parameters else 0
     return Memory(
         weights=frozen * weight_bytes + trained * 4,
         optimizer=trained * 12,
         cache=2 * wide * widths.layers * widths.keys * tokens * rows,
-        activations=widths.residual * stored * tokens * micro_batch * wide // 2,
+        activations=stored * wide + logits,
     )

@@ -8,8 +8,9 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from interp.errors import ConfigError
-from interp.model.sites import linear_layers, model_widths
+from interp.model.sites import linear_layers
 from interp.model.weights import load_tokenizer
+from interp.model.widths import model_widths
 from training.checkpoint.parent import resolve_parent
 from training.data import load_data
 from training.methods import PlanConfig
@@ -62,7 +63,9 @@ def possible_plans(config: PlanConfig) -> list[tuple[BatchPlan, Memory]]:
             weight_bytes=2 if config.lora_rank and config.dtype != "float32" else 4,
             rows=plan.rows_per_process,
             micro_batch=plan.micro_batch,
-            tokens=longest + config.new_tokens,
+            prompt_tokens=longest,
+            new_tokens=config.new_tokens,
+            generations=config.generations,
             checkpointing=config.checkpointing,
         )
 
@@ -79,7 +82,8 @@ def plan_table(config: PlanConfig) -> Table:
         title=f"{first.units} facts, {first.rows_per_unit} rows each, {config.processes} processes, "
         f"{config.memory:g} GB per device",
         caption="The first row is the plan of these settings. Memory is an estimate for a device with the "
-        "whole model (DDP); FSDP and DeepSpeed divide weights and optimizer among the processes.",
+        "whole model (DDP), each prompt computed once per micro-batch; FSDP and DeepSpeed divide weights "
+        "and optimizer among the processes.",
     )
     names = (
         "facts/step",

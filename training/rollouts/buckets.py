@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
-__all__ = ["bucketed", "generated_in_buckets"]
+__all__ = ["bucketed"]
 
 _SIDES = {"prompt": True, "completion": False}  # whether padding stands on the left
 _PER_TOKEN = ("old_per_token_logps", "ref_per_token_logps", "sampling_per_token_logps", "tool_mask")
@@ -16,31 +15,21 @@ _PER_TOKEN = ("old_per_token_logps", "ref_per_token_logps", "sampling_per_token_
 def bucketed(rows: dict[str, Any], parts: int) -> list[dict[str, Any]]:
     """Split a batch of rollouts into equal parts by length, and cut the columns of padding in each.
 
-    The loss is a mean over rows, so it does not matter which rows stand together.
+    The loss is a mean over rows, so it does not matter which rows stand together. Rows of one prompt stay
+    next to each other, since a part computes each of its prompts once.
 
     Args:
         rows: ``prompt_ids`` padded on the left, ``completion_ids`` on the right, their masks, and values per
             row.
         parts: Into how many.
     """
-    lengths = (rows["prompt_mask"].sum(1) + rows["completion_mask"].sum(1)).tolist()
-    order = torch.tensor(
-        sorted(range(len(lengths)), key=lengths.__getitem__), device=rows["prompt_ids"].device
-    )
+    lengths = zip(rows["prompt_mask"].sum(1).tolist(), rows["completion_mask"].sum(1).tolist(), strict=True)
+    keys = [
+        (prompt, ids, completion)
+        for (prompt, completion), ids in zip(lengths, rows["prompt_ids"].tolist(), strict=True)
+    ]
+    order = torch.tensor(sorted(range(len(keys)), key=keys.__getitem__), device=rows["prompt_ids"].device)
     return [_trimmed(_select(rows, part)) for part in order.chunk(parts)]
-
-
-def generated_in_buckets(
-    generate: Callable[[list[list[int]]], list[list[int]]], prompts: Sequence[list[int]], parts: int
-) -> list[list[int]]:
-    """Return the completion of each prompt; ``generate`` is called with prompts of similar length."""
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    size = -(-len(order) // parts)
-    completions: dict[int, list[int]] = {}
-    for start in range(0, len(order), size):
-        bucket = order[start : start + size]
-        completions |= dict(zip(bucket, generate([prompts[i] for i in bucket]), strict=True))
-    return [completions[i] for i in range(len(prompts))]
 
 
 def _select(rows: dict[str, Any], part: torch.Tensor) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from interp.errors import ConfigError, MeasurementError
 from training.methods import GrpoConfig
-from training.rewards import advantages, consistency_rewards, group_rewards
+from training.rewards import advantages, bonus, consistency_rewards, normalized_over_batch
 from training.scores import Scores
 
 __all__ = ["RewardRule", "Rollouts", "pool"]
@@ -45,40 +45,56 @@ class RewardRule:
             ConfigError: A setting cannot work with this number of languages.
         """
         table = np.zeros((languages, 1))
-        self.rewards(table, table > 0, table.astype(int), 0)
+        self.parts(table, table > 0, table.astype(int), 0, table > 0)
 
-    def rewards(
+    def parts(
         self,
         scores: Float[np.ndarray, "language rollout"],
         correct: Bool[np.ndarray, "language rollout"],
         entity: Int[np.ndarray, "language rollout"],
         gold: int,
-    ) -> Float[np.ndarray, "language rollout"]:
-        """Return the reward of each completion of a fact."""
+        in_language: Bool[np.ndarray, "language rollout"],
+    ) -> Float[np.ndarray, "reward language rollout"]:
+        """Return the rewards of each completion of a fact, one by one: they add up to its reward.
+
+        These are the scores; the bonus and the agreement, where the pooling has them; and
+        ``language_reward`` for each completion in its language, where it is not 0.
+        """
         config = self.config
+        right = correct.sum(axis=0)
+        spoken = [config.language_reward * in_language] if config.language_reward else []
         if config.pooling == "per_lang":
-            return scores
-        rewards = group_rewards(
-            scores.T,
-            correct.T,
-            config.bonus,  # type: ignore[arg-type]
-            size=config.bonus_size,
-            power=config.bonus_power,
-            ladder=self.ladder,
-        )
+            return np.stack([scores, *spoken])
+        parts = [
+            scores.sum(axis=0),
+            bonus(
+                right,
+                len(scores),
+                config.bonus,  # type: ignore[arg-type]
+                size=config.bonus_size,
+                power=config.bonus_power,
+                ladder=self.ladder,
+            ),
+            *(reward.sum(axis=0) for reward in spoken),
+        ]
         if config.pooling == "consistency":
-            rewards = rewards + consistency_rewards(
-                entity.T, gold, anchor=config.anchor, size=config.agreement
-            )
-        return np.broadcast_to(rewards, scores.shape)
+            parts.append(consistency_rewards(entity.T, gold, anchor=config.anchor, size=config.agreement))
+        return np.broadcast_to(np.stack(parts)[:, None], (len(parts), *scores.shape))
 
     def advantages(
-        self, rewards: Float[np.ndarray, "language rollout"]
+        self, parts: Float[np.ndarray, "reward language rollout"]
     ) -> Float[np.ndarray, "language rollout"]:
-        """Return each reward relative to the other rollouts of the fact."""
+        """Return each completion's reward relative to the other rollouts of the fact.
+
+        With ``normalization`` each, every reward is made relative by itself, and they are added.
+        """
+        each = parts if self.config.normalization == "each" else parts.sum(axis=0, keepdims=True)
         if self.config.pooling == "per_lang":
-            return advantages(rewards.T, pooling="per_lang").T
-        return np.broadcast_to(advantages(rewards[0]), rewards.shape)
+            return sum(
+                (advantages(reward.T, pooling="per_lang").T for reward in each), np.zeros(parts.shape[1:])
+            )
+        relative = sum((advantages(reward[0]) for reward in each), np.zeros(parts.shape[2]))
+        return np.broadcast_to(relative, parts.shape[1:])
 
 
 @dataclass(frozen=True)
@@ -92,6 +108,7 @@ class Rollouts:
         correct: Whether it names the right option.
         entity: Number of the entity it names, or -1.
         gold: Number of the right entity.
+        in_language: Whether it has words, mostly in a script of its language.
     """
 
     fact: Int[np.ndarray, " row"]
@@ -100,6 +117,7 @@ class Rollouts:
     correct: Bool[np.ndarray, " row"]
     entity: Int[np.ndarray, " row"]
     gold: Int[np.ndarray, " row"]
+    in_language: Bool[np.ndarray, " row"]
 
 
 def pool(
@@ -117,11 +135,15 @@ def pool(
         rollouts.correct.reshape(shape),
         rollouts.entity.reshape(shape),
         rollouts.gold.reshape(shape)[:, 0, 0],
+        rollouts.in_language.reshape(shape),
         strict=True,
     )
-    rewards = [rule.rewards(score, correct, entity, int(gold)) for score, correct, entity, gold in tables]
-    relative = [rule.advantages(table) for table in rewards]
-    return np.concatenate(rewards).reshape(-1), np.concatenate(relative).reshape(-1)
+    parts = [rule.parts(*table) for table in tables]
+    relative = np.concatenate([rule.advantages(part) for part in parts]).reshape(-1)
+    if rule.config.normalization == "each":
+        same = np.concatenate([np.ptp(part, axis=2).max(axis=0) == 0 for part in parts])
+        relative = np.where(np.repeat(same, generations), 0.0, normalized_over_batch(relative))
+    return np.concatenate([part.sum(axis=0) for part in parts]).reshape(-1), relative
 
 
 def _require_blocks(rollouts: Rollouts, languages: int, generations: int) -> None:

@@ -1,9 +1,9 @@
-"""TRL's GRPOTrainer with facts as units: rewards are pooled over languages after they are gathered."""
+"""TRL's GRPOTrainer with facts as units: rewards are pooled over languages, and prompts are computed once."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,18 @@ from accelerate.utils import gather, gather_object
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
+from interp.data.language_check import wrong_language
+from interp.data.normalization import answer_line
 from interp.errors import ConfigError
-from interp.model.generation import Completion, finite_logits
+from interp.model.generation import Completion, Sampler, continuations, finite_logits
 from training.examples import ExampleSet
 from training.files import write_table
 from training.plan.batches import require_whole_facts
-from training.rollouts.buckets import bucketed, generated_in_buckets
+from training.rollouts.buckets import bucketed
 from training.rollouts.pool import RewardRule, Rollouts, pool
 from training.run.evaluation import Answer, judge
 from training.run.sampler import FactSampler
+from training.shared_prompts import share_prompts, weights_are_sharded
 
 __all__ = ["PooledGRPOTrainer", "fact_rows"]
 
@@ -40,11 +43,15 @@ def fact_rows(examples: ExampleSet) -> Dataset:
 class PooledGRPOTrainer(GRPOTrainer):
     """TRL's GRPOTrainer with facts as units and rewards pooled over languages after they are gathered.
 
+    A prompt is computed once for all of its completions, when they are sampled (not with vLLM, which does so
+    by itself, and not with sharded weights) and in each micro-batch of the loss (`share_prompts`).
+
     Args:
         examples: What is completed.
         rule: How rollouts are rewarded.
         args: Arguments of GRPOTrainer.
-        bucketing: Generate and train rows of similar length together.
+        sampler: How completions are drawn, without vLLM; its stop tokens are set here.
+        bucketing: Train rows of similar length together.
         minimum_coverage: See `interp.data.matching.resolve`.
         rollouts: Folder for the tables of rollouts; None in processes that do not write.
         rollouts_every: Steps between tables; 0 for none.
@@ -60,6 +67,7 @@ class PooledGRPOTrainer(GRPOTrainer):
         examples: ExampleSet,
         rule: RewardRule,
         args: GRPOConfig,
+        sampler: Sampler,
         bucketing: bool = True,
         minimum_coverage: float = 0.5,
         rollouts: Path | None = None,
@@ -70,6 +78,7 @@ class PooledGRPOTrainer(GRPOTrainer):
         self.minimum_coverage, self.rollouts, self.rollouts_every = minimum_coverage, rollouts, rollouts_every
         self._pooled_advantages = torch.zeros(0)
         self._buffered_inputs: Any = None
+        self._rows: Any = []
         require_whole_facts(
             args.per_device_train_batch_size,
             args.world_size,
@@ -84,6 +93,9 @@ class PooledGRPOTrainer(GRPOTrainer):
                 "Make them equal."
             )
         super().__init__(args=args, reward_funcs=[_unused], train_dataset=fact_rows(examples), **options)
+        self.sampler = dataclasses.replace(sampler, stop_ids=tuple(self.eos_token_ids))
+        for model in filter(None, (self.model, self.ref_model)):
+            share_prompts(model, self.temperature)
 
     def _get_train_sampler(self, dataset: Any = None) -> FactSampler:
         args = self.args
@@ -106,21 +118,28 @@ class PooledGRPOTrainer(GRPOTrainer):
         return self._buffered_inputs[self._step % parts]
 
     def _generate_single_turn(self, prompt_ids: Any, images: Any, multimodal_fields: Any, *more: Any) -> Any:
-        generate: Callable[..., Any] = super()._generate_single_turn
-
-        def plain(*arguments: Any) -> Any:
-            with finite_logits(self.accelerator.unwrap_model(self.model_wrapped)):
-                return generate(*arguments)
-
-        if not self.bucketing or self.use_vllm or images is not None:
-            return plain(prompt_ids, images, multimodal_fields, *more)
-        return generated_in_buckets(
-            lambda ids: plain(ids, None, multimodal_fields, *more)[0],
-            prompt_ids,
-            self.args.steps_per_generation,
-        ), None
+        model = self.accelerator.unwrap_model(self.model_wrapped)
+        if self.use_vllm or weights_are_sharded():
+            with finite_logits(model):
+                return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *more)
+        prompts = [tuple(ids) for ids in prompt_ids]
+        pad: Any = self.processing_class.pad_token_id
+        written = continuations(model, prompts, self.sampler, pad)
+        additional = 0
+        for _ in range(self.rule.config.resample):
+            rows = self._silent(written)
+            anew = continuations(model, [prompts[i] for i in rows], self.sampler, pad)
+            for i, ids in zip(rows, anew, strict=True):
+                written[i] = ids
+            additional += len(rows)
+        if self.rule.config.resample:
+            counts = gather(torch.tensor([additional, len(prompts)], device=self.accelerator.device))
+            more, drawn = counts.reshape(-1, 2).sum(dim=0).tolist()
+            self._metrics["train"]["resampled"].append(more / drawn)
+        return written, None
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
+        self._rows = inputs
         output = super()._generate_and_score_completions(inputs)
         output["advantages"] = self._pooled_advantages  # TRL's divide by another standard deviation
         return output
@@ -133,6 +152,17 @@ class PooledGRPOTrainer(GRPOTrainer):
             self._judge(row, text, len(ids))
             for row, text, ids in zip(inputs, completions, completion_ids_list, strict=True)
         ]
+        rollouts = self._gathered(inputs, answers)
+        device, first = self.accelerator.device, self.accelerator.process_index * len(answers)
+        rewards, advantages = pool(rollouts, len(self.examples.languages), self.num_generations, self.rule)
+        mine = slice(first, first + len(answers))
+        self._pooled_advantages = torch.tensor(advantages[mine], dtype=torch.float32, device=device)
+        self._add_metrics(rollouts, advantages, gather_object(answers))
+        self._write_rollouts(prompts, answers, rollouts.score[mine], rewards[mine], advantages[mine])
+        return torch.tensor(rewards, dtype=torch.float32, device=device).unsqueeze(1)
+
+    def _gathered(self, inputs: Sequence[dict[str, Any]], answers: Sequence[Answer]) -> Rollouts:
+        """The judged completions of all processes, in order."""
         numbers = [
             [
                 row["fact"],
@@ -141,19 +171,31 @@ class PooledGRPOTrainer(GRPOTrainer):
                 answer.outcome == "correct",
                 answer.entity,
                 self.examples.facts[row["fact"]][row["language"]].gold_entity,
+                answer.outcome != "empty"
+                and not wrong_language(answer_line(answer.completion), answer.language),
             ]
             for row, answer in zip(inputs, answers, strict=True)
         ]
-        device, first = self.accelerator.device, self.accelerator.process_index * len(numbers)
-        table = gather(torch.tensor(numbers, dtype=torch.float64, device=device)).cpu().numpy()
+        table = gather(torch.tensor(numbers, dtype=torch.float64, device=self.accelerator.device))
+        table = table.cpu().numpy()
         whole = table.astype(np.int64)
-        rollouts = Rollouts(whole[:, 0], whole[:, 1], table[:, 2], whole[:, 3] > 0, whole[:, 4], whole[:, 5])
-        rewards, advantages = pool(rollouts, len(self.examples.languages), self.num_generations, self.rule)
-        mine = slice(first, first + len(numbers))
-        self._pooled_advantages = torch.tensor(advantages[mine], dtype=torch.float32, device=device)
-        self._add_metrics(rollouts, advantages, gather_object(answers))
-        self._write_rollouts(prompts, answers, rollouts.score[mine], rewards[mine], advantages[mine])
-        return torch.tensor(rewards, dtype=torch.float32, device=device).unsqueeze(1)
+        return Rollouts(
+            whole[:, 0], whole[:, 1], table[:, 2], whole[:, 3] > 0, whole[:, 4], whole[:, 5], whole[:, 6] > 0
+        )
+
+    def _silent(self, completion_ids: Sequence[Sequence[int]]) -> list[int]:
+        """This process's rows of the facts whose rollouts do not differ in reward."""
+        texts = self.processing_class.batch_decode(completion_ids, skip_special_tokens=True)
+        answers = [
+            self._judge(row, text, len(ids))
+            for row, text, ids in zip(self._rows, texts, completion_ids, strict=True)
+        ]
+        rollouts = self._gathered(self._rows, answers)
+        _, advantages = pool(rollouts, len(self.examples.languages), self.num_generations, self.rule)
+        block = len(self.examples.languages) * self.num_generations
+        silent = np.repeat(~advantages.reshape(-1, block).any(axis=1), block)
+        first = self.accelerator.process_index * len(answers)
+        return np.flatnonzero(silent[first : first + len(answers)]).tolist()
 
     def _judge(self, row: dict[str, Any], text: str, n_tokens: int) -> Answer:
         example = self.examples.facts[row["fact"]][row["language"]]

@@ -1,11 +1,11 @@
-"""Buckets: every row once, nothing but padding cut, and completions back in the order of their prompts."""
+"""Buckets: every row once, nothing but padding cut, and the rows of a prompt together."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from training.rollouts.buckets import bucketed, generated_in_buckets
+from training.rollouts.buckets import bucketed
 
 PAD = 0
 
@@ -27,11 +27,11 @@ def batch(prompts: list[int], completions: list[int], **more) -> dict:
 
 
 def test_three_rows_by_hand():
-    """Lengths 5 + 1, 1 + 3, 2 + 1: sorted 2 (3 tokens), 1 (4 tokens), 0 (6 tokens)."""
+    """Prompts of 5, 1 and 2 tokens."""
     parts = bucketed(batch([5, 1, 2], [1, 3, 1], advantages=torch.tensor([0.5, -1.0, 2.0])), 3)
-    assert [part["prompt_ids"].tolist() for part in parts] == [[[201, 202]], [[101]], [[1, 2, 3, 4, 5]]]
-    assert [part["completion_ids"].tolist() for part in parts] == [[[203]], [[102, 103, 104]], [[6]]]
-    assert [part["advantages"].tolist() for part in parts] == [[2.0], [-1.0], [0.5]]
+    assert [part["prompt_ids"].tolist() for part in parts] == [[[101]], [[201, 202]], [[1, 2, 3, 4, 5]]]
+    assert [part["completion_ids"].tolist() for part in parts] == [[[102, 103, 104]], [[203]], [[6]]]
+    assert [part["advantages"].tolist() for part in parts] == [[-1.0], [2.0], [0.5]]
     assert all(part["prompt_mask"].all() and part["completion_mask"].all() for part in parts)
 
 
@@ -51,7 +51,7 @@ def test_only_padding_is_cut_and_every_row_is_kept_once(parts):
             ):
                 whole = rows[f"{name}_ids"][number][rows[f"{name}_mask"][number].bool()]
                 assert torch.equal(ids[mask], whole)
-    lengths = [prompts[n] + completions[n] for part in found for n in part["number"].tolist()]
+    lengths = [prompts[n] for part in found for n in part["number"].tolist()]
     assert lengths == sorted(lengths)
 
 
@@ -79,21 +79,11 @@ def test_a_part_without_a_completion_keeps_a_column():
     assert [part["completion_ids"].shape for part in bucketed(rows, 2)] == [(1, 1), (1, 1)]
 
 
-@pytest.mark.parametrize("parts", [1, 2, 3, 5, 20])
-def test_completions_come_back_in_the_order_of_their_prompts(parts):
-    prompts = [[n] * length for n, length in enumerate([4, 1, 7, 1, 3, 9, 2])]
-    asked = []
-
-    def generate(ids):
-        asked.append([len(i) for i in ids])
-        return [[i[0], len(i)] for i in ids]
-
-    assert generated_in_buckets(generate, prompts, parts) == [[p[0], len(p)] for p in prompts]
-    flat = [length for lengths in asked for length in lengths]
-    assert flat == sorted(map(len, prompts))
-    assert len(asked) == min(len(prompts), -(-len(prompts) // -(-len(prompts) // parts)))
-
-
-def test_a_generator_that_loses_a_row_is_noticed():
-    with pytest.raises(ValueError, match="zip"):
-        generated_in_buckets(lambda ids: [[1]] * (len(ids) - 1), [[1], [2]], 1)
+def test_rows_of_a_prompt_stay_together():
+    """Two groups of three with the same length of prompt: a part computes one prompt."""
+    rows = batch([3] * 6, [1, 5, 2, 4, 1, 3])
+    for row in range(6):
+        rows["prompt_ids"][row] = 7 + row % 2
+    parts = bucketed(rows, 2)
+    assert [part["prompt_ids"].unique().tolist() for part in parts] == [[7], [8]]
+    assert [part["completion_mask"].sum(1).tolist() for part in parts] == [[1, 1, 2], [3, 4, 5]]

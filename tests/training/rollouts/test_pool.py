@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -29,13 +30,14 @@ def table(score=SCORE, entity=ENTITY, gold=0, **changes) -> Rollouts:
         "correct": (entity == gold).reshape(-1),
         "entity": entity.reshape(-1),
         "gold": np.full(score.size, gold),
+        "in_language": np.ones(score.size, bool),
     }
     return Rollouts(**(cells | changes))
 
 
 def joined(*facts: Rollouts) -> Rollouts:
     """Facts one after the other."""
-    names = ("language", "score", "correct", "entity", "gold")
+    names = ("language", "score", "correct", "entity", "gold", "in_language")
     numbers = np.concatenate([np.full(len(f.fact), n) for n, f in enumerate(facts)])
     return Rollouts(numbers, **{n: np.concatenate([getattr(f, n) for f in facts]) for n in names})
 
@@ -89,7 +91,7 @@ def test_a_torn_fact_is_refused_with_its_row():
     two = joined(table(), table())
     swapped = np.arange(12)
     swapped[[5, 6]] = [6, 5]
-    names = ("fact", "language", "score", "correct", "entity", "gold")
+    names = ("fact", "language", "score", "correct", "entity", "gold", "in_language")
     torn = Rollouts(*(getattr(two, name)[swapped] for name in names))
     with pytest.raises(MeasurementError) as caught:
         pool(torn, 2, 3, RewardRule(GrpoConfig()))
@@ -101,7 +103,7 @@ def test_a_torn_fact_is_refused_with_its_row():
     languages[[2, 3]] = [1, 0]
     with pytest.raises(MeasurementError, match=r"Row 2 .* is fact 0, language 1; fact 0, language 0 was"):
         pool(
-            Rollouts(two.fact, languages, two.score, two.correct, two.entity, two.gold),
+            dataclasses.replace(two, language=languages),
             2,
             3,
             RewardRule(GrpoConfig()),
@@ -166,3 +168,60 @@ def test_settings_that_can_work_pass_the_check(settings, pooling):
 def test_settings_that_cannot_work_are_refused(settings, languages, message):
     with pytest.raises(ConfigError, match=message):
         RewardRule(GrpoConfig(**settings)).check(languages)
+
+
+# several rewards
+
+
+SPOKEN = np.array([[True, True, False], [False, True, True]])
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {},
+            [3 + 0.5, -0.5 + 1, 0 + 0.5] * 2,
+        ),  # as the group by hand, and half per completion in its language
+        ({"pooling": "per_lang"}, [1.5, 0.5, 1, 1, 0, -0.5]),
+        ({"pooling": "consistency"}, [7.5, 0.5, 2] * 2),
+    ],
+)
+def test_a_reward_for_the_language(changes, expected):
+    rollouts = table(in_language=SPOKEN.reshape(-1))
+    rewards, advantages = pool(rollouts, 2, 3, RewardRule(GrpoConfig(language_reward=0.5, **changes)))
+    assert rewards == pytest.approx(expected)
+    silent, _ = pool(rollouts, 2, 3, RewardRule(GrpoConfig(**changes)))
+    assert silent == pytest.approx(np.array(expected) - 0.5 * (
+        SPOKEN.reshape(-1) if changes.get("pooling") == "per_lang" else np.tile(SPOKEN.sum(0), 2)
+    ))  # fmt: skip
+    assert advantages.any()
+
+
+def test_each_reward_normalized_by_hand():
+    """Scores 2, -0.5, 0 and bonus 1, 0, 0 count alike, though one spreads 2.5 times as far as the other."""
+    config = GrpoConfig(normalization="each")
+    rewards, advantages = pool(table(), 2, 3, RewardRule(config))
+    assert rewards.tolist() == [3, -0.5, 0] * 2
+    summed = np.tile(relative([2, -0.5, 0]) + relative([1, 0, 0]), 2)
+    assert advantages == pytest.approx(summed / (summed.std() + 1e-6))
+    _, together = pool(table(), 2, 3, RewardRule(GrpoConfig()))
+    assert np.abs(advantages - together).max() > 1e-2
+
+
+def test_each_language_s_rewards_normalized_by_hand():
+    config = GrpoConfig(normalization="each", pooling="per_lang", language_reward=2.0)
+    _, advantages = pool(table(in_language=SPOKEN.reshape(-1)), 2, 3, RewardRule(config))
+    summed = np.concatenate(
+        [relative([1, 0, 1]) + relative([2, 2, 0]), relative([1, -0.5, -1]) + relative([0, 2, 2])]
+    )
+    assert advantages == pytest.approx((summed - summed.mean()) / (summed.std() + 1e-6))
+
+
+def test_silence_stays_silent_beside_a_fact_that_differs():
+    same = table(np.full((2, 3), -1.0), np.full((2, 3), -1))
+    _, advantages = pool(joined(table(), same), 2, 3, RewardRule(GrpoConfig(normalization="each")))
+    assert advantages[:6].all()
+    assert not advantages[6:].any()
+    _, alone = pool(same, 2, 3, RewardRule(GrpoConfig(normalization="each")))
+    assert not alone.any()
