@@ -6,20 +6,19 @@ import glob
 import importlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from analyses.checkpoints import open_checkpoints
 from analyses.comparison import Comparison, compare
 from analyses.plan import Cell, Measure, Part, Plan, Progress, Request, Task
-from analyses.reuse import partial_file, result_file, reusable
+from analyses.reuse import Place, partial_file, place_in, result_file, reusable
 from interp.config import CheckpointOptions, DataOptions, NumericOptions, OutputOptions, load_options
 from interp.model.checkpoints import Checkpoint
 from interp.registry import registered_command
 from interp.results.base import Result
 
-__all__ = ["Run", "run", "run_cells", "run_measure"]
+__all__ = ["Models", "Run", "finished", "run", "run_cell", "run_cells", "run_measure"]
 
 
 @dataclass(frozen=True)
@@ -120,28 +119,25 @@ def run_cells(
         ResultError: A finished result answers another question, or is damaged.
         Interrupted: Ctrl-C or SIGTERM; what is done is kept.
     """
+    place = place_in(output.out)
     if output.fresh:
         for cell in cells:
             _discard(_files(cell.part, cell.checkpoint, output.out))
-    done = [finished(cell, output.out) for cell in cells]
-    opened: tuple[str, Any] = ("", None)
-    results = []
-    for cell, result in zip(cells, done, strict=True):
-        if result is None:
-            if opened[0] != cell.checkpoint.fingerprint:
-                opened = (cell.checkpoint.fingerprint, _opener(cell.checkpoint, numerics))
-            result = _measured(cell.part, cell.checkpoint, opened[1], numerics, output.out, progress)
-        results.append(result)
-    return results
+    done = [finished(cell, place) for cell in cells]
+    models = Models()
+    return [
+        run_cell(cell, place, numerics, models, progress) if result is None else result
+        for cell, result in zip(cells, done, strict=True)
+    ]
 
 
-def finished(cell: Cell, out: Path) -> Any:
+def finished(cell: Cell, place: Place) -> Any:
     """The finished result of a cell, in its view; None where there is none. Parts it needs are looked at too."""
-    file = result_file(out, cell.checkpoint, cell.part.suffix)
+    file = place(cell.part, cell.checkpoint)
     result = reusable(cell.part.kind, file, cell.part.question, cell.checkpoint, ignored=cell.part.ignored)
     if result is None:
         for part in cell.part.needs:
-            finished(Cell(part, cell.checkpoint), out)
+            finished(Cell(part, cell.checkpoint), place)
         return None
     adapted = cell.part.adapt(result)
     if adapted is not result:
@@ -149,54 +145,67 @@ def finished(cell: Cell, out: Path) -> Any:
     return adapted
 
 
-def _measured(
-    part: Part[Any],
-    checkpoint: Checkpoint,
-    opener: Any,
-    numerics: NumericOptions,
-    out: Path,
-    progress: Progress | None,
+def run_cell(
+    cell: Cell, place: Place, numerics: NumericOptions, models: Models, progress: Progress | None = None
 ) -> Any:
-    """Measure a part and what it needs, and keep it."""
+    """Measure a cell and what it needs, and keep both.
+
+    Args:
+        cell: Which part of which checkpoint.
+        place: Where results are kept.
+        numerics: How the model runs.
+        models: Holds the model that is open.
+        progress: Called with a label, work done and work in all.
+
+    Raises:
+        InterpError: It cannot be measured, or was interrupted.
+    """
+    part, checkpoint, file = cell.part, cell.checkpoint, place(cell.part, cell.checkpoint)
+    needed = [Cell(need, checkpoint) for need in part.needs]
     needs = {
-        need.suffix: finished(Cell(need, checkpoint), out)
-        or _measured(need, checkpoint, opener, numerics, out, progress)
-        for need in part.needs
+        each.part.suffix: finished(each, place) or run_cell(each, place, numerics, models, progress)
+        for each in needed
     }
-    resume = partial_file(out, checkpoint, part.suffix)
+    resume = partial_file(file)
     task = Task(
-        opener,
+        lambda: models.open(checkpoint, numerics),
         checkpoint.name,
         resume,
         numerics.batch_tokens,
         needs,
         progress,
-        lambda suffix: out / f"{checkpoint.name}.{suffix}",
+        lambda suffix: file.with_name(f"{checkpoint.name}.{suffix}"),
     )
     result = part.measure(task)
-    result.save(result_file(out, checkpoint, part.suffix))
+    result.save(file)
     _discard(part.leftovers(resume))
     return result
 
 
-def _opener(checkpoint: Checkpoint, numerics: NumericOptions) -> Any:
-    """Opens a checkpoint when it is first asked for."""
+class Models:
+    """The model that is open: the last one that was asked for, so that cells of one checkpoint open it once."""
 
-    @cache
-    def opened() -> Any:
+    def __init__(self) -> None:
+        self._key: tuple[str, ...] = ()
+        self._model: Any = None
+
+    def open(self, checkpoint: Checkpoint, numerics: NumericOptions) -> Any:
+        """The opened checkpoint."""
         from interp.model.loading import open_checkpoint
 
-        return open_checkpoint(
-            checkpoint, dtype=numerics.dtype, device=numerics.device, attention=numerics.attention
-        )
-
-    return opened
+        how = {"dtype": numerics.dtype, "device": numerics.device, "attention": numerics.attention}
+        key = (checkpoint.fingerprint, *how.values())
+        if self._key != key:
+            self._key, self._model = (), None  # room for the next
+            self._model = open_checkpoint(checkpoint, **how)
+            self._key = key
+        return self._model
 
 
 def _files(part: Part[Any], checkpoint: Checkpoint, out: Path) -> Iterator[Path]:
     """Everything that a folder may hold of a part and of what it needs."""
     yield result_file(out, checkpoint, part.suffix)
-    yield from part.leftovers(partial_file(out, checkpoint, part.suffix))
+    yield from part.leftovers(partial_file(result_file(out, checkpoint, part.suffix)))
     for suffix in part.shared:
         yield from out.glob(f"{glob.escape(checkpoint.name)}.{suffix}*")
     for need in part.needs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -60,6 +60,10 @@ class AlignmentResult(LayerResult):
     cka_shuffled: Float[np.ndarray, "layer language language"]
     provenance: Provenance
 
+    headlines: ClassVar[Mapping[str, str]] = {
+        "mutual centered en-x, mean over layers": "the alignment of English with other languages (mutual nearest neighbors, centered), mean over layers",
+        "CKA en-x, mean over layers": "the similarity of English and other languages (CKA), mean over layers",
+    }
     kind: ClassVar[str] = "alignment"
     treatments: ClassVar[tuple[str, str]] = ("raw", "centered")
 

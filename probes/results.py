@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -81,6 +81,10 @@ class ProbeResult(LayerResult):
     left_out: tuple[str, ...]
     provenance: Provenance
 
+    headlines: ClassVar[Mapping[str, str]] = {
+        "transfer centered, mean over layers": "the transfer of probes between languages (centered), mean over layers",
+        "selectivity, mean over layers": "the selectivity of probes, mean over layers",
+    }
     kind: ClassVar[str] = "probe"
     uncompared: ClassVar[tuple[str, ...]] = ("control",)
     pooled: ClassVar[tuple[str, ...]] = ("selectivity",)

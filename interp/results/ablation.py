@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -86,6 +87,9 @@ class AblationResult(FactResult):
     gold: Int[np.ndarray, " fact"]
     provenance: Provenance
 
+    headlines: ClassVar[Mapping[str, str]] = {
+        "nats lost: own above other": "what ablating a language's own units costs it more than it costs other languages (nats)",
+    }
     kind: ClassVar[str] = "ablation"
 
     @property

@@ -175,6 +175,9 @@ class FactResult(Result):
         groups: Cluster of each fact; its own id where facts are independent.
     """
 
+    headlines: ClassVar[Mapping[str, str]] = {}
+    """The quantities that a study makes sentences of, with a noun phrase for each."""
+
     languages: tuple[str, ...]
     fact_ids: tuple[str, ...]
     groups: tuple[str, ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -62,6 +63,11 @@ class BehaviorResult(AnswersResult):
     bytes: Int[np.ndarray, "fact language option"]
     provenance: Provenance
 
+    headlines: ClassVar[Mapping[str, str]] = {
+        "accuracy": "accuracy, mean over languages",
+        "right in all languages": "the share of facts that are right in all languages (Total Consistency)",
+        "RankC": "the consistency of rankings between languages (RankC)",
+    }
     kind: ClassVar[str] = "behavior"
     scorings: ClassVar[tuple[str, ...]] = SCORINGS
 

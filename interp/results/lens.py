@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -66,6 +66,10 @@ class LensResult(FactResult):
     energy: Float[np.ndarray, "fact language layer"]
     provenance: Provenance
 
+    headlines: ClassVar[Mapping[str, str]] = {
+        "pivot lead": "the lead of the pivot language in the middle layers (logit lens)",
+        "takeover layer": "the layer at which the prompt's language takes over (logit lens)",
+    }
     kind: ClassVar[str] = "lens"
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -69,6 +70,10 @@ class RoutingResult(FactResult):
     shared_cross: Int[np.ndarray, "unit pair language language places"]
     provenance: Provenance
 
+    headlines: ClassVar[Mapping[str, str]] = {
+        "neurons: overlap above chance": "the overlap above chance of routes through MLP neurons between languages",
+        "heads: overlap above chance": "the overlap above chance of routes through attention heads between languages",
+    }
     kind: ClassVar[str] = "routing"
 
     @property

@@ -1,0 +1,276 @@
+"""Every change that a study looked at, with its intervals over facts and over seeds, and one correction over all of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import stats
+
+from analyses.reuse import Place
+from analyses.study.cells import Planned, StudyCell, StudyPlan, place_of
+from analyses.study.file import Member
+from interp.errors import ResultError, short
+from interp.results.base import FactResult, Result
+from interp.results.units import UnitResult
+from interp.stats import Jackknife, family_wise, mde, paired_difference
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Effect", "Effects", "study_effects"]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One change from the reference to a member.
+
+    Attributes:
+        measure: Name in the study file.
+        part: Suffix of the results.
+        member: What is compared with the reference.
+        quantity: What changes, as in the comparison of two results.
+        headline: Noun phrase for a sentence; empty for what is only looked at.
+        n: Facts (or prompts) in both.
+        n_clusters: Clusters of facts (or blocks).
+        n_seeds: Checkpoints of the member.
+        before: Value of the reference.
+        after: Mean value over the member's seeds.
+        change: Mean over seeds of after - before.
+        low: Lower end of the 95 % interval over facts.
+        high: Upper end.
+        seeds_low: Lower end of the 95 % interval over seeds; NaN with one seed.
+        seeds_high: Upper end.
+        noise_floor: Change that another choice of text makes; NaN where a measure has none.
+        p: Of the change being zero, over facts.
+        adjusted_p: Holm's, over everything that the study looked at.
+        standard_error: Over facts.
+        df: Its degrees of freedom.
+        files: Results that it stands on, relative to the study's folder.
+    """
+
+    measure: str
+    part: str
+    member: str
+    quantity: str
+    headline: str
+    n: int
+    n_clusters: int
+    n_seeds: int
+    before: float
+    after: float
+    change: float
+    low: float
+    high: float
+    seeds_low: float
+    seeds_high: float
+    noise_floor: float
+    p: float
+    standard_error: float
+    df: float
+    files: tuple[str, ...]
+    adjusted_p: float = float("nan")
+
+    def mde(self, power: float, alpha: float) -> float:
+        """The smallest change that would have been found at a level, see `interp.stats.mde`."""
+        return float(mde(self.standard_error, self.df, power, alpha))
+
+
+@dataclass(frozen=True)
+class Effects:
+    """All changes of a study, corrected together.
+
+    Attributes:
+        all: In the order of the file.
+        family: What was corrected together, in words.
+        n_tests: Changes that have a p.
+        digests: SHA-256 of every file that a change stands on.
+        missing: What could not be compared, and why.
+    """
+
+    all: tuple[Effect, ...]
+    family: str
+    n_tests: int
+    digests: dict[str, str]
+    missing: tuple[str, ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per change."""
+        import pandas as pd
+
+        rows = [{**vars(each), "files": " ".join(each.files)} for each in self.all]
+        return pd.DataFrame(rows, columns=list(Effect.__dataclass_fields__))
+
+
+def study_effects(plan: StudyPlan) -> Effects:
+    """Compare every member with the reference in everything that is done.
+
+    Raises:
+        ResultError: A saved result is damaged.
+    """
+    place, found, missing = place_of(plan.study), [], []
+    for planned in plan.planned:
+        for suffix in dict.fromkeys(part.suffix for part in planned.plan.parts):
+            cells = [c for c in plan.cells if c.planned is planned and c.part.suffix == suffix]
+            reference = [c for c in cells if c.member is plan.study.reference]
+            for member in plan.study.members[1:]:
+                after = [c for c in cells if c.member is member]
+                lacking = [c.label for c in (*reference, *after) if c.state != "done"]
+                if lacking:
+                    missing.append(
+                        f"{member.name}, {planned.entry.name} ({suffix}): not done: {', '.join(lacking)}."
+                    )
+                    continue
+                try:
+                    found += _compared(planned, suffix, member, reference, after, place, plan.study.out)
+                except ResultError as error:
+                    missing.append(f"{member.name}, {planned.entry.name} ({suffix}): {error}")
+    members, measures = len(plan.study.members) - 1, len(plan.planned)
+    name = f"{len(found)} changes: everything compared over {members} checkpoints or methods and {measures} measures"
+    family = family_wise({"study": np.array([each.p for each in found])}, name)
+    corrected = [
+        replace(each, adjusted_p=float(p)) for each, p in zip(found, family.adjusted["study"], strict=True)
+    ]
+    files = sorted({file for each in found for file in each.files})
+    digests = {file: _sha256(plan.study.out / file) for file in files}
+    return Effects(tuple(corrected), family.name, family.n, digests, tuple(missing))
+
+
+def _compared(
+    planned: Planned,
+    suffix: str,
+    member: Member,
+    reference: Sequence[StudyCell],
+    after: Sequence[StudyCell],
+    place: Place,
+    out: Path,
+) -> Iterator[Effect]:
+    """All changes of one part of one member."""
+    before, later = [_load(cell) for cell in reference], [_load(cell) for cell in after]
+    files = tuple(str(cell.file.relative_to(out)) for cell in (*reference, *after) if cell.file)
+    known = {"measure": planned.entry.name, "part": suffix, "member": member.name, "files": files}
+    pairs = [(before[min(i, len(before) - 1)], each) for i, each in enumerate(later)]
+    for one, other in pairs:
+        _require_same_question(one, other)
+    if isinstance(before[0], UnitResult):
+        return _of_units(pairs, known)
+    if isinstance(before[0], FactResult):
+        return _of_facts(pairs, dict(planned.plan.view), known)
+    raise ResultError(f"Results of kind '{before[0].kind}' are not compared.")
+
+
+def _load(cell: StudyCell) -> Any:
+    assert cell.file is not None
+    result: Result = cell.part.kind.load(cell.file)
+    return cell.part.adapt(result)
+
+
+def _require_same_question(one: Result, other: Result) -> None:
+    differing = one.provenance.differences(other.provenance, ignore=("dtype", "attention"))
+    if differing:
+        listed = "; ".join(f"{k}: {short(a)} and {short(b)}" for k, (a, b) in differing.items())
+        raise ResultError(f"The results answer different questions ({listed}).")
+
+
+def _of_units(pairs: Sequence[tuple[Any, Any]], known: dict[str, Any]) -> Iterator[Effect]:
+    """The change of mean specialization, over all layers and of each."""
+    first = pairs[0][0]
+    shapes = {each.scores.plug_in.shape for pair in pairs for each in pair}
+    if len(shapes) > 1:
+        raise ResultError(
+            "The checkpoints have different shapes; only one model family is compared unit by unit."
+        )
+    floor, n = first.noise_floor, int(first.items.sum(axis=1).min())
+    headline = f"the mean specialization of {_UNITS[first.unit]} (nats)"
+    for layer in (None, *range(first.n_layers)):
+        means = [tuple(_mean_of(each, layer) for each in pair) for pair in pairs]
+        changes = [after - before for before, after in means]
+        change = _average(changes)
+        low, high = (float(end) for end in change.interval())
+        noise = floor.overall if layer is None else floor.per_layer[layer]
+        yield Effect(
+            **known,
+            quantity="mean specialization" if layer is None else f"mean specialization layer {layer}",
+            headline=headline if layer is None else "",
+            n=n,
+            n_clusters=change.n_blocks,
+            n_seeds=len(pairs),
+            before=float(np.mean([one.value for one, _ in means])),
+            after=float(np.mean([other.value for _, other in means])),
+            change=float(change.value),
+            low=low,
+            high=high,
+            **_over_seeds([float(each.value) for each in changes]),
+            noise_floor=float(noise),
+            p=float(change.p_value()),
+            standard_error=float(change.standard_error),
+            df=change.n_blocks - 1,
+        )
+
+
+_UNITS = {"neuron": "MLP neurons", "head": "attention heads"}
+
+
+def _mean_of(result: UnitResult, layer: int | None) -> Jackknife:
+    each = result.per_layer
+    return each.mean() if layer is None else Jackknife(each.plug_in[layer], each.replicates[:, layer])
+
+
+def _average(each: Sequence[Jackknife]) -> Jackknife:
+    return Jackknife(
+        np.mean([one.plug_in for one in each], axis=0), np.mean([one.replicates for one in each], axis=0)
+    )
+
+
+def _of_facts(
+    pairs: Sequence[tuple[Any, Any]], view: dict[str, Any], known: dict[str, Any]
+) -> Iterator[Effect]:
+    """The change of every quantity; over seeds each fact's mean, where it has a value in all."""
+    cluster = view.pop("cluster", "group")
+    first = pairs[0][0]
+    common = [one.in_common(other) for one, other in pairs]
+    values = [(one.quantities(**view), other.quantities(**view)) for one, other in common]
+    names = reduce(lambda a, b: [name for name in a if name in b], (q for pair in values for q in pair))
+    for name in names:
+        before, after = (np.mean([pair[side][name] for pair in values], axis=0) for side in (0, 1))
+        there = ~(np.isnan(before) | np.isnan(after))
+        if not there.any():
+            continue
+        change = paired_difference(after, before, first.clusters(cluster), share=first.is_share(name))
+        each = [float(np.mean((pair[1][name] - pair[0][name])[there])) for pair in values]
+        yield Effect(
+            **known,
+            quantity=name,
+            headline=first.headlines.get(name, ""),
+            n=int(change.n),
+            n_clusters=int(change.n_clusters),
+            n_seeds=len(pairs),
+            before=float(before[there].mean()),
+            after=float(after[there].mean()),
+            change=float(change.estimate),
+            low=float(change.low),
+            high=float(change.high),
+            **_over_seeds(each),
+            noise_floor=float("nan"),
+            p=float(change.p),
+            standard_error=float(change.standard_error),
+            df=float(change.df),
+        )
+
+
+def _over_seeds(changes: Sequence[float]) -> dict[str, float]:
+    """95 % interval over seeds, Student's t; NaN with one seed."""
+    if len(changes) < 2:
+        return {"seeds_low": float("nan"), "seeds_high": float("nan")}
+    half = stats.t.ppf(0.975, len(changes) - 1) * np.std(changes, ddof=1) / np.sqrt(len(changes))
+    return {"seeds_low": float(np.mean(changes) - half), "seeds_high": float(np.mean(changes) + half)}
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
