@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from analyses.plan import Measure, Part, Plan, Request, Task, asked, facts_of, prompts_of, require_languages
+from analyses.plan import (
+    Measure,
+    Part,
+    Plan,
+    Request,
+    Task,
+    facts_of,
+    prompts_of,
+    question_of,
+    require_languages,
+)
 from analyses.specialization import units_part
 from interp.data.prompts import context_of, prompts_from_facts
 from interp.errors import ConfigError
@@ -52,7 +62,7 @@ def plan(request: Request) -> Plan:
         selected, label = task.results[selection.suffix], f"without {settings.units}"
         return measure_ablation(task.model, facts, selected, read, settings, **task.passes(label))
 
-    question = asked(prompts_from_facts(facts), request, **context)
+    question = question_of(prompts_from_facts(facts), request, **context)
     part = Part(AblationResult, f"{settings.units}.ablation", question, measure, needs=(selection,))
     return Plan((part,))
 

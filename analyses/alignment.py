@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from analyses.plan import Measure, Part, Plan, Request, Task, asked, prompts_of, require_languages
+from analyses.plan import Measure, Part, Plan, Request, Task, prompts_of, question_of, require_languages
 from interp.data.prompts import PromptSet
 from interp.errors import DataError
 from probes.settings import AlignmentSettings
@@ -17,7 +17,7 @@ __all__ = ["MEASURE"]
 
 
 def plan(request: Request) -> Plan:
-    """Compare the languages' vectors of the same prompts at every layer: MEXA, retrieval raw and centered, linear CKA.
+    """Compare languages' vectors of the same prompts at every layer: MEXA, retrieval, linear CKA.
 
     Example: `interp align --ckpt organism:final --ckpt organism:grpo --languages en,sw,ja --positions last
     --figure`
@@ -29,7 +29,7 @@ def plan(request: Request) -> Plan:
     settings: AlignmentSettings = request.settings
     layers = parse_layers(settings.layers)
     prompts = _translations(request)
-    kept = f"{settings.positions}.activations"
+    stored = f"{settings.positions}.activations"
 
     def measure(task: Task) -> AlignmentResult:
         activations = collect(
@@ -38,12 +38,14 @@ def plan(request: Request) -> Plan:
             positions=settings.positions,
             layers=layers,
             batch_tokens=task.batch_tokens,
-            file=task.beside(f"{kept}.npy"),
+            file=task.beside(f"{stored}.npy"),
             progress=task.shown("prompts"),
         )
         return measure_alignment(activations, settings, progress=task.shown("layers"))
 
-    return Plan((Part(AlignmentResult, "alignment", asked(prompts, request), measure, shared=(kept,)),))
+    return Plan(
+        (Part(AlignmentResult, "alignment", question_of(prompts, request), measure, shared=(stored,)),)
+    )
 
 
 def _translations(request: Request) -> PromptSet:
@@ -56,7 +58,8 @@ def _translations(request: Request) -> PromptSet:
     require_languages(prompts.languages, "alignment compares")
     if not prompts.parallel:
         raise DataError(
-            f"'{prompts.name}' is not parallel ({prompts.note}); alignment compares translations of the same lines."
+            f"'{prompts.name}' is not parallel ({prompts.note}); alignment compares translations of the same "
+            "lines."
         )
     if prompts.n_items < 2:
         raise DataError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analyses.plan import Measure, Part, Plan, Request, Task, asked, facts_of, source_of
+from analyses.plan import Measure, Part, Plan, Request, Task, facts_of, question_of, source_of
 from interp.config import DataOptions
 from interp.data.baselines import rule_baselines
 from interp.data.demonstrations import prompts_with_demonstrations
@@ -62,7 +62,7 @@ def choice_part(request: Request, facts: FactSet) -> Part[BehaviorResult]:
 
         return measure_behavior(task.model, facts, **task.passes("questions"))
 
-    question = asked(prompts_from_facts(facts), request, EvaluationSettings(), **context_of(facts))
+    question = question_of(prompts_from_facts(facts), request, EvaluationSettings(), **context_of(facts))
     return Part(BehaviorResult, "behavior", question, measure)
 
 
@@ -78,7 +78,7 @@ def _generation_part(
 
         return measure_generation(task.model, facts, prompts, settings, **task.passes("questions"))
 
-    question = asked(prompts, request, settings, facts_digest=facts.digest)
+    question = question_of(prompts, request, settings, facts_digest=facts.digest)
     return Part(GenerationResult, "generation", question, measure)
 
 

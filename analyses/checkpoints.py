@@ -15,7 +15,7 @@ __all__ = ["open_checkpoints", "refuse_twins"]
 
 
 def open_checkpoints(specs: Sequence[str], out: Path) -> list[Checkpoint]:
-    """Resolve the checkpoints of a command under different names, and check that the folder can be written to.
+    """Resolve a command's checkpoints under different names, and check that the folder can be written to.
 
     Raises:
         InterpError: There is none, one cannot be found, two are the same, or two were given one name.
@@ -38,7 +38,8 @@ def refuse_twins(checkpoints: Sequence[Checkpoint]) -> None:
     for checkpoint in checkpoints:
         if checkpoint.fingerprint in seen:
             raise ConfigError(
-                f"'{checkpoint.spec}' and '{seen[checkpoint.fingerprint]}' are the same weights, byte for byte."
+                f"'{checkpoint.spec}' and '{seen[checkpoint.fingerprint]}' are the same weights, byte for "
+                "byte."
             )
         seen[checkpoint.fingerprint] = checkpoint.spec
 

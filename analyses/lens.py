@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from analyses.plan import Measure, Part, Plan, Request, Task, asked, languages_of, require_languages
+from analyses.plan import Measure, Part, Plan, Request, Task, languages_of, question_of, require_languages
 from interp.data.prompts import PromptSet
 from interp.data.sources import EMBEDDED, open_prompts
 from interp.data.tasks import Task as Questions
@@ -71,7 +71,7 @@ def _part(
     return Part(
         LensResult,
         suffix,
-        asked(questions.prompts, request, stored, **context),
+        question_of(questions.prompts, request, stored, **context),
         measure,
         ignored=("pivot",),
         adapt=lambda result: result if result.pivot == pivot else result.with_pivot(pivot),
@@ -92,7 +92,8 @@ def _questions(request: Request, settings: LensSettings) -> Questions:
     require_languages(languages, "a lens compares the pivot with at least one other language, so it needs")
     if pivot not in languages:
         raise ConfigError(
-            f"The pivot '{pivot}' is not one of the languages {' '.join(languages)}.{nearest(pivot, languages)}"
+            f"The pivot '{pivot}' is not one of the languages "
+            f"{' '.join(languages)}.{nearest(pivot, languages)}"
         )
     return open_task(
         settings.task if data.data in EMBEDDED else data.data,

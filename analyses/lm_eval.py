@@ -56,12 +56,12 @@ def import_samples(files: Sequence[Path | str], languages: Collection[str] | Non
             f"Samples of {', '.join(missing)} are missing; there are those of {', '.join(file_of)}. Give "
             "their files too, or name the languages to use."
         )
-    found = {code: by_file[file_of[code]] for code in wanted}
-    facts = FactSet(export["facts"], _merged(found), wanted, export["prompt_format"], export["aligned"])
+    by_language = {code: by_file[file_of[code]] for code in wanted}
+    facts = FactSet(export["facts"], _merged(by_language), wanted, export["prompt_format"], export["aligned"])
     run = describe_run(
-        [file_of[code] for code in wanted], max(s.longest for f in found.values() for s in f.values())
+        [file_of[code] for code in wanted], max(s.longest for f in by_language.values() for s in f.values())
     )
-    return _result(facts, found, run)
+    return _result(facts, by_language, run)
 
 
 def _one_per_language(by_file: Mapping[Path, Samples]) -> dict[str, Path]:
@@ -84,9 +84,9 @@ def _export(by_file: Mapping[Path, Samples]) -> dict[str, Any]:
     exports: list[tuple[Path, dict[str, Any]]] = []
     for file, samples in by_file.items():
         for sample in samples.values():
-            said = {key: sample.document[key] for key in _EXPORT}
-            if said not in [other for _, other in exports]:
-                exports.append((file, said))
+            export = {key: sample.document[key] for key in _EXPORT}
+            if export not in [other for _, other in exports]:
+                exports.append((file, export))
     if len(exports) > 1:
         (one, a), (other, b) = exports[:2]
         key = next(key for key in _EXPORT if a[key] != b[key])
@@ -97,47 +97,49 @@ def _export(by_file: Mapping[Path, Samples]) -> dict[str, Any]:
     return exports[0][1]
 
 
-def _merged(found: Mapping[str, Samples]) -> tuple[Fact, ...]:
+def _merged(by_language: Mapping[str, Samples]) -> tuple[Fact, ...]:
     """The facts in all languages, in the first language's order."""
-    first, *others = found
+    first, *others = by_language
     for code in others:
-        unequal = found[first].keys() ^ found[code].keys()
+        unequal = by_language[first].keys() ^ by_language[code].keys()
         if unequal:
             name = min(unequal)
-            there, absent = (first, code) if name in found[first] else (code, first)
+            there, absent = (first, code) if name in by_language[first] else (code, first)
             raise ResultError(
                 f"Languages do not have the same facts: '{visible(name)}' is in '{there}' and not in "
-                f"'{absent}' ({len(unequal)} such facts; {first} has {len(found[first])}, {code} "
-                f"{len(found[code])}). Was one run cut short, or limited otherwise?"
+                f"'{absent}' ({len(unequal)} such facts; {first} has {len(by_language[first])}, {code} "
+                f"{len(by_language[code])}). Was one run cut short, or limited otherwise?"
             )
     facts = []
-    for fact_id, sample in found[first].items():
-        parts = [found[code][fact_id] for code in found]
-        for code, part in zip(found, parts, strict=True):
+    for fact_id, sample in by_language[first].items():
+        parts = [by_language[code][fact_id] for code in by_language]
+        for code, part in zip(by_language, parts, strict=True):
             for key in _PARALLEL:
                 if part.document[key] != sample.document[key]:
                     raise ResultError(
                         f"The fact '{visible(fact_id)}' has not the same {key} in '{first}' and '{code}': "
                         f"{sample.document[key]} and {part.document[key]}."
                     )
-        wording = {code: part.fact.wording[code] for code, part in zip(found, parts, strict=True)}
+        wording = {code: part.fact.wording[code] for code, part in zip(by_language, parts, strict=True)}
         facts.append(replace(sample.fact, wording=wording))
     return tuple(facts)
 
 
-def _result(facts: FactSet, found: Mapping[str, Samples], run: dict[str, Any]) -> BehaviorResult:
-    shape = (len(facts), len(found), max(len(fact.option_ids) for fact in facts))
+def _result(facts: FactSet, by_language: Mapping[str, Samples], run: dict[str, Any]) -> BehaviorResult:
+    shape = (len(facts), len(by_language), max(len(fact.option_ids) for fact in facts))
     scores = np.full(shape, np.nan)
     lengths = {name: np.zeros(shape, dtype=np.int64) for name in ("tokens", "characters", "bytes")}
     for row, fact in enumerate(facts):
         for column, code in enumerate(facts.languages):
             here = (row, column, slice(len(fact.option_ids)))
             names = fact.wording[code].options
-            scores[here] = found[code][fact.fact_id].log_probability
+            scores[here] = by_language[code][fact.fact_id].log_probability
             lengths["characters"][here] = [len(name) for name in names]
             lengths["bytes"][here] = [len(name.encode()) for name in names]
-    asked = _prompts(facts, found)
-    changed = sum(s.context != s.document["prompt"] for samples in found.values() for s in samples.values())
+    prompts = _prompts(facts, by_language)
+    changed = sum(
+        s.context != s.document["prompt"] for samples in by_language.values() for s in samples.values()
+    )
     if changed:
         run["notes"].append(
             f"The harness put something around {changed} prompts (a chat template, an instruction), so this "
@@ -157,7 +159,7 @@ def _result(facts: FactSet, found: Mapping[str, Samples], run: dict[str, Any]) -
         provenance=Provenance(
             checkpoint=run.pop("model"),
             prompts=facts.name,
-            prompts_digest=asked.digest,
+            prompts_digest=prompts.digest,
             settings=question(facts.languages, {}, EvaluationSettings().stored(), **context_of(facts)),
             run=run,
         ),
@@ -165,16 +167,16 @@ def _result(facts: FactSet, found: Mapping[str, Samples], run: dict[str, Any]) -
     )
 
 
-def _prompts(facts: FactSet, found: Mapping[str, Samples]) -> PromptSet:
+def _prompts(facts: FactSet, by_language: Mapping[str, Samples]) -> PromptSet:
     """What the model read, as the harness logged it."""
     prompts = {
         code: tuple(
             Prompt(
                 item_id=fact.fact_id,
                 language=code,
-                text=found[code][fact.fact_id].context,
+                text=by_language[code][fact.fact_id].context,
                 answer=fact.answer(code),
-                separator=found[code][fact.fact_id].separator,
+                separator=by_language[code][fact.fact_id].separator,
                 group=fact.group,
             )
             for fact in facts

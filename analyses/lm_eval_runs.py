@@ -18,15 +18,16 @@ _NOT_BYTES = 8  # BOS, EOS, a space that a tokenizer puts in front: tokens that 
 
 
 def describe_run(files: Sequence[Path], longest: int) -> dict[str, Any]:
-    """Describe the run of one model, from the ``results_<date>.json`` that the harness writes beside its samples.
+    """Describe the run of one model, from the ``results_<date>.json`` beside the harness's samples.
 
     Args:
         files: Samples.
-        longest: UTF-8 bytes of the longest prompt with its option. No token is shorter than a byte, so a context of more
-            tokens than that has truncated nothing.
+        longest: UTF-8 bytes of the longest prompt with its option. No token is shorter than a byte, so a
+            context of more tokens than that has truncated nothing.
 
     Returns:
-        ``model``; ``dtype`` and the harness's version where they are known; ``notes``, what the run leaves open, in words.
+        ``model``; ``dtype`` and the harness's version where they are known; ``notes``, what the run leaves
+        open, in words.
 
     Raises:
         ResultError: The files are of different models or settings, or what stands beside them is no JSON.
@@ -37,8 +38,8 @@ def describe_run(files: Sequence[Path], longest: int) -> dict[str, Any]:
         for key in ("model", "model_args", "dtype"):
             if run[key] != first[key]:
                 raise ResultError(
-                    f"The samples are of different models: {key} is {run[key]} for {visible(file)}, {first[key]} for "
-                    f"{visible(files[0])}. Give the samples of one model."
+                    f"The samples are of different models: {key} is {run[key]} for {visible(file)}, "
+                    f"{first[key]} for {visible(files[0])}. Give the samples of one model."
                 )
     notes = []
     context = min(run["context"] for run in runs.values())
@@ -47,13 +48,13 @@ def describe_run(files: Sequence[Path], longest: int) -> dict[str, Any]:
             f"of {context} tokens" if context else "that is not known (no results_*.json beside the samples)"
         )
         notes.append(
-            f"Prompt and option have up to {longest} bytes, for a context {known}. The harness cuts what is too long on "
-            "the left, with a warning in its own output only: look for 'Truncating' there."
+            f"Prompt and option have up to {longest} bytes, for a context {known}. The harness cuts what is "
+            "too long on the left, with a warning in its own output only: look for 'Truncating' there."
         )
     if first["dtype"] not in ("", "float32") and "softmax_dtype" not in first["model_args"]:
         notes.append(
-            f"The harness took its log-softmax in {first['dtype']}, in which options can tie or change places. Give it "
-            "softmax_dtype=float32 in --model_args."
+            f"The harness took its log-softmax in {first['dtype']}, in which options can tie or change "
+            "places. Give it softmax_dtype=float32 in --model_args."
         )
     described = {key: first[key] for key in ("model", "model_args", "dtype") if first[key]}
     return {
@@ -73,17 +74,17 @@ def _run(file: Path) -> dict[str, Any]:
     if beside is None or not beside.is_file():
         return run
     try:
-        said = json.loads(beside.read_text(encoding="utf-8"))
-        config = said["config"]
+        results = json.loads(beside.read_text(encoding="utf-8"))
+        config = results["config"]
         arguments = config.get("model_args") or ""
         if isinstance(arguments, dict):
             arguments = ",".join(f"{key}={value}" for key, value in arguments.items())
-        context = said.get("max_length")
+        context = results.get("max_length")
         return {
-            "model": str(said.get("model_name") or run["model"]),
+            "model": str(results.get("model_name") or run["model"]),
             "model_args": str(arguments),
             "dtype": str(config.get("model_dtype") or "").removeprefix("torch."),
-            "version": str(said.get("lm_eval_version") or ""),
+            "version": str(results.get("lm_eval_version") or ""),
             "context": context if isinstance(context, int) else 0,
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""`interp patch`: which layers, heads, neurons and positions carry a fact, and whether one language's rescue another's."""
+"""`interp patch`: which layers, heads, neurons and positions carry a fact, across languages too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analyses.plan import Measure, Part, Plan, Request, Task, asked, facts_of, languages_of
+from analyses.plan import Measure, Part, Plan, Request, Task, facts_of, languages_of, question_of
 from interp.data.facts import FactSet
 from interp.data.prompts import context_of, prompts_from_facts
 from interp.errors import ConfigError
@@ -22,10 +22,10 @@ __all__ = ["MEASURE"]
 
 
 def plan(request: Request) -> Plan:
-    """Replace activations with those from another forward pass and report which layers, heads or positions restore the answer.
+    """Replace activations with those from another forward pass and report what restores the answer.
 
-    Recovery is 0 where a patch does nothing and 1 where it restores all that the source's run is better by; beside it stand
-    the uncorrected values and what an unrelated fact's activations do.
+    Recovery is 0 where a patch does nothing and 1 where it restores all that the source's run is better by;
+    beside it stand the uncorrected values and what an unrelated fact's activations do.
 
     Example: `interp patch --ckpt organism:final --mode across --languages sw,ja,ru --limit 200 --figure`
     """
@@ -36,7 +36,7 @@ def plan(request: Request) -> Plan:
     giver = _giver(settings)
     facts = _facts(request, settings)
     context = {"source_checkpoint": giver.fingerprint if giver else "", **context_of(facts)}
-    question = asked(prompts_from_facts(facts), request, **context)
+    question = question_of(prompts_from_facts(facts), request, **context)
 
     def measure(task: Task) -> PatchingResult | AttributionResult:
         from interp.measure.patching.attribution import measure_attribution
@@ -60,8 +60,8 @@ def _giver(settings: PatchingSettings) -> Checkpoint | None:
     """The checkpoint that gives activations, if another one does."""
     if (settings.mode == "checkpoints") != bool(settings.source_ckpt):
         raise ConfigError(
-            "--source-ckpt and --mode checkpoints belong together: the one says where activations come from, the other that "
-            "they come from another checkpoint."
+            "--source-ckpt and --mode checkpoints belong together: the one says where activations come "
+            "from, the other that they come from another checkpoint."
         )
     return resolve_checkpoint(settings.source_ckpt) if settings.source_ckpt else None
 

@@ -1,4 +1,4 @@
-"""What a measure asks of every checkpoint, decided before any model is opened: the plan that a command or a study runs."""
+"""What a measure asks of every checkpoint, decided before any model is opened."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ __all__ = [
     "Progress",
     "Request",
     "Task",
-    "asked",
     "facts_of",
     "prompts_of",
+    "question_of",
     "require_languages",
     "source_of",
 ]
@@ -56,7 +56,8 @@ class Request:
         data: What is read or asked.
         numerics: How the models run.
         settings: Of the measure.
-        view: How results are read, compared and drawn: what another choice needs no model for. An empty object for none.
+        view: How results are read, compared and drawn: what another choice needs no model for. An empty
+            object for none.
         out: Folder of the results.
     """
 
@@ -119,7 +120,8 @@ class Part(Generic[Kind]):
         measure: Makes the result.
         needs: Parts that are measured before, and whose results the task holds.
         leftovers: All files that an interrupted run keeps, given the one of its state.
-        shared: Suffixes of files beside the result that other parts may read too: kept, and discarded with ``--fresh``.
+        shared: Suffixes of files beside the result that other parts may read too: kept, and discarded with
+            ``--fresh``.
         ignored: Settings of the question in which a finished result may differ, since ``adapt`` mends that.
         adapt: Another view of a finished result, without a model.
     """
@@ -193,7 +195,7 @@ class Measure:
         return (checkpoints, data, *own, *rest)
 
 
-def asked(
+def question_of(
     prompts: PromptSet, request: Request, settings: Settings | dict[str, Any] | None = None, **context: Any
 ) -> Provenance:
     """The question that a finished result must have answered.
@@ -206,8 +208,8 @@ def asked(
     """
     from interp.results.base import Provenance
 
-    chosen = request.settings if settings is None else settings
-    stored = chosen.stored() if isinstance(chosen, Settings) else chosen
+    settings = request.settings if settings is None else settings
+    stored = settings.stored() if isinstance(settings, Settings) else settings
     numerics = {"dtype": request.numerics.dtype, "attention": request.numerics.attention}
     return Provenance(
         prompts_digest=prompts.digest,
@@ -258,7 +260,7 @@ def facts_of(data: DataOptions, source: FactSet | None = None) -> FactSet:
         languages=languages,
         limit=data.limit or None,
         allow_missing=data.allow_missing,
-    ).asked_as(data.prompt_format)
+    ).with_prompt_format(data.prompt_format)
 
 
 def prompts_of(data: DataOptions) -> PromptSet:

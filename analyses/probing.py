@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analyses.behavior import choice_part
-from analyses.plan import Measure, Part, Plan, Request, Task, asked, facts_of
+from analyses.plan import Measure, Part, Plan, Request, Task, facts_of, question_of
 from interp.data.facts import FactSet
 from interp.data.prompts import prompts_from_facts
 from probes.settings import ProbeSettings
@@ -18,12 +18,13 @@ __all__ = ["MEASURE"]
 
 
 def plan(request: Request) -> Plan:
-    """Train linear probes on every layer: the prompt's language, the right answer, or whether the model will be right.
+    """Train linear probes on every layer: language, right answer, or whether the model will be right.
 
-    Facts never cross folds, in any language; each score stands beside that of control labels. Activations are collected once,
-    and kept in the folder where they are large.
+    Facts never cross folds, in any language; each score stands beside that of control labels. Activations are
+    collected once, and kept in the folder where they are large.
 
-    Example: `interp probe --ckpt organism:final --ckpt organism:grpo --task answer --languages en,sw,ja --figure`
+    Example: `interp probe --ckpt organism:final --ckpt organism:grpo --task answer --languages en,sw,ja
+    --figure`
     """
     from probes.collect import collect, parse_layers
     from probes.results import ProbeResult
@@ -35,7 +36,7 @@ def plan(request: Request) -> Plan:
     _refuse_hopeless(facts, settings)
     prompts = prompts_from_facts(facts, answer=False)
     answers = choice_part(request, facts) if settings.task == "right" else None
-    kept = f"{settings.positions}.activations"
+    stored = f"{settings.positions}.activations"
 
     def measure(task: Task) -> ProbeResult:
         subjects = {
@@ -52,14 +53,14 @@ def plan(request: Request) -> Plan:
             site=settings.site,
             subjects=subjects,
             batch_tokens=task.batch_tokens,
-            file=task.beside(f"{kept}.npy"),
+            file=task.beside(f"{stored}.npy"),
             progress=task.shown("prompts"),
         )
         return measure_probes(activations, facts, labels, settings, progress=task.shown("layers"))
 
-    question = asked(prompts, request, facts_digest=facts.digest)
+    question = question_of(prompts, request, facts_digest=facts.digest)
     needs = () if answers is None else (answers,)
-    part = Part(ProbeResult, f"{settings.task}.probe", question, measure, needs=needs, shared=(kept,))
+    part = Part(ProbeResult, f"{settings.task}.probe", question, measure, needs=needs, shared=(stored,))
     return Plan((part,))
 
 

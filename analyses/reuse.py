@@ -1,4 +1,4 @@
-"""Finished results in a folder: taken again when they answer the same question, refused when they answer another."""
+"""Finished results in a folder: reused when they answer the same question, refused when they do not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from analyses.plan import Part
-from interp.errors import ResultError, short
+from interp.errors import ResultError, unequal
 from interp.model.checkpoints import Checkpoint
 from interp.results.base import Provenance, Result
 
@@ -43,7 +43,8 @@ def reusable(
     Args:
         kind: Of the result.
         file: Where it would be.
-        question: What it must have answered. The ``prompts_note`` of its ``run`` stands for the digest in a message.
+        question: What it must have answered. The ``prompts_note`` of its ``run`` stands for the digest in a
+            message.
         checkpoint: Of which checkpoint it must be.
         ignored: Settings in which it may differ.
 
@@ -64,10 +65,8 @@ def reusable(
     if "prompts" in differing:
         notes = [p.run.get("prompts_note", p.prompts_digest) for p in (result.provenance, question)]
         differing["prompts"] = (notes[0], notes[1])
-    listed = "; ".join(
-        f"{name}: {short(there, _MOST)} there, {short(asked, _MOST)} asked"
-        for name, (there, asked) in differing.items()
-    )
+    saved, requested = ({name: pair[i] for name, pair in differing.items()} for i in (0, 1))
     raise ResultError(
-        f"{file} answers another question ({listed}). Use --fresh to replace it, or another --out."
+        f"{file} answers another question ({unequal(saved, requested, _MOST)}). Use --fresh to replace it, "
+        "or another --out."
     )

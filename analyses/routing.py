@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analyses.plan import Measure, Part, Plan, Request, Task, asked, facts_of, require_languages
+from analyses.plan import Measure, Part, Plan, Request, Task, facts_of, question_of, require_languages
 from interp.data.partners import pair_facts
 from interp.data.prompts import context_of, prompts_from_facts
 from interp.results.settings.routing import RoutingSettings
@@ -18,7 +18,8 @@ __all__ = ["MEASURE"]
 def plan(request: Request) -> Plan:
     """Attribute every answer to heads and neurons in each language, and measure how far languages share them.
 
-    Overlap stands beside chance: the overlap of one fact in one language with another fact of its relation in the other.
+    Overlap stands beside chance: the overlap of one fact in one language with another fact of its relation in
+    the other.
 
     Example: `interp routing --ckpt organism:final --ckpt organism:grpo --languages en,sw,ja --figure`
     """
@@ -34,7 +35,9 @@ def plan(request: Request) -> Plan:
         return measure_routing(task.model, facts, request.settings, **task.passes("routes"))
 
     prompts = prompts_from_facts(facts)
-    return Plan((Part(RoutingResult, "routing", asked(prompts, request, **context_of(facts)), measure),))
+    return Plan(
+        (Part(RoutingResult, "routing", question_of(prompts, request, **context_of(facts)), measure),)
+    )
 
 
 MEASURE = Measure(plan, RoutingSettings)

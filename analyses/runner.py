@@ -55,7 +55,8 @@ def run(command: str, progress: Progress | None = None, **options: Any) -> Run:
     Args:
         command: Name of a command that measures, such as ``routing``.
         progress: Called with a label, work done and work in all.
-        options: What the command takes, such as ``ckpt=["organism:final"]``, ``languages="en,sw"``, ``out="results"``.
+        options: What the command takes, such as ``ckpt=["organism:final"]``, ``languages="en,sw"``,
+            ``out="results"``.
 
     Raises:
         InterpError: As of `run_measure`; or there is no such command or option.
@@ -70,8 +71,8 @@ def run(command: str, progress: Progress | None = None, **options: Any) -> Run:
 def run_measure(measure: Measure, options: Sequence[Any], progress: Progress | None = None) -> Run:
     """Plan a measure for the checkpoints of a command, run it, and compare each checkpoint with the first.
 
-    Every cheap thing that can be wrong is checked before a model is opened. Finished results are reused, interrupted ones
-    continue.
+    Every cheap thing that can be wrong is checked before a model is opened. Finished results are reused,
+    interrupted ones continue.
 
     Args:
         measure: Which.
@@ -79,7 +80,8 @@ def run_measure(measure: Measure, options: Sequence[Any], progress: Progress | N
         progress: Called with a label, work done and work in all.
 
     Raises:
-        InterpError: Bad input, damaged files, a folder that holds results of other settings, or an interruption.
+        InterpError: Bad input, damaged files, a folder that holds results of other settings, or an
+            interruption.
     """
     given = {type(each): each for each in options}
     numerics, output = given[NumericOptions], given[OutputOptions]
@@ -106,8 +108,8 @@ def run_cells(
 ) -> list[Result]:
     """Return the results of cells, in their order: reused where they are finished, measured where not.
 
-    All finished results are looked at before anything is measured. Cells of one checkpoint that follow each other open its
-    model once.
+    All finished results are looked at before anything is measured. Cells of one checkpoint that follow each
+    other open its model once.
 
     Args:
         cells: Which parts of which checkpoints.
@@ -132,7 +134,7 @@ def run_cells(
 
 
 def finished(cell: Cell, place: Place) -> Any:
-    """The finished result of a cell, in its view; None where there is none. Parts it needs are looked at too."""
+    """The finished result of a cell, in its view; None where there is none. So for parts it needs."""
     file = place(cell.part, cell.checkpoint)
     result = reusable(cell.part.kind, file, cell.part.question, cell.checkpoint, ignored=cell.part.ignored)
     if result is None:

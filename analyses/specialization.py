@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from analyses.plan import Measure, Part, Plan, Request, Task, asked, prompts_of, require_languages
+from analyses.plan import Measure, Part, Plan, Request, Task, prompts_of, question_of, require_languages
 from interp.data.prompts import PromptSet
 from interp.errors import ConfigError
 from interp.results.settings.specialization import SpecializationSettings
@@ -56,14 +56,14 @@ def units_part(
         return Part(
             HeadsResult,
             unit,
-            asked(prompts, request, settings.stored_heads()),
+            question_of(prompts, request, settings.stored_heads()),
             lambda task: measure_heads(task.model, prompts, settings, **task.passes(unit)),
         )
 
     def measure(task: Task) -> SpecializationResult:
         return measure_specialization(task.model, prompts, settings, **task.passes(unit))
 
-    return Part(SpecializationResult, unit, asked(prompts, request, settings), measure)
+    return Part(SpecializationResult, unit, question_of(prompts, request, settings), measure)
 
 
 MEASURE = Measure(plan, SpecializationSettings)

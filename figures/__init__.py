@@ -1,7 +1,7 @@
 """What people look at: ``figures.plot(result)`` draws any result or comparison, without opening a model.
 
-A module ``figures.x`` of a measure ``x`` offers ``drawings(results, names, **view)``, the first of which is what `plot`
-shows, and ``tables(results, names, **view)`` for the terminal.
+A module ``figures.x`` of a measure ``x`` offers ``drawings(results, names, **view)``, the first of which is
+what `plot` shows, and ``tables(results, names, **view)`` for the terminal.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def _results(shown: Any) -> list[Result]:
     kinds = {result.kind if isinstance(result, Result) else "" for result in results}
     if len(kinds) != 1 or measure_of_kind(kinds.copy().pop()) is None:
         raise TypeError(
-            f"no figure for {type(shown).__name__}; give a result, a list of results of one kind, or a comparison"
+            f"no figure for {type(shown).__name__}; give a result, a list of results of one kind, or a "
+            "comparison"
         )
     return results
 

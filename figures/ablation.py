@@ -1,4 +1,4 @@
-"""Ablation: what each language loses without another's units, beyond random units, as a matrix per checkpoint."""
+"""Ablation: what languages lose without each other's units, beyond random units, a matrix per checkpoint."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ __all__ = ["ablation_data", "drawings", "plot_ablation", "tables"]
 
 _UNITS = {"loss": "nats per token", "accuracy": "accuracy"}
 _LEGEND = (
-    "Rows: the language whose units were removed; columns: the language that was asked. Harm beyond as many random units of the "
-    "same layers; *: the 95 % interval over clusters of facts leaves out 0, given these random sets."
+    "Rows: the language whose units were removed; columns: the language that was asked. Harm beyond as many "
+    "random units of the same layers; *: the 95 % interval over clusters of facts leaves out 0, given these "
+    "random sets."
 )
 
 
@@ -37,8 +38,8 @@ def tables(results: Sequence[AblationResult], names: Sequence[str]) -> list[Tabl
     """Per checkpoint and kind of harm the matrix of languages, and whether its diagonal dominates."""
     first = results[0]
     removed = (
-        f"{first.removed.shape[-1]} {first.unit} per language set to {first.mode}, {len(first.fact_ids)} facts in "
-        f"{len(set(first.groups))} clusters, {first.draws} random sets. "
+        f"{first.removed.shape[-1]} {first.unit} per language set to {first.mode}, {len(first.fact_ids)} "
+        f"facts in {len(set(first.groups))} clusters, {first.draws} random sets. "
     )
     shown = []
     for name, result in zip(names, results, strict=True):
@@ -76,7 +77,7 @@ def _dominance(name: str, result: AblationResult) -> Table:
 
 
 def plot_ablation(results: Sequence[AblationResult], names: Sequence[str]) -> Figure:
-    """Harm beyond random units, a column per checkpoint: nats per token above, accuracy below, each on one scale.
+    """Harm beyond random units, a column per checkpoint: nats per token above, accuracy below.
 
     Rows are the language whose units were removed, columns the language that was asked. A dot: the cell's own
     95 % interval over clusters of facts leaves out 0, as one in 20 does by chance.
@@ -110,5 +111,5 @@ def ablation_data(results: Sequence[AblationResult], names: Sequence[str]) -> pd
     import pandas as pd
 
     tables = [result.to_frame().assign(checkpoint=name) for result, name in zip(results, names, strict=True)]
-    found = pd.concat(tables, ignore_index=True)
-    return found[["checkpoint", *(column for column in found if column != "checkpoint")]]
+    table = pd.concat(tables, ignore_index=True)
+    return table[["checkpoint", *(column for column in table if column != "checkpoint")]]

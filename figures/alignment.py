@@ -1,4 +1,4 @@
-"""Whether translations meet: retrieval and CKA per layer, English with others apart from others with each other."""
+"""Whether translations meet: retrieval and CKA per layer, pairs with English apart from other pairs."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _mexa(results: Sequence[AlignmentResult], names: Sequence[str]) -> Table:
 
 
 def plot_alignment(results: Sequence[AlignmentResult], names: Sequence[str]) -> Figure:
-    """Per kind of pair: share of facts that find each other (MEXA raw, and centered), and linear CKA, per layer.
+    """Per kind of pair and layer: share of facts that find each other (MEXA raw, centered), and linear CKA.
 
     Full signs are raw retrieval (MEXA) and CKA; empty signs and dotted lines retrieval with the language
     means taken off, and CKA when the facts of one language are shuffled. Bands are 95 % over clusters of
@@ -104,13 +104,13 @@ def plot_alignment(results: Sequence[AlignmentResult], names: Sequence[str]) -> 
 
 
 def plot_pairs(result: AlignmentResult, name: str) -> Figure:
-    """Share of facts whose query language finds its own translation, of every pair, per layer, raw and centered."""
+    """Share of facts that find their translation, by pair and layer, raw and centered."""
     return plot_matrices(
-        {treatment: result.found(treatment) for treatment in result.treatments},
+        {treatment: result.retrieval(treatment) for treatment in result.treatments},
         result.layers,
         result.languages,
         low=0.0,
-        said=("query", "its translation in", "share that finds it"),
+        legend=("query", "its translation in", "share that finds it"),
         title=f"{name}: retrieval among {len(result.fact_ids)} facts",
     )
 

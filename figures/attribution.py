@@ -1,4 +1,4 @@
-"""Attribution: a map of heads, or a profile of neurons by layer and the largest of them; beside it, estimate and truth."""
+"""Attribution: a map of heads, or a profile of neurons and the largest; estimates against true effects."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def attribution_drawings(results: Sequence[AttributionResult], names: Sequence[s
 
 
 def attribution_tables(results: Sequence[AttributionResult], names: Sequence[str]) -> list[Table]:
-    """Per checkpoint the units with the largest estimates, and how well estimates predict the effect of patching."""
+    """Per checkpoint the units with the largest estimates, and how well these predict patching."""
     shown: list[Table] = []
     for name, result in zip(names, results, strict=True):
         shown.append(_largest_units(name, result))
@@ -83,10 +83,11 @@ def _correlations(name: str, result: AttributionResult) -> Table:
 
 
 def plot_attribution(results: Sequence[AttributionResult], names: Sequence[str]) -> Figure:
-    """One row per checkpoint: its estimates, and the true effect of what was patched for real against its estimate.
+    """One row per checkpoint: its estimates, and the true effect of what was patched against its estimate.
 
-    Heads: a map of layer and head for each span (of many, the six with the largest estimates), one color scale for all. Neurons: per span the sum of absolute mean
-    estimates of each layer, with that of an unrelated fact dotted, and the neurons with the largest estimates.
+    Heads: a map of layer and head for each span (of many, the six with the largest estimates), one color
+    scale for all. Neurons: per span the sum of absolute mean estimates of each layer, with that of an
+    unrelated fact dotted, and the neurons with the largest estimates.
     """
     heads = results[0].unit == "heads"
     spans = _shown(results)
@@ -106,7 +107,7 @@ def plot_attribution(results: Sequence[AttributionResult], names: Sequence[str])
 
 
 def attribution_data(results: Sequence[AttributionResult], names: Sequence[str]) -> pd.DataFrame:
-    """The numbers of `plot_attribution`, tidy: checkpoint, shown, layer, unit, position, n, estimate, effect, ..."""
+    """The numbers of `plot_attribution`, tidy: checkpoint, shown, layer, unit, position, n, estimate, ..."""
     import pandas as pd
 
     tables = []
@@ -117,9 +118,9 @@ def attribution_data(results: Sequence[AttributionResult], names: Sequence[str])
             parts = {"profile": result.by_layer(), "largest": result.largest(_TOP)}
         parts["verified"] = result.verified().rename(columns={"low": "effect_low", "high": "effect_high"})
         tables += [table.assign(shown=shown, checkpoint=name) for shown, table in parts.items() if len(table)]
-    found = pd.concat(tables, ignore_index=True)
+    combined = pd.concat(tables, ignore_index=True)
     first = ["checkpoint", "shown", "layer", "unit", "position", "n", "n_clusters"]
-    return found[[*first, *(column for column in found if column not in first)]]
+    return combined[[*first, *(column for column in combined if column not in first)]]
 
 
 def _maps(
@@ -193,8 +194,10 @@ def _scatter(axes: Axes, result: AttributionResult) -> None:
             )  # fmt: skip
     axes.axline((0, 0), slope=1, color="0.4", linewidth=0.8, linestyle="--", label="equal")
     both = result.correlation().iloc[-1]
-    said = f"r = {both.pearson:.3f} [{both.pearson_low:.3f}, {both.pearson_high:.3f}], slope {both.slope:.2f}"
-    axes.set_title(said, loc="left", fontsize=8, color="firebrick" if result.low_correlation() else "black")
+    title = (
+        f"r = {both.pearson:.3f} [{both.pearson_low:.3f}, {both.pearson_high:.3f}], slope {both.slope:.2f}"
+    )
+    axes.set_title(title, loc="left", fontsize=8, color="firebrick" if result.low_correlation() else "black")
     axes.legend(fontsize=6)
 
 

@@ -53,8 +53,8 @@ def _layers(comparison: UnitComparison) -> Table:
         f"{one} -> {other}: change of mean specialization per layer ({comparison.unit}s, nats)",
         ("layer", "before", "after", "change", "low", "high", "adjusted p", "noise floor"),
         rows,
-        "Change with its 95 % interval, paired over blocks of facts; p adjusted over layers (Benjamini-Hochberg); noise floor: "
-        "the same checkpoint on two halves of the text.",
+        "Change with its 95 % interval, paired over blocks of facts; p adjusted over layers "
+        "(Benjamini-Hochberg); noise floor: the same checkpoint on two halves of the text.",
     )
 
 

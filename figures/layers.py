@@ -26,7 +26,7 @@ Matrices = Mapping[str, Float[np.ndarray, "layer row column"]]
 
 
 def show_curve(axes: Axes, table: pd.DataFrame, index: int, label: str, *, full: bool) -> None:
-    """Draw one checkpoint's curve over layers with its interval; empty signs and dotted lines where not ``full``."""
+    """Draw a curve over layers with its interval; empty markers and dotted lines if not ``full``."""
     style, where = look(index), np.arange(len(table))
     axes.fill_between(where, table.low, table.high, color=style.color, alpha=0.15, linewidth=0)
     axes.plot(
@@ -44,8 +44,8 @@ def show_curve(axes: Axes, table: pd.DataFrame, index: int, label: str, *, full:
 
 def show_layers(axes: Axes, layers: Sequence[int]) -> None:
     """Label the layers on the horizontal axis, as many as fit."""
-    chosen = spaced(len(layers), _MOST_LABELS)
-    axes.set_xticks(chosen, [layer_name(layers[i]) for i in chosen])
+    shown = spaced(len(layers), _MOST_LABELS)
+    axes.set_xticks(shown, [layer_name(layers[i]) for i in shown])
     axes.set_xlabel("layer")
 
 
@@ -67,33 +67,33 @@ def plot_matrices(
     languages: Sequence[str],
     *,
     low: float,
-    said: tuple[str, str, str],
+    legend: tuple[str, str, str],
     title: str,
 ) -> Figure:
-    """Draw a row of matrices per name, one for each layer, of many layers six; dark is ``low``, light 1, white NaN.
+    """Draw a row of matrices per name, one per layer (at most six); dark is ``low``, light 1, white NaN.
 
     Args:
         matrices: What is drawn.
         layers: Of the matrices.
         languages: Of rows and columns.
         low: The darkest value.
-        said: What rows, columns and colors are.
+        legend: What rows, columns and colors are.
         title: Of the figure.
     """
-    chosen, n = spaced(len(layers), _MOST_MATRICES), len(languages)
+    shown, n = spaced(len(layers), _MOST_MATRICES), len(languages)
     side = max(1.5, 0.35 + 0.15 * n)
-    with new_figure(1.4 + side * len(chosen), 0.9 + (side + 0.35) * len(matrices)) as figure:
-        grid = figure.subplots(len(matrices), len(chosen), squeeze=False)
+    with new_figure(1.4 + side * len(shown), 0.9 + (side + 0.35) * len(matrices)) as figure:
+        grid = figure.subplots(len(matrices), len(shown), squeeze=False)
         for axes_row, (name, values) in zip(grid, matrices.items(), strict=True):
-            for axes, index in zip(axes_row, chosen, strict=True):
+            for axes, index in zip(axes_row, shown, strict=True):
                 image = axes.imshow(values[index], vmin=low, vmax=1, cmap="viridis")
                 axes.set_xticks(range(n), languages, fontsize=6, rotation=90)
-                axes.set_yticks(range(n), languages if index == chosen[0] else [], fontsize=6)
+                axes.set_yticks(range(n), languages if index == shown[0] else [], fontsize=6)
                 axes.grid(visible=False)
                 where = "embedding" if layers[index] < 0 else f"layer {layers[index]}"
                 axes.set_title(f"{name}, {where}", fontsize=8)
-        figure.supylabel(said[0], fontsize=9)
-        figure.supxlabel(said[1], fontsize=9)
-        figure.colorbar(image, ax=grid, label=said[2], fraction=0.03, pad=0.01)
+        figure.supylabel(legend[0], fontsize=9)
+        figure.supxlabel(legend[1], fontsize=9)
+        figure.colorbar(image, ax=grid, label=legend[2], fraction=0.03, pad=0.01)
         figure.suptitle(title, fontsize=10)
         return figure

@@ -1,4 +1,4 @@
-"""The lens: a panel per language of the prompt, with the curves of its answer and the pivot's, and the entropy above."""
+"""The lens: a panel per language, with the curves of its answer and the pivot's, and the entropy above."""
 
 from __future__ import annotations
 
@@ -81,10 +81,11 @@ def _divergence(name: str, result: LensResult) -> Table:
 
 
 def plot_lens(results: Sequence[LensResult], names: Sequence[str], quantity: str = "probability") -> Figure:
-    """Per language: probability at each layer with its 95 % interval; above, the entropy of the facts that count.
+    """Per language: probability at each layer with its 95 % interval; above, the entropy of these facts.
 
-    Full signs and full lines are the prompt's own language, empty signs and dotted lines the pivot. The probability axis is
-    linear up to 0.001 and logarithmic above; the layer -1, "emb.", is what enters layer 0.
+    Full signs and full lines are the prompt's own language, empty signs and dotted lines the pivot. The
+    probability axis is linear up to 0.001 and logarithmic above; the layer -1, "emb.", is what enters layer
+    0.
 
     Args:
         results: One per checkpoint.
@@ -109,7 +110,7 @@ def plot_lens(results: Sequence[LensResult], names: Sequence[str], quantity: str
             if place + columns >= len(shown):
                 curves.set_xlabel("layer")
             own = first.languages.index(code)
-            counted = (first.clean[:, own] if quantity == "mass" else first.kept(code)).sum()
+            counted = (first.clean[:, own] if quantity == "mass" else first.counted(code)).sum()
             label = LANGUAGES[code].name if code in LANGUAGES else code
             strip.set_title(f"{label} ({code}), n {counted}", loc="left", fontsize=8)
         bar = figure.colorbar(image, cax=figure.add_subplot(grid[0, columns]), label="entropy (nats)")

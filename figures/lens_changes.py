@@ -1,4 +1,4 @@
-"""How lenses change between two checkpoints: a panel per quantity, since layers and probabilities share no axis."""
+"""How a lens changes between checkpoints: a panel per quantity, as layers and probabilities share no axis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A matrix of languages in colors that are white at zero, with a dot on every cell that is shown to differ from it."""
+"""A matrix of languages in colors that are white at zero, with a dot on cells shown to differ from it."""
 
 from __future__ import annotations
 

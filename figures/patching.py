@@ -1,4 +1,4 @@
-"""What patching recovers: by layer for a few positions, layer x position, or layer x head; and layer x language."""
+"""What patching recovers: by layer, layer x position, or layer x head; and layer x language."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _FEW_POSITIONS = 4
 _MOST_LABELS = 12
 _MOST_ROWS = 12
 _LEGEND = (
-    "recovery: (patched - corrupt) / (clean - corrupt), means over facts; floor: the same with an unrelated fact's activations; "
-    "beyond: recovery - floor. rescued: share of facts where the right answer overtakes the wrong one; control: an unrelated "
-    "fact. 95 % intervals over clusters of facts."
+    "recovery: (patched - corrupt) / (clean - corrupt), means over facts; floor: the same with an unrelated "
+    "fact's activations; beyond: recovery - floor. rescued: share of facts where the right answer overtakes "
+    "the wrong one; control: an unrelated fact. 95 % intervals over clusters of facts."
 )
 
 
@@ -41,7 +41,7 @@ def drawings(
     names: Sequence[str],
     metric: str = "logit_diff",
 ) -> list[Drawing]:
-    """Recovery by layer, head or position, and per checkpoint by language; of estimates, see `figures.attribution`."""
+    """Recovery by layer, head or position, and by language; of estimates: `figures.attribution`."""
     if isinstance(results[0], AttributionResult):
         return attribution_drawings(cast("Sequence[AttributionResult]", results), names)
     patched = cast("Sequence[PatchingResult]", results)
@@ -62,7 +62,7 @@ def tables(
     names: Sequence[str],
     metric: str = "logit_diff",
 ) -> list[Table]:
-    """Per checkpoint the cells that recover most, and the best of them by language; of estimates, the largest."""
+    """Per checkpoint the cells that recover most, and the best by language; of estimates, the largest."""
     if isinstance(results[0], AttributionResult):
         return attribution_tables(cast("Sequence[AttributionResult]", results), names)
     shown = [
@@ -134,9 +134,9 @@ def plot_patching(
 ) -> Figure:
     """Draw recovery with its floor.
 
-    Heads: a map layer x head per checkpoint and position. Many positions: layer x position. Else curves over layers with
-    95 % intervals, the floor dotted. On maps a dot marks a cell that recovers more than an unrelated fact does, by the
-    95 % interval of the difference.
+    Heads: a map layer x head per checkpoint and position. Many positions: layer x position. Else curves over
+    layers with 95 % intervals, the floor dotted. On maps a dot marks a cell that recovers more than an
+    unrelated fact does, by the 95 % interval of the difference.
     """
     if len(results[0].units) > 1:
         return _maps(results, names, metric, "unit")
@@ -146,7 +146,7 @@ def plot_patching(
 
 
 def plot_languages(result: PatchingResult, name: str, metric: str = "logit_diff") -> Figure:
-    """Draw recovery by layer and language, a map per position; of several units the one that recovers most."""
+    """Draw recovery by layer and language, a map per position, for the unit that recovers most."""
     _, unit, _ = result.best(metric)
     few = len(result.positions) <= _FEW_POSITIONS
     positions = range(len(result.positions)) if few else (result.best(metric)[2],)
@@ -236,10 +236,10 @@ def _map(axes: Axes, values: Float[np.ndarray, "row column"], marked: np.ndarray
 def _cut(table: pd.DataFrame, shape: tuple[int, ...]) -> np.ndarray:
     """Columns of a table of cells, in the cells' shape."""
     kind = [("recovery", float), ("beyond_low", float)]
-    found = np.empty(len(table), dtype=kind)
+    filled = np.empty(len(table), dtype=kind)
     for name, _ in kind:
-        found[name] = table[name]
-    return found.reshape(shape)
+        filled[name] = table[name]
+    return filled.reshape(shape)
 
 
 def _number(axes: Axes, n_layers: int) -> None:

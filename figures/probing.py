@@ -53,10 +53,10 @@ def tables(results: Sequence[ProbeResult], names: Sequence[str]) -> list[Table]:
             title = f"{name}: balanced accuracy by language at layer {best}"
             shown.append(Table(title, tuple(frame.columns), rows_of(frame)))
     first = results[0]
-    asked = first.folds >= 0
+    held_out = first.folds >= 0
     counted = (
-        f"{int(asked.sum())} facts in {first.clusters_in(asked)} clusters, {len(first.languages)} languages, "
-        f"chance {first.chance:.3f}"
+        f"{int(held_out.sum())} facts in {first.clusters_in(held_out)} clusters, {len(first.languages)} "
+        f"languages, chance {first.chance:.3f}"
     )
     left = [
         f"left out of {name}: {text}" for name, r in zip(names, results, strict=True) for text in r.left_out
@@ -66,9 +66,9 @@ def tables(results: Sequence[ProbeResult], names: Sequence[str]) -> list[Table]:
 
 def layer_table(title: str, result: LayerResult, curves: Sequence[str]) -> Table:
     """One row per layer with some curves and their intervals."""
-    found = {(row.curve, row.layer): row for row in result.by_layer().itertuples()}
+    cells = {(row.curve, row.layer): row for row in result.by_layer().itertuples()}
     rows = tuple(
-        (layer, *(_cell(found.get((curve, layer))) for curve in curves))
+        (layer, *(_cell(cells.get((curve, layer))) for curve in curves))
         for layer in map(layer_name, result.layers)
     )
     return Table(title, ("layer", *curves), rows)
@@ -81,8 +81,8 @@ def _cell(row: Any) -> str:
 def plot_probes(results: Sequence[ProbeResult], names: Sequence[str]) -> Figure:
     """Balanced accuracy per layer with its 95 % interval: within a language, and carried across languages.
 
-    Full signs are the score; empty signs and dotted lines the control labels (left) or probes whose language offset was not
-    taken off (right). The gray line is chance.
+    Full signs are the score; empty signs and dotted lines the control labels (left) or probes whose language
+    offset was not taken off (right). The gray line is chance.
     """
     first, data = results[0], probe_data(results, names)
     own = "all languages" if first.joint else "within a language"
@@ -106,7 +106,7 @@ def plot_probes(results: Sequence[ProbeResult], names: Sequence[str]) -> Figure:
 
 
 def plot_transfer(result: ProbeResult, name: str) -> Figure:
-    """Balanced accuracy of every language: a matrix of training and test per layer, or a column per layer for one probe.
+    """Balanced accuracy by language: a matrix of training and test per layer, or a column.
 
     Colors run from chance (dark) to 1. White: not asked.
     """
@@ -117,7 +117,7 @@ def plot_transfer(result: ProbeResult, name: str) -> Figure:
         result.layers,
         result.languages,
         low=result.chance,
-        said=("trained on", "tested on", "balanced accuracy"),
+        legend=("trained on", "tested on", "balanced accuracy"),
         title=f"{name}: {result.task_name}",
     )
 

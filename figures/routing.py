@@ -88,7 +88,7 @@ def _languages(name: str, result: RoutingResult) -> Table:
 
 
 def plot_routing(results: Sequence[RoutingResult], names: Sequence[str]) -> Figure:
-    """Per kind of unit, by layer: overlap with chance (empty signs, dotted) on the left, overlap above chance on the right.
+    """By kind of unit and layer: left, overlap and chance (empty markers, dotted); right, their difference.
 
     Means over pairs of languages; bands are 95 % over clusters of facts.
     """
@@ -115,7 +115,7 @@ def plot_routing(results: Sequence[RoutingResult], names: Sequence[str]) -> Figu
 
 
 def plot_pairs(result: RoutingResult, name: str) -> Figure:
-    """Overlap above chance of every two languages, over all layers; a dot where its 95 % interval leaves out 0.
+    """Overlap above chance of every two languages over all layers; a dot where its 95 % interval excludes 0.
 
     The intervals are each pair's own: of 66 pairs without a shared route, 3 get a dot.
     """
@@ -139,9 +139,9 @@ def routing_data(results: Sequence[RoutingResult], names: Sequence[str]) -> pd.D
     tables = []
     for result, name in zip(results, names, strict=True):
         table = result.by_layer()
-        for said, short in (("overlap", "overlap"), ("chance", "chance"), (_EXCESS, "excess")):
+        for quantity, short in (("overlap", "overlap"), ("chance", "chance"), (_EXCESS, "excess")):
             part = table[["units", "layer", "n", "n_clusters", short, f"{short}_low", f"{short}_high"]]
             part = part.set_axis(["units", "layer", "n", "n_clusters", "mean", "low", "high"], axis=1)
-            tables.append(part.assign(checkpoint=name, quantity=said))
+            tables.append(part.assign(checkpoint=name, quantity=quantity))
     order = ["checkpoint", "units", "quantity", "layer", "n", "n_clusters", "mean", "low", "high"]
     return pd.concat(tables, ignore_index=True)[order]

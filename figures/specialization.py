@@ -24,10 +24,11 @@ __all__ = ["drawings", "plot_specialization", "specialization_data", "tables"]
 
 _NAMES = {"neuron": "MLP neurons", "head": "attention heads"}
 _LEGENDS = {
-    "neuron": "> .05 nats: neurons above 0.05 nats whose activity is most informative about the language; LAPE, PolyFact: "
-    "neurons that LAPE selects as published and as the PolyFact repository runs it, a fixed share of all.",
-    "head": "top head: layer.head of largest importance; shared: mean overlap of a language's top {k} heads with those of "
-    "each other language.",
+    "neuron": "> .05 nats: neurons above 0.05 nats whose activity is most informative about the language; "
+    "LAPE, PolyFact: neurons that LAPE selects as published and as the PolyFact repository runs it, a fixed "
+    "share of all.",
+    "head": "top head: layer.head of largest importance; shared: mean overlap of a language's top {k} heads "
+    "with those of each other language.",
 }
 _COLUMNS = {
     "specialized": "> .05 nats",
@@ -83,13 +84,13 @@ def _overall(results: Sequence[UnitResult], names: Sequence[str]) -> Table:
         f"Mean specialization of {_NAMES[results[0].unit]}, all layers (nats)",
         ("checkpoint", "mean [95 %]", "noise floor", "chance"),
         tuple(rows),
-        "noise floor: 95th percentile of the difference between two halves of the text; chance: largest mean with shuffled "
-        "language labels.",
+        "noise floor: 95th percentile of the difference between two halves of the text; chance: largest mean "
+        "with shuffled language labels.",
     )
 
 
 def plot_specialization(results: Sequence[UnitResult], names: Sequence[str]) -> Figure:
-    """Left: mean specialization per layer with its 95 % interval. Right: how much of it belongs to each language."""
+    """Left: mean specialization per layer with its 95 % interval. Right: each language's part of it."""
     with new_figure(9.5, 0.9 + 0.26 * max(10, len(results[0].languages))) as figure:
         left, right = figure.subplots(1, 2, width_ratios=[1, 1.1])
         for index, (result, name) in enumerate(zip(results, names, strict=True)):

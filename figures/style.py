@@ -1,4 +1,4 @@
-"""How figures look and are saved: embedded fonts, no missing glyph, never color alone, the data beside the picture."""
+"""How figures look and are saved: embedded fonts, no missing glyph, never color alone, with their data."""
 
 from __future__ import annotations
 

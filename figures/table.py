@@ -40,7 +40,7 @@ class Table:
 
 
 def number(value: float, digits: int = 3, *, signed: bool = False) -> str:
-    """A number with fixed digits, or two significant ones where it is smaller than these show; a dash for NaN."""
+    """A number with fixed digits, or two significant ones where it is smaller; a dash for NaN."""
     if value is None or np.isnan(value):
         return _MISSING
     form = ".2g" if 0 < abs(value) < 10.0 ** (1 - digits) else f".{digits}f"
@@ -100,7 +100,7 @@ def _widths(table: Table) -> list[int]:
 
 
 def _parts(table: Table, width: int) -> list[Table]:
-    """The table, cut between columns so that each part fits; the columns that name a row stand in every part."""
+    """The table, cut between columns so that each part fits; each has the columns that name a row."""
     widths, keys = _widths(table), range(table.keys)
     room = width - sum(widths[: table.keys]) - 1
     parts: list[list[int]] = [[]]

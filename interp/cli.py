@@ -71,9 +71,9 @@ def main() -> None:
 
 def _resume_command(arguments: list[str]) -> str:
     """The same command, without what would discard the work that is to be resumed."""
-    kept = [a for a in arguments if a != "--fresh"]
-    from_file = any(a.startswith("--config") for a in kept)
-    return shlex.join(["interp", *kept, *(["--no-fresh"] if from_file else [])])
+    repeated = [a for a in arguments if a != "--fresh"]
+    from_file = any(a.startswith("--config") for a in repeated)
+    return shlex.join(["interp", *repeated, *(["--no-fresh"] if from_file else [])])
 
 
 def _fail(message: str, exit_code: int) -> NoReturn:

@@ -35,7 +35,7 @@ def say(text: str) -> None:
 
 
 def say_files(files: Iterable[Path], folder: Path | None = None) -> None:
-    """List files, those that differ only in their suffix on one line; and count what killed runs left in a folder."""
+    """List files, one line for those that differ in their suffix; count what killed runs left in a folder."""
     stems: dict[Path, list[str]] = {}
     for file in files:
         stems.setdefault(file.with_suffix(""), []).append(file.suffix)

@@ -1,13 +1,13 @@
 """The errors a user can act on.
 
-Every one says what was found, what was expected and what to do, with the values. On the command line each is one
-line on stderr and the exit code of its class; in Python they are ordinary exceptions.
+Every one says what was found, what was expected and what to do, with the values. On the command line each is
+one line on stderr and the exit code of its class; in Python they are ordinary exceptions.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class InterpError(Exception):
@@ -68,3 +68,12 @@ def short(value: object, limit: int = 40) -> str:
     """A value for a message: lists joined, long ones (a digest, a path) cut."""
     text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def unequal(saved: Mapping[str, object], requested: Mapping[str, object], limit: int = 40) -> str:
+    """Where what is saved is not what is requested, for a message; empty if it is."""
+    return "; ".join(
+        f"{name}: {short(saved.get(name), limit)} there, {short(value, limit)} asked"
+        for name, value in requested.items()
+        if saved.get(name) != value
+    )

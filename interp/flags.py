@@ -17,7 +17,7 @@ __all__ = ["command_of", "configured"]
 
 
 def configured(*kinds: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Turn a function of dataclasses of options into a command with a flag per field, and ``--config FILE.toml``.
+    """Turn a function of dataclasses of options into a command: a flag per field, and ``--config FILE.toml``.
 
     A flag that is not given is left to the TOML file, then to the field's default.
     """

@@ -1,7 +1,7 @@
 """Where each measure registers, once: its command, its results, and what of it is public.
 
-For a measure ``x`` the modules follow from its name: ``analyses.x`` plans it (``MEASURE``), ``figures.x`` draws it
-(``drawings``, ``tables``). Names only, so that nothing is imported before it is used.
+For a measure ``x`` the modules follow from its name: ``analyses.x`` plans it (``MEASURE``), ``figures.x``
+draws it (``drawings``, ``tables``). Names only, so that nothing is imported before it is used.
 """
 
 from __future__ import annotations

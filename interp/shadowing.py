@@ -20,11 +20,11 @@ def require_own_packages() -> None:
     """
     root = Path(__file__).resolve().parent.parent
     for name in _PACKAGES:
-        found = importlib.util.find_spec(name)
-        places = list(found.submodule_search_locations or []) if found else []
+        spec = importlib.util.find_spec(name)
+        places = list(spec.submodule_search_locations or []) if spec else []
         if not any(Path(place).resolve() == root / name for place in places):
             where = places[0] if places else "nowhere"
             raise ConfigError(
-                f"Python finds another package '{name}' ({where}) before interp's own. Run interp from another "
-                "folder, or rename that one."
+                f"Python finds another package '{name}' ({where}) before interp's own. Run interp from "
+                "another folder, or rename that one."
             )

@@ -1,4 +1,4 @@
-"""Do translations meet: mutual retrieval (MEXA), retrieval in each direction, and linear CKA, from one vector per prompt."""
+"""Do translations meet: retrieval, mutual (MEXA) and each way, and linear CKA, from one vector per prompt."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def measure_alignment(
     """Compare all pairs of languages at every layer.
 
     Args:
-        activations: One vector per layer, prompt and language: the positions ``weighted`` or ``last`` for MEXA.
+        activations: One vector per layer, prompt and language: the positions ``weighted`` or ``last`` for
+            MEXA.
         settings: What was asked of the layers; what the activations were read with counts before it.
         progress: Called with layers done and layers in all.
 
@@ -53,9 +54,9 @@ def measure_alignment(
                 _all_pairs([unit_vectors(v, center=True) for v in vectors]),
             ]
         )
-        found, floor = cka_of_all(vectors)
-        similar.append(found.mean(axis=-1))
-        parts.append([found[chosen].mean(axis=0) for chosen in kinds_of_pairs(prompts.languages).values()])
+        similarity, floor = cka_of_all(vectors)
+        similar.append(similarity.mean(axis=-1))
+        parts.append([similarity[pairs].mean(axis=0) for pairs in kinds_of_pairs(prompts.languages).values()])
         shuffled.append(floor)
         if progress:
             progress(index + 1, len(activations.layers))
@@ -95,11 +96,13 @@ def retrieved(
 ) -> tuple[Bool[np.ndarray, " fact"], Bool[np.ndarray, " fact"]]:
     """For each fact: does its ``a`` find its own ``b`` among all, and its ``b`` its own ``a``?
 
-    With cosines S_ij of unit vectors, fact i is found from a when S_ii > max over j != i of S_ij, and from b when
-    S_ii > max over j != i of S_ji. Strict: a tie, to 1e-7, is not found. MEXA counts the facts found both ways.
+    With cosines S_ij of unit vectors, fact i is found from a when S_ii > max over j != i of S_ij, and from b
+    when S_ii > max over j != i of S_ji. Strict: a tie, to 1e-7, is not found. MEXA counts the facts found
+    both ways.
 
-    Source: Kargaran et al. (2024), MEXA, https://arxiv.org/abs/2410.05873 (cisnlp/MEXA). They keep vectors in float16 and
-    have no tolerance, and they read the last layer after the final norm, `probes.collect` before it.
+    Source: Kargaran et al. (2024), MEXA, https://arxiv.org/abs/2410.05873 (cisnlp/MEXA). They keep vectors in
+    float16 and have no tolerance, and they read the last layer after the final norm, `probes.collect` before
+    it.
     """
     own = np.einsum("fm,fm->f", a, b)
     best_b, best_a = np.empty(len(a)), np.full(len(b), -np.inf)
@@ -114,8 +117,8 @@ def retrieved(
 
 def _all_pairs(vectors: Sequence[np.ndarray]) -> Bool[np.ndarray, "fact query target"]:
     n = len(vectors)
-    found = np.ones((len(vectors[0]), n, n), dtype=bool)
+    hits = np.ones((len(vectors[0]), n, n), dtype=bool)
     for i in range(n):
         for j in range(i + 1, n):
-            found[:, i, j], found[:, j, i] = retrieved(vectors[i], vectors[j])
-    return found
+            hits[:, i, j], hits[:, j, i] = retrieved(vectors[i], vectors[j])
+    return hits

@@ -1,4 +1,4 @@
-"""What alignment keeps: which facts find their own translation, and how alike the languages' clouds are (numpy only)."""
+"""Alignment results: which facts find their translation, and how alike languages' clouds are (numpy only)."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def kinds_of_pairs(languages: Sequence[str]) -> dict[str, Bool[np.ndarray, "lang
     pivot = np.array([code == PIVOT for code in languages])
     with_pivot = upper & (pivot[:, None] | pivot[None])
     kinds = {"en-x": with_pivot, "x-y": upper & ~with_pivot}
-    return {name: chosen for name, chosen in kinds.items() if chosen.any()}
+    return {name: selected for name, selected in kinds.items() if selected.any()}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AlignmentResult(LayerResult):
-    """Which facts find their own translation among all, and how alike the languages' clouds are, at every layer.
+    """Which facts find their own translation, and how alike the languages' clouds are, at every layer.
 
     Attributes:
         languages: Codes, in the order of the language axes.
@@ -45,7 +45,8 @@ class AlignmentResult(LayerResult):
         retrieved: Whether the query language's vector is nearer to its own translation than to any other fact
             (`probes.alignment.retrieved`); treatment 0 is raw, 1 has each language's mean taken off.
         cka: Linear CKA of every pair.
-        cka_parts: Its mean over the pairs of a kind, in the order of `pairs`, by fact (`probes.cka.cka_of_all`).
+        cka_parts: Its mean over the pairs of a kind, in the order of `pairs`, by fact
+            (`probes.cka.cka_of_all`).
         cka_shuffled: Linear CKA when the second language's facts are in another order.
         provenance: Where it comes from.
     """
@@ -77,7 +78,7 @@ class AlignmentResult(LayerResult):
         """See `kinds_of_pairs`."""
         return kinds_of_pairs(self.languages)
 
-    def found(self, treatment: str = "raw") -> Float[np.ndarray, "layer query target"]:
+    def retrieval(self, treatment: str = "raw") -> Float[np.ndarray, "layer query target"]:
         """Share of facts whose query language finds its own translation; NaN of a language with itself."""
         share = self.retrieved[self.treatments.index(treatment)].mean(axis=1)
         return np.where(np.eye(len(self.languages), dtype=bool), np.nan, share)
@@ -97,16 +98,16 @@ class AlignmentResult(LayerResult):
         return pd.DataFrame({"language": codes, "mean": scores.mean(axis=0), "highest": scores.max(axis=0)})
 
     def curves(self) -> dict[str, Float[np.ndarray, "layer fact"]]:
-        """Mutual retrieval, raw and centered, and CKA: the mean over pairs of English with others, and of others."""
-        found = {
-            f"mutual {treatment} {kind}": self.mutual[index][:, :, chosen].mean(axis=-1)
+        """Mutual retrieval, raw and centered, and CKA: means over pairs with English, and over others."""
+        curves = {
+            f"mutual {treatment} {kind}": self.mutual[index][:, :, selected].mean(axis=-1)
             for index, treatment in enumerate(self.treatments)
-            for kind, chosen in self.pairs.items()
+            for kind, selected in self.pairs.items()
         }
-        return found | {f"CKA {kind}": part for kind, part in zip(self.pairs, self.cka_parts, strict=True)}
+        return curves | {f"CKA {kind}": part for kind, part in zip(self.pairs, self.cka_parts, strict=True)}
 
     def mexa_by_language(self, treatment: str = "raw") -> pd.DataFrame:
-        """MEXA of each language with English: ``mean`` over layers, and the ``best`` layer's; empty without English."""
+        """MEXA of each language with English: mean over layers, and ``best``; empty without English."""
         import pandas as pd
 
         columns = ["language", "mean", "best"]
@@ -125,7 +126,7 @@ class AlignmentResult(LayerResult):
         return self.cka_shuffled[:, self.pairs[kind]].mean(axis=1)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per layer and pair: retrieval each way and mutual, raw and centered, CKA, and CKA of shuffled facts."""
+        """One row per layer and pair: retrieval each way and mutual, raw and centered, CKA, shuffled CKA."""
         import pandas as pd
 
         first, second = np.triu_indices(len(self.languages), k=1)
@@ -156,8 +157,8 @@ class AlignmentResult(LayerResult):
         table = table[table.quantity.str.startswith("mutual")]
         if (table.low <= chance).all():
             diagnostics.append(
-                f"Translations find each other at no layer more often than by chance ({chance:.4f}), at most in "
-                f"{table['mean'].max():.4f}. Are these prompts translations of each other?"
+                f"Translations find each other at no layer more often than by chance ({chance:.4f}), at most "
+                f"in {table['mean'].max():.4f}. Are these prompts translations of each other?"
             )
         if len(self.fact_ids) < _FEW_FACTS:
             diagnostics.append(Note(f"Few prompts: {len(self.fact_ids)}; retrieval among few is easy."))
@@ -165,8 +166,9 @@ class AlignmentResult(LayerResult):
 
     def __repr__(self) -> str:
         lines = [
-            f"AlignmentResult of {self.provenance.checkpoint or 'a model'} on {self.provenance.prompts or 'prompts'}: "
-            f"{len(self.fact_ids)} facts, {len(self.languages)} languages, {len(self.layers)} layers"
+            f"AlignmentResult of {self.provenance.checkpoint or 'a model'} on "
+            f"{self.provenance.prompts or 'prompts'}: {len(self.fact_ids)} facts, {len(self.languages)} "
+            f"languages, {len(self.layers)} layers"
         ]
         table = self.summary().set_index("quantity")
         for name in table.index[table.index.str.endswith("mean over layers")]:

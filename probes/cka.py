@@ -13,11 +13,11 @@ __all__ = ["cka_of_all", "linear_cka"]
 
 
 def linear_cka(x: Float[np.ndarray, "fact model"], y: Float[np.ndarray, "fact width"]) -> float:
-    """Linear centered kernel alignment of two sets of vectors of the same facts, 0 to 1; NaN if one set is constant.
+    """Linear centered kernel alignment of two sets of vectors, 0 to 1; NaN if one set is constant.
 
-    |Y'X|^2 / (|X'X| |Y'Y|) in Frobenius norms, columns centered. It does not change when either side is rotated, scaled
-    or moved. It is biased upward: with far more dimensions than facts it is near 1 for any two sets, so
-    `cka_of_all` also gives it for shuffled facts.
+    |Y'X|^2 / (|X'X| |Y'Y|) in Frobenius norms, columns centered. It does not change when either side is
+    rotated, scaled or moved. It is biased upward: with far more dimensions than facts it is near 1 for any
+    two sets, so `cka_of_all` also gives it for shuffled facts.
 
     Source: Kornblith et al. (2019), https://arxiv.org/abs/1905.00414.
     """
@@ -30,12 +30,14 @@ def cka_of_all(
 ) -> tuple[Float[np.ndarray, "language language fact"], Float[np.ndarray, "language language"]]:
     """Return linear CKA of all pairs of languages by fact, and its value when nothing corresponds.
 
-    With r_f(X, Y) = x_f' X'Y y_f, the part of |Y'X|^2 that fact f has, CKA is c = r(X, Y) / sqrt(r(X, X) r(Y, Y)) of the
-    sums over facts. The value of fact f is c and, n times, its influence on c (the derivative by the fact's weight):
+    With r_f(X, Y) = x_f' X'Y y_f, the part of |Y'X|^2 that fact f has, CKA is c = r(X, Y) / sqrt(r(X, X) r(Y,
+    Y)) of the sums over facts. The value of fact f is c and, n times, its influence on c (the derivative by
+    the fact's weight):
 
         c + n (2 r_f(X, Y) / sqrt(r(X, X) r(Y, Y)) - c r_f(X, X) / r(X, X) - c r_f(Y, Y) / r(Y, Y))
 
-    The mean of these values is c, and resampling them gives the interval that resampling facts gives to first order.
+    The mean of these values is c, and resampling them gives the interval that resampling facts gives to first
+    order.
 
     Args:
         vectors: Per language, in float64.
@@ -46,15 +48,15 @@ def cka_of_all(
     centered = [_centered(v) for v in vectors]
     n = len(centered[0])
     parts = _by_facts if n < max(v.shape[1] for v in vectors) else _by_features
-    found = parts(centered, centered)
-    total = found.sum(axis=-1)
+    products = parts(centered, centered)
+    total = products.sum(axis=-1)
     own = np.sqrt(np.diagonal(total))
     below = own[:, None] * own
     order = np.random.default_rng(0).permutation(n)
     shuffled = parts(centered, [v[order] for v in centered]).sum(axis=-1)
     value = ratio(total, below)[..., None]
-    share = ratio(np.einsum("aaf->af", found), own[:, None] ** 2)
-    influence = 2 * ratio(found, below[..., None]) - value * (share[:, None] + share[None])
+    share = ratio(np.einsum("aaf->af", products), own[:, None] ** 2)
+    influence = 2 * ratio(products, below[..., None]) - value * (share[:, None] + share[None])
     return value + n * influence, ratio(shuffled, below)
 
 

@@ -130,13 +130,13 @@ def collect(
         raise DataError(
             f"'{prompts.name}' is not parallel: its languages do not have the same items in the same order."
         )
-    chosen = resolve_layers(layers, loaded.architecture, site)
+    selected = resolve_layers(layers, loaded.architecture, site)
     measurement = Measurement.of(
-        loaded, prompts, {"positions": positions, "site": site, "layers": list(chosen)}
+        loaded, prompts, {"positions": positions, "site": site, "layers": list(selected)}
     )
     options = {"batch_tokens": batch_tokens, "padding": padding}
     shape = (
-        len(chosen),
+        len(selected),
         prompts.n_items,
         len(prompts.languages),
         loaded.architecture.config.hidden_size,
@@ -148,13 +148,13 @@ def collect(
     key = measurement.key(subjects=digest_of({"subjects": about}))
     named = loaded.checkpoint is not None  # without, nothing says whose they are
     if file is not None and on_disk and named and (there := store.reopen(file, key)) is not None:
-        return Activations(there, chosen, prompts, measurement.provenance(**options))
+        return Activations(there, selected, prompts, measurement.provenance(**options))
     encoded = loaded.encode(prompts)
     weights = position_weights(positions, prompts, encoded, loaded.tokenizer, subjects)
     resume = None if file is None else file.with_suffix(".partial")
     values = _array(file, shape, resume) if file is not None and on_disk else np.zeros(shape, np.float32)
     collector = Collector(
-        loaded, encoded, weights, [_site(site, layer) for layer in chosen], positions, values
+        loaded, encoded, weights, [_site(site, layer) for layer in selected], positions, values
     )
     largest = run_pass(
         loaded,
@@ -171,7 +171,7 @@ def collect(
     if resume is not None:
         resume.unlink(missing_ok=True)
     provenance = measurement.provenance(**options, largest_batch=largest)
-    return Activations(values, chosen, prompts, provenance)
+    return Activations(values, selected, prompts, provenance)
 
 
 class Collector:
@@ -199,10 +199,10 @@ class Collector:
         flat = np.concatenate([self.weights[key_of(item)] for item in batch.items])
         weights = torch.zeros(real.shape, device=real.device)
         weights[real] = torch.from_numpy(flat).to(real.device)  # row by row, on whichever side the padding is
-        found: dict[Site, torch.Tensor] = {}
+        pooled: dict[Site, torch.Tensor] = {}
 
         def keep(value: torch.Tensor, site: Site) -> None:
-            found[site] = self._pooled(value, weights.to(value.device))
+            pooled[site] = self._pooled(value, weights.to(value.device))
 
         with reading(self.loaded.architecture, dict.fromkeys(self.sites, keep)):
             hidden = self.loaded.architecture.body(**batch.inputs()).last_hidden_state
@@ -210,7 +210,7 @@ class Collector:
         rows = [self._row[item.item_id] for item in batch.items]
         columns = [item.language for item in batch.items]
         for layer, site in enumerate(self.sites):
-            self.values[layer, rows, columns] = found[site].cpu().numpy()
+            self.values[layer, rows, columns] = pooled[site].cpu().numpy()
 
     def _pooled(self, value: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         if self.one_token:

@@ -40,17 +40,17 @@ class LayerResult(FactResult):
     def quantities(self, *, every: bool = False) -> dict[str, Float[np.ndarray, " fact"]]:
         """Each curve's mean over the layers where it has a value, and its value at each layer.
 
-        Checkpoints are compared neither by what is ``uncompared`` nor layer by layer by what is ``pooled``; ``every`` gives
-        these as well.
+        Checkpoints are compared neither by what is ``uncompared`` nor layer by layer by what is ``pooled``;
+        ``every`` gives these as well.
         """
-        found = {}
+        per_fact = {}
         for name, values in self.curves().items():
             if every or name not in self.uncompared:
-                found[f"{name}, mean over layers"] = known_mean(values, axis=0)
+                per_fact[f"{name}, mean over layers"] = known_mean(values, axis=0)
             if every or name not in self.uncompared + self.pooled:
                 for layer, row in zip(self.layers, values, strict=True):
-                    found[f"{name} layer {layer_name(layer)}"] = row
-        return found
+                    per_fact[f"{name} layer {layer_name(layer)}"] = row
+        return per_fact
 
     def by_layer(self) -> pd.DataFrame:
         """One row per curve and layer: ``n`` facts, ``n_clusters``, ``mean``, 95 % interval over clusters."""

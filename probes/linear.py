@@ -51,10 +51,11 @@ class LinearProbe:
 def fit_probe(
     x: Float[np.ndarray, "example model"], y: Int[np.ndarray, " example"], l2: float
 ) -> LinearProbe:
-    """Fit a probe: the least mean cross-entropy, every class weighing the same, plus ``l2 / 2`` times the squared weights.
+    """Fit a probe: least mean cross-entropy, classes weighing the same, plus ``l2 / 2`` squared weights.
 
-    Features are standardized first, in float64. With fewer examples than features the fit is done in the positions of the
-    examples, where the same minimum lies. Examples of one class make a probe that always gives it.
+    Features are standardized first, in float64. With fewer examples than features the fit is done in the
+    positions of the examples, where the same minimum lies. Examples of one class make a probe that always
+    gives it.
     """
     x = np.asarray(x, dtype=np.float64)
     classes = np.unique(y)
@@ -81,30 +82,30 @@ def _minimum(x: np.ndarray, y: np.ndarray, c: float) -> tuple[np.ndarray, np.nda
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = LogisticRegression(C=c, class_weight="balanced", max_iter=_MOST_STEPS).fit(x, y)
+        fitted = LogisticRegression(C=c, class_weight="balanced", max_iter=_MOST_STEPS).fit(x, y)
     for warning in caught:
         if not issubclass(warning.category, ConvergenceWarning):
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     converged = not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
-    if len(found.coef_) == 1:
-        zero = np.zeros_like(found.coef_)
-        return np.concatenate([zero, found.coef_]), np.append(0.0, found.intercept_), converged
-    return found.coef_, found.intercept_, converged
+    if len(fitted.coef_) == 1:
+        zero = np.zeros_like(fitted.coef_)
+        return np.concatenate([zero, fitted.coef_]), np.append(0.0, fitted.intercept_), converged
+    return fitted.coef_, fitted.intercept_, converged
 
 
 def choose_l2(
     x: Float[np.ndarray, "example model"], y: Int[np.ndarray, " example"], groups: Sequence[str]
 ) -> float:
-    """Return the penalty of `L2_GRID` with the best balanced accuracy in a cross-validation inside these examples."""
+    """Return the penalty of `L2_GRID` with the best balanced accuracy, cross-validated in these examples."""
     if len(set(groups)) < _INNER_FOLDS:
         return L2_GRID[0]
     folds = grouped_folds(groups, _INNER_FOLDS)
-    found = [np.empty_like(y) for _ in L2_GRID]
+    guesses = [np.empty_like(y) for _ in L2_GRID]
     for fold in range(_INNER_FOLDS):
         train, test = folds != fold, folds == fold
-        for l2, guess in zip(L2_GRID, found, strict=True):
+        for l2, guess in zip(L2_GRID, guesses, strict=True):
             guess[test] = fit_probe(x[train], y[train], l2).predict(x[test])
-    return L2_GRID[int(np.argmax([balanced_accuracy(y, guess) for guess in found]))]
+    return L2_GRID[int(np.argmax([balanced_accuracy(y, guess) for guess in guesses]))]
 
 
 def balanced_accuracy(y: Int[np.ndarray, " example"], guess: Int[np.ndarray, " example"]) -> float:
@@ -130,18 +131,18 @@ def grouped_folds(
     names = np.array(groups)
     if len(set(groups)) < n_folds:
         raise MeasurementError(
-            f"{len(names)} facts in {len(set(groups))} groups for {n_folds} folds; a group cannot be divided. Use fewer "
-            "folds, or more facts."
+            f"{len(names)} facts in {len(set(groups))} groups for {n_folds} folds; a group cannot be "
+            "divided. Use fewer folds, or more facts."
         )
     y = np.zeros(len(names), dtype=np.int64) if labels is None else labels
     for label in np.unique(y):
         having = len(set(names[y == label].tolist()))
         if having < n_folds:
             raise MeasurementError(
-                f"Label {label} has {int((y == label).sum())} facts in {having} groups; {n_folds} folds need one each. Use "
-                "fewer folds, or leave it out."
+                f"Label {label} has {int((y == label).sum())} facts in {having} groups; {n_folds} folds need "
+                "one each. Use fewer folds, or leave it out."
             )
-    found = np.empty(len(names), dtype=np.int64)
+    folds = np.empty(len(names), dtype=np.int64)
     for fold, (_, test) in enumerate(StratifiedGroupKFold(n_folds).split(np.zeros(len(names)), y, names)):
-        found[test] = fold
-    return found
+        folds[test] = fold
+    return folds

@@ -33,12 +33,13 @@ _TASKS = {
 class ProbeResult(LayerResult):
     """Which held-out guesses of linear probes were right, at every layer, beside those of a control task.
 
-    All scores are balanced accuracies B: the mean over classes of the share a_y of class y that was guessed right, so that
-    a guess that ignores the layers scores 1 / number of classes whatever the classes' shares. A fact of class y, guessed
-    right (c = 1) or wrong (0), has the value B + n / (K n_y) (c - a_y), with K classes among the n facts of its stratum and
-    n_y of them in y: B and the fact's influence on it. The mean of these values is B, and a guess that ignores the layers
-    has the same value for all, whichever facts are drawn. One probe of all languages has every fact once in every class:
-    there c itself does all this, and its mean in a language is the share recognized.
+    All scores are balanced accuracies B: the mean over classes of the share a_y of class y that was guessed
+    right, so that a guess that ignores the layers scores 1 / number of classes whatever the classes' shares.
+    A fact of class y, guessed right (c = 1) or wrong (0), has the value B + n / (K n_y) (c - a_y), with K
+    classes among the n facts of its stratum and n_y of them in y: B and the fact's influence on it. The mean
+    of these values is B, and a guess that ignores the layers has the same value for all, whichever facts are
+    drawn. One probe of all languages has every fact once in every class: there c itself does all this, and
+    its mean in a language is the share recognized.
 
     Intervals are over clusters of facts, with the probes as they are. They do not hold what another training
     set or another dealing into folds would change, so they are somewhat narrow: of labels that mean nothing,
@@ -133,17 +134,17 @@ class ProbeResult(LayerResult):
     def curves(self) -> dict[str, Float[np.ndarray, "layer fact"]]:
         """Balanced accuracy within languages, of the control, their difference, and across languages.
 
-        Two results pair fact by fact also where their labels differ (``right``): a fact's value is its influence on the score
-        of its own class.
+        Two results pair fact by fact also where their labels differ (``right``): a fact's value is its
+        influence on the score of its own class.
         """
         own, control = self.within(self.earned), self.within(self.earned_by_control)
-        found = {"accuracy": own, "control": control, "selectivity": own - control}
+        curves = {"accuracy": own, "control": control, "selectivity": own - control}
         for offset in () if self.joint or len(self.languages) < 2 else self.offsets:
-            found[f"transfer {offset}"] = self.across(self.earned, offset)
-        return found
+            curves[f"transfer {offset}"] = self.across(self.earned, offset)
+        return curves
 
     def in_common(self, other: Self) -> tuple[Self, Self]:
-        """Both results in the languages that were asked in both: which are, may depend on what a checkpoint answers."""
+        """Both results in the languages of both: which these are, may depend on what a checkpoint answers."""
         both = np.asarray((self.labels >= 0).any(axis=0) & (other.labels >= 0).any(axis=0))
         return self._only(both), other._only(both)
 
@@ -186,11 +187,11 @@ class ProbeResult(LayerResult):
         return pd.DataFrame(table)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per layer, offset, language of training and of test: facts, balanced accuracy, control, chance."""
+        """One row per layer, offset, training and test language: facts, accuracy, control, chance."""
         import pandas as pd
 
         offset, layer, train, test = np.indices(self.correct.shape[:4]).reshape(4, -1)
-        asked = (self.correct >= 0).reshape(-1, len(self.fact_ids))
+        labeled = (self.correct >= 0).reshape(-1, len(self.fact_ids))
         return pd.DataFrame(
             {
                 "task": self.task,
@@ -198,8 +199,8 @@ class ProbeResult(LayerResult):
                 "offset": np.array(self.offsets)[offset],
                 "trained_on": np.array(self.trained_on)[train],
                 "tested_on": np.array(self.languages)[test],
-                "n": asked.sum(axis=-1),
-                "n_clusters": [self.clusters_in(facts) for facts in asked],
+                "n": labeled.sum(axis=-1),
+                "n_clusters": [self.clusters_in(facts) for facts in labeled],
                 "balanced_accuracy": known_mean(self.earned, axis=-1).ravel(),
                 "control": known_mean(self.earned_by_control, axis=-1).ravel(),
                 "chance": self.chance,
@@ -207,31 +208,32 @@ class ProbeResult(LayerResult):
         )
 
     def diagnostics(self) -> list[str]:
-        """What makes the result doubtful: nothing is read, or the control labels are; few facts; fits that did not end."""
+        """What makes the result doubtful: nothing is read, or controls are; few facts; unconverged fits."""
         table = self.summary(every=True).set_index("quantity")
         clear = table["mean"] - _CLEARLY * (table["mean"] - table.low) > self.chance + _ROUNDING
         layers = [f"accuracy layer {layer_name(layer)}" for layer in self.layers]
         diagnostics = self.few_clusters(self.folds >= 0)
         if not clear[layers].any():
             diagnostics.append(
-                f"Nothing is read: balanced accuracy is not clearly above chance ({self.chance:.3f}) at any layer, at most "
-                f"{table['mean'][layers].max():.3f}."
+                f"Nothing is read: balanced accuracy is not clearly above chance ({self.chance:.3f}) at any "
+                f"layer, at most {table['mean'][layers].max():.3f}."
             )
         control = "control, mean over layers"
         if self.task != "right" and clear[control]:
             diagnostics.append(
-                f"The control labels, which mean nothing, are read at {table['mean'][control]:.3f} (chance {self.chance:.3f}): "
-                "held-out facts are known from training. Do groups hold all facts that are alike?"
+                f"The control labels, which mean nothing, are read at {table['mean'][control]:.3f} (chance "
+                f"{self.chance:.3f}): held-out facts are known from training. Do groups hold all facts that "
+                "are alike?"
             )
-        asked = int((self.folds >= 0).sum())
-        if asked < _FEW_FACTS:
-            diagnostics.append(Note(f"Few facts: {asked}."))
+        labeled = int((self.folds >= 0).sum())
+        if labeled < _FEW_FACTS:
+            diagnostics.append(Note(f"Few facts: {labeled}."))
         if failed := self.provenance.run.get("unconverged_fits"):
             diagnostics.append(f"{failed} fits did not converge; raise --l2.")
         return diagnostics
 
     def _pools(self, labels: Int[np.ndarray, "fact language"]) -> Iterator[Bool[np.ndarray, "fact language"]]:
-        """What is balanced together: a stratum in each language by itself, or in all together for one probe of all."""
+        """What is balanced together: a stratum in each language, or in all together for one joint probe."""
         strata, every = np.array(self.strata), np.arange(labels.shape[1])
         for stratum in sorted(set(self.strata)):
             inside = (strata == stratum)[:, None] & (labels >= 0)
@@ -250,11 +252,11 @@ class ProbeResult(LayerResult):
             _, which, count = np.unique(labels.T[pool.T], return_inverse=True, return_counts=True)
             right = correct[..., pool.T].astype(np.float64)
             weight = len(which) / (len(count) * count)
-            found = right * weight[which]
+            effect = right * weight[which]
             if not self.joint:
                 share = right @ np.eye(len(count))[which] / count
-                found += (share.mean(axis=-1, keepdims=True) - weight * share)[..., which]
-            values[..., pool.T] = np.where(right < 0, np.nan, found)
+                effect += (share.mean(axis=-1, keepdims=True) - weight * share)[..., which]
+            values[..., pool.T] = np.where(right < 0, np.nan, effect)
         return values
 
     def __repr__(self) -> str:
@@ -262,11 +264,11 @@ class ProbeResult(LayerResult):
         best = self.best_layer()
         table = self.summary().set_index("quantity")
         low, high = table.loc[f"accuracy layer {layer_name(self.layers[best])}", ["low", "high"]]
-        asked = int((self.folds >= 0).sum())
+        labeled = int((self.folds >= 0).sum())
         lines = [
-            f"ProbeResult of {self.provenance.checkpoint or 'a model'}: {self.task}, {asked} facts, "
+            f"ProbeResult of {self.provenance.checkpoint or 'a model'}: {self.task}, {labeled} facts, "
             f"{len(self.languages)} languages, {len(self.layers)} layers",
-            f"  best at layer {layer_name(self.layers[best])}: balanced accuracy {own[best]:.3f} [{low:.3f}, {high:.3f}] 95 %, "
-            f"control {control[best]:.3f}, chance {self.chance:.3f}",
+            f"  best at layer {layer_name(self.layers[best])}: balanced accuracy {own[best]:.3f} "
+            f"[{low:.3f}, {high:.3f}] 95 %, control {control[best]:.3f}, chance {self.chance:.3f}",
         ]
         return "\n".join(lines + [f"  left out: {text}" for text in self.left_out])

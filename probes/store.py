@@ -1,4 +1,4 @@
-"""Arrays too large for memory: written in place on disk, and finished only when a manifest with their checksum is there."""
+"""Arrays too large for memory: written in place on disk, finished once a manifest has their checksum."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from interp.errors import MeasurementError, short
+from interp.errors import MeasurementError, unequal
 from interp.files import refusal, require_room, write_atomically
 
 __all__ = ["create", "discard", "finish", "reopen"]
@@ -56,20 +56,16 @@ def reopen(file: Path, key: dict[str, Any]) -> np.ndarray | None:
     """
     if not _manifest(file).exists() or not file.exists():
         return None
-    asked = json.loads(json.dumps(key))
     try:
         manifest = json.loads(_manifest(file).read_bytes())
-        there, digest = dict(manifest["key"]), manifest["sha256"]
+        saved_key, digest = dict(manifest["key"]), manifest["sha256"]
     except (ValueError, KeyError, TypeError):
         raise MeasurementError(
             f"{_manifest(file)} is damaged. Use --fresh to collect the activations again."
         ) from None
-    differing = [
-        f"{k}: {short(there.get(k))} there, {short(v)} asked" for k, v in asked.items() if there.get(k) != v
-    ]
-    if differing:
+    if differing := unequal(saved_key, json.loads(json.dumps(key))):
         raise MeasurementError(
-            f"{file} holds other activations ({'; '.join(differing)}). Use --fresh to replace them, or another --out."
+            f"{file} holds other activations ({differing}). Use --fresh to replace them, or another --out."
         )
     if _digest(file) != digest:
         raise MeasurementError(

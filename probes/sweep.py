@@ -36,8 +36,9 @@ def measure_probes(
         activations: Of the facts' prompts.
         facts: In the same order.
         task: What is read.
-        settings: Folds of the cross-validation, no group of facts in two of them, whatever the language; the penalty per
-            example (`probes.linear.fit_probe`; 0: chosen for every training set by `choose_l2`); the seed of the control labels.
+        settings: Folds of the cross-validation, no group of facts in two of them, whatever the language; the
+            penalty per example (`probes.linear.fit_probe`; 0: chosen for every training set by `choose_l2`);
+            the seed of the control labels.
         progress: Called with layers done and layers in all.
 
     Raises:
@@ -52,7 +53,7 @@ def measure_probes(
     groups, l2 = tuple(fact.group for fact in facts), settings.l2
     dealt = task_folds(task, groups, settings.folds)
     control = task.control(settings.seed)
-    found, unconverged = [], 0
+    by_layer, unconverged = [], 0
     for index in range(len(activations.layers)):
         values = np.asarray(activations.values[index])
         layer = []
@@ -62,7 +63,7 @@ def measure_probes(
                 np.where(guesses == UNASKED, UNASKED, guesses == labels.T[None, None]).astype(np.int8)
             )
             unconverged += failed
-        found.append(layer)
+        by_layer.append(layer)
         if progress:
             progress(index + 1, len(activations.layers))
     provenance = activations.provenance
@@ -89,23 +90,23 @@ def measure_probes(
         labels=task.labels,
         control_labels=control,
         folds=dealt,
-        correct=np.stack([layer[0] for layer in found], axis=1),
-        control=np.stack([layer[1] for layer in found], axis=1),
+        correct=np.stack([layer[0] for layer in by_layer], axis=1),
+        control=np.stack([layer[1] for layer in by_layer], axis=1),
         left_out=task.left_out,
         provenance=replace(provenance, settings=decided, run=run),
     )
 
 
 def task_folds(task: Task, groups: tuple[str, ...], n_folds: int) -> Int[np.ndarray, " fact"]:
-    """Deal the facts of each stratum to folds; balanced by label where a fact has one label in all languages."""
+    """Deal each stratum's facts to folds; balanced by label where a fact has one label in all languages."""
     names, strata = np.array(groups), np.array(task.strata)
-    asked = (task.labels != UNASKED).any(axis=1)
-    found = np.full(len(groups), UNASKED)
-    for stratum in sorted(set(strata[asked].tolist())):
-        rows = np.flatnonzero((strata == stratum) & asked)
+    labeled = (task.labels != UNASKED).any(axis=1)
+    folds = np.full(len(groups), UNASKED)
+    for stratum in sorted(set(strata[labeled].tolist())):
+        rows = np.flatnonzero((strata == stratum) & labeled)
         own = task.labels[rows, 0] if task.name == "answer" else None
-        found[rows] = grouped_folds(names[rows].tolist(), n_folds, own)
-    return found
+        folds[rows] = grouped_folds(names[rows].tolist(), n_folds, own)
+    return folds
 
 
 def _by_stratum(
@@ -141,21 +142,21 @@ def held_out_guesses(
 ) -> tuple[Int[np.ndarray, "offset train test fact"], int]:
     """Guess the label of every fact in every language from probes that saw no fact of its fold.
 
-    Offsets: ``raw``, where the probe takes off the mean of the language it was trained on, and ``centered``, where it
-    takes off the mean of the tested language's own training facts. With ``joint`` there is one probe for all languages,
-    and no centering, which would take away what it reads.
+    Offsets: ``raw``, where the probe takes off the mean of the language it was trained on, and ``centered``,
+    where it takes off the mean of the tested language's own training facts. With ``joint`` there is one probe
+    for all languages, and no centering, which would take away what it reads.
 
     Returns:
         The guesses, `UNASKED` where a language has no labels; and how many fits did not converge.
     """
     n_facts, n_languages = labels.shape
-    asked = np.flatnonzero((labels != UNASKED).all(axis=0))
+    labeled = np.flatnonzero((labels != UNASKED).all(axis=0))
     shape = (1, 1) if joint else (2, n_languages)
     guesses, failed = np.full((*shape, n_languages, n_facts), UNASKED), 0
     for fold in np.unique(folds):
         train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         own_means = values[train].mean(axis=0, dtype=np.float64)
-        for trained in (0,) if joint else asked:
+        for trained in (0,) if joint else labeled:
             columns = np.arange(n_languages) if joint else np.array([trained])
             probe = _fit(values[train][:, columns], labels[train][:, columns], groups[train], l2)
             failed += not probe.converged
@@ -163,7 +164,7 @@ def held_out_guesses(
             if not joint:
                 guesses[1, trained, :, test] = probe.predict(values[test], own_means)
     if not joint:
-        unasked = np.setdiff1d(np.arange(n_languages), asked)
+        unasked = np.setdiff1d(np.arange(n_languages), labeled)
         guesses[:, :, unasked] = UNASKED
     return guesses, failed
 

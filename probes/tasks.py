@@ -44,24 +44,24 @@ class Task:
     def control(self, seed: int = 0) -> Int[np.ndarray, "fact language"]:
         """Return labels that mean nothing and have the same shares (Hewitt & Liang's control task).
 
-        Each fact gets the labels of another fact of its relation, for all languages at once, so that a language and a
-        relation keep how often they have each label: what a probe scores above its control is about the fact. For the
-        task ``language`` the languages are dealt anew within each fact.
+        Each fact gets the labels of another fact of its relation, for all languages at once, so that a
+        language and a relation keep how often they have each label: what a probe scores above its control is
+        about the fact. For the task ``language`` the languages are dealt anew within each fact.
 
-        Source: Hewitt & Liang (2019), https://aclanthology.org/D19-1275. Their types are words that recur in the test
-        data; ours are facts, which do not, so a control of ``language`` or ``answer`` above chance is a leak rather than
-        memory. That of ``right`` is above chance where relations differ in how often the model is right. A control of few
-        facts lies a little below chance: of what a fold holds out, training has the less (0.316 for 1/3 of 48 facts with 96
-        features).
+        Source: Hewitt & Liang (2019), https://aclanthology.org/D19-1275. Their types are words that recur in
+        the test data; ours are facts, which do not, so a control of ``language`` or ``answer`` above chance
+        is a leak rather than memory. That of ``right`` is above chance where relations differ in how often
+        the model is right. A control of few facts lies a little below chance: of what a fold holds out,
+        training has the less (0.316 for 1/3 of 48 facts with 96 features).
         """
         rng = np.random.default_rng(seed)
         if self.joint:
             return rng.permuted(self.labels, axis=1)
         dealt = self.labels.copy()
-        asked = (self.labels != UNASKED).any(axis=1)
+        labeled = (self.labels != UNASKED).any(axis=1)
         relations = np.array(self.relations)
         for relation in sorted(set(self.relations)):
-            rows = np.flatnonzero((relations == relation) & asked)
+            rows = np.flatnonzero((relations == relation) & labeled)
             dealt[rows] = self.labels[rng.permutation(rows)]
         return dealt
 
@@ -86,9 +86,10 @@ def language_task(facts: FactSet) -> Task:
 
 
 def answer_task(facts: FactSet, folds: int) -> Task:
-    """Which of the relation's answers is right: a probe per relation and language, on answers that every fold can have.
+    """Which of the relation's answers is right: a probe per relation and language, on answers of every fold.
 
-    An answer is asked for when facts of at least ``folds`` groups have it, and a relation when two of its answers are.
+    An answer is asked for when facts of at least ``folds`` groups have it, and a relation when two of its
+    answers are.
 
     Raises:
         MeasurementError: No relation is left; says which answer is the most frequent.
@@ -98,14 +99,14 @@ def answer_task(facts: FactSet, folds: int) -> Task:
         groups.setdefault((fact.relation, fact.object_id), set()).add(fact.group)
     often = {key for key, having in groups.items() if len(having) >= folds}
     many = {relation for relation, n in Counter(relation for relation, _ in often).items() if n > 1}
-    kept = [key for key in groups if key in often and key[0] in many]
-    if not kept:
+    frequent = [key for key in groups if key in often and key[0] in many]
+    if not frequent:
         (relation, answer), most = max(groups.items(), key=lambda item: len(item[1]))
         raise MeasurementError(
-            f"No relation has two answers that facts of {folds} groups share, one for each fold; the most frequent answer is "
-            f"'{answer}' of '{relation}', in {len(most)}. Use fewer folds, or more facts."
+            f"No relation has two answers that facts of {folds} groups share, one for each fold; the most "
+            f"frequent answer is '{answer}' of '{relation}', in {len(most)}. Use fewer folds, or more facts."
         )
-    number = {key: i for i, key in enumerate(kept)}
+    number = {key: i for i, key in enumerate(frequent)}
     labels = [number.get((fact.relation, fact.object_id), UNASKED) for fact in facts]
     relations = tuple(fact.relation for fact in facts)
     missing = sum(label == UNASKED for label in labels)
@@ -115,7 +116,7 @@ def answer_task(facts: FactSet, folds: int) -> Task:
     return Task(
         "answer",
         np.tile(np.array(labels)[:, None], (1, len(facts.languages))),
-        tuple(answer for _, answer in kept),
+        tuple(answer for _, answer in frequent),
         relations,
         relations,
         joint=False,
@@ -124,7 +125,7 @@ def answer_task(facts: FactSet, folds: int) -> Task:
 
 
 def right_task(facts: FactSet, credit: Float[np.ndarray, "fact language"], folds: int) -> Task:
-    """Will the model be right: a probe per language, on languages in which it is both right and wrong often enough.
+    """Will the model be right: a probe per language, of those in which it is right and wrong often enough.
 
     Right is a credit of 1 in `interp.results.behavior`: the right option alone scores highest.
 
@@ -142,8 +143,8 @@ def right_task(facts: FactSet, credit: Float[np.ndarray, "fact language"], folds
             labels[:, column] = UNASKED
     if (labels == UNASKED).all():
         raise MeasurementError(
-            f"No language has right and wrong answers in {folds} groups of facts each ({'; '.join(left_out)}). Use fewer "
-            "folds, or more facts."
+            f"No language has right and wrong answers in {folds} groups of facts each "
+            f"({'; '.join(left_out)}). Use fewer folds, or more facts."
         )
     relations = tuple(fact.relation for fact in facts)
     strata: Sequence[str] = ("",) * len(facts)

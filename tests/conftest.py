@@ -1,4 +1,5 @@
-"""Shapes and types are checked while the tests run, nothing reaches the network, and there are checkpoints to open.
+"""Shapes and types are checked while the tests run, nothing reaches the network, and there are checkpoints to
+open.
 
 Nothing heavy is imported here: the process that only deals out tests reads this file too.
 """
@@ -31,7 +32,8 @@ install_import_hook(
 
 
 def pytest_collection_finish() -> None:
-    """Leave all that is imported out of later searches for garbage: trainers collect it, and a search took a second."""
+    """Leave all that is imported out of later searches for garbage: trainers collect it, and a search took a
+    second."""
     gc.enable()
     gc.freeze()
 

@@ -24,7 +24,10 @@ HEAVY = ("torch", "transformers", "pandas", "scipy", "matplotlib", "peft")
 
 def modules_after(code: str) -> set[str]:
     """Top-level modules that a fresh interpreter has loaded after running the code."""
-    tail = "; import sys, json; sys.stdout.flush(); print('\\n' + json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"
+    tail = (
+        "; import sys, json; sys.stdout.flush(); print('\\n' + json.dumps(sorted({m.split('.')[0] for m in "
+        "sys.modules})))"
+    )
     done = run_process("-c", code + tail, cwd=ROOT, warnings="default")
     assert done.code == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
@@ -38,7 +41,10 @@ def test_importing_interp_loads_nothing_heavy():
     "arguments", [["--help"], ["specialization", "--help"], ["specialization", "--langauges", "en"]]
 )
 def test_the_command_line_imports_nothing_heavy_before_it_works(arguments):
-    code = f"import sys; sys.argv[1:] = {arguments!r}\nfrom interp.cli import app\ntry: app()\nexcept SystemExit: pass\nimport os"
+    code = (
+        f"import sys; sys.argv[1:] = {arguments!r}\nfrom interp.cli import app\ntry: app()\nexcept "
+        "SystemExit: pass\nimport os"
+    )
     assert not modules_after(code).intersection((*HEAVY, "numpy"))
 
 
@@ -50,9 +56,15 @@ def test_results_scores_and_figures_work_without_torch():
 def test_the_demo_needs_no_extra():
     """What a plain install runs, with the packages of the extras out of reach."""
     absent = ("accelerate", "trl", "peft", "datasets", "pyarrow", "babel", "transformer_lens", "nnsight")
-    code = f"import sys; sys.modules.update(dict.fromkeys({absent!r}))\nimport analyses.family as f, figures.terminal\n"
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({absent!r}))\nimport analyses.family as f, "
+        "figures.terminal\n"
+    )
     asked = "f.evaluate_member(f.BASE, f.load_family_facts(1, 1).facts)\n"
-    more = "import analyses.behavior, analyses.specialization, interp.measure.behavior.choice, interp.measure.specialization.neurons; x = 1"
+    more = (
+        "import analyses.behavior, analyses.specialization, interp.measure.behavior.choice, "
+        "interp.measure.specialization.neurons; x = 1"
+    )
     assert "torch" in modules_after(code + asked + more)
 
 

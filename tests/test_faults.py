@@ -85,7 +85,8 @@ def test_a_full_disk_leaves_the_earlier_result_and_no_rest(tmp_path, full_disk, 
     with pytest.raises(NoSpaceError) as caught:
         write_archive(file, {"kind": "new"}, ARRAYS, compress=compress)
     assert str(caught.value) == (
-        f"{file} cannot be written: {os.strerror(number)}; 4.0 MB are needed; free some space and run the same command again."
+        f"{file} cannot be written: {os.strerror(number)}; 4.0 MB are needed; free some space and run the "
+        "same command again."
     )
     assert caught.value.exit_code == 74
     assert [p.name for p in tmp_path.iterdir()] == ["r.npz"]
@@ -104,9 +105,11 @@ def test_a_disk_that_is_full_only_when_flushed(tmp_path, monkeypatch):
 
 def test_a_real_limit_on_file_size(tmp_path):
     code = (
-        "import resource, numpy as np; from pathlib import Path; from interp.results.storage import write_archive\n"
+        "import resource, numpy as np; from pathlib import Path\n"
+        "from interp.results.storage import write_archive\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-        f"write_archive(Path({str(tmp_path / 'r.npz')!r}), {{}}, {{'x': np.random.default_rng(0).random(500_000)}})"
+        "x = np.random.default_rng(0).random(500_000)\n"
+        f"write_archive(Path({str(tmp_path / 'r.npz')!r}), {{}}, {{'x': x}})"
     )
     done = run_process("-c", code)
     assert done.code == 1
@@ -190,8 +193,9 @@ def test_killed_in_the_middle_of_writing(checkpoints, tmp_path):
     """What kill -9 leaves is a .tmp, which no run takes for a result."""
     target = tmp_path / "r.npz"
     code = (
-        "import os, signal, numpy as np; from pathlib import Path; from interp.files import write_atomically\n"
-        f"write_atomically(Path({str(target)!r}), lambda s: (s.write(b'half'), s.flush(), os.kill(os.getpid(), signal.SIGKILL)))"
+        "import os, signal; from pathlib import Path; from interp.files import write_atomically\n"
+        "def killed(s): s.write(b'half'); s.flush(); os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"write_atomically(Path({str(target)!r}), killed)"
     )
     assert run_process("-c", code).code == -signal.SIGKILL
     (left,) = tmp_path.iterdir()
@@ -349,8 +353,8 @@ def test_too_few_tokens_say_how_many_and_how_uncertain(loaded, prompts):
     with pytest.raises(MeasurementError) as caught:
         measure_specialization(loaded, prompts, **{**NEURONS, "min_tokens": 641})
     assert str(caught.value) == (
-        "Language 'en' has 640 tokens in 16 prompts; 641 are needed, because the standard error of a rate is up to "
-        "0.020. About 17 prompts would do; or lower min_tokens if you accept that."
+        "Language 'en' has 640 tokens in 16 prompts; 641 are needed, because the standard error of a rate is "
+        "up to 0.020. About 17 prompts would do; or lower min_tokens if you accept that."
     )
     measure_specialization(loaded, prompts, **{**NEURONS, "min_tokens": 640})
 
@@ -373,7 +377,10 @@ def test_a_language_without_a_file_or_a_label(checkpoints, tmp_path):
     (folder / "en.txt").write_text("some text\n" * 30)
     line = refused(*command(checkpoints, tmp_path / "out", "--data", folder))
     assert ("No text for sw in" in line, "which holds: en.txt" in line) == (True, True)
-    rows = '{"fact_id": "f%d", "relation": "r", "subject_id": "s%d", "object_id": "a", "option_ids": ["a", "b"], "split": "test", "wording": %s}'
+    rows = (
+        '{"fact_id": "f%d", "relation": "r", "subject_id": "s%d", "object_id": "a", "option_ids": '
+        '["a", "b"], "split": "test", "wording": %s}'
+    )
     wording = '{"en": {"question": "Q?", "subject": "S", "options": ["A", "B"]}}'
     (tmp_path / "facts.jsonl").write_text("\n".join(rows % (i, i, wording) for i in range(20)) + "\n")
     line = refused(*command(checkpoints, tmp_path / "out", "--data", tmp_path / "facts.jsonl"))

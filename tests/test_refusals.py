@@ -1,4 +1,5 @@
-"""Refusals found in review: one language, a block without items, a model in memory resumed as another, odd names."""
+"""Refusals found in review: one language, a block without items, a model in memory resumed as another, odd
+names."""
 
 from __future__ import annotations
 

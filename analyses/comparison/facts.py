@@ -85,8 +85,8 @@ def compare_facts(
 
     one, other = (result.provenance for result in (before, after))
     differing = one.differences(other, ignore=("dtype", "attention"))
-    asked = [(r.kind, r.fact_ids, r.languages) for r in (before, after)]
-    if differing or asked[0] != asked[1]:
+    questions = [(r.kind, r.fact_ids, r.languages) for r in (before, after)]
+    if differing or questions[0] != questions[1]:
         listed = "; ".join(f"{k}: {short(a)} and {short(b)}" for k, (a, b) in differing.items())
         raise ResultError(
             f"The two results answer different questions ({listed or 'facts or languages differ'})."
@@ -102,11 +102,13 @@ def compare_facts(
         known = ~(np.isnan(a) | np.isnan(b))
         if not known.any():
             continue
-        found = paired_difference(b, a, clusters, share=before.is_share(name))
+        difference = paired_difference(b, a, clusters, share=before.is_share(name))
         means = {"before": float(a[known].mean()), "after": float(b[known].mean())}
-        counts = {"n": int(found.n), "n_clusters": int(found.n_clusters)}
-        change = found.columns("change", counts=False)
-        rows.append({"quantity": name, **counts, **means, **change, "p": found.p, "mde": found.mde()})
+        counts = {"n": int(difference.n), "n_clusters": int(difference.n_clusters)}
+        change = difference.columns("change", counts=False)
+        rows.append(
+            {"quantity": name, **counts, **means, **change, "p": difference.p, "mde": difference.mde()}
+        )
     if not rows:
         raise ResultError("The two results have no quantity in common that a fact has a value of.")
     table = pd.DataFrame(rows)

@@ -88,16 +88,20 @@ class UnitComparison(Comparison):
                 "another choice of text moves the first checkpoint as much."
             )
         else:
-            verdict = f"{direction.capitalize()} specialized, by {self.relative_to_floor:.1f} times the noise floor."
+            verdict = (
+                f"{direction.capitalize()} specialized, by {self.relative_to_floor:.1f} times the noise "
+                "floor."
+            )
         return " ".join([verdict, *self.notes])
 
     def __repr__(self) -> str:
         low, high = self.change.interval()
         return (
             f"{self.names[0]} -> {self.names[1]}, {self.unit}s: mean specialization "
-            f"{self.before.mean().value:.4g} -> {self.after.mean().value:.4g} nats, "
-            f"change {self.change.value:+.3g} [{low:+.3g}, {high:+.3g}] 95 %, noise floor {self.floor.overall:.2g}\n"
-            f"  selected sets: Jaccard {self.overlap:.2f} (two halves of the first: {self.floor.overlap.mean():.2f})\n"
+            f"{self.before.mean().value:.4g} -> {self.after.mean().value:.4g} nats, change "
+            f"{self.change.value:+.3g} [{low:+.3g}, {high:+.3g}] 95 %, noise floor {self.floor.overall:.2g}\n"
+            f"  selected sets: Jaccard {self.overlap:.2f} (two halves of the first: "
+            f"{self.floor.overlap.mean():.2f})\n"
             f"  {self.diagnosis}"
         )
 
@@ -167,13 +171,15 @@ def compare_units(before: UnitResult, after: UnitResult, *, names: tuple[str, st
     if differing:
         listed = "; ".join(f"{k}: {short(a)} and {short(b)}" for k, (a, b) in differing.items())
         raise ResultError(
-            f"'{names[0]}' and '{names[1]}' did not answer the same question ({listed}). Measure both in one command."
+            f"'{names[0]}' and '{names[1]}' did not answer the same question ({listed}). Measure both in one "
+            "command."
         )
     shapes = [r.scores.plug_in.shape for r in (before, after)]
     if shapes[0] != shapes[1]:
         raise ResultError(
-            f"'{names[0]}' has {shapes[0][0]} layers x {shapes[0][1]} {before.unit}s, '{names[1]}' {shapes[1][0]} x "
-            f"{shapes[1][1]}: only checkpoints of one model family can be compared unit by unit."
+            f"'{names[0]}' has {shapes[0][0]} layers x {shapes[0][1]} {before.unit}s, '{names[1]}' "
+            f"{shapes[1][0]} x {shapes[1][1]}: only checkpoints of one model family can be compared unit by "
+            "unit."
         )
     return contrast(before, after, names=names)
 
@@ -181,7 +187,7 @@ def compare_units(before: UnitResult, after: UnitResult, *, names: tuple[str, st
 def contrast(
     before: UnitResult, after: UnitResult, *, names: tuple[str, str] = ("before", "after")
 ) -> UnitComparison:
-    """The statistics of `compare_units` without its checks: for halves and permutations, whose questions differ by design.
+    """The statistics of `compare_units` without its checks, for halves and permutations of one text.
 
     Block b of one is paired with block b of the other.
     """

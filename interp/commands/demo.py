@@ -19,7 +19,7 @@ _CHECKPOINTS = ("organism:final", "organism:sft", "organism:grpo")
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for results and figures.")] = Path("interp-demo"),
 ) -> None:
-    """Compare a small multilingual model with what SFT and GRPO made of it: what each knows, how specialized it is.
+    """Compare a small multilingual model with what SFT and GRPO made of it: knowledge and specialization.
 
     Takes under two minutes on two cores. Example: `interp demo`
     """
@@ -51,7 +51,8 @@ def demo(
     say(
         "\n[b]What to try next[/b]\n"
         f"  look      {out}/neurons.png, {out}/heads.png\n"
-        "  yours     interp specialization --ckpt PATH_OR_HUB_ID --ckpt ANOTHER --languages en,sw,ja --figure\n"
+        "  yours     interp specialization --ckpt PATH_OR_HUB_ID --ckpt ANOTHER --languages en,sw,ja "
+        "--figure\n"
         "  your text interp specialization --ckpt PATH --data FOLDER_OF_TXT   (en.txt, sw.txt, ...)\n"
         f"  notebook  from interp import load_result; load_result('{out}/organism-final.neurons.npz')"
     )

@@ -1,4 +1,4 @@
-"""The commands that measure checkpoints, one per registered measure: run it, print its tables, save what it drew."""
+"""The commands that measure checkpoints, one per registered measure: run, print tables, save figures."""
 
 from __future__ import annotations
 

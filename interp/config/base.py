@@ -1,7 +1,8 @@
 """Dataclasses of options <-> flags <-> TOML, strict.
 
-A field of a dataclass of options is a flag of each command that takes these options, and a key of its TOML file. The order
-of precedence is default, TOML file, flag. Unknown keys are refused with the nearest known one.
+A field of a dataclass of options is a flag of each command that takes these options, and a key of its TOML
+file. The order of precedence is default, TOML file, flag. Unknown keys are refused with the nearest known
+one.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def load_options(
     flags: Mapping[str, Any],
     defaults: Mapping[str, Any] | None = None,
 ) -> tuple[Any, ...]:
-    """Combine defaults, a TOML file and flags (``None`` means not given) into checked dataclasses, one per kind.
+    """Combine defaults, a TOML file and flags (``None``: not given) into checked dataclasses, one per kind.
 
     Args:
         kinds: Dataclasses of options; no two have a field of one name.

@@ -27,13 +27,13 @@ class FactOptions:
 
     data: str = option(
         "cldr",
-        "What is read or asked: cldr (embedded facts), a facts file (.jsonl, .parquet), or a benchmark such as "
-        "klar:DIR, polyfact:PATH_OR_ID, bmlama:DIR, global-mmlu:PATH_OR_ID.",
+        "What is read or asked: cldr (embedded facts), a facts file (.jsonl, .parquet), or a benchmark "
+        "such as klar:DIR, polyfact:PATH_OR_ID, bmlama:DIR, global-mmlu:PATH_OR_ID.",
     )
     languages: str = option(
         "auto",
-        "Codes such as en,sw,ja; polyfact (the paper's), polyfact-unseen, all; auto: those that the data has, "
-        "of cldr the paper's.",
+        "Codes such as en,sw,ja; polyfact (the paper's), polyfact-unseen, all; auto: those that the data "
+        "has, of cldr the paper's.",
     )
     language_file: tuple[Path, ...] = option(
         (), "TOML file that describes a language the package does not know; repeat it for several."
@@ -49,7 +49,8 @@ class DataOptions(FactOptions):
     split: str = option("all", "Facts of this split.", ("all", "train", "validation", "test"))
     prompt_format: str = option(
         "auto",
-        "Words around the question: of its own language, English ones, or none; auto: as the data's authors ask.",
+        "Words around the question: of its own language, English ones, or none; auto: as the data's "
+        "authors ask.",
         ("auto", "native", "english", "none"),
     )
 

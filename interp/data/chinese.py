@@ -22,8 +22,8 @@ def simplified(text: str) -> str:
     """Return a text with each traditional character replaced by its simplified one.
 
     Character by character, whatever the word, for comparison and not for reading: a converter leaves the
-    emperor 乾隆 as he is, and here he becomes 干隆, in a text as in the name that is looked for in it. Words that
-    differ by region stay different (紐西蘭 becomes 纽西兰, and New Zealand is 新西兰 on the mainland).
+    emperor 乾隆 as he is, and here he becomes 干隆, in a text as in the name that is looked for in it. Words
+    that differ by region stay different (紐西蘭 becomes 纽西兰, and New Zealand is 新西兰 on the mainland).
     """
     return text.translate(_table())
 

@@ -156,7 +156,7 @@ class FactSet:
             raise DataError(f"No fact of '{visible(self.name)}' meets all the conditions at once.")
         return replace(self, facts=tuple(_restricted(fact, codes) for fact in facts), languages=codes)
 
-    def asked_as(self, prompt_format: str) -> FactSet:
+    def with_prompt_format(self, prompt_format: str) -> FactSet:
         """Return the facts with other words around their questions; ``auto``: those of their authors."""
         return self if prompt_format == "auto" else replace(self, prompt_format=prompt_format)
 

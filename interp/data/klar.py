@@ -174,9 +174,9 @@ def klar_match(prediction: str, gold: str) -> bool:
     """Return whether a prediction is right in the published evaluation of PolyFact on KLAR, for parity only.
 
     After lower case, NFC and one space for each run of white space and of ``. , ! ? : ; " ' ( ) [ ] { } « » “
-    ” ‘ ’ 、 。 ， ！ ？ ； ：``: the prediction begins with the gold, or the gold is one of its words. No other
-    character parts words (``100%paris`` and ``「歴史`` are one each). So a gold of several words counts only at
-    the beginning, and one that begins a longer word counts ("Nigeria" for "Niger").
+    ” ‘ ’ 、 。 ， ！ ？ ； ：``: the prediction begins with the gold, or the gold is one of its words. No
+    other character parts words (``100%paris`` and ``「歴史`` are one each). So a gold of several words counts
+    only at the beginning, and one that begins a longer word counts ("Nigeria" for "Niger").
     `interp.data.matching.mentions` is the matcher to use.
 
     Nothing matches an empty gold.

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 import torch
 
-from interp.errors import Interrupted, MeasurementError, short
+from interp.errors import Interrupted, MeasurementError, unequal
 from interp.files import require_room
 from interp.interruption import stop_signal
 from interp.model.loading import LoadedModel
@@ -199,14 +199,8 @@ def _restore(resume: Path | None, key: dict[str, Any], statistics: Resumable) ->
     meta, arrays = read_archive(resume)
     if not {"key", "done", "largest"} <= meta.keys():
         raise MeasurementError(f"{resume} is not the state of an interrupted run. Use --fresh to discard it.")
-    saved = meta["key"]
-    differing = [
-        f"{k}: {short(saved.get(k))} there, {short(v)} asked" for k, v in key.items() if saved.get(k) != v
-    ]
-    if differing:
-        raise MeasurementError(
-            f"{resume} is of another run ({'; '.join(differing)}). Use --fresh to discard it."
-        )
+    if differing := unequal(meta["key"], key):
+        raise MeasurementError(f"{resume} is of another run ({differing}). Use --fresh to discard it.")
     statistics.restore(arrays)
     return int(meta["done"]), int(meta["largest"])
 

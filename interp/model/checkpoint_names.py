@@ -21,7 +21,8 @@ _SAYS_LITTLE = re.compile(
 def name_of(spec: str) -> str:
     """The last part of what a user wrote, as part of a file name.
 
-    The part before is added where the last one says little, such as ``final`` or ``checkpoint-600``, and of what ships.
+    The part before is added where the last one says little, such as ``final`` or ``checkpoint-600``, and of
+    what ships.
     """
     if spec.startswith(SHIPPED):
         return _slug(spec)

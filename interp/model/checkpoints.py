@@ -118,8 +118,8 @@ def _find(spec: str) -> tuple[Path, str | None]:
         return _download(spec, folder)
     hint = nearest(spec, [SHIPPED + name for name in _shipped_names()])
     raise CheckpointError(
-        f"No checkpoint '{visible(spec)}'.{hint} Looked for a folder at {visible(folder.absolute())}, and it is "
-        "not a hub id (org/name[@revision])."
+        f"No checkpoint '{visible(spec)}'.{hint} Looked for a folder at {visible(folder.absolute())}, and it "
+        "is not a hub id (org/name[@revision])."
     )
 
 

@@ -49,8 +49,8 @@ class LoadedModel:
         return (
             f"LoadedModel {name}: {parts.family}, {parts.n_layers} layers x {parts.n_heads} heads and "
             f"{parts.n_neurons} neurons{missing}\n"
-            f"  {described['dtype']} on {described['device']}, attention {described['attention']}, vocabulary "
-            f"{self.n_embeddings:,}, context {self.context:,}"
+            f"  {described['dtype']} on {described['device']}, attention {described['attention']}, "
+            f"vocabulary {self.n_embeddings:,}, context {self.context:,}"
         )
 
     @property

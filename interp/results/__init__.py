@@ -1,6 +1,7 @@
 """What is kept and how it is defined: settings, frozen results, pure functions of counts (numpy only).
 
-The names here are imported on first use, since the settings in `interp.results.settings` are read before anything is measured.
+The names here are imported on first use, since the settings in `interp.results.settings` are read before
+anything is measured.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What removing one language's units does to each language: a language x language matrix, beside random units."""
+"""What removing one language's units does to each language: a matrix, beside random units."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ class Dominance:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AblationResult(FactResult):
-    """Loss and answers with each language's units removed, with as many random units of the same layers, and intact.
+    """Loss and answers with each language's units removed, with as many random units removed, and intact.
 
-    Every fact is read with units that were selected on the other half of the facts (by group), so that nothing on the
-    diagonal is a selection that came out well on its own facts.
+    Every fact is read with units that were selected on the other half of the facts (by group), so that
+    nothing on the diagonal is a selection that came out well on its own facts.
 
     Attributes:
         languages: Codes, in the order of both language axes.
@@ -61,8 +61,8 @@ class AblationResult(FactResult):
         unit: ``neurons`` or ``heads``.
         mode: What a removed unit is set to: ``zero``, or its ``mean`` over languages.
         half: Per fact, its half: its units were selected on the other one.
-        removed: The units, as layer * units per layer + unit, for facts of a half; variant 0 are the language's most
-            specialized ones, the others random.
+        removed: The units, as layer * units per layer + unit, for facts of a half; variant 0 are the
+            language's most specialized ones, the others random.
         intact_loss: Mean loss of the tokens of question and right answer, nats per token.
         loss: The same with units removed, by variant and the language whose units they are.
         intact_scores: Log-probability of every option; NaN where a fact has fewer.
@@ -104,8 +104,8 @@ class AblationResult(FactResult):
     def harms(self, kind: str = "loss") -> Float[np.ndarray, "variant owner fact language"]:
         """What is lost by removing a variant's units; above 0 is harm.
 
-        ``loss``: mean loss minus that of the intact model, nats per token: differences are averaged, never perplexities.
-        ``accuracy``: credit of the intact model minus that without the units.
+        ``loss``: mean loss minus that of the intact model, nats per token: differences are averaged, never
+        perplexities. ``accuracy``: credit of the intact model minus that without the units.
 
         Raises:
             ResultError: The kind is unknown.
@@ -128,7 +128,7 @@ class AblationResult(FactResult):
         return self.beyond_random(kind).mean(axis=1)
 
     def shared_units(self) -> float:
-        """Share of a language's units that another language has too, mean over pairs of languages and halves (0 to 1)."""
+        """Share of a language's units that another has too, mean over pairs and halves (0 to 1)."""
         own, n = self.removed[:, 0], len(self.languages)
         pairs = [(a, b) for a in range(n) for b in range(n) if a != b]
         return float(np.mean([np.isin(half[a], half[b]).mean() for half in own for a, b in pairs]))
@@ -138,26 +138,26 @@ class AblationResult(FactResult):
 
         Frail languages and harmful sets, whole columns and rows, cancel in the statistic.
         """
-        found = self.estimate(own_above_other(self.beyond_random(kind)))
+        interval = self.estimate(own_above_other(self.beyond_random(kind)))
         p, least = diagonal_p(self.matrix(kind), seed=seed)
-        return Dominance(found.estimate, found.low, found.high, p, least, int(found.n_clusters))
+        return Dominance(interval.estimate, interval.low, interval.high, p, least, int(interval.n_clusters))
 
     def quantities(self) -> dict[str, Float[np.ndarray, " fact"]]:
-        """Harm beyond random units to the units' own language, to the others, and the difference; and of random units."""
-        found = {}
+        """Harm beyond random units to the own language, to others, the difference; and random units' harm."""
+        values = {}
         names = {"loss": "nats lost", "accuracy": "accuracy lost"}
         for kind, name in names.items():
             beyond, n = self.beyond_random(kind), len(self.languages)
             own = np.einsum("afa->f", beyond) / n
             apart = own_above_other(beyond)
-            found[f"{name}: own language"] = own
-            found[f"{name}: other languages"] = own - apart
-            found[f"{name}: own above other"] = apart
-            found[f"{name}: random units"] = self.harms(kind)[1:].mean(axis=(0, 1, 3))
-        return found
+            values[f"{name}: own language"] = own
+            values[f"{name}: other languages"] = own - apart
+            values[f"{name}: own above other"] = apart
+            values[f"{name}: random units"] = self.harms(kind)[1:].mean(axis=(0, 1, 3))
+        return values
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per owner of the units and language: harm, of random units, and beyond them with 95 % intervals.
+        """One row per owner of units and language: harm, random units' harm, and beyond it with intervals.
 
         Intervals are over clusters of facts, given the random sets that were drawn: of few draws, one that
         happens to hit a unit that a language needs moves a cell by more than they say. Ask for more draws
@@ -170,13 +170,13 @@ class AblationResult(FactResult):
         tables = []
         for kind in HARMS:
             harm, beyond = self.harms(kind), self.beyond_random(kind).swapaxes(0, 1)
-            found = self.estimate(beyond.reshape(len(beyond), -1))
+            interval = self.estimate(beyond.reshape(len(beyond), -1))
             means = {
                 "removed": harm[0].mean(axis=1).ravel(),
                 "random": harm[1:].mean(axis=(0, 2)).ravel(),
-                **found.columns("beyond_random", counts=False),
+                **interval.columns("beyond_random", counts=False),
             }
-            counts = {"n": found.n, "n_clusters": found.n_clusters}
+            counts = {"n": interval.n, "n_clusters": interval.n_clusters}
             tables.append(pd.DataFrame({"harm": kind, **names, **counts, **means}))
         return pd.concat(tables, ignore_index=True)
 
@@ -193,22 +193,22 @@ class AblationResult(FactResult):
 
     def diagnostics(self) -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
-        found = super().diagnostics()
+        diagnostics = super().diagnostics()
         shared = self.shared_units()
         if shared > _MUCH:
-            found.append(
-                f"A language has {shared:.0%} of its {self.unit} in common with another one on average, so what is removed is "
-                "hardly its own. Ask for fewer, or for specialized ones."
+            diagnostics.append(
+                f"A language has {shared:.0%} of its {self.unit} in common with another one on average, so "
+                "what is removed is hardly its own. Ask for fewer, or for specialized ones."
             )
         chance = float((1 / (self.bytes[:, 0] > 0).sum(axis=1)).mean())
         right = self.intact_accuracy().mean(axis=1)
         known = self.estimate(right, share=True)
         if not known.low > chance:
-            found.append(
+            diagnostics.append(
                 f"The intact model is not above chance ({known.estimate:.3f} of {chance:.3f}), so it has "
                 "no accuracy to lose."
             )
-        return found
+        return diagnostics
 
     def __repr__(self) -> str:
         lines = []
@@ -220,9 +220,9 @@ class AblationResult(FactResult):
             )
         count = self.removed.shape[-1]
         head = (
-            f"AblationResult of {self.provenance.checkpoint or 'a model'} on {self.provenance.prompts or 'facts'}: "
-            f"{count} {self.unit} per language set to {self.mode}, {len(self.fact_ids)} facts, "
-            f"{self.draws} random draws"
+            f"AblationResult of {self.provenance.checkpoint or 'a model'} on "
+            f"{self.provenance.prompts or 'facts'}: {count} {self.unit} per language set to {self.mode}, "
+            f"{len(self.fact_ids)} facts, {self.draws} random draws"
         )
         return "\n".join([head, *lines])
 

@@ -129,10 +129,10 @@ class AnswersResult(FactResult):
         earned = self.credit(scoring)
         rows = []
         for code, column in zip(self.languages, earned.T, strict=True):
-            found = clustered_share(column, self.groups, null=self.chance or None)
+            share = clustered_share(column, self.groups, null=self.chance or None)
             macro = relation_macro(column, self.relations).value
             rows.append(
-                {"language": code, **found.columns("accuracy"), "p": found.p, "relation_macro": macro}
+                {"language": code, **share.columns("accuracy"), "p": share.p, "relation_macro": macro}
             )
         return pd.DataFrame(rows)
 
@@ -178,22 +178,22 @@ class AnswersResult(FactResult):
         ``total_consistency``: facts right in all languages. Where answers are aligned also ``agree_wrong``:
         facts with one wrong answer in all; ``agreement``: pairs of languages with the same answer.
         """
-        found = {"total_consistency": total_consistency(self.right(scoring))}
+        scores = {"total_consistency": total_consistency(self.right(scoring))}
         if self.aligned and len(self.languages) > 1:
-            found["agree_wrong"] = float(np.mean(self.agree_wrong(scoring)))
-            found["agreement"] = float(pair_mean(mean_over_facts(self.agreement(scoring))))
-        return found
+            scores["agree_wrong"] = float(np.mean(self.agree_wrong(scoring)))
+            scores["agreement"] = float(pair_mean(mean_over_facts(self.agreement(scoring))))
+        return scores
 
     def quantities(self, scoring: str = "auto") -> dict[str, Float[np.ndarray, " fact"]]:
         """Accuracy over all languages and in each; right in all; of aligned answers, pairs that agree."""
         earned = self.credit(scoring)
-        found = {f"accuracy {code}": earned[:, i] for i, code in enumerate(self.languages)}
+        per_fact = {f"accuracy {code}": earned[:, i] for i, code in enumerate(self.languages)}
         if len(self.languages) > 1:
-            found = {"accuracy": earned.mean(axis=1), **found}
-            found["right in all languages"] = (earned == 1).all(axis=1).astype(float)
+            per_fact = {"accuracy": earned.mean(axis=1), **per_fact}
+            per_fact["right in all languages"] = (earned == 1).all(axis=1).astype(float)
             if self.aligned:
-                found["pairs that agree"] = pair_mean(self.agreement(scoring))
-        return found
+                per_fact["pairs that agree"] = pair_mean(self.agreement(scoring))
+        return per_fact
 
     def is_share(self, quantity: str) -> bool:
         """Every quantity is."""
@@ -204,8 +204,8 @@ class AnswersResult(FactResult):
         table = self.by_language(scoring)
         if not self.chance:
             return (table.low > 0).to_numpy()
-        found: np.ndarray = (table.accuracy > self.chance) & (holm(table.p.to_numpy()) < _ALPHA)
-        return np.asarray(found)
+        above: np.ndarray = (table.accuracy > self.chance) & (holm(table.p.to_numpy()) < _ALPHA)
+        return np.asarray(above)
 
     def diagnostics(self, scoring: str = "auto", cluster: str = "group") -> list[str]:
         """Whether accuracy is above chance in no language; few clusters; what the run left open."""

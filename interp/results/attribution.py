@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["HIGH_ENOUGH", "AttributionResult"]
 
 HIGH_ENOUGH = (0.8, 0.5)
-"""Pearson's correlation over the verified cells, and the lower end of its interval, below which estimates are not to be
-relied on."""
+"""Pearson's correlation over the verified cells, and the lower end of its interval, below which estimates are
+not to be relied on."""
 
 _CHOSEN = ("top", "random", "both")
 _STRONGEST = 10  # rows
@@ -31,11 +31,11 @@ _NAMED = 5  # cells that the repr lists
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AttributionResult(RunsResult):
-    """First-order effects of patching single heads or neurons on the logit of the right answer minus a wrong one's.
+    """First-order effects of patching heads or neurons one by one, on the logit of right minus wrong answer.
 
-    The estimate of a cell (layer, unit, span) is the gap between the source's and the target's activation times the
-    gradient in the target's run: the first term of what patching that unit alone there adds. Its mean is over the pairs
-    of a language, then over languages, all alike.
+    The estimate of a cell (layer, unit, span) is the gap between the source's and the target's activation
+    times the gradient in the target's run: the first term of what patching that unit alone there adds. Its
+    mean is over the pairs of a language, then over languages, all alike.
 
     Attributes:
         languages: Codes of the languages asked.
@@ -50,19 +50,21 @@ class AttributionResult(RunsResult):
         clean: See `RunsResult`.
         corrupt: See `RunsResult`.
         counts: Pairs with a source (0) and with a control (1), per language and block of facts.
-        sums: Their estimates, in logits: with the activations of the fact's own source, and of an unrelated fact.
-        cells: Layer, unit and position of what was patched for real: the largest estimates, then random others.
+        sums: Their estimates, in logits: with the activations of the fact's own source, and of an unrelated
+            fact.
+        cells: Layer, unit and position of what was patched for real: the largest estimates, then random
+            others.
         top: How many of the cells are the largest.
         estimated: Their estimates; NaN where a fact has no pair.
         effects: What patching them added to the logit difference.
         provenance: Where it comes from.
 
-    The largest are chosen by the same facts that they are verified on, so their estimates lean away from zero. A unit
-    whose estimate is near zero though it matters (a gradient that vanishes where it saturates) is only seen among the random
-    cells.
+    The largest are chosen by the same facts that they are verified on, so their estimates lean away from
+    zero. A unit whose estimate is near zero though it matters (a gradient that vanishes where it saturates)
+    is only seen among the random cells.
 
-    Source: Nanda (2023), Attribution Patching; Syed, Rager & Conmy (2024), Attribution Patching Outperforms Automated Circuit
-    Discovery. The control, the blocks and the verification are ours.
+    Source: Nanda (2023), Attribution Patching; Syed, Rager & Conmy (2024), Attribution Patching Outperforms
+    Automated Circuit Discovery. The control, the blocks and the verification are ours.
     """
 
     languages: tuple[str, ...]
@@ -88,7 +90,7 @@ class AttributionResult(RunsResult):
     _of_pairs: ClassVar[tuple[str, ...]] = ("estimated", "effects")
 
     def estimates(self, language: str = "", *, control: bool = False) -> Jackknife:
-        """Mean estimate of each cell in logits, ``[layer, unit, position]``, with replicates over blocks of facts.
+        """Mean estimate of each cell, ``[layer, unit, position]``, in logits, with jackknife replicates.
 
         Args:
             language: One language; by default the mean over all.
@@ -123,10 +125,10 @@ class AttributionResult(RunsResult):
             "n_clusters": int(counts.any(axis=(0, 2)).sum()),
         }
         for name, control in (("estimate", False), ("floor", True)):
-            found = self.estimates(language, control=control)
+            estimates = self.estimates(language, control=control)
             prefix = "" if name == "estimate" else f"{name}_"
-            columns[name] = found.plug_in.ravel()
-            low, high = found.plug_in_interval()
+            columns[name] = estimates.plug_in.ravel()
+            low, high = estimates.plug_in_interval()
             columns |= {f"{prefix}low": low.ravel(), f"{prefix}high": high.ravel()}
         return pd.DataFrame(columns)
 
@@ -181,18 +183,19 @@ class AttributionResult(RunsResult):
 
         estimated, effects = self._means(language)
         rows = []
-        for name, chosen in zip(_CHOSEN, (slice(self.top), slice(self.top, None), slice(None)), strict=True):
+        for name, cells in zip(_CHOSEN, (slice(self.top), slice(self.top, None), slice(None)), strict=True):
             row: dict[str, Any] = {"cells": name}
             for kind in ("pearson", "spearman"):
-                found = correlate(estimated, effects, chosen, ranks=kind == "spearman")
-                row |= found.columns(kind, f"{kind}_")
-            rows.append({**row, "slope": slope(estimated.all[0, chosen], effects.all[0, chosen])})
+                correlations = correlate(estimated, effects, cells, ranks=kind == "spearman")
+                row |= correlations.columns(kind, f"{kind}_")
+            rows.append({**row, "slope": slope(estimated.all[0, cells], effects.all[0, cells])})
         return pd.DataFrame(rows)
 
     def low_correlation(self) -> str:
-        """Why the estimates are not to be relied on, by the verified cells; empty if they are, or none was verified.
+        """Why the estimates are not to be relied on, by the verified cells; empty if they are, or have none.
 
-        They are when Pearson's correlation over all verified cells is at least 0.8 and its interval does not reach below 0.5.
+        They are when Pearson's correlation over all verified cells is at least 0.8 and its interval does not
+        reach below 0.5.
         """
         if not len(self.cells):
             return ""
@@ -201,32 +204,33 @@ class AttributionResult(RunsResult):
             return ""
         return (
             f"Estimates and true effects of {both.n} patched cells have a correlation of {both.pearson:.2f} "
-            f"[{both.pearson_low:.2f}, {both.pearson_high:.2f}]; at least {HIGH_ENOUGH[0]} is expected, and an interval that "
-            f"stays above {HIGH_ENOUGH[1]}. Do not rely on the estimates: patch for real, or ask more facts."
+            f"[{both.pearson_low:.2f}, {both.pearson_high:.2f}]; at least {HIGH_ENOUGH[0]} is expected, and "
+            f"an interval that stays above {HIGH_ENOUGH[1]}. Do not rely on the estimates: patch for real, "
+            "or ask more facts."
         )
 
     def quantities(self) -> dict[str, Float[np.ndarray, " fact"]]:
         """Clean and corrupt logit difference of every fact, and what its verified cells do.
 
-        Of the top and the random cells, the mean estimate and the mean true effect, each cell counted in the direction of its
-        own mean estimate. Which cells are on top is each checkpoint's own.
+        Of the top and the random cells, the mean estimate and the mean true effect, each cell counted in the
+        direction of its own mean estimate. Which cells are on top is each checkpoint's own.
         """
-        found = {
+        per_fact = {
             f"{name} logit_diff": known_mean(self.of_metric(getattr(self, name), "logit_diff"), axis=1)
             for name in ("clean", "corrupt")
         }
         towards = np.sign(self._means("")[0].all[0])
-        for name, chosen in (("top", slice(self.top)), ("random", slice(self.top, None))):
-            if len(towards[chosen]):
-                for said, values in (("estimate", self.estimated), ("true effect", self.effects)):
-                    each = values[:, :, chosen].astype(np.float64) * towards[chosen]
-                    found[f"{said} of the {name} {self.unit}"] = known_mean(
+        for name, cells in (("top", slice(self.top)), ("random", slice(self.top, None))):
+            if len(towards[cells]):
+                for what, values in (("estimate", self.estimated), ("true effect", self.effects)):
+                    each = values[:, :, cells].astype(np.float64) * towards[cells]
+                    per_fact[f"{what} of the {name} {self.unit}"] = known_mean(
                         each.reshape(len(each), -1), axis=1
                     )
-        return found
+        return per_fact
 
     def strongest(self) -> pd.DataFrame:
-        """The rows of `to_frame` with the largest absolute estimates, and the true ``effect`` of those that were patched."""
+        """The rows with the largest absolute estimates, and the true ``effect`` where patched."""
         effects = self.verified()[["layer", "unit", "position", "effect", "low", "high"]]
         effects = effects.rename(columns={"low": "effect_low", "high": "effect_high"})
         effects = effects.drop_duplicates(["layer", "unit", "position"])
@@ -239,39 +243,40 @@ class AttributionResult(RunsResult):
     def diagnostics(self) -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
         gap = known_mean(self.gap("logit_diff"), axis=1)
-        found = [self.low_correlation()] if self.low_correlation() else []
-        found += self.few_clusters(~np.isnan(gap))
+        diagnostics = [self.low_correlation()] if self.low_correlation() else []
+        diagnostics += self.few_clusters(~np.isnan(gap))
         if not known_mean(gap) > 0:
-            found.append(
+            diagnostics.append(
                 "Clean runs are not better than corrupt ones by logit_diff (mean difference "
                 f"{known_mean(gap):.3g}), so there is nothing to recover."
             )
         if not self.counts[1].any():
-            found.append("No unrelated fact could serve as a control, so there is no noise floor.")
-        return found
+            diagnostics.append("No unrelated fact could serve as a control, so there is no noise floor.")
+        return diagnostics
 
     def __repr__(self) -> str:
         counts = self.reasons().sum()
         left = ", ".join(f"{counts[reason]} {reason}" for reason in LEFT_OUT[1:] if counts[reason])
-        said = [
+        lines = [
             f"AttributionResult of {self.provenance.checkpoint or 'a model'}: {self.unit} {self.mode} "
             f"{'from ' + ','.join(self.sources) + ' ' if self.sources else ''}in {','.join(self.languages)}; "
             f"{counts['used']} pairs of {len(self.fact_ids)} facts{f' (left out: {left})' if left else ''}"
         ]
         for row in self.largest(_NAMED).itertuples():
-            said.append(
-                f"  {self.name_of(row.layer, row.unit, row.position):<28} {row.estimate:+.3f} logits [{row.low:+.3f}, "
-                f"{row.high:+.3f}] estimated; by an unrelated fact {row.floor:+.3f}"
+            lines.append(
+                f"  {self.name_of(row.layer, row.unit, row.position):<28} {row.estimate:+.3f} logits "
+                f"[{row.low:+.3f}, {row.high:+.3f}] estimated; by an unrelated fact {row.floor:+.3f}"
             )
         if not len(self.cells):
-            return "\n".join([*said, "  not verified"])
+            return "\n".join([*lines, "  not verified"])
         for row in self.correlation().itertuples():
             if row.cells == "both" or not np.isnan(row.pearson):
-                said.append(
-                    f"  verified on {row.n} {'cells' if row.cells == 'both' else row.cells + ' cells'}: correlation "
-                    f"{row.pearson:.3f} [{row.pearson_low:.3f}, {row.pearson_high:.3f}], slope {row.slope:.2f}"
+                lines.append(
+                    f"  verified on {row.n} {'cells' if row.cells == 'both' else row.cells + ' cells'}: "
+                    f"correlation {row.pearson:.3f} [{row.pearson_low:.3f}, {row.pearson_high:.3f}], slope "
+                    f"{row.slope:.2f}"
                 )
-        return "\n".join(said)
+        return "\n".join(lines)
 
     @cached_property
     def _every(self) -> tuple[CellMeans, CellMeans]:

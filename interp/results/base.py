@@ -25,7 +25,7 @@ __all__ = ["SCHEMA", "FactResult", "Note", "Provenance", "Result", "require_sche
 
 
 class Note(str):
-    """A diagnostic that weakens a result without making it doubtful; any other diagnostic is a failed check."""
+    """A diagnostic that weakens a result without making it doubtful; any other is a failed check."""
 
     __slots__ = ()
 
@@ -57,7 +57,7 @@ class Provenance:
         return cls(**{k: v for k, v in saved.items() if k in known})
 
     def differences(self, other: Provenance, *, ignore: Sequence[str] = ()) -> dict[str, tuple[Any, Any]]:
-        """Prompts and settings in which the two questions differ -> (ours, theirs); the checkpoint is no part of it."""
+        """Prompts and settings that differ -> (ours, theirs); the checkpoint is no part of it."""
         mine, theirs = self._question(), other._question()
         keys = sorted((mine.keys() | theirs.keys()) - set(ignore))
         return {k: (mine.get(k), theirs.get(k)) for k in keys if mine.get(k) != theirs.get(k)}
@@ -79,10 +79,10 @@ def require_schema(meta: Mapping[str, Any], where: str) -> None:
 
 
 class Result(ABC):
-    """What a result has in common: numpy arrays, plain values (texts, numbers, tuples of them), and its provenance.
+    """What results have in common: numpy arrays, plain values (texts, numbers, tuples), and provenance.
 
-    A subclass is a frozen dataclass; it declares its fields, ``provenance`` among them, a ``kind`` and `to_frame`.
-    Saving and loading follow from the fields.
+    A subclass is a frozen dataclass; it declares its fields, ``provenance`` among them, a ``kind`` and
+    `to_frame`. Saving and loading follow from the fields.
     """
 
     kind: ClassVar[str]
@@ -102,11 +102,12 @@ class Result(ABC):
         return []
 
     def select(self, name: str, **where: str | int | Sequence[str | int]) -> np.ndarray:
-        """Return an array of the result at named places of its axes, such as ``select("rates", language="sw", layer=3)``.
+        """Return an array at named places of its axes, such as ``select("rates", language="sw", layer=3)``.
 
         Args:
             name: A field or property whose annotation names its axes.
-            where: Axis to a place or several; languages by code, other axes by number. An axis with one place is dropped.
+            where: Axis to a place or several; languages by code, other axes by number. An axis with one place
+                is dropped.
 
         Raises:
             ResultError: There is no such array, axis or place.
@@ -167,7 +168,7 @@ class Result(ABC):
 
 
 class FactResult(Result):
-    """A result with values per fact, so that intervals are over facts and two checkpoints are paired fact by fact.
+    """A result with values per fact: intervals are over facts, and checkpoints are paired fact by fact.
 
     Attributes:
         languages: Codes, in the order of the language axis.
@@ -237,8 +238,8 @@ class FactResult(Result):
     def few_clusters(self, facts: Bool[np.ndarray, " fact"]) -> list[str]:
         """What so few clusters among some facts leave doubtful, in words; empty if they are enough."""
         n_clusters = self.clusters_in(facts)
-        found = few_clusters(int(facts.sum()), n_clusters)
-        return found if n_clusters < FEWEST_CLUSTERS else [Note(text) for text in found]
+        texts = few_clusters(int(facts.sum()), n_clusters)
+        return texts if n_clusters < FEWEST_CLUSTERS else [Note(text) for text in texts]
 
     def summary(self, **how: Any) -> pd.DataFrame:
         """One row per quantity: ``n`` facts with a value, ``n_clusters``, ``mean``, and its 95 % interval.

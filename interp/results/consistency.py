@@ -1,12 +1,14 @@
-"""Accuracy and cross-lingual consistency of multiple-choice answers, from scores in one canonical option order.
+"""Accuracy and cross-lingual consistency of multiple-choice answers, from scores in one option order.
 
-Scores are ``[fact, language, option]``, higher is better; option j of a fact is the same entity in every language.
-Facts may have pools of different sizes: an absent option is NaN or -inf in every language. Everything is a function
-of the scores' order within one fact and language, so any monotone transform of the scores gives the same values.
+Scores are ``[fact, language, option]``, higher is better; option j of a fact is the same entity in every
+language. Facts may have pools of different sizes: an absent option is NaN or -inf in every language.
+Everything is a function of the scores' order within one fact and language, so any monotone transform of the
+scores gives the same values.
 
-Ties. Credit is shared between tied options, so it favors no position. Top slots and rankings, which consistency
-compares across languages, put the lower option index first, as the published code does: two languages whose scores
-are all equal then *agree* by construction. Report `tie_rate` and `truncated` beside any consistency.
+Ties. Credit is shared between tied options, so it favors no position. Top slots and rankings, which
+consistency compares across languages, put the lower option index first, as the published code does: two
+languages whose scores are all equal then *agree* by construction. Report `tie_rate` and `truncated` beside
+any consistency.
 """
 
 from __future__ import annotations
@@ -65,8 +67,8 @@ def pool_sizes(scores: Float[np.ndarray, "fact language option"]) -> Int[np.ndar
     if unequal.size:
         raise ResultError(
             f"Fact {unequal[0]} has different options in different languages "
-            f"({here[unequal[0]].sum(axis=1).tolist()} per language; {unequal.size} such facts), but a slot must be "
-            "the same entity in all. Align the options, or leave the fact out of every language."
+            f"({here[unequal[0]].sum(axis=1).tolist()} per language; {unequal.size} such facts), but a slot "
+            "must be the same entity in all. Align the options, or leave the fact out of every language."
         )
     pools = here[:, 0].sum(axis=1)
     small = np.flatnonzero(pools < 2)
@@ -83,9 +85,9 @@ def truncated(
 ) -> Bool[np.ndarray, "fact language"]:
     """Where no option was scored at all: every option of the item is at or below ``at``.
 
-    The published evaluator cuts prompts that are too long, gives every option -1e9 and counts the answer as the first
-    option. Such an item measures nothing: report their number, and leave out of a comparison the facts that were
-    truncated for any of its models.
+    The published evaluator cuts prompts that are too long, gives every option -1e9 and counts the answer as
+    the first option. Such an item measures nothing: report their number, and leave out of a comparison the
+    facts that were truncated for any of its models.
     """
     return filled(scores).max(axis=2) <= at
 
@@ -99,10 +101,10 @@ def top_slot(scores: Float[np.ndarray, "fact language option"]) -> Int[np.ndarra
 def credit(
     scores: Float[np.ndarray, "fact language option"], gold: Int[np.ndarray, " fact"]
 ) -> Float[np.ndarray, "fact language"]:
-    """1 where the gold option alone has the highest score, 1/k where k options share it and gold is one, 0 otherwise.
+    """1 where the gold option alone has the highest score, 1/k where k options share it, 0 otherwise.
 
-    This is the expectation over a fair choice among the tied options; the published code instead takes the lowest
-    index, which `top_slot` gives.
+    This is the expectation over a fair choice among the tied options; the published code instead takes the
+    lowest index, which `top_slot` gives.
 
     Raises:
         ResultError: The gold option is outside of a fact's pool.
@@ -136,8 +138,8 @@ def group_means(
 ) -> dict[str, Mean]:
     """Macro mean over the languages of each group, with the number of the group's languages that are here.
 
-    A benchmark often lacks some languages of a group (Global-MMLU-Lite has no Russian), so two means compare only if
-    their sizes agree: print them.
+    A benchmark often lacks some languages of a group (Global-MMLU-Lite has no Russian), so two means compare
+    only if their sizes agree: print them.
     """
     place = {code: i for i, code in enumerate(languages)}
     return {name: _mean(values[[place[c] for c in codes if c in place]]) for name, codes in groups.items()}
@@ -167,7 +169,7 @@ def agree_wrong(
 def pairwise_agreement(
     scores: Float[np.ndarray, "fact language option"],
 ) -> Float[np.ndarray, "fact language language"]:
-    """1 where two languages have the same top slot, else 0; `mean_over_facts` and `pair_mean` summarize it."""
+    """1 where two languages have the same top slot, else 0; see `mean_over_facts` and `pair_mean`."""
     top = top_slot(scores)
     return (top[:, :, None] == top[:, None, :]).astype(float)
 
@@ -181,11 +183,11 @@ def mean_over_facts(
     values: Float[np.ndarray, "fact language language"],
     keep: Bool[np.ndarray, "fact language language"] | Bool[np.ndarray, " fact"] | None = None,
 ) -> Float[np.ndarray, "language language"]:
-    """Mean over facts for each pair of languages; over the facts of ``keep`` only, NaN for a pair that keeps none."""
+    """Mean over the facts of ``keep`` for each pair of languages; NaN for a pair that keeps none."""
     if keep is None:
         return values.mean(axis=0)
-    kept = keep if keep.ndim == 3 else np.broadcast_to(keep[:, None, None], values.shape)
-    return ratio(np.where(kept, values, 0.0).sum(axis=0), kept.sum(axis=0))
+    weights = keep if keep.ndim == 3 else np.broadcast_to(keep[:, None, None], values.shape)
+    return ratio(np.where(weights, values, 0.0).sum(axis=0), weights.sum(axis=0))
 
 
 def pair_mean(
@@ -193,23 +195,23 @@ def pair_mean(
 ) -> Float[np.ndarray, "*fact"]:
     """Mean over unordered pairs of different languages, per fact or of a matrix.
 
-    NaN if the value of any pair is. With ``anchor``, the index of a language (English in the published ``en_x``), only
-    the pairs with that language count.
+    NaN if the value of any pair is. With ``anchor``, the index of a language (English in the published
+    ``en_x``), only the pairs with that language count.
 
     Raises:
         ResultError: There is only one language.
     """
     if values.shape[-1] < 2:
         raise ResultError("A mean over pairs needs 2 languages or more, but there is 1.")
-    chosen = [pair for pair in language_pairs(values.shape[-1]) if anchor is None or anchor in pair]
-    first, second = zip(*chosen, strict=True)
+    pairs = [pair for pair in language_pairs(values.shape[-1]) if anchor is None or anchor in pair]
+    first, second = zip(*pairs, strict=True)
     return np.asarray(values[..., first, second].mean(axis=-1))
 
 
 def strata(
     values: Float[np.ndarray, " fact"], masks: Mapping[str, Bool[np.ndarray, " fact"]]
 ) -> dict[str, Mean]:
-    """Mean of a per-fact quantity over the facts of each mask, with their number; facts that are NaN do not count."""
+    """Mean of a per-fact quantity over the facts of each mask, with their number; NaN does not count."""
     return {name: _mean(values[mask]) for name, mask in masks.items()}
 
 
@@ -220,7 +222,7 @@ def relation_means(values: Float[np.ndarray, " fact"], relations: Sequence[str])
 
 
 def relation_macro(values: Float[np.ndarray, " fact"], relations: Sequence[str]) -> Mean:
-    """Mean over relations of their means, with the number of relations: a large relation weighs as a small one."""
+    """Mean over relations of their means, with their number: a large relation weighs as a small one."""
     return _mean(np.array([mean.value for mean in relation_means(values, relations).values()]))
 
 

@@ -21,12 +21,12 @@ _SCALE = 1000.0  # as published
 
 
 def importance_information(share: Float[np.ndarray, " language *head"]) -> Float[np.ndarray, "*head"]:
-    """What a unit of a head's importance tells about its language, in nats: log(n_languages) - H(language | head).
+    """What a unit of a head's importance tells of its language, nats: log(n_languages) - H(language | head).
 
-    ``share`` is the head's part of all importance in that language, so languages weigh equally whatever the size of
-    their loss. Range 0 (the same share in every language) to log(n_languages) (important in one only); 0 for a head
-    without any importance. Weighted by the heads' shares it is the mutual information of language and head, as
-    `activity_information` is of language and activity.
+    ``share`` is the head's part of all importance in that language, so languages weigh equally whatever the
+    size of their loss. Range 0 (the same share in every language) to log(n_languages) (important in one
+    only); 0 for a head without any importance. Weighted by the heads' shares it is the mutual information of
+    language and head, as `activity_information` is of language and activity.
     """
     total = share.sum(axis=0)
     return np.where(total > 0, np.log(len(share)) - np.nan_to_num(entropy(share)), 0.0)
@@ -51,7 +51,7 @@ def pairwise_overlap(mask: Bool[np.ndarray, "language layer head"]) -> Float[np.
 
 @dataclass(frozen=True, eq=False, repr=False)
 class HeadsResult(UnitResult):
-    """Gradients of the language-modeling loss with respect to one scale per head, summed per language and block.
+    """Gradients of the language-modeling loss by one scale per head, summed per language and block.
 
     Attributes:
         magnitude: Sum over items of |gradient| * mask (nats).
@@ -71,8 +71,8 @@ class HeadsResult(UnitResult):
     def importance(self) -> Float[np.ndarray, "language layer head"]:
         """LAHIS importance: 1000 * (mean |gradient| * mask) * (share of items in which the head helps).
 
-        Source: LAHIS (Linuxin-xxx/LAHIS); 'trained' repeats its drifting mask and so depends on the number and order
-        of items: never compare two trained results of different sizes.
+        Source: LAHIS (Linuxin-xxx/LAHIS); 'trained' repeats its drifting mask and so depends on the number
+        and order of items: never compare two trained results of different sizes.
         """
         return self._importance(np.ones(self.n_blocks, dtype=bool))
 
@@ -82,10 +82,10 @@ class HeadsResult(UnitResult):
 
     @staticmethod
     def score(activity: Float[np.ndarray, "language layer unit"]) -> Float[np.ndarray, "layer unit"]:
-        """The head's part of I(language; head), times the number of heads, so that the mean over heads is I itself.
+        """The head's part of I(language; head), times the number of heads: the mean over heads is I itself.
 
-        `importance_information` of a head counts by the head's share of all importance: a head that mattered in one item
-        is not specialized. The mean over a model is 0 to log(n_languages) nats.
+        `importance_information` of a head counts by the head's share of all importance: a head that mattered
+        in one item is not specialized. The mean over a model is 0 to log(n_languages) nats.
         """
         weight = activity.mean(axis=0) * activity[0].size
         return weight * importance_information(activity)
@@ -105,9 +105,10 @@ class HeadsResult(UnitResult):
         return (overlap.sum(axis=1) - 1) / max(1, len(overlap) - 1)
 
     def by_language(self) -> pd.DataFrame:
-        """One row per language: prompts, tokens, its most important head, and how far it shares its top heads.
+        """One row per language: prompts, tokens, its most important head, and how far it shares top heads.
 
-        ``top_head``: layer.head; ``shared``: mean overlap of its top heads with those of each other language (0 to 1).
+        ``top_head``: layer.head; ``shared``: mean overlap of its top heads with those of each other language
+        (0 to 1).
         """
         n_heads = self.magnitude.shape[3]
         top = self.importance.reshape(len(self.languages), -1).argmax(axis=1)
@@ -120,7 +121,7 @@ class HeadsResult(UnitResult):
         return mask.sum(axis=2) / mask.sum(axis=(1, 2))[:, None]
 
     def general(self, *, quantile: float = 0.98, at_least: int = 11) -> Bool[np.ndarray, "layer head"]:
-        """Heads strictly above the quantile of importance in at least so many languages (published: 0.98, 11 of 12).
+        """Heads above the quantile of importance in at least so many languages (published: 0.98, 11 of 12).
 
         Raises:
             ResultError: More languages are asked for than there are.

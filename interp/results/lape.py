@@ -1,9 +1,9 @@
-"""LAPE: language activation probability entropy, as upstream publishes it and as the PolyFact repository runs it.
+"""LAPE: language activation probability entropy, as its authors and as the PolyFact repository run it.
 
-Both rank neurons by the entropy of their activation probabilities over languages and keep a fixed share of all
-neurons (1 %). The number selected is therefore the same for every checkpoint that is lively enough: neither can show that training made a
-model less specialized. They serve for comparison with published sets; `interp.results.specialization` defines the
-score that can rise and fall.
+Both rank neurons by the entropy of their activation probabilities over languages and keep a fixed share of
+all neurons (1 %). The number selected is therefore the same for every checkpoint that is lively enough:
+neither can show that training made a model less specialized. They serve for comparison with published sets;
+`interp.results.specialization` defines the score that can rise and fall.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class NeuronSelection:
             ResultError: A layer, language or index is outside of the model's.
         """
         mask = np.zeros((len(languages), *shape), dtype=bool)
-        for layer, chosen in json.loads(Path(path).read_text(encoding="utf-8")).items():
-            for code, indices in chosen.items():
+        for layer, selected in json.loads(Path(path).read_text(encoding="utf-8")).items():
+            for code, indices in selected.items():
                 if (
                     code not in languages
                     or not 1 <= int(layer) <= shape[0]
@@ -82,18 +82,19 @@ def lape_upstream(
 ) -> NeuronSelection:
     """Select neurons as the method's authors do.
 
-    Neurons with no language above the ``filter_quantile`` of *all* rates are left out; of the others the ``share`` of
-    all neurons with the lowest entropy is kept; a neuron belongs to every language whose rate is above the
-    ``activity_quantile`` of all rates. A quantile q of n values is the round(q * n)-th smallest.
+    Neurons with no language above the ``filter_quantile`` of *all* rates are left out; of the others the
+    ``share`` of all neurons with the lowest entropy is kept; a neuron belongs to every language whose rate is
+    above the ``activity_quantile`` of all rates. A quantile q of n values is the round(q * n)-th smallest.
 
     The share is fixed, so this cannot show that a model became less specialized; `activity_information` can.
 
-    Source: Tang et al. (2024), Language-Specific Neurons, arXiv 2402.16438, and RUCAIBox/Language-Specific-Neurons.
+    Source: Tang et al. (2024), Language-Specific Neurons, arXiv 2402.16438, and
+    RUCAIBox/Language-Specific-Neurons.
     """
     lively = (rate > _quantile(rate, filter_quantile)).any(axis=0)
     spread = np.where(lively, entropy(rate), np.inf)
-    chosen = _lowest(spread, round(share * spread.size))
-    return NeuronSelection(_names(languages, rate), (rate > _quantile(rate, activity_quantile)) & chosen)
+    selected = _lowest(spread, round(share * spread.size))
+    return NeuronSelection(_names(languages, rate), (rate > _quantile(rate, activity_quantile)) & selected)
 
 
 def lape_polyfact(
@@ -105,9 +106,9 @@ def lape_polyfact(
 ) -> NeuronSelection:
     """Select neurons as the PolyFact repository runs it.
 
-    No activity filter: neurons that never fire are left out, and the ``share`` of all neurons with the lowest entropy
-    is kept, each under the one language in which it fires most. With unequal token counts one stray activation in a
-    short language weighs as many in a long one, so use equal texts.
+    No activity filter: neurons that never fire are left out, and the ``share`` of all neurons with the lowest
+    entropy is kept, each under the one language in which it fires most. With unequal token counts one stray
+    activation in a short language weighs as many in a long one, so use equal texts.
 
     The share is fixed, so this cannot show that a model became less specialized; `activity_information` can.
 
@@ -117,9 +118,9 @@ def lape_polyfact(
     with np.errstate(invalid="ignore", divide="ignore"):
         proportion = np.where(alive, rate / rate.sum(axis=0), 0.0)
     spread = np.where(alive, -(proportion * np.log(proportion + smoothing)).sum(axis=0), np.inf)
-    chosen = _lowest(spread, int(share * spread.size))
+    selected = _lowest(spread, int(share * spread.size))
     best = np.arange(len(rate))[:, None, None] == rate.argmax(axis=0)
-    return NeuronSelection(_names(languages, rate), best & chosen)
+    return NeuronSelection(_names(languages, rate), best & selected)
 
 
 def _quantile(rate: Float[np.ndarray, "language layer neuron"], quantile: float) -> float:
@@ -129,10 +130,10 @@ def _quantile(rate: Float[np.ndarray, "language layer neuron"], quantile: float)
 
 def _lowest(spread: Float[np.ndarray, "layer neuron"], k: int) -> Bool[np.ndarray, "layer neuron"]:
     """The k lowest finite values; equal values by position, so that exactly k are kept."""
-    chosen = np.zeros(spread.size, dtype=bool)
+    selected = np.zeros(spread.size, dtype=bool)
     order = np.argsort(spread, axis=None, kind="stable")[:k]
-    chosen[order] = np.isfinite(spread.ravel()[order])
-    return chosen.reshape(spread.shape)
+    selected[order] = np.isfinite(spread.ravel()[order])
+    return selected.reshape(spread.shape)
 
 
 def _names(languages: tuple[str, ...], rate: np.ndarray) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What every layer would answer, in every language: probabilities, ranks, entropy and energy, and what they define."""
+"""What every layer would answer, in every language: probabilities, ranks, entropy and energy."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _UNSPOKEN = 0.01
 class LensResult(FactResult):
     """The answer's tokens in each language at each layer, read at one position of prompts in each language.
 
-    The first place of the layer axes is what enters layer 0 (the embedding, number -1), the next what leaves layer 0, and so on;
-    the last is the model's own output. An item counts for a
-    prompt language only where its answers there and in the pivot begin with different tokens; the others are
-    left out of everything but ``mass``, and counted by `left_out`.
+    The first place of the layer axes is what enters layer 0 (the embedding, number -1), the next what leaves
+    layer 0, and so on; the last is the model's own output. An item counts for a prompt language only where
+    its answers there and in the pivot begin with different tokens; the others are left out of everything but
+    ``mass``, and counted by `left_out`.
 
     Attributes:
         languages: Codes, in the order of both language axes.
@@ -41,12 +41,13 @@ class LensResult(FactResult):
         groups: Cluster of each fact.
         overlap: Pairs of languages that a fact's answers do not tell apart.
         clean: Whether the prompt ends where a token ends, with its answer behind it.
-        probability: Of the answer's first tokens, by language of the prompt and language of the answer; 0 to 1.
+        probability: Of the answer's first tokens, by language of the prompt and language of the answer; 0 to
+            1.
         rank: Place of the most probable of them in the whole vocabulary, from 1.
-        mass: Probability of all tokens that begin a name of the concept lexicon in a language and in no other of ``languages``,
-            by language of the prompt and of the lexicon; NaN where there is no such token. It says in which language a layer
-            speaks whatever the answer. Languages have more and fewer such tokens, so compare layers or checkpoints by it,
-            not languages.
+        mass: Probability of all tokens that begin a name of the concept lexicon in a language and in no other
+            of ``languages``, by language of the prompt and of the lexicon; NaN where there is no such token.
+            It says in which language a layer speaks whatever the answer. Languages have more and fewer such
+            tokens, so compare layers or checkpoints by it, not languages.
         mass_tokens: Number of those tokens per language.
         entropy: Of the next token, in nats; 0 to log(vocabulary).
         energy: Token energy, see `interp.measure.lens.lens.token_energy`.
@@ -97,8 +98,8 @@ class LensResult(FactResult):
         settings = {**self.provenance.settings, "pivot": pivot}
         return replace(self, provenance=replace(self.provenance, settings=settings))
 
-    def kept(self, language: str, answer: str | None = None) -> Bool[np.ndarray, " fact"]:
-        """Facts that count for prompts in a language; with a third language's answer, where that is told apart too."""
+    def counted(self, language: str, answer: str | None = None) -> Bool[np.ndarray, " fact"]:
+        """Facts that count for a language's prompts; of a third language's answer, where separable."""
         own, pivot = self._index(language), self._index(self.pivot)
         here = self.clean[:, own] & ~self.overlap[:, own, own] & ~self.overlap[:, own, pivot]
         if answer not in (None, language, self.pivot):
@@ -108,45 +109,46 @@ class LensResult(FactResult):
 
     def left_out(self) -> dict[str, int]:
         """Facts that do not count, per language of the prompt."""
-        return {code: int((~self.kept(code)).sum()) for code in self.languages}
+        return {code: int((~self.counted(code)).sum()) for code in self.languages}
 
-    def curve(self, language: str, answer: str) -> Float[np.ndarray, "kept layer"]:
-        """Probability of an answer's first tokens at each layer, for the facts that count; see `kept`."""
-        return self.probability[self.kept(language, answer), self._index(language), :, self._index(answer)]
+    def curve(self, language: str, answer: str) -> Float[np.ndarray, "counted layer"]:
+        """Probability of an answer's first tokens at each layer, for the facts that count; see `counted`."""
+        return self.probability[self.counted(language, answer), self._index(language), :, self._index(answer)]
 
     def mass_curve(self, language: str, lexicon: str) -> Float[np.ndarray, "clean layer"]:
-        """Probability of a language's lexicon at each layer, for all facts whose prompt ends where a token ends."""
+        """Probability of a lexicon at each layer, for facts whose prompt ends where a token ends."""
         own = self._index(language)
         return self.mass[self.clean[:, own], own, :, self._index(lexicon)]
 
     def takeover(self, language: str) -> Float[np.ndarray, " fact"]:
         """Return the first layer from which on the prompt's language is above the pivot, up to the output.
 
-        -1 where it is so from what enters layer 0 on; the number of layers where it is not above at the output either; NaN
-        for a fact that does not count.
+        -1 where it is so from what enters layer 0 on; the number of layers where it is not above at the
+        output either; NaN for a fact that does not count.
         """
         ahead = self.curve(language, language) > self.curve(language, self.pivot)
         run = np.logical_and.accumulate(ahead[:, ::-1], axis=1).sum(axis=1)
-        return _spread(self.kept(language), self.n_layers - 1 - run)
+        return _spread(self.counted(language), self.n_layers - 1 - run)
 
     def quantities(self) -> dict[str, Float[np.ndarray, " fact"]]:
         """What checkpoints are compared by; over all other languages than the pivot, then for each of them.
 
-        ``takeover layer``: see `takeover`. ``pivot area``: area under the pivot's curve over relative depth (0 to 1), that is, its
-        mean probability. ``pivot lead``: area of what the pivot is above the prompt's language by; 0 if it
-        never is. ``answer at output``: probability of the answer's first tokens in the prompt's language at
-        the last layer. ``pivot mass``: area under the curve of the pivot's lexicon, see ``mass``.
+        ``takeover layer``: see `takeover`. ``pivot area``: area under the pivot's curve over relative depth
+        (0 to 1), that is, its mean probability. ``pivot lead``: area of what the pivot is above the prompt's
+        language by; 0 if it never is. ``answer at output``: probability of the answer's first tokens in the
+        prompt's language at the last layer. ``pivot mass``: area under the curve of the pivot's lexicon, see
+        ``mass``.
         """
         others = [code for code in self.languages if code != self.pivot]
         each = {code: self._compared(code) for code in others}
-        found = {}
+        per_fact = {}
         for name in each[others[0]]:
             columns = np.stack([each[code][name] for code in others])
-            found[name] = known_mean(columns, axis=0)
+            per_fact[name] = known_mean(columns, axis=0)
         if len(others) > 1:
             for code in others:
-                found |= {f"{name} {code}": values for name, values in each[code].items()}
-        return found
+                per_fact |= {f"{name} {code}": values for name, values in each[code].items()}
+        return per_fact
 
     def _compared(self, code: str) -> dict[str, Float[np.ndarray, " fact"]]:
         own, pivot = self.curve(code, code).astype(float), self.curve(code, self.pivot).astype(float)
@@ -156,10 +158,10 @@ class LensResult(FactResult):
             "pivot lead": np.trapezoid(np.maximum(pivot - own, 0), dx=step, axis=1),
             "answer at output": own[:, -1],
         }
-        found = {"takeover layer": self.takeover(code)}
-        found |= {name: _spread(self.kept(code), value) for name, value in values.items()}
+        per_fact = {"takeover layer": self.takeover(code)}
+        per_fact |= {name: _spread(self.counted(code), value) for name, value in values.items()}
         mass = np.trapezoid(self.mass_curve(code, self.pivot).astype(float), dx=step, axis=1)
-        return found | {"pivot mass": _spread(self.clean[:, self._index(code)], mass)}
+        return per_fact | {"pivot mass": _spread(self.clean[:, self._index(code)], mass)}
 
     def curves(
         self, of: str = "probability", *, answers: str = "compared", prompts: Sequence[str] = ()
@@ -184,15 +186,15 @@ class LensResult(FactResult):
                 if of == "mass":
                     here, curve = self.clean[:, self._index(code)], self.mass_curve(code, answer)
                 else:
-                    here, curve = self.kept(code, answer), self.curve(code, answer)
+                    here, curve = self.counted(code, answer), self.curve(code, answer)
                 if not len(curve) or np.isnan(curve).any():
                     continue
-                groups = [group for group, kept in zip(self.groups, here, strict=True) if kept]
+                groups = [group for group, counts in zip(self.groups, here, strict=True) if counts]
                 ranks = self.rank[here, self._index(code), :, self._index(answer)]
-                found = clustered_mean(curve, groups).columns("value")
+                interval = clustered_mean(curve, groups).columns("value")
                 rank = np.median(ranks, axis=0) if of == "probability" else float("nan")
                 where = {"prompt": code, "answer": answer, "layer": self.layers}
-                tables.append(pd.DataFrame({**where, **found, "rank": rank}))
+                tables.append(pd.DataFrame({**where, **interval, "rank": rank}))
         numbers = {"layer": int, "n": int, "n_clusters": int} | dict.fromkeys(
             ("value", "low", "high", "rank"), float
         )
@@ -202,15 +204,15 @@ class LensResult(FactResult):
     def to_frame(self, *, bits: bool = False) -> pd.DataFrame:
         """One row per language of the prompt and layer: ``n`` facts that count, ``n_clusters``, and means.
 
-        ``entropy`` is in nats, or in bits if asked; ``answer_xx`` is the probability of the answer in each language, over the
-        facts that tell it apart (NaN if none does), and ``mass_xx`` that of its lexicon, over all facts with
-        a clean prompt.
+        ``entropy`` is in nats, or in bits if asked; ``answer_xx`` is the probability of the answer in each
+        language, over the facts that tell it apart (NaN if none does), and ``mass_xx`` that of its lexicon,
+        over all facts with a clean prompt.
         """
         import pandas as pd
 
         rows, entropy = [], self.mean_entropy()
         for code in self.languages:
-            here, own = self.kept(code), self._index(code)
+            here, own = self.counted(code), self._index(code)
             spread = entropy[own] / (np.log(2) if bits else 1)
             energy = self.energy[here, own].mean(axis=0)
             means = {f"answer_{a}": _mean(self.curve(code, a), self.n_layers) for a in self.languages}
@@ -227,7 +229,7 @@ class LensResult(FactResult):
         return pd.DataFrame(rows)
 
     def by_language(self) -> pd.DataFrame:
-        """One row per language of the prompt but the pivot, and last ``all``: quantities with their intervals.
+        """One row per language of the prompt but the pivot, and ``all``: quantities with their intervals.
 
         ``n`` facts that count, ``n_clusters`` and ``left_out``; then each name of `QUANTITIES` with ``<name>
         low`` and ``<name> high``.
@@ -243,21 +245,23 @@ class LensResult(FactResult):
             row = {"language": code, "n": n, "n_clusters": int(table.n_clusters[f"{QUANTITIES[0]}{suffix}"])}
             row |= {"left_out": np.nan if code == "all" else left[code]}
             for name in QUANTITIES:
-                found = table.loc[f"{name}{suffix}"]
-                row |= {name: found["mean"], f"{name} low": found.low, f"{name} high": found.high}
+                interval = table.loc[f"{name}{suffix}"]
+                row |= {name: interval["mean"], f"{name} low": interval.low, f"{name} high": interval.high}
             rows.append(row)
         return pd.DataFrame(rows)
 
     def mean_entropy(self) -> Float[np.ndarray, "language layer"]:
         """Mean over the facts that count, in nats."""
         return np.stack(
-            [self.entropy[self.kept(code), i].mean(axis=0) for i, code in enumerate(self.languages)]
+            [self.entropy[self.counted(code), i].mean(axis=0) for i, code in enumerate(self.languages)]
         )
 
     def diagnostics(self) -> list[str]:
         """Languages with few facts that count, and whether the model says the answer in any language."""
         notes = super().diagnostics()
-        few = [f"{code} {self.kept(code).sum()}" for code in self.languages if self.kept(code).sum() < _FEW]
+        few = [
+            f"{code} {self.counted(code).sum()}" for code in self.languages if self.counted(code).sum() < _FEW
+        ]
         if few:
             notes.append(
                 Note(f"Fewer than {_FEW} facts tell these languages from the pivot: {', '.join(few)}.")
@@ -265,8 +269,8 @@ class LensResult(FactResult):
         spoken = max(float(self.curve(code, code)[:, -1].mean()) for code in self.languages)
         if spoken < _UNSPOKEN:
             notes.append(
-                f"At the output the answer has a probability below {_UNSPOKEN} in every language, at most {spoken:.4f}. Are "
-                "these prompts that the model can continue?"
+                f"At the output the answer has a probability below {_UNSPOKEN} in every language, at most "
+                f"{spoken:.4f}. Are these prompts that the model can continue?"
             )
         return notes
 
@@ -278,15 +282,16 @@ class LensResult(FactResult):
         return self.languages.index(language)
 
     def __repr__(self) -> str:
-        found = self.summary().set_index("quantity").head(5)
+        rows = self.summary().set_index("quantity").head(5)
         left = self.left_out()
         return "\n".join(
             [
-                f"LensResult of {self.provenance.checkpoint or 'a model'} on {self.provenance.prompts or 'prompts'}: "
-                f"{len(self.fact_ids)} facts in {len(self.languages)} languages, {self.n_layers - 1} layers, pivot {self.pivot}",
+                f"LensResult of {self.provenance.checkpoint or 'a model'} on "
+                f"{self.provenance.prompts or 'prompts'}: {len(self.fact_ids)} facts in "
+                f"{len(self.languages)} languages, {self.n_layers - 1} layers, pivot {self.pivot}",
                 *(
                     f"  {name:17} {row['mean']:.3f}  [{row.low:.3f}, {row.high:.3f}] 95 %, {row.n:.0f} facts"
-                    for name, row in found.iterrows()
+                    for name, row in rows.iterrows()
                 ),
                 f"  left out          {' '.join(f'{code} {n}' for code, n in left.items())}",
             ]
@@ -294,9 +299,9 @@ class LensResult(FactResult):
 
 
 def _spread(here: Bool[np.ndarray, " fact"], values: np.ndarray) -> Float[np.ndarray, " fact"]:
-    found = np.full(len(here), np.nan)
-    found[here] = values
-    return found
+    spread = np.full(len(here), np.nan)
+    spread[here] = values
+    return spread
 
 
 def _mean(curve: Float[np.ndarray, "row layer"], n_layers: int) -> Float[np.ndarray, " layer"]:

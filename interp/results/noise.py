@@ -2,10 +2,11 @@
 
 Two floors, both from the counts of one result alone:
 
-* *split half*: the same checkpoint on two disjoint halves of the text. A change between checkpoints that is no larger
-  could come from the choice of text. Halves hold half as much text as the comparison, so this floor is a little high.
-* *permutation*: language labels shuffled within each block, as if they meant nothing. The specialization that is left
-  is the level of chance.
+* *split half*: the same checkpoint on two disjoint halves of the text. A change between checkpoints that is
+  no larger could come from the choice of text. Halves hold half as much text as the comparison, so this floor
+  is a little high.
+* *permutation*: language labels shuffled within each block, as if they meant nothing. The specialization that
+  is left is the level of chance.
 """
 
 from __future__ import annotations
@@ -79,12 +80,12 @@ def noise_floor(result: UnitResult, *, n_permutations: int = 10, seed: int = 0) 
 
 
 def _plug_in(result: UnitResult, blocks: list[int]) -> Float[np.ndarray, " layer"]:
-    """Mean specialization from some blocks. Halves are equally large, so the plug-in bias cancels in their difference."""
+    """Mean specialization from some blocks; of equal halves the plug-in bias cancels in their difference."""
     return result.score(result.activity(np.isin(np.arange(result.n_blocks), blocks))).mean(axis=-1)
 
 
 def _splits(n_blocks: int, rng: np.random.Generator) -> list[tuple[list[int], list[int]]]:
-    """Ways to halve the blocks (an odd one is left out): all of them, or a random choice when there are many."""
+    """Ways to halve the blocks (an odd one is left out): all, or a random choice of many."""
     even = n_blocks - n_blocks % 2
     if n_blocks <= 8:
         first = [(0, *rest) for rest in itertools.combinations(range(1, even), even // 2 - 1)]

@@ -1,4 +1,4 @@
-"""What patching recovers: metrics of every patched run, beside the clean, the corrupt and randomly patched ones."""
+"""What patching recovers: metrics of every patched run, beside clean, corrupt and control runs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ __all__ = ["PatchingResult"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PatchingResult(RunsResult):
-    """Metrics of runs into which activations of another run were written, one cell per layer, unit and position.
+    """Metrics of runs with activations of another run, one cell per layer, unit and position.
 
-    Recovery of a cell is (patched - corrupt) / (clean - corrupt), each a mean over facts: 0 where the patch does nothing,
-    1 where it makes the target's run as good as the source's. Everything is recomputed from the stored
-    metrics.
+    Recovery of a cell is (patched - corrupt) / (clean - corrupt), each a mean over facts: 0 where the patch
+    does nothing, 1 where it makes the target's run as good as the source's. Everything is recomputed from the
+    stored metrics.
 
     Attributes:
         languages: Codes of the languages asked.
@@ -42,11 +42,13 @@ class PatchingResult(RunsResult):
         clean: See `RunsResult`.
         corrupt: See `RunsResult`.
         patched: With the activations of the fact's own source.
-        control: With the activations of an unrelated fact in its place: the noise floor. NaN where no fact could serve.
+        control: With the activations of an unrelated fact in its place: the noise floor. NaN where no fact
+            could serve.
         provenance: Where it comes from.
 
-    Source: Meng et al. (2022), Locating and Editing Factual Associations in GPT; across languages with patches from a layer
-    onward: Dumas et al. (2025), Separating Tongue from Thought. Intervals, the ratio of means and the control are ours.
+    Source: Meng et al. (2022), Locating and Editing Factual Associations in GPT; across languages with
+    patches from a layer onward: Dumas et al. (2025), Separating Tongue from Thought. Intervals, the ratio of
+    means and the control are ours.
     """
 
     languages: tuple[str, ...]
@@ -94,7 +96,7 @@ class PatchingResult(RunsResult):
         clean, corrupt, patched, control = (
             parts[name] for name in ("clean", "corrupt", "patched", "control")
         )
-        found = {
+        by_name = {
             "recovery": ratio_of_means(parts["recovered"], parts["gap"], self.groups),
             "floor": ratio_of_means(parts["by_control"], parts["control_gap"], self.groups),
             "beyond": ratio_of_means(parts["beyond"], parts["control_gap"], self.groups),
@@ -105,28 +107,28 @@ class PatchingResult(RunsResult):
             "unit": np.array(self.units)[unit.ravel()],
             "position": np.array(self.positions)[position.ravel()],
             "n": (~np.isnan(patched)).sum(axis=0).ravel(),
-            "n_clusters": found["recovery"].n_clusters.ravel(),
+            "n_clusters": by_name["recovery"].n_clusters.ravel(),
             "clean": known_mean(clean, axis=0).ravel(),
             "corrupt": known_mean(corrupt, axis=0).ravel(),
             "patched": known_mean(patched, axis=0).ravel(),
             "control": known_mean(control, axis=0).ravel(),
         }
-        for name, ratio in found.items():
+        for name, ratio in by_name.items():
             cells = ratio.columns(name, "" if name == "recovery" else f"{name}_", counts=False)
             columns |= {part: values.ravel() for part, values in cells.items()}
         return pd.DataFrame(columns)
 
     def strongest(self, n: int, metric: str = "logit_diff") -> pd.DataFrame:
-        """The rows of `recovery` with the largest recovery beyond the floor, in their order; without a floor: recovery."""
+        """The rows with the largest recovery beyond the floor (without a floor: recovery), in their order."""
         table = self.recovery(metric)
         by = table.beyond.fillna(table.recovery).sort_values(ascending=False, kind="stable")
         return table.loc[by.index[:n]].sort_index()
 
     def by_language(self, metric: str = "logit_diff") -> pd.DataFrame:
-        """The `best` cell in every language: ``n``, ``recovery`` and ``beyond`` with intervals, and two shares of facts.
+        """The `best` cell by language: ``n``, ``recovery``, ``beyond`` with intervals, two shares of facts.
 
-        ``rescued``: facts where the right answer overtakes the wrong one; ``rescued_by_control``: with an unrelated fact's
-        activations.
+        ``rescued``: facts where the right answer overtakes the wrong one; ``rescued_by_control``: with an
+        unrelated fact's activations.
         """
         import pandas as pd
 
@@ -139,7 +141,7 @@ class PatchingResult(RunsResult):
         return pd.DataFrame(rows)
 
     def best(self, metric: str = "logit_diff") -> tuple[int, int, int]:
-        """Layer, unit and position of the cell that recovers most beyond the floor (without a floor: most)."""
+        """Layer, unit and position of the cell that recovers most beyond the floor, if there is one."""
         table = self.recovery(metric)
         beyond = table.beyond.where(table.beyond.notna(), table.recovery).fillna(-np.inf)
         layer, unit, position = np.unravel_index(int(beyond.argmax()), self.patched.shape[3:])
@@ -167,13 +169,13 @@ class PatchingResult(RunsResult):
         return pd.concat(parts, ignore_index=True)
 
     def quantities(self, metric: str = "logit_diff") -> dict[str, Float[np.ndarray, " fact"]]:
-        """Return the clean and corrupt metric of every fact, what each cell recovers of it, and that beyond the floor.
+        """Each fact's clean and corrupt metric, what each cell recovers of it, and that beyond the floor.
 
-        What a cell recovers is divided by the *mean* gap between clean and corrupt, so that its mean over facts is the ratio
-        of means; intervals from it take that gap as given.
+        What a cell recovers is divided by the *mean* gap between clean and corrupt, so that its mean over
+        facts is the ratio of means; intervals from it take that gap as given.
         """
         parts = self._parts(metric)
-        found = {
+        per_fact = {
             f"{name} {metric}": known_mean(self.of_metric(getattr(self, name), metric), axis=1)
             for name in ("clean", "corrupt")
         }
@@ -183,16 +185,16 @@ class PatchingResult(RunsResult):
             if name == "recovery":
                 found["recovery, mean of cells"] = known_mean(values.reshape(len(values), -1), axis=1)
             for cell in np.ndindex(usual.shape):
-                found[f"{name} {self.name_of(*cell)}"] = values[:, *cell]
-        return found
+                per_fact[f"{name} {self.name_of(*cell)}"] = values[:, *cell]
+        return per_fact
 
     def _parts(
         self, metric: str, language: str = ""
     ) -> dict[str, Float[np.ndarray, "fact layer unit position"]]:
         """Per fact and cell, means over the languages in which the fact has that very run.
 
-        A prompt may be too short for a position, and a pair may have no control; a mean of differences over other languages
-        than that of the gap would then recover something where a patch does nothing.
+        A prompt may be too short for a position, and a pair may have no control; a mean of differences over
+        other languages than that of the gap would then recover something where a patch does nothing.
         """
         clean, corrupt, patched, control = (
             self.of_metric(run, metric, language)
@@ -202,7 +204,7 @@ class PatchingResult(RunsResult):
             np.where(np.isnan(patched), np.nan, run[..., None, None, None]) for run in (clean, corrupt)
         )
         gap = clean - corrupt
-        found = {
+        by_name = {
             "clean": clean,
             "corrupt": corrupt,
             "patched": patched,
@@ -213,40 +215,40 @@ class PatchingResult(RunsResult):
             "by_control": control - corrupt,
             "beyond": patched - control,
         }
-        return {name: known_mean(values, axis=1) for name, values in found.items()}
+        return {name: known_mean(values, axis=1) for name, values in by_name.items()}
 
     def name_of(self, layer: int, unit: int, position: int) -> str:
         """What to call a cell."""
-        chosen = self.units[unit]
-        where = f"layer {layer}" if chosen == "all" else f"layer {layer} {self.site} {chosen}"
+        unit_name = self.units[unit]
+        where = f"layer {layer}" if unit_name == "all" else f"layer {layer} {self.site} {unit_name}"
         return f"{where}{' onward' * self.onward} {self.positions[position]}"
 
     def diagnostics(self, metric: str = "logit_diff") -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
         gap = known_mean(self.gap(metric), axis=1)
-        found = self.few_clusters(~np.isnan(gap))
+        diagnostics = self.few_clusters(~np.isnan(gap))
         if not known_mean(gap) > 0:
-            found.append(
+            diagnostics.append(
                 f"Clean runs are not better than corrupt ones by {metric} (mean difference "
                 f"{known_mean(gap):.3g}), so there is nothing to recover."
             )
         if not (~np.isnan(self.control)).any():
-            found.append("No unrelated fact could serve as a control, so there is no noise floor.")
-        return found
+            diagnostics.append("No unrelated fact could serve as a control, so there is no noise floor.")
+        return diagnostics
 
     def __repr__(self) -> str:
         table, counts = self.recovery(), self.reasons().sum()
         left = ", ".join(f"{counts[reason]} {reason}" for reason in LEFT_OUT[1:] if counts[reason])
-        said = [
+        lines = [
             f"PatchingResult of {self.provenance.checkpoint or 'a model'}: {self.site} {self.mode} "
             f"{'from ' + ','.join(self.sources) + ' ' if self.sources else ''}in {','.join(self.languages)}; "
             f"{counts['used']} pairs of {len(self.fact_ids)} facts{f' (left out: {left})' if left else ''}"
         ]
         if table.recovery.notna().any():
             best = table.loc[table.recovery.idxmax()]
-            said.append(
-                f"  most recovered at layer {best.layer}, {self.site} {best.unit}, {best.position}: {best.recovery:.3f} "
-                f"[{best.low:.3f}, {best.high:.3f}] of a logit difference of {best.clean - best.corrupt:.2f}; by an unrelated "
-                f"fact {best.floor:.3f}"
+            lines.append(
+                f"  most recovered at layer {best.layer}, {self.site} {best.unit}, {best.position}: "
+                f"{best.recovery:.3f} [{best.low:.3f}, {best.high:.3f}] of a logit difference of "
+                f"{best.clean - best.corrupt:.2f}; by an unrelated fact {best.floor:.3f}"
             )
-        return "\n".join(said)
+        return "\n".join(lines)

@@ -25,8 +25,9 @@ LEFT_OUT = (
     "same first token",
     "lengths differ",
 )
-"""Why a fact has no pair in a language: the source answers wrongly; the target needs no rescue; no fact of its relation has
-another answer; the right and the wrong answer begin with the same token; positions would not correspond."""
+"""Why a fact has no pair in a language: the source answers wrongly; the target needs no rescue; no fact of
+its relation has another answer; the right and the wrong answer begin with the same token; positions would not
+correspond."""
 
 
 class RunsResult(FactResult):
@@ -68,32 +69,33 @@ class RunsResult(FactResult):
 
     def of_metric(
         self, values: Float[np.ndarray, "fact language metric *cell"], metric: str, language: str = ""
-    ) -> Float[np.ndarray, "fact asked *cell"]:
+    ) -> Float[np.ndarray, "fact target *cell"]:
         """One metric per fact and language, or in one language alone.
 
         Raises:
             ResultError: The metric or the language is unknown.
         """
-        chosen = values[:, :, self._metric(metric)].astype(np.float64)
+        selected = values[:, :, self._metric(metric)].astype(np.float64)
         if metric == "rescued":
-            chosen = np.where(np.isnan(chosen), np.nan, chosen > 0)
+            selected = np.where(np.isnan(selected), np.nan, selected > 0)
         if not language:
-            return chosen
+            return selected
         if language not in self.languages:
             raise ResultError(
                 f"No language '{language}' in this result; there is: {', '.join(self.languages)}."
             )
         at = self.languages.index(language)
-        return chosen[:, at : at + 1]
+        return selected[:, at : at + 1]
 
-    def gap(self, metric: str, language: str = "") -> Float[np.ndarray, "fact asked"]:
+    def gap(self, metric: str, language: str = "") -> Float[np.ndarray, "fact target"]:
         """What there is to recover: clean minus corrupt, per fact and language."""
         return self.of_metric(self.clean, metric, language) - self.of_metric(self.corrupt, metric, language)
 
     def in_common(self, other: Self) -> tuple[Self, Self]:
         """Both results with the facts and languages that have a pair in both.
 
-        Which have one depends on what a checkpoint answers, so the means of two checkpoints are else over others.
+        Which have one depends on what a checkpoint answers, so the means of two checkpoints are else over
+        others.
         """
         used = (self.left_out == 0) & (other.left_out == 0)
         return self._only(used), other._only(used)

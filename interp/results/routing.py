@@ -1,4 +1,4 @@
-"""Whether languages reach an answer through the same units: overlap of attributions, beside that of mismatched facts."""
+"""Whether languages reach an answer through the same units: overlap of attributions, beside chance."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "RoutingResult"]
 
 KINDS = ("cosine", "top")
-"""How two attributions are compared: the cosine of all units, or the Jaccard index of the units that carry most."""
+"""How two attributions are compared: cosine of all units, or Jaccard index of the units that carry most."""
 
 _ROUNDING = 1e-5  # of float32 inner products of a thousand units
 _ACROSS = ("overlap above chance", "specific to the fact")  # quantities that are given across scripts as well
@@ -30,15 +30,18 @@ class RoutingResult(FactResult):
     """Inner products of the attributions of every fact in all languages, and of its partner's.
 
     An attribution says how much each unit adds to the contrast of right and wrong answers (see
-    `interp.measure.contrasts`): gradient times activation, summed over tokens, against a baseline of zero. Facts stand
-    in pairs, 0 and 1, 2 and 3, ...: another subject, another answer, the same relation (see `interp.data.partners`).
+    `interp.measure.contrasts`): gradient times activation, summed over tokens, against a baseline of zero.
+    Facts stand in pairs, 0 and 1, 2 and 3, ...: another subject, another answer, the same relation (see
+    `interp.data.partners`).
 
-    * overlap: of one fact in two languages. Includes what every question has in common, and every fact of a relation.
-    * chance: of a fact in one language and its partner in the other, both ways round. Languages that share nothing but
-      what all facts of a relation share have overlap = chance; the excess is the route that belongs to the fact.
-    * specific: the cosine of what remains when the partner's attribution is taken away in each language. All that the
-      questions of a language have in common cancels; its expectation is 0 without a shared route whatever the size of
-      that common part, by which an excess is diluted. 1 is the same route.
+    * overlap: of one fact in two languages. Includes what every question has in common, and every fact of a
+      relation.
+    * chance: of a fact in one language and its partner in the other, both ways round. Languages that share
+      nothing but what all facts of a relation share have overlap = chance; the excess is the route that
+      belongs to the fact.
+    * specific: the cosine of what remains when the partner's attribution is taken away in each language. All
+      that the questions of a language have in common cancels; its expectation is 0 without a shared route
+      whatever the size of that common part, by which an excess is diluted. 1 is the same route.
 
     Attributes:
         languages: Codes, in the order of the language axes.
@@ -123,24 +126,25 @@ class RoutingResult(FactResult):
         return np.repeat(ratio(summed[:, :, a, b], size[:, :, a] * size[:, :, b]), 2, axis=1)
 
     def quantities(self) -> dict[str, Float[np.ndarray, " fact"]]:
-        """The contrast, and over all layers, the mean of all pairs of languages: overlap, its excess, what is specific.
+        """The contrast, and the mean of all layers and pairs of languages: overlap, excess, what is specific.
 
-        ``across scripts``: of pairs of languages in different scripts, where no spelling makes a route look shared.
+        ``across scripts``: of pairs of languages in different scripts, where no spelling makes a route look
+        shared.
         """
-        found = {"contrast, logits": self.contrast.mean(axis=1, dtype=np.float64)}
+        per_fact = {"contrast, logits": self.contrast.mean(axis=1, dtype=np.float64)}
         parts = self._parts()
         apart = np.array([self.scripts[a] != self.scripts[b] for a, b in zip(*self._pairs, strict=True)])
         for number, unit in enumerate(self.units):
             for name, values in parts.items():
-                found[f"{unit}: {name}"] = known_mean(values[number, :, :, -1], axis=1)
+                per_fact[f"{unit}: {name}"] = known_mean(values[number, :, :, -1], axis=1)
                 if name in _ACROSS and apart.any() and not apart.all():
-                    found[f"{unit}: {name}, across scripts"] = known_mean(
+                    per_fact[f"{unit}: {name}, across scripts"] = known_mean(
                         values[number][:, apart, -1], axis=1
                     )
-        return found
+        return per_fact
 
     def by_language(self) -> pd.DataFrame:
-        """One row per kind of unit and pair of languages: the means of all quantities over facts, over all layers.
+        """One row per kind of unit and pair of languages: means of all quantities over facts and layers.
 
         ``low`` and ``high`` are the 95 % interval of the overlap above chance, over ``n_clusters`` of facts.
         """
@@ -153,9 +157,9 @@ class RoutingResult(FactResult):
             for p, (one, other) in enumerate(self.pairs):
                 row: dict[str, Any] = {"units": unit, "one": one, "other": other}
                 row |= {name: values[u, p] for name, values in means.items()}
-                found = self.estimate(parts[_ACROSS[0]][u, :, p])
-                row |= {"n": found.n, "n_clusters": found.n_clusters}
-                rows.append(row | {"low": found.low, "high": found.high})
+                interval = self.estimate(parts[_ACROSS[0]][u, :, p])
+                row |= {"n": interval.n, "n_clusters": interval.n_clusters}
+                rows.append(row | {"low": interval.low, "high": interval.high})
         return pd.DataFrame(rows)
 
     def matrix(
@@ -192,8 +196,8 @@ class RoutingResult(FactResult):
             for layer in range(self.dots.shape[-1]):
                 row: dict[str, Any] = {"units": unit, "layer": layer}
                 for name, values in shown.items():
-                    found = self.estimate(known_mean(values[number, :, :, layer], axis=1))
-                    row |= found.columns(name, f"{name}_")
+                    interval = self.estimate(known_mean(values[number, :, :, layer], axis=1))
+                    row |= interval.columns(name, f"{name}_")
                 rows.append(row)
         return pd.DataFrame(rows)
 
@@ -217,14 +221,15 @@ class RoutingResult(FactResult):
 
     def diagnostics(self) -> list[str]:
         """What makes the result doubtful, in words; empty if nothing does."""
-        found = super().diagnostics()
+        diagnostics = super().diagnostics()
         gap = self.summary().iloc[0]
         if not gap.low > 0:
-            found.append(
-                f"Right answers are not above wrong ones (mean contrast {gap['mean']:.3g} logits, 95 % [{gap.low:.3g}, "
-                f"{gap.high:.3g}]), so these are routes to no answer. Is the prompt_format what the model knows?"
+            diagnostics.append(
+                f"Right answers are not above wrong ones (mean contrast {gap['mean']:.3g} logits, 95 % "
+                f"[{gap.low:.3g}, {gap.high:.3g}]), so these are routes to no answer. Is the prompt_format "
+                "what the model knows?"
             )
-        return found
+        return diagnostics
 
     def __repr__(self) -> str:
         lines = [
@@ -232,8 +237,9 @@ class RoutingResult(FactResult):
             for row in self.summary().itertuples()
         ]
         head = (
-            f"RoutingResult of {self.provenance.checkpoint or 'a model'} on {self.provenance.prompts or 'facts'}: "
-            f"{len(self.fact_ids)} facts in {len(set(self.groups))} clusters, {len(self.languages)} languages"
+            f"RoutingResult of {self.provenance.checkpoint or 'a model'} on "
+            f"{self.provenance.prompts or 'facts'}: {len(self.fact_ids)} facts in {len(set(self.groups))} "
+            f"clusters, {len(self.languages)} languages"
         )
         return "\n".join([head, *lines])
 

@@ -1,4 +1,4 @@
-"""Which units are a language's own: the most specialized ones, and random ones of the same layers to hold against them."""
+"""Which units are a language's own: the most specialized, and random ones of the same layers as control."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from interp.stats import shares_of_total
 __all__ = ["RULES", "default_count", "random_units", "top_units", "unit_shape"]
 
 RULES = ("specialized", "important")
-"""What makes a unit a language's own: it is more so than on average, or (heads only) it matters, to whomever else."""
+"""What makes a unit a language's own: it is specialized in it or, heads only, important to it and others."""
 
 _SHARES = {"neuron": 0.01, "head": 0.02}  # LAPE's and LAHIS's
 
@@ -32,15 +32,16 @@ def unit_shape(result: UnitResult) -> tuple[int, int]:
 
 
 def top_units(result: UnitResult, count: int, rule: str = "specialized") -> Int[np.ndarray, "language count"]:
-    """The units most a language's own, as layer * units per layer + unit, best first; equal values by position.
+    """A language's own units, as layer * units per layer + unit, best first; equal values by position.
 
-    Specialized neurons: those more often active in it than in the mean of all languages, by what their activity tells about
-    it (`language_information`). Specialized heads: by how much their share of the language's importance is above the mean
-    share of all languages. Important heads: by LAHIS importance, as it is published; the heads that every language needs are
-    among them.
+    Specialized neurons: those more often active in it than in the mean of all languages, by what their
+    activity tells about it (`language_information`). Specialized heads: by how much their share of the
+    language's importance is above the mean share of all languages. Important heads: by LAHIS importance, as
+    it is published; the heads that every language needs are among them.
 
     Raises:
-        ResultError: A language has fewer such units than asked for, the rule is unknown, or neurons are to be important.
+        ResultError: A language has fewer such units than asked for, the rule is unknown, or neurons are to be
+            important.
     """
     if rule not in RULES or (rule == "important" and result.unit != "head"):
         raise ResultError(
@@ -56,7 +57,8 @@ def top_units(result: UnitResult, count: int, rule: str = "specialized") -> Int[
             }
             why = more[result.unit] if rule == "specialized" else "of any importance in it"
             raise ResultError(
-                f"Language '{code}' has {have} {result.unit}s that are {why}; {count} are asked for. Ask for fewer."
+                f"Language '{code}' has {have} {result.unit}s that are {why}; {count} are asked for. Ask for "
+                "fewer."
             )
     return np.argsort(-flat, axis=1, kind="stable")[:, :count]
 
@@ -76,8 +78,8 @@ def random_units(
         others = np.setdiff1d(np.arange(per_layer), taken)
         if len(others) < len(taken):
             raise ResultError(
-                f"Layer {layer} has {per_layer} units, and {len(taken)} of them are a language's own: too few are left to "
-                "draw as many at random. Ask for fewer."
+                f"Layer {layer} has {per_layer} units, and {len(taken)} of them are a language's own: too "
+                "few are left to draw as many at random. Ask for fewer."
             )
         drawn.append(layer * per_layer + rng.choice(others, len(taken), replace=False))
     return np.concatenate(drawn)

@@ -25,7 +25,8 @@ def require_separable(
     """
     if pivot not in languages:
         raise MeasurementError(
-            f"The pivot '{pivot}' is not one of the languages {' '.join(languages)}.{nearest(pivot, languages)}"
+            f"The pivot '{pivot}' is not one of the languages "
+            f"{' '.join(languages)}.{nearest(pivot, languages)}"
         )
     if len(languages) < 2:
         raise MeasurementError(f"One language ({pivot}); a lens compares at least one other with the pivot.")
@@ -39,6 +40,6 @@ def require_separable(
             if not clean[:, own].any():
                 reason = "the tokenizer joins the end of the prompt with its answer"
             raise MeasurementError(
-                f"No token set separates '{code}' from '{pivot}' in any of {len(overlap)} items: {reason}. Leave out the language, or "
-                "take other prompts or a narrower rule for tokens ('first')."
+                f"No token set separates '{code}' from '{pivot}' in any of {len(overlap)} items: {reason}. "
+                "Leave out the language, or take other prompts or a narrower rule for tokens ('first')."
             )

@@ -22,18 +22,18 @@ __all__ = ["SpecializationResult", "SpecializationSettings", "activity_informati
 def activity_information(rate: Float[np.ndarray, " language *unit"]) -> Float[np.ndarray, "*unit"]:
     """Mutual information between language and a unit being active, in nats; languages weigh equally.
 
-    I = H(mean of rates) - mean of H(rate), with H the entropy of a yes/no event. Range 0 (the same rate in every
-    language, which includes a unit that never or always fires) to log 2. A neuron that always fires in one of n
-    languages and never elsewhere has H(1/n): 0.287 nats of 12, 0.637 of 3.
+    I = H(mean of rates) - mean of H(rate), with H the entropy of a yes/no event. Range 0 (the same rate in
+    every language, which includes a unit that never or always fires) to log 2. A neuron that always fires in
+    one of n languages and never elsewhere has H(1/n): 0.287 nats of 12, 0.637 of 3.
 
-    Unlike LAPE it weighs a unit by how much its activity tells, so a neuron that fired once in two million tokens
-    carries almost nothing, and its mean over a model can rise or fall with training.
+    Unlike LAPE it weighs a unit by how much its activity tells, so a neuron that fired once in two million
+    tokens carries almost nothing, and its mean over a model can rise or fall with training.
     """
     return binary_entropy(rate.mean(axis=0)) - binary_entropy(rate).mean(axis=0)
 
 
 def language_information(rate: Float[np.ndarray, " language *unit"]) -> Float[np.ndarray, " language *unit"]:
-    """What activity tells about one language: KL of its rate from the mean rate, in nats; the mean is the information.
+    """What activity tells of a language: KL of its rate from the mean rate, nats; their mean: information.
 
     Range 0 to log(n_languages).
     """
@@ -88,10 +88,10 @@ class SpecializationResult(UnitResult):
         return lape_upstream(self.rates).mask
 
     def specialized(self, threshold: float = 0.05) -> Bool[np.ndarray, "language layer neuron"]:
-        """Neurons whose specialization exceeds ``threshold`` nats, under the language that they tell most about.
+        """Neurons with specialization above ``threshold`` nats, under the language they tell most about.
 
-        The count is free to fall with training, unlike LAPE's fixed 1 %. 0.05 nats is about a sixth of a perfect
-        detector of one language out of 12.
+        The count is free to fall with training, unlike LAPE's fixed 1 %. 0.05 nats is about a sixth of a
+        perfect detector of one language out of 12.
         """
         rate = self.rates
         telling = np.where(rate > rate.mean(axis=0), language_information(rate), -np.inf)
@@ -101,8 +101,9 @@ class SpecializationResult(UnitResult):
     def by_language(self) -> pd.DataFrame:
         """One row per language: prompts, tokens, and the neurons that are called its own in three ways.
 
-        ``specialized``: above 0.05 nats, see `specialized`; ``lape``: as its authors publish it; ``lape_polyfact``: as the
-        PolyFact repository runs it. The last two select a fixed share of all neurons.
+        ``specialized``: above 0.05 nats, see `specialized`; ``lape``: as its authors publish it;
+        ``lape_polyfact``: as the PolyFact repository runs it. The last two select a fixed share of all
+        neurons.
         """
         return self._counts().assign(
             specialized=self.specialized().sum(axis=(1, 2)),

@@ -19,7 +19,7 @@ __all__ = ["read_archive", "write_archive"]
 def write_archive(
     path: Path, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray], *, compress: bool = True
 ) -> None:
-    """Write arrays and a JSON description as one .npz; compress what is kept, not what is replaced every minute."""
+    """Write arrays and a JSON description as one .npz; compress final files, not states of a run."""
     text = np.frombuffer(json.dumps(meta, ensure_ascii=False, sort_keys=True).encode(), dtype=np.uint8)
     savez = np.savez_compressed if compress else np.savez
     write_atomically(

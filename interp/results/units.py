@@ -27,8 +27,8 @@ Units = TypeVar("Units", bound="UnitResult")
 class UnitResult(Result):
     """Sufficient statistics of units (neurons or heads) per language and block, and the scores they define.
 
-    Every statistic is an array ``[language, block, ...]``. Blocks are fixed groups of facts, the same in every
-    language and checkpoint, and carry all uncertainty.
+    Every statistic is an array ``[language, block, ...]``. Blocks are fixed groups of facts, the same in
+    every language and checkpoint, and carry all uncertainty.
 
     Attributes:
         languages: Codes, in the order of the language axis.
@@ -72,7 +72,8 @@ class UnitResult(Result):
     def scores(self) -> Jackknife:
         """Specialization of each unit in nats, ``[layer, unit]``, bias-corrected over blocks.
 
-        Unbiased estimates scatter around zero for a unit without specialization, so they can be slightly negative.
+        Unbiased estimates scatter around zero for a unit without specialization, so they can be slightly
+        negative.
         """
         every = np.ones(self.n_blocks, dtype=bool)
         full = self.score(self.activity(every))
@@ -91,11 +92,11 @@ class UnitResult(Result):
 
     @cached_property
     def noise_floor(self) -> NoiseFloor:
-        """How much the mean specialization moves when nothing that matters changes, see `interp.results.noise`."""
+        """How much mean specialization moves when nothing changes that matters: `interp.results.noise`."""
         return noise_floor(self)
 
     def summary(self) -> pd.DataFrame:
-        """One row per layer, and last over all: mean specialization in nats with its 95 % interval over blocks."""
+        """One row per layer, and last over all: mean specialization in nats, 95 % interval over blocks."""
         import pandas as pd
 
         places = [*map(str, range(self.n_layers)), "all"]
@@ -112,8 +113,9 @@ class UnitResult(Result):
         if low > chance:
             return []
         return [
-            f"The {self.unit}s' mean specialization, {self.overall.value:.2g} nats [{low:.2g}, {high:.2g}], is not "
-            f"above that with shuffled language labels (up to {chance:.2g}): the 95 % interval reaches below it."
+            f"The {self.unit}s' mean specialization, {self.overall.value:.2g} nats [{low:.2g}, {high:.2g}], "
+            f"is not above that with shuffled language labels (up to {chance:.2g}): the 95 % interval "
+            "reaches below it."
         ]
 
     @abstractmethod
@@ -135,7 +137,8 @@ class UnitResult(Result):
         overall, (low, high) = self.overall, self.overall.interval()
         n_units = self.scores.plug_in.shape[1]
         return (
-            f"{type(self).__name__} of {self.provenance.checkpoint or 'a model'} on {self.provenance.prompts or 'prompts'}\n"
+            f"{type(self).__name__} of {self.provenance.checkpoint or 'a model'} on "
+            f"{self.provenance.prompts or 'prompts'}\n"
             f"  mean {self.score_name} {overall.value:.4g}  [{low:.4g}, {high:.4g}] 95 %\n"
             f"  {self.n_layers} layers x {n_units} {self.unit}s, {len(self.languages)} languages, "
             f"{self.tokens.sum():,} tokens in {self.items.sum():,} prompts, {self.n_blocks} blocks"
@@ -184,6 +187,6 @@ class UnitResult(Result):
 
 
 def _without(blocks: Bool[np.ndarray, " block"], block: int) -> Bool[np.ndarray, " block"]:
-    kept = blocks.copy()
-    kept[block] = False
-    return kept
+    remaining = blocks.copy()
+    remaining[block] = False
+    return remaining

@@ -82,10 +82,10 @@ def paired_bootstrap(
     for start in range(0, draws, step):
         index = rng.integers(0, len(total), (min(step, draws - start), len(total)))
         parts.append(total[index].sum(axis=1) / size[index].sum(axis=1))
-    found = np.concatenate(parts)
-    found[np.abs(found) <= 1e-12 * np.abs(gain).max()] = 0.0
-    low, high = np.quantile(found, [0.5 - confidence / 2, 0.5 + confidence / 2])
-    beyond = int(min((found <= 0).sum(), (found >= 0).sum()))
+    resampled = np.concatenate(parts)
+    resampled[np.abs(resampled) <= 1e-12 * np.abs(gain).max()] = 0.0
+    low, high = np.quantile(resampled, [0.5 - confidence / 2, 0.5 + confidence / 2])
+    beyond = int(min((resampled <= 0).sum(), (resampled >= 0).sum()))
     return PairedBootstrap(
         difference=float(gain.mean()),
         low=float(low),

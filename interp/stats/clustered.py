@@ -71,11 +71,11 @@ def paired_difference(
     variance = variance_of_mean(residual, residual, totals)
     if share:
         variance = variance + ratio(_usual_square(change) * totals.event_variance, totals.n**2)
-    found = t_estimate(totals, totals.means[0], np.sqrt(variance), after.shape[1:], confidence)
+    interval = t_estimate(totals, totals.means[0], np.sqrt(variance), after.shape[1:], confidence)
     if not share:
-        return found
-    low, high = (np.clip(end, -1.0, 1.0) for end in (found.low, found.high))
-    return Estimate(**{**vars(found), "low": low, "high": high})
+        return interval
+    low, high = (np.clip(end, -1.0, 1.0) for end in (interval.low, interval.high))
+    return Estimate(**{**vars(interval), "low": low, "high": high})
 
 
 def ratio_of_means(
@@ -110,7 +110,7 @@ def ratio_of_means(
     aa, ab, bb = (variance_of_mean(one, two, totals) for one, two in ((ra, ra), (ra, rb), (rb, rb)))
     value = ratio(a, b)
     error = ratio(np.sqrt(np.maximum(aa - 2 * value * ab + value**2 * bb, 0)), b)
-    found = t_estimate(totals, a, np.sqrt(aa), above.shape[1:], confidence)
+    interval = t_estimate(totals, a, np.sqrt(aa), above.shape[1:], confidence)
     square = stats.t.ppf(0.5 + confidence / 2, satterthwaite_df(totals.weights)) ** 2
     lead, middle, rest = b**2 - square * bb, a * b - square * ab, a**2 - square * aa
     reach = np.sqrt(np.maximum(middle**2 - lead * rest, 0))
@@ -118,7 +118,7 @@ def ratio_of_means(
     ends = (ratio(np.where(known, middle + side * reach, np.nan), lead) for side in (-1, 1))
     low, high, value, error = (_shaped(part, shape) for part in (*ends, value, error))
     new = {"estimate": value, "low": low, "high": high, "standard_error": error}
-    return Estimate(**{**vars(found), **new, "method": "Fieller's interval over clusters"})
+    return Estimate(**{**vars(interval), **new, "method": "Fieller's interval over clusters"})
 
 
 def t_estimate(

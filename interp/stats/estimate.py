@@ -58,8 +58,8 @@ class Estimate:
 
     def columns(self, name: str, prefix: str = "", *, counts: bool = True) -> dict[str, Any]:
         """For a table: ``n`` and ``n_clusters``, the value under a name, and the ends of its interval."""
-        found = {"n": self.n, "n_clusters": self.n_clusters} if counts else {}
-        return {**found, name: self.estimate, f"{prefix}low": self.low, f"{prefix}high": self.high}
+        sizes = {"n": self.n, "n_clusters": self.n_clusters} if counts else {}
+        return {**sizes, name: self.estimate, f"{prefix}low": self.low, f"{prefix}high": self.high}
 
 
 def few_clusters(n: int, n_clusters: int) -> list[str]:

@@ -1,4 +1,5 @@
-"""`interp ablate` from flags to files: it selects its units itself, reuses what is done, and refuses before it works."""
+"""`interp ablate` from flags to files: it selects its units itself, reuses what is done, and refuses before
+it works."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Aligning checkpoints into a folder: what is measured and reused, other sources of translations, what is doubtful."""
+"""Aligning checkpoints into a folder: what is measured and reused, other sources of translations, what is
+doubtful."""
 
 from __future__ import annotations
 
@@ -120,6 +121,6 @@ def test_translations_that_do_not_meet_and_few_prompts_are_doubtful():
     values[:, :, 1] = values[:, ::-1, 1]
     values[:, :, 2] = np.roll(values[:, :, 2], 40, axis=1)
     assert alignment_result(values).diagnostics() == [
-        "Translations find each other at no layer more often than by chance (0.0083), at most in 0.0000. Are these prompts "
-        "translations of each other?"
+        "Translations find each other at no layer more often than by chance (0.0083), at most in 0.0000. "
+        "Are these prompts translations of each other?"
     ]

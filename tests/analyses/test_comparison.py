@@ -1,4 +1,5 @@
-"""Comparisons: the rate of false alarms on a null, planted effects, refusals, and the words of the verdict."""
+"""Comparisons: the rate of false alarms on a null, planted effects, refusals, and the words of the
+verdict."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ MOST_ALARMS = 18  # 5 % of 200 and 2.6 standard errors of a binomial
 
 
 def topical_prompts(n_blocks: int, items_per_block: int, length: int) -> PromptSet:
-    """Languages with their own letters, and blocks with their own topics, so that tokens of a block go together."""
+    """Languages with their own letters, and blocks with their own topics, so that tokens of a block go
+    together."""
     rng = np.random.default_rng(0)
     prompts: dict[str, tuple[Prompt, ...]] = {}
     for offset, code in enumerate(("en", "sw", "ja")):

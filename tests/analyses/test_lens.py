@@ -1,4 +1,5 @@
-"""Studies of lenses: checked before a model is opened, reused piece by piece, compared with the first, doubted aloud."""
+"""Studies of lenses: checked before a model is opened, reused piece by piece, compared with the first,
+doubted aloud."""
 
 from __future__ import annotations
 

@@ -84,7 +84,8 @@ def test_every_number_stands_where_it_belongs(facts, samples):
 
 
 def test_the_harness_s_accuracies_and_ours_by_hand(facts, samples):
-    """The harness takes the first of the options with the highest log-likelihood per length, without the space."""
+    """The harness takes the first of the options with the highest log-likelihood per length, without the
+    space."""
     found = import_samples(list(samples.values()))
     lengths = {"acc": lambda option: 1, "acc_norm": len, "acc_bytes": lambda option: len(option.encode())}
     assert METRICS.keys() == lengths.keys()
@@ -230,8 +231,8 @@ def test_what_stands_around_a_prompt_makes_it_another_question(facts, samples, s
     }
     assert found.prompts_digest == replace(texts, prompts=around).digest != texts.digest
     assert found.run["notes"] == [
-        "The harness put something around 24 prompts (a chat template, an instruction), so this result compares only with "
-        "others that were asked so."
+        "The harness put something around 24 prompts (a chat template, an instruction), so this result "
+        "compares only with others that were asked so."
     ]
 
 

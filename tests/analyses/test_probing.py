@@ -1,4 +1,5 @@
-"""Probing checkpoints into a folder: what is measured, reused and shared, what decides the labels, what is doubtful."""
+"""Probing checkpoints into a folder: what is measured, reused and shared, what decides the labels, what is
+doubtful."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""`interp routing` from flags to files: reuse, paired changes, what is doubtful, and refusals before a model is opened."""
+"""`interp routing` from flags to files: reuse, paired changes, what is doubtful, and refusals before a model
+is opened."""
 
 from __future__ import annotations
 

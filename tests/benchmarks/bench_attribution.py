@@ -1,4 +1,5 @@
-"""What attributions of all heads and neurons cost beside one plain forward and backward of the same batch, and write it down.
+"""What attributions of all heads and neurons cost beside one plain forward and backward of the same batch,
+and write it down.
 
 ``python -m tests.benchmarks.bench_attribution [--repeats 9] [--threads 1]``
 """
@@ -58,7 +59,8 @@ def main() -> None:
 def bench(
     loaded: LoadedModel, n_items: int, length: int, repeats: int
 ) -> dict[str, dict[str, float] | float]:
-    """Ratio of process CPU time, and how far the numbers are from those of plain hooks, relative to the largest."""
+    """Ratio of process CPU time, and how far the numbers are from those of plain hooks, relative to the
+    largest."""
     batch = make_batch(n_items, length)[1]
     contrasts = make_contrasts(batch, loaded.n_embeddings)
     apart = distance(loaded, batch, contrasts)
@@ -85,7 +87,8 @@ def make_contrasts(batch: Batch, vocabulary: int) -> list[Contrast]:
 
 
 def plain(loaded: LoadedModel, batch: Batch, contrasts: Sequence[Contrast]) -> torch.Tensor:
-    """One forward and one backward to the embeddings, with frozen parameters: what a gradient costs at the least."""
+    """One forward and one backward to the embeddings, with frozen parameters: what a gradient costs at the
+    least."""
     embedded = loaded.model.get_input_embeddings()(batch.ids).requires_grad_(True)
     with torch.enable_grad():
         hidden = loaded.architecture.body(
@@ -96,7 +99,8 @@ def plain(loaded: LoadedModel, batch: Batch, contrasts: Sequence[Contrast]) -> t
 
 
 def distance(loaded: LoadedModel, batch: Batch, contrasts: Sequence[Contrast]) -> float:
-    """Largest difference from gradients by plain hooks on the modules, relative to the largest attribution."""
+    """Largest difference from gradients by plain hooks on the modules, relative to the largest
+    attribution."""
     kept: dict[Site, torch.Tensor] = {}
 
     def keep(_: object, inputs: tuple[torch.Tensor], site: Site) -> None:
@@ -127,7 +131,8 @@ def as_markdown(results: dict) -> str:
     """The page beside the numbers."""
     machine = results["machine"]
     rows = [
-        f"| {family}, {shape} | {r['median']:.2f} [{r['min']:.2f}, {r['max']:.2f}] | {r['largest_difference']:.0e} |"
+        f"| {family}, {shape} | {r['median']:.2f} [{r['min']:.2f}, {r['max']:.2f}] | "
+        f"{r['largest_difference']:.0e} |"
         for family, shapes in results["families"].items()
         for shape, r in shapes.items()
     ]
@@ -135,18 +140,24 @@ def as_markdown(results: dict) -> str:
         [
             "# Attribution",
             "",
-            f"    python -m tests.benchmarks.bench_attribution --repeats {results['repeats']} --threads {machine['threads']}",
+            f"    python -m tests.benchmarks.bench_attribution --repeats {results['repeats']} --threads "
+            f"{machine['threads']}",
             "",
-            "Written by that command from `results/attribution.json`; do not edit. Random weights, float32: 8 layers, d = 256, 8 heads",
-            "and 1,024 neurons per layer. Attributions of all heads and neurons of all questions, summed over tokens, over one forward",
-            "and one backward of the same batch to its embeddings, parameters frozen in both (target: at most 1.10). Process CPU time,",
-            "paired within a repeat, interleaved: median [least, greatest]. The difference is from plain hooks on the modules.",
+            "Written by that command from `results/attribution.json`; do not edit. Random weights, "
+            "float32: 8 layers, d = 256, 8 heads",
+            "and 1,024 neurons per layer. Attributions of all heads and neurons of all questions, summed "
+            "over tokens, over one forward",
+            "and one backward of the same batch to its embeddings, parameters frozen in both (target: at "
+            "most 1.10). Process CPU time,",
+            "paired within a repeat, interleaved: median [least, greatest]. The difference is from plain "
+            "hooks on the modules.",
             "",
-            f"{machine['date']}, commit {machine['commit']}. {machine['cpu']}, {machine['cores']} cores; threads used: "
-            f"{machine['threads']}; load average before and after: {machine['load_before_and_after'][0]:.1f} and "
-            f"{machine['load_before_and_after'][1]:.1f}.",
+            f"{machine['date']}, commit {machine['commit']}. {machine['cpu']}, {machine['cores']} cores; "
+            f"threads used: {machine['threads']}; load average before and after: "
+            f"{machine['load_before_and_after'][0]:.1f} and {machine['load_before_and_after'][1]:.1f}.",
             "",
-            "| model, questions x tokens | attributions / forward and backward | largest relative difference |",
+            "| model, questions x tokens | attributions / forward and backward | largest relative "
+            "difference |",
             "|---|---:|---:|",
             *rows,
             "",

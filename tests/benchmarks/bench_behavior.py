@@ -44,7 +44,8 @@ def main() -> None:
 
 
 def bench(loaded: LoadedModel, repeats: int) -> dict[str, float]:
-    """CPU time of one row per option over that of one cache per question, and how far the scores are apart."""
+    """CPU time of one row per option over that of one cache per question, and how far the scores are
+    apart."""
     random = np.random.default_rng(0)
 
     def tokens(n: int) -> tuple[int, ...]:
@@ -68,7 +69,8 @@ def bench(loaded: LoadedModel, repeats: int) -> dict[str, float]:
 
 @torch.no_grad()
 def one_row_per_option(loaded: LoadedModel, batch: list[Question]) -> np.ndarray:
-    """Prompt and option as a row of equal length, all in one batch; only the option's positions are unembedded."""
+    """Prompt and option as a row of equal length, all in one batch; only the option's positions are
+    unembedded."""
     rows = [(q.ids, option) for q in batch for option in q.options]
     ids = torch.tensor([a + b for a, b in rows], device=loaded.device)
     hidden = loaded.architecture.body(input_ids=ids, use_cache=False).last_hidden_state
@@ -89,17 +91,19 @@ def as_markdown(results: dict) -> str:
         [
             "# Multiple choice",
             "",
-            f"    python -m tests.benchmarks.bench_behavior --repeats {results['repeats']} --threads {machine['threads']}",
+            f"    python -m tests.benchmarks.bench_behavior --repeats {results['repeats']} --threads "
+            f"{machine['threads']}",
             "",
-            "Written by that command from `results/behavior.json`; do not edit. Random weights, float32: 8 layers, d = 256. "
-            f"{QUESTIONS} questions of",
-            f"{PROMPT} tokens with {OPTIONS} options of {OPTION}. Process CPU time of one row per option over one cache per question "
-            "(target: at least 2.2),",
-            "paired within a repeat, interleaved: median [least, greatest]; both unembed only what is scored.",
+            "Written by that command from `results/behavior.json`; do not edit. Random weights, float32: 8 "
+            f"layers, d = 256. {QUESTIONS} questions of",
+            f"{PROMPT} tokens with {OPTIONS} options of {OPTION}. Process CPU time of one row per option "
+            "over one cache per question (target: at least 2.2),",
+            "paired within a repeat, interleaved: median [least, greatest]; both unembed only what is "
+            "scored.",
             "",
-            f"{machine['date']}, commit {machine['commit']}. {machine['cpu']}, {machine['cores']} cores; threads used: "
-            f"{machine['threads']}; load average before and after: {machine['load_before_and_after'][0]:.1f} and "
-            f"{machine['load_before_and_after'][1]:.1f}.",
+            f"{machine['date']}, commit {machine['commit']}. {machine['cpu']}, {machine['cores']} cores; "
+            f"threads used: {machine['threads']}; load average before and after: "
+            f"{machine['load_before_and_after'][0]:.1f} and {machine['load_before_and_after'][1]:.1f}.",
             "",
             "| | ratio | largest difference of a score (nats) |",
             "|---|---:|---:|",

@@ -1,4 +1,5 @@
-"""What the lens costs beside the bare decoder, and beside TransformerLens's at equal numbers, and write it down.
+"""What the lens costs beside the bare decoder, and beside TransformerLens's at equal numbers, and write it
+down.
 
 ``python -m tests.benchmarks.bench_lens [--repeats 9] [--threads 1]``
 """
@@ -123,7 +124,8 @@ class PeerLens:
         return self._lens(self.bridge, self.batch.ids, targets=self.targets, return_type="probs")
 
     def distance(self, reader: LensReader) -> dict[str, float]:
-        """Largest differences between our numbers and theirs; of ranks the median one, since rounding swaps neighbors."""
+        """Largest differences between our numbers and theirs; of ranks the median one, since rounding swaps
+        neighbors."""
         reader.add(self.batch)
         ours, theirs = reader.state(), self.run()
         rank = theirs.readout.target_ranks.numpy().swapaxes(0, 1) + 1
@@ -144,8 +146,8 @@ def as_markdown(results: dict) -> str:
         return f"{ratio['median']:.2f} [{ratio['min']:.2f}, {ratio['max']:.2f}]"
 
     rows = [
-        f"| {family}, {shape} | {shown(r['lens_over_bare'])} | {shown(r['lens_over_whole'])} | {shown(r['peer_over_ours'])} | "
-        f"{r['largest_difference']['probability']:.0e} |"
+        f"| {family}, {shape} | {shown(r['lens_over_bare'])} | {shown(r['lens_over_whole'])} | "
+        f"{shown(r['peer_over_ours'])} | {r['largest_difference']['probability']:.0e} |"
         for family, shapes in results["families"].items()
         for shape, r in shapes.items()
     ]
@@ -153,25 +155,34 @@ def as_markdown(results: dict) -> str:
         [
             "# The lens",
             "",
-            f"    python -m tests.benchmarks.bench_lens --repeats {results['repeats']} --threads {machine['threads']}",
+            f"    python -m tests.benchmarks.bench_lens --repeats {results['repeats']} --threads "
+            f"{machine['threads']}",
             "",
-            "Written by that command from `results/lens.json`; do not edit. Random weights, float32: 8 layers, d = 256, a",
-            f"vocabulary of 8,000. At the last token of every prompt and at all 9 depths: probability and rank of {len(LANGUAGES)} words of",
-            f"{PREFIXES} tokens each, the mass of {LEXICON} tokens per language, entropy and token energy. Process CPU time over that of",
-            "the bare decoder, which computes no logits (target: at most 1.15), and over that of the model as it is, which computes",
-            "them at every token; and of TransformerLens's `logit_lens` over ours, both with one token per word (target: above 1). Paired within",
+            "Written by that command from `results/lens.json`; do not edit. Random weights, float32: 8 "
+            "layers, d = 256, a",
+            "vocabulary of 8,000. At the last token of every prompt and at all 9 depths: probability and "
+            f"rank of {len(LANGUAGES)} words of",
+            f"{PREFIXES} tokens each, the mass of {LEXICON} tokens per language, entropy and token energy. "
+            "Process CPU time over that of",
+            "the bare decoder, which computes no logits (target: at most 1.15), and over that of the model "
+            "as it is, which computes",
+            "them at every token; and of TransformerLens's `logit_lens` over ours, both with one token per "
+            "word (target: above 1). Paired within",
             "a repeat, interleaved: median [least, greatest].",
             "",
-            f"{machine['date']}, commit {machine['commit']}. {machine['cpu']}, {machine['cores']} cores; threads used: "
-            f"{machine['threads']}; load average before and after: {machine['load_before_and_after'][0]:.1f} and "
-            f"{machine['load_before_and_after'][1]:.1f}.",
+            f"{machine['date']}, commit {machine['commit']}. {machine['cpu']}, {machine['cores']} cores; "
+            f"threads used: {machine['threads']}; load average before and after: "
+            f"{machine['load_before_and_after'][0]:.1f} and {machine['load_before_and_after'][1]:.1f}.",
             "",
-            "| model, prompts x tokens | lens / bare decoder | lens / model | TransformerLens / ours | largest difference of a probability |",
+            "| model, prompts x tokens | lens / bare decoder | lens / model | TransformerLens / ours | "
+            "largest difference of a probability |",
             "|---|---:|---:|---:|---:|",
             *rows,
             "",
-            "A prompt of 16 tokens is unembedded at 9 depths of its last token, more than half as often as it has tokens, so there",
-            "the target is out of reach: computing the model's own logits at every token costs about as much.",
+            "A prompt of 16 tokens is unembedded at 9 depths of its last token, more than half as often as "
+            "it has tokens, so there",
+            "the target is out of reach: computing the model's own logits at every token costs about as "
+            "much.",
             "",
         ]
     )

@@ -1,4 +1,5 @@
-"""What a sweep of residual patches costs beside TransformerLens's helper and one forward pass per cell, at equal values.
+"""What a sweep of residual patches costs beside TransformerLens's helper and one forward pass per cell, at
+equal values.
 
 ``python -m tests.benchmarks.bench_patching [--repeats 9] [--threads 1]``
 """
@@ -53,7 +54,8 @@ def main() -> None:
 
 
 class Pair:
-    """A clean and a corrupt prompt of the same length, and three ways to patch every layer at every position."""
+    """A clean and a corrupt prompt of the same length, and three ways to patch every layer at every
+    position."""
 
     def __init__(self, loaded: LoadedModel, length: int):
         random = np.random.default_rng(0)
@@ -131,7 +133,8 @@ def _difference(logits: torch.Tensor) -> torch.Tensor:
 
 
 def bench(loaded: LoadedModel, length: int, repeats: int) -> dict[str, Any]:
-    """CPU time of the peers over ours, and how far the values are apart; TransformerLens is slow, so at 16 tokens alone."""
+    """CPU time of the peers over ours, and how far the values are apart; TransformerLens is slow, so at 16
+    tokens alone."""
     pair = Pair(loaded, length)
     candidates = {"ours": pair.ours, "one_by_one": pair.one_by_one}
     if length == TARGETS["transformer_lens"][0]:
@@ -158,16 +161,19 @@ def as_markdown(results: dict[str, Any]) -> str:
     lines = [
         "# Residual patching, every layer x every position",
         "",
-        f"    python -m tests.benchmarks.bench_patching --repeats {results['repeats']} --threads {machine['threads']}",
+        f"    python -m tests.benchmarks.bench_patching --repeats {results['repeats']} --threads "
+        f"{machine['threads']}",
         "",
         "Written by that command from `results/patching.json`; do not edit. It is not part of the test run.",
         "",
-        "Random weights, float32: 8 layers, d = 256, 8 heads over 2 key/value heads, vocabulary 8,000. One pair of prompts;",
-        "reading the clean run is part of the time. Process CPU time over ours, paired within a repeat: median [least,",
+        "Random weights, float32: 8 layers, d = 256, 8 heads over 2 key/value heads, vocabulary 8,000. One "
+        "pair of prompts;",
+        "reading the clean run is part of the time. Process CPU time over ours, paired within a repeat: "
+        "median [least,",
         "greatest]. Values are compared before anything is timed.",
         "",
-        f"{machine['date']}, commit {machine['commit']}. {machine['cpu']}, {machine['cores']} cores; threads used: "
-        f"{machine['threads']}; load average before and after: {loads}.",
+        f"{machine['date']}, commit {machine['commit']}. {machine['cpu']}, {machine['cores']} cores; "
+        f"threads used: {machine['threads']}; load average before and after: {loads}.",
         "",
         "| | tokens | | target | CPU time / ours | met | relative difference |",
         "|---|---|---|---|---|---|---|",
@@ -188,8 +194,10 @@ def as_markdown(results: dict[str, Any]) -> str:
             )
     lines += [
         "",
-        "Of the work of one pass per cell, rows that join at their layer leave about 0.56, and positions before the patch that",
-        "are not run again about half of that: 3.5 times less arithmetic. The rest is the overhead of passes, which weighs less",
+        "Of the work of one pass per cell, rows that join at their layer leave about 0.56, and positions "
+        "before the patch that",
+        "are not run again about half of that: 3.5 times less arithmetic. The rest is the overhead of "
+        "passes, which weighs less",
         "the longer the prompt, so at 64 tokens this model on a CPU core does not reach 5.",
     ]
     return "\n".join([*lines, ""])

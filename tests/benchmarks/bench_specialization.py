@@ -1,6 +1,8 @@
-"""Measure what the measures cost beside the bare forward pass and beside other libraries, and write the numbers down.
+"""Measure what the measures cost beside the bare forward pass and beside other libraries, and write the
+numbers down.
 
-``python -m tests.benchmarks.bench_specialization [--repeats 15]`` compares the outputs first and stops if they differ.
+``python -m tests.benchmarks.bench_specialization [--repeats 15]`` compares the outputs first and stops if
+they differ.
 """
 
 from __future__ import annotations

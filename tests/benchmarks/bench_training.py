@@ -1,4 +1,5 @@
-"""What a GRPO step costs beside one of stock TRL, with prompts of equal and of skewed length, and write it down.
+"""What a GRPO step costs beside one of stock TRL, with prompts of equal and of skewed length, and write it
+down.
 
 ``python -m tests.benchmarks.bench_training [--repeats 9] [--threads 1]``
 """
@@ -162,15 +163,18 @@ def as_markdown(results: dict[str, Any]) -> str:
         [
             "# A GRPO step",
             "",
-            f"    python -m tests.benchmarks.bench_training --repeats {results['repeats']} --threads {machine['threads']}",
+            f"    python -m tests.benchmarks.bench_training --repeats {results['repeats']} --threads "
+            f"{machine['threads']}",
             "",
-            "Written by that command from `results/training.json`; do not edit. One fact in 12 languages with 8 completions of",
-            "8 tokens, 4 micro-batches of 24 rows, a random Qwen2 (6 layers, d = 192), float32. Ratios of process CPU time,",
+            "Written by that command from `results/training.json`; do not edit. One fact in 12 languages "
+            "with 8 completions of",
+            "8 tokens, 4 micro-batches of 24 rows, a random Qwen2 (6 layers, d = 192), float32. Ratios of "
+            "process CPU time,",
             "paired within a repeat, all candidates interleaved: median [least, greatest].",
             "",
-            f"{machine['date']}, commit {machine['commit']}. {machine['cpu']}, {machine['cores']} cores; threads used: "
-            f"{machine['threads']}; load average before and after: {machine['load_before_and_after'][0]:.1f} and "
-            f"{machine['load_before_and_after'][1]:.1f}.",
+            f"{machine['date']}, commit {machine['commit']}. {machine['cpu']}, {machine['cores']} cores; "
+            f"threads used: {machine['threads']}; load average before and after: "
+            f"{machine['load_before_and_after'][0]:.1f} and {machine['load_before_and_after'][1]:.1f}.",
             "",
             "| | ratio |",
             "|---|---:|",

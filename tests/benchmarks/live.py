@@ -1,4 +1,5 @@
-"""How many bytes of tensors are alive at once, exactly and on any machine: every operator's results are followed."""
+"""How many bytes of tensors are alive at once, exactly and on any machine: every operator's results are
+followed."""
 
 from __future__ import annotations
 

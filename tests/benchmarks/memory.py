@@ -21,7 +21,8 @@ N_ITEMS, LENGTH = 16, 64
 def peak_bytes(kind: str, batches: int) -> int:
     """Peak resident size of a process of its own; kind is 'bare' or 'count'.
 
-    glibc is told to give every freed tensor back at once; otherwise its heap, not the tensors, decides the peak.
+    glibc is told to give every freed tensor back at once; otherwise its heap, not the tensors, decides the
+    peak.
     """
     command = [sys.executable, "-m", "tests.benchmarks.memory", kind, str(batches)]
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
@@ -30,7 +31,8 @@ def peak_bytes(kind: str, batches: int) -> int:
 
 
 def measure_memory(few: int = 50, many: int = 400) -> dict[str, int]:
-    """Peaks in bytes, beside what the count may hold: its totals, and one layer's gates as 0/1 (bool and float32)."""
+    """Peaks in bytes, beside what the count may hold: its totals, and one layer's gates as 0/1 (bool and
+    float32)."""
     cells = len(LANGUAGES) * N_BLOCKS
     totals = cells * SHAPE["num_hidden_layers"] * SHAPE["intermediate_size"] * 4
     gates = N_ITEMS * LENGTH * SHAPE["intermediate_size"] * (1 + 4)

@@ -1,4 +1,5 @@
-"""The same quantities by other means: neuron counts in TransformerLens and nnsight, head gradients one item at a time."""
+"""The same quantities by other means: neuron counts in TransformerLens and nnsight, head gradients one item
+at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from tests.benchmarks.workload import LANGUAGES, N_BLOCKS, rectangle
 
 
 class PeerCounts:
-    """Counts [cell, neuron] per layer by the product that ours uses, with the cells' weights prepared beforehand."""
+    """Counts [cell, neuron] per layer by the product that ours uses, with the cells' weights prepared
+    beforehand."""
 
     def __init__(self, loaded: LoadedModel, batch: Batch):
         self.loaded = loaded
@@ -77,8 +79,8 @@ class OneByOne:
     """Head gradients as usually written: forward with labels, backward, next item.
 
     Args:
-        parameter_gradients: Also compute the gradient of every weight, as ``loss.backward()`` does on a model that
-            nobody froze; otherwise the weights are frozen and only the mask is differentiated.
+        parameter_gradients: Also compute the gradient of every weight, as ``loss.backward()`` does on a model
+            that nobody froze; otherwise the weights are frozen and only the mask is differentiated.
     """
 
     def __init__(self, loaded: LoadedModel, batch: Batch, *, parameter_gradients: bool):

@@ -29,30 +29,37 @@ def as_markdown(results: dict[str, Any]) -> str:
         "    python -m tests.benchmarks.bench_specialization --repeats "
         f"{results['repeats']} --threads {results['machine']['threads']}",
         "",
-        "Written by that command from `results/specialization.json`; do not edit. It is not part of the test run.",
+        "Written by that command from `results/specialization.json`; do not edit. It is not part of the "
+        "test run.",
         "",
-        "Random weights, float32: 8 layers, d = 256, 8 heads over 2 key/value heads, 1,024 neurons per layer, vocabulary 8,000.",
-        "Ratios of process CPU time, paired within a repeat, all candidates interleaved: median [least, greatest].",
+        "Random weights, float32: 8 layers, d = 256, 8 heads over 2 key/value heads, 1,024 neurons per "
+        "layer, vocabulary 8,000.",
+        "Ratios of process CPU time, paired within a repeat, all candidates interleaved: median [least, "
+        "greatest].",
         "Outputs are compared before anything is timed.",
         "",
         *_machine(results["machine"]),
         "",
         "## Neuron counts",
         "",
-        "One batch of 16 x 64 tokens that mixes 12 languages and 8 blocks, no padding. The bare decoder has no unembedding",
+        "One batch of 16 x 64 tokens that mixes 12 languages and 8 blocks, no padding. The bare decoder "
+        "has no unembedding",
         "and no cache. The peers get the same matrix product for counting, prepared in advance.",
         "",
         *_neurons(results["neurons"]),
         "",
         "## Head importance",
         "",
-        "1,024 tokens. The gradients are compared first: the relative difference is the largest one over the largest value.",
+        "1,024 tokens. The gradients are compared first: the relative difference is the largest one over "
+        "the largest value.",
         "The target is stated for 16 x 64 and meant for both forms of the peer.",
         "",
         *_heads(results["heads"]),
         "",
-        "Frozen weights leave 2 multiplications per weight and token, one forward and one backward, whatever the batch; so where",
-        "the time is arithmetic, as for 64 tokens of this model on a CPU core, batching saves the overhead of the operations and",
+        "Frozen weights leave 2 multiplications per weight and token, one forward and one backward, "
+        "whatever the batch; so where",
+        "the time is arithmetic, as for 64 tokens of this model on a CPU core, batching saves the overhead "
+        "of the operations and",
         "no more. It gains as that overhead weighs more, as the shorter items show.",
         "",
         "## Memory",
@@ -67,9 +74,9 @@ def _machine(machine: dict[str, Any]) -> list[str]:
     packages = ", ".join(f"{name} {number}" for name, number in machine["packages"].items())
     loads = " and ".join(f"{load:.1f}" for load in machine["load_before_and_after"])
     return [
-        f"{machine['date']}, commit {machine['commit']}. {machine['cpu']}, {machine['cores']} cores; threads used: "
-        f"{machine['threads']}; load average before and after: {loads}. "
-        f"Python {machine['python']}, {packages}.",
+        f"{machine['date']}, commit {machine['commit']}. {machine['cpu']}, {machine['cores']} cores; "
+        f"threads used: {machine['threads']}; load average before and after: {loads}. Python "
+        f"{machine['python']}, {packages}.",
     ]
 
 

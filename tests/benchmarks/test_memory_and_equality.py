@@ -1,4 +1,5 @@
-"""What the benchmarks rest on, untimed: equal values, and memory that does not grow with the number of batches."""
+"""What the benchmarks rest on, untimed: equal values, and memory that does not grow with the number of
+batches."""
 
 from __future__ import annotations
 

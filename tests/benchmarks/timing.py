@@ -1,4 +1,5 @@
-"""Paired, interleaved timing: every repeat runs all candidates in turn, and ratios are taken within a repeat."""
+"""Paired, interleaved timing: every repeat runs all candidates in turn, and ratios are taken within a
+repeat."""
 
 from __future__ import annotations
 

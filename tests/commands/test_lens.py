@@ -251,7 +251,8 @@ def test_strict_ends_with_1_when_a_check_fails(measured, checkpoints, no_model):
         (("--pivot", "jaa"), "The pivot 'jaa' is not one of the languages en ru ja. Did you mean 'ja'?"),
         (
             ("--languages", "en"),
-            "One language (en); a lens compares the pivot with at least one other language, so it needs at least 2.",
+            "One language (en); a lens compares the pivot with at least one other language, so it needs at "
+            "least 2.",
         ),
         (("--languages", "en,xx"), "Unknown language 'xx'"),
         (

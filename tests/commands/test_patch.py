@@ -1,4 +1,5 @@
-"""`interp patch` on checkpoints with a planted circuit: what it finds, writes, reuses, continues and refuses."""
+"""`interp patch` on checkpoints with a planted circuit: what it finds, writes, reuses, continues and
+refuses."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ SUBJECT, LAST = "subject_last", "last"
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory):
-    """Checkpoints with the circuit, whole and with Chinese letters that say nothing, and the facts they know."""
+    """Checkpoints with the circuit, whole and with Chinese letters that say nothing, and the facts they
+    know."""
     root = tmp_path_factory.mktemp("planted")
     for name, deaf in (("whole", ""), ("deaf", "zh")):
         route_model("llama", deaf=deaf).model.save_pretrained(root / name)

@@ -1,4 +1,5 @@
-"""`interp probe` and `interp align` on tiny checkpoints: what they write and print, reuse, continue, compare and refuse."""
+"""`interp probe` and `interp align` on tiny checkpoints: what they write and print, reuse, continue, compare
+and refuse."""
 
 from __future__ import annotations
 
@@ -198,7 +199,8 @@ def test_what_probe_refuses(flags, said, checkpoints, tmp_path, no_model):
         (("--languages", "sw"), "One language (sw); alignment compares at least 2. Add --languages."),
         (
             ("--limit", 1),
-            "One prompt in each language (1 facts, prompt_format native, split all, limit 1); retrieval among",
+            "One prompt in each language (1 facts, prompt_format native, split all, limit 1); retrieval "
+            "among",
         ),
         (("--layers", "0,0"), "'layers' is '0,0', which names a layer more than once."),
         (("--positions", "mean"), "'positions' is 'mean'. Choose from: weighted, last."),
@@ -216,8 +218,9 @@ def test_a_model_that_is_never_right(checkpoints, tmp_path, monkeypatch):
     monkeypatch.setattr(BehaviorResult, "credit", lambda self, *a: np.zeros(self.log_probability.shape[:2]))
     text = refused(*asked(PROBE, checkpoints, tmp_path, "--task", "right", names=("llama",)))
     assert text == (
-        "No language has right and wrong answers in 3 groups of facts each (en, where the model is right in 0.0% of 24 facts; "
-        "sw, where the model is right in 0.0% of 24 facts). Use fewer folds, or more facts."
+        "No language has right and wrong answers in 3 groups of facts each (en, where the model is right in "
+        "0.0% of 24 facts; sw, where the model is right in 0.0% of 24 facts). Use fewer folds, or more "
+        "facts."
     )
 
 

@@ -494,7 +494,8 @@ def test_every_command_has_help_with_an_example(command):
 
 def test_a_flag_wins_over_the_file(checkpoints, tmp_path):
     file = tmp_path / "run.toml"
-    text = f'ckpt = ["{checkpoints["llama"]}"]\nlanguages = "en,sw"\nunits = "heads"\nlimit = 20\nblocks = 7\nmin-tokens = 10\n'
+    text = f'ckpt = ["{checkpoints["llama"]}"]\nlanguages = "en,sw"\nunits = "heads"\n'
+    text += "limit = 20\nblocks = 7\nmin-tokens = 10\n"
     file.write_text(text + f'out = "{tmp_path / "out"}"\n')
     assert run("specialization", "--config", file, "--blocks", 5)[0] == 0
     (result,) = (load_result(p) for p in (tmp_path / "out").glob("*.npz"))
@@ -505,5 +506,6 @@ def test_the_installed_command_fails_in_one_line(tmp_path):
     done = run_process("-m", "interp", "specialization", "--ckpt", tmp_path)
     assert (done.code, done.stdout) == (2, "")
     assert done.stderr == (
-        f"interp: No config.json in {tmp_path} (it holds: nothing); a folder written by save_pretrained is expected.\n"
+        f"interp: No config.json in {tmp_path} (it holds: nothing); a folder written by save_pretrained is "
+        "expected.\n"
     )

@@ -1,4 +1,5 @@
-"""Figures by the data on their axes, and the rules of the house: fonts, glyphs, gray printers, spreadsheets."""
+"""Figures by the data on their axes, and the rules of the house: fonts, glyphs, gray printers,
+spreadsheets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Gradients at sites: equal to finite differences at every site, row by row, and nothing of the model is left changed."""
+"""Gradients at sites: equal to finite differences at every site, row by row, and nothing of the model is left
+changed."""
 
 from __future__ import annotations
 
@@ -48,7 +49,8 @@ def finite_difference(loaded, batch, metric, site, direction):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_gradients_equal_finite_differences_at_every_site(family):
-    """Along the gradient itself, where a part too many or too few shows; the norms of the models are in float32."""
+    """Along the gradient itself, where a part too many or too few shows; the norms of the models are in
+    float32."""
     loaded, batch = opened(family, dtype=torch.float64), batch_of()
     metric = last_log_probability(loaded, batch)
     found = values_and_gradients(loaded, batch.inputs(), every_site(loaded), metric)

@@ -114,8 +114,8 @@ def test_truncated_and_too_long_weights_name_both_sizes(folder):
     for content in (whole[:-100], whole + b"tail"):
         file.write_bytes(content)
         assert refusal(folder) == (
-            f"{file}: {len(content)} bytes, but its header promises {len(whole)}; the file is damaged; copy or download "
-            "it again."
+            f"{file}: {len(content)} bytes, but its header promises {len(whole)}; the file is damaged; copy "
+            "or download it again."
         )
 
 
@@ -277,7 +277,8 @@ def test_an_adapter_has_a_fingerprint_of_its_own(adapter):
 def test_adapters_that_cannot_be_used(adapter):
     missing = rebased(adapter, "/no/such/base")
     assert refusal(missing).startswith(
-        f"{missing} is a LoRA adapter whose base '/no/such/base' cannot be used: No checkpoint '/no/such/base'"
+        f"{missing} is a LoRA adapter whose base '/no/such/base' cannot be used: No checkpoint "
+        "'/no/such/base'"
     )
     assert "names no base_model_name_or_path" in refusal(rebased(adapter, None))
     assert "names no base_model_name_or_path" in refusal(rebased(adapter, 7))

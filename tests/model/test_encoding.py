@@ -1,4 +1,5 @@
-"""The one encoder, batcher and padding: what continues a prompt, which batches are full, where padding stands."""
+"""The one encoder, batcher and padding: what continues a prompt, which batches are full, where padding
+stands."""
 
 from __future__ import annotations
 
@@ -81,7 +82,8 @@ def test_a_completion_goes_on_from_the_text_and_not_from_an_end_token():
 
 
 def greedy(costs, budget, padded):
-    """The definition: go through the items, the most expensive first; open a batch when the next would not fit."""
+    """The definition: go through the items, the most expensive first; open a batch when the next would not
+    fit."""
     batches = []
     for i in sorted(range(len(costs)), key=lambda i: (-costs[i], i)):
         last = [*batches[-1], i] if batches else []

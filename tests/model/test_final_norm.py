@@ -85,7 +85,8 @@ def test_more_than_one_norm_at_the_end_is_refused():
     model.model.projection = Twice()
     with pytest.raises(
         CapabilityError,
-        match=r"'llama': its last hidden states are not the last layer's output .* norm, rotary_emb, projection",
+        match=r"'llama': its last hidden states are not the last layer's output .* norm, rotary_emb, "
+        r"projection",
     ):
         layer_readout(_loaded(model))
 

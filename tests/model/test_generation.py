@@ -1,4 +1,5 @@
-"""Completions and their judgment: the same in every batch, cut where they stop, without touching the random state."""
+"""Completions and their judgment: the same in every batch, cut where they stop, without touching the random
+state."""
 
 import pytest
 import torch

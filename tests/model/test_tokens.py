@@ -1,4 +1,5 @@
-"""Tokens: what counts, batches, equal budgets; and the laws that batching, order, padding and attention do not matter."""
+"""Tokens: what counts, batches, equal budgets; and the laws that batching, order, padding and attention do
+not matter."""
 
 from __future__ import annotations
 
@@ -169,8 +170,8 @@ def test_an_item_longer_than_the_context_is_named():
     with pytest.raises(MeasurementError) as caught:
         encode(prompts, byte_tokenizer(bos=True), n_blocks=2, context=11)
     assert str(caught.value) == (
-        "Item '1' in 'en' has 13 tokens, but the model's context is 11 (2 items are too long). Shorten or remove them; "
-        "nothing is truncated."
+        "Item '1' in 'en' has 13 tokens, but the model's context is 11 (2 items are too long). Shorten or "
+        "remove them; nothing is truncated."
     )
 
 

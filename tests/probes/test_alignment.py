@@ -1,4 +1,5 @@
-"""Do translations meet: MEXA on known matrices and as its authors compute it, retrieval at chance, what must not matter."""
+"""Do translations meet: MEXA on known matrices and as its authors compute it, retrieval at chance, what must
+not matter."""
 
 from __future__ import annotations
 
@@ -78,7 +79,8 @@ def test_shares_equal_the_authors_loops(seed, monkeypatch):
 @pytest.mark.parametrize("embedding", ["weighted", "last"])
 @pytest.mark.parametrize("family", ["llama", "gemma"])
 def test_mexa_of_a_model_as_its_authors_compute_it(family, embedding):
-    """One sentence per forward pass, hidden states by Hugging Face, the t-th token weighs t; all but the normed last."""
+    """One sentence per forward pass, hidden states by Hugging Face, the t-th token weighs t; all but the
+    normed last."""
     model, tokenizer, prompts = tiny_model(family), byte_tokenizer(bos=True), prompt_set()
     texts = {
         code: [p.text + f" {i * i}" for i, p in enumerate(prompts.prompts[code])]
@@ -130,7 +132,8 @@ def test_facts_that_are_told_alike_are_not_found():
 
 
 def test_independent_vectors_are_found_at_the_rate_of_chance():
-    """One way 1 / n; both ways 1 / (2 n - 1): the diagonal is the largest of n, or of 2 n - 1, alike elements."""
+    """One way 1 / n; both ways 1 / (2 n - 1): the diagonal is the largest of n, or of 2 n - 1, alike
+    elements."""
     n, found = 20, []
     for seed in range(40):
         values = np.random.default_rng(seed).normal(size=(1, n, 3, 200))
@@ -142,7 +145,8 @@ def test_independent_vectors_are_found_at_the_rate_of_chance():
 
 
 def test_an_offset_of_the_language_hides_what_centring_shows():
-    """A common offset of two languages makes all cosines large and equal; that of the third is of no account."""
+    """A common offset of two languages makes all cosines large and equal; that of the third is of no
+    account."""
     values = translations(noise=0.01)
     values[:, :, 1] += 1000 * np.random.default_rng(1).normal(size=16)
     result = alignment_result(values)

@@ -1,4 +1,5 @@
-"""Linear CKA: closed forms, the definition by loops, both ways to compute it, and what it is where nothing corresponds."""
+"""Linear CKA: closed forms, the definition by loops, both ways to compute it, and what it is where nothing
+corresponds."""
 
 from __future__ import annotations
 
@@ -68,7 +69,8 @@ def test_of_a_constant_cloud_there_is_none():
 
 @pytest.mark.parametrize(("n", "p", "q"), [(200, 10, 10), (100, 50, 5), (30, 200, 200)])
 def test_of_independent_clouds_it_is_its_bias(n, p, q):
-    """With m = n - 1, E|Y'X|^2 = m p q and E|X'X|^2 = m p (m + p + 1): near 1 for many more features than facts."""
+    """With m = n - 1, E|Y'X|^2 = m p q and E|X'X|^2 = m p (m + p + 1): near 1 for many more features than
+    facts."""
     m = n - 1
     expected = np.sqrt(p * q / ((m + p + 1) * (m + q + 1)))
     found = [linear_cka(cloud(n, p, 2 * seed), cloud(n, q, 2 * seed + 1)) for seed in range(60)]

@@ -1,4 +1,5 @@
-"""One pass: every vector as the model gives it alone, whatever the batches; kept on disk, interrupted and continued."""
+"""One pass: every vector as the model gives it alone, whatever the batches; kept on disk, interrupted and
+continued."""
 
 from __future__ import annotations
 

@@ -34,7 +34,8 @@ def blobs(n: int, width: int, classes: int, seed: int = 0) -> tuple[np.ndarray, 
 
 @pytest.mark.parametrize("l2", [0.01, 0.1, 1.0])
 def test_two_points_by_hand(l2):
-    """Standardized they are at -1 and 1. With weight w each loses log(1 + e^-w), so that l2 w (1 + e^w) = 1."""
+    """Standardized they are at -1 and 1. With weight w each loses log(1 + e^-w), so that l2 w (1 + e^w) =
+    1."""
     probe = fit_probe(np.array([[3.0], [7.0]]), np.array([0, 1]), l2)
     assert (probe.mean, probe.scale) == (5, 2)
     w = float(probe.weights[1, 0] - probe.weights[0, 0])
@@ -181,7 +182,8 @@ def test_what_cannot_be_dealt_is_refused():
         grouped_folds(["a", "b"], 1)
     with pytest.raises(
         MeasurementError,
-        match=r"6 facts in 3 groups for 4 folds; a group cannot be divided\. Use fewer folds, or more facts\.",
+        match=r"6 facts in 3 groups for 4 folds; a group cannot be divided\. Use fewer folds, or more "
+        r"facts\.",
     ):
         grouped_folds(["a", "b", "c"] * 2, 4)
     with pytest.raises(

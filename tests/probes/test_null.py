@@ -15,7 +15,8 @@ N, LAYERS = 48, 50
 
 
 def noise_read(kind: str, seed: int, layers: int, signal: float = 0.0) -> ProbeResult:
-    """A task on noise, in layers that have nothing to do with each other; with a signal, a feature per class tells it."""
+    """A task on noise, in layers that have nothing to do with each other; with a signal, a feature per class
+    tells it."""
     random = np.random.default_rng(seed)
     facts = fact_set(["a", "b", "c"] * (N // 3), languages=("en", "sw"))
     task: Task = {

@@ -27,7 +27,8 @@ def spelled(word: list[int], code: str) -> str:
 
 @pytest.mark.parametrize("family", PLANTED_FAMILIES)
 def test_a_language_is_read_from_the_layer_that_a_head_writes_it_in(family):
-    """All languages end in the same token. The head tells Swahili from the others, and nothing tells those apart."""
+    """All languages end in the same token. The head tells Swahili from the others, and nothing tells those
+    apart."""
     texts = [[spelled(word, code) for code in LANGUAGES] for word in words(N)]
     facts = fact_set(["a"] * N, texts=texts)
     found = collect(planted_model(family), prompts_from_facts(facts, prompt_format="none", answer=False))
@@ -43,7 +44,8 @@ def test_a_language_is_read_from_the_layer_that_a_head_writes_it_in(family):
 
 @pytest.mark.parametrize("family", PLANTED_FAMILIES)
 def test_an_answer_is_read_from_the_layer_that_a_head_writes_it_in(family):
-    """Every word stands in two facts of a group, once in the alphabet of one answer and once in that of the other."""
+    """Every word stands in two facts of a group, once in the alphabet of one answer and once in that of the
+    other."""
     texts = [[spelled(word, answer)] * 2 for word in words(N) for answer in ("en", "sw")]
     answers, groups = ["one", "two"] * N, [f"g{i:02d}" for i in range(N) for _ in range(2)]
     facts = fact_set(answers, languages=("en", "ja"), texts=texts, groups=groups)

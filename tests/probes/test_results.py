@@ -1,4 +1,5 @@
-"""What probing keeps: balanced accuracy by hand, its interval against a direct bootstrap, comparison, saved files."""
+"""What probing keeps: balanced accuracy by hand, its interval against a direct bootstrap, comparison, saved
+files."""
 
 from __future__ import annotations
 

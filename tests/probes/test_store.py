@@ -54,7 +54,8 @@ def test_its_blocks_are_reserved_at_once(tmp_path):
 def test_another_question_is_refused_by_name(file):
     with pytest.raises(
         MeasurementError,
-        match=r"a\.npy holds other activations \(prompts: abc there, abd asked; layers: .* there, .* asked\)\. Use --fresh",
+        match=r"a\.npy holds other activations \(prompts: abc there, abd asked; layers: .* there, .* "
+        r"asked\)\. Use --fresh",
     ):
         store.reopen(file, {**KEY, "prompts": "abd", "layers": [0, 2]})
 

@@ -1,4 +1,5 @@
-"""Every layer, fold and pair of languages: against slow loops, with nothing leaking, and what must not matter."""
+"""Every layer, fold and pair of languages: against slow loops, with nothing leaking, and what must not
+matter."""
 
 from __future__ import annotations
 
@@ -86,7 +87,8 @@ def test_the_penalty_is_chosen_inside_every_training_set():
 
 
 def test_no_fact_of_a_fold_is_seen_in_any_language():
-    """Each fact has a direction of its own, the same in all languages, which tells its label to whoever saw the fact."""
+    """Each fact has a direction of its own, the same in all languages, which tells its label to whoever saw
+    the fact."""
     n = 32
     facts = fact_set(["a", "b"] * (n // 2))
     values = np.tile(20 * np.eye(n)[None, :, None], (1, 1, 3, 1))
@@ -141,7 +143,8 @@ def test_held_out_facts_decide_no_guess_but_their_own(task):
 
 
 def test_an_answer_is_found_in_the_layer_where_it_is_and_no_other():
-    """The same direction in all languages, on top of an offset of each; the other layers hold nothing but noise."""
+    """The same direction in all languages, on top of an offset of each; the other layers hold nothing but
+    noise."""
     facts = fact_set(["a", "b", "c"] * 20)
     random = np.random.default_rng(0)
     values = random.normal(size=(5, 60, 3, 8))
@@ -157,7 +160,8 @@ def test_an_answer_is_found_in_the_layer_where_it_is_and_no_other():
 
 
 def test_an_offset_of_the_language_defeats_a_raw_probe_and_no_centered_one():
-    """Along the very direction that tells the answer: the raw probe gives every fact of the other language one answer."""
+    """Along the very direction that tells the answer: the raw probe gives every fact of the other language
+    one answer."""
     facts = fact_set(["a", "b"] * 12, languages=("en", "sw"))
     values = np.random.default_rng(0).normal(size=(1, 24, 2, 3))
     values[0, 1::2, :, 0] += 20
@@ -170,7 +174,8 @@ def test_an_offset_of_the_language_defeats_a_raw_probe_and_no_centered_one():
 
 
 def test_a_matrix_reads_from_training_to_test():
-    """Two features tell the answer. From English to Swahili the second turns round and grows threefold, which outvotes the
+    """Two features tell the answer. From English to Swahili the second turns round and grows threefold, which
+    outvotes the
     first; to English, where it is a third of what Swahili has, it does not.
     """
     facts = fact_set(["a", "b"] * 20, languages=("en", "sw"))
@@ -185,7 +190,8 @@ def test_a_matrix_reads_from_training_to_test():
 
 
 def test_a_fact_in_another_relation_is_another_question():
-    """Two relations tell their answers by the same direction with the opposite sign: each has its own probe."""
+    """Two relations tell their answers by the same direction with the opposite sign: each has its own
+    probe."""
     facts = fact_set(["a", "b"] * 8 + ["c", "d"] * 8, relations=["r"] * 16 + ["s"] * 16)
     sign = np.where(np.arange(32) % 2, 1.0, -1.0) * np.where(np.arange(32) < 16, 1, -1)
     values = np.tile(sign[None, :, None, None], (1, 1, 3, 1))

@@ -42,7 +42,8 @@ def test_facts_of_one_group_count_once():
     assert answer_task(facts, 3).classes == ("a", "b")
     with pytest.raises(
         MeasurementError,
-        match=r"No relation has two answers that facts of 4 groups share, one for each fold; the most frequent answer is "
+        match=r"No relation has two answers that facts of 4 groups share, one for each fold; the most "
+        r"frequent answer is "
         r"'d' of 's', in 5\. Use fewer folds, or more facts\.",
     ):
         answer_task(facts, 4)
@@ -65,7 +66,8 @@ def test_being_right_is_asked_where_both_sides_are_frequent():
     assert task.labels.T.tolist() == [[1] * 5 + [0] * 5, [UNASKED] * 10, [1] * 3 + [0] * 7]
     with pytest.raises(
         MeasurementError,
-        match=r"No language has right and wrong answers in 6 groups of facts each \(en, where the model is right in 50\.0% of "
+        match=r"No language has right and wrong answers in 6 groups of facts each \(en, where the model "
+        r"is right in 50\.0% of "
         r"10 facts; sw, .*; ja, .*\)\. Use fewer folds, or more facts\.",
     ):
         right_task(facts, credit, 6)

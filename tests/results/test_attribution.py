@@ -1,4 +1,5 @@
-"""Means, intervals and correlations of estimates by hand and by slow loops, nulls at their rate, and every warning."""
+"""Means, intervals and correlations of estimates by hand and by slow loops, nulls at their rate, and every
+warning."""
 
 from __future__ import annotations
 
@@ -189,7 +190,8 @@ def test_low_correlation_warns_by_value_and_by_interval():
         attribution_result(values, -truth, top=3, cells=CELLS)
         .low_correlation()
         .startswith(
-            "Estimates and true effects of 6 patched cells have a correlation of -1.00 [-1.00, -1.00]; at least 0.8"
+            "Estimates and true effects of 6 patched cells have a correlation of -1.00 [-1.00, -1.00]; at "
+            "least 0.8"
         )
     )
     middling = truth + 1.2 * np.array([1, 0, -1, 0, 1, 0])  # the same in all facts, so the interval is narrow

@@ -28,7 +28,7 @@ def made(seed: int = 0, *, facts: int = 40, languages: int = 4, options: int = 6
     return scores, gold
 
 
-# --- oracles: one fact, one language, one position at a time ------------------------------------------------------
+# --- oracles: one fact, one language, one position at a time --------------------------------------
 
 
 def slow_order(row) -> list[int]:
@@ -88,7 +88,7 @@ def test_every_measure_equals_its_definition_with_ties_and_unequal_pools(seed, t
     assert c.pair_mean(matrix, anchor=1) == pytest.approx(sum(matrix[p] for p in pairs if 1 in p) / 3)
 
 
-# --- closed forms -------------------------------------------------------------------------------------------------
+# --- closed forms ---------------------------------------------------------------------------------
 
 
 def test_rankc_constants_of_four_options():
@@ -191,7 +191,7 @@ def test_per_fact_pair_means_average_to_that_of_the_matrix():
     assert c.pair_mean(found, 2).mean() == pytest.approx(float(c.pair_mean(c.mean_over_facts(found), 2)))
 
 
-# --- laws ---------------------------------------------------------------------------------------------------------
+# --- laws -----------------------------------------------------------------------------------------
 
 
 def everything(scores, gold) -> dict[str, np.ndarray]:
@@ -255,7 +255,7 @@ def test_ties_rank_by_option_order_so_silent_models_agree():
     assert (c.tie_rate(flat) == 1).all()
 
 
-# --- null ---------------------------------------------------------------------------------------------------------
+# --- null -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n", [2, 4, 9])
@@ -272,7 +272,7 @@ def test_independent_rankings_score_at_chance(n):
     )
 
 
-# --- refusals -----------------------------------------------------------------------------------------------------
+# --- refusals -------------------------------------------------------------------------------------
 
 
 def test_refusals_say_which_fact_and_what_to_do():

@@ -1,4 +1,5 @@
-"""The lens's numbers by hand: who takes over where, areas, what is left out; frames, intervals, files of old."""
+"""The lens's numbers by hand: who takes over where, areas, what is left out; frames, intervals, files of
+old."""
 
 from __future__ import annotations
 
@@ -74,12 +75,12 @@ def test_a_fact_counts_where_its_answers_are_told_apart():
     clean = np.ones((5, 3), dtype=bool)
     clean[3, SW] = False
     result = random_lens_result(5, overlap=overlap, clean=clean)
-    assert result.kept("sw").tolist() == [False, True, False, False, True]
-    assert result.kept("ja").tolist() == [True] * 5
-    assert result.kept("en").tolist() == [True] * 5
-    assert result.kept("sw", "ja").tolist() == [False, False, False, False, True]
-    assert result.kept("en", "sw").tolist() == [False, True, False, True, True]
-    assert result.kept("ja", "sw").tolist() == [False, False, False, True, True]
+    assert result.counted("sw").tolist() == [False, True, False, False, True]
+    assert result.counted("ja").tolist() == [True] * 5
+    assert result.counted("en").tolist() == [True] * 5
+    assert result.counted("sw", "ja").tolist() == [False, False, False, False, True]
+    assert result.counted("en", "sw").tolist() == [False, True, False, True, True]
+    assert result.counted("ja", "sw").tolist() == [False, False, False, True, True]
     assert result.left_out() == {"en": 0, "sw": 3, "ja": 0}
     found = result.quantities()
     assert np.isnan(found["pivot area sw"]).tolist() == [True, False, True, True, False]
@@ -239,8 +240,10 @@ def test_what_cannot_be_told_apart_is_refused():
     alike[:, [0, 1], [1, 0]] = True
     with pytest.raises(
         MeasurementError,
-        match=r"No token set separates 'sw' from 'en' in any of 3 items: the answers in 'sw' and 'en' begin with the same "
-        r"tokens, or one contains the other. Leave out the language, or take other prompts or a narrower rule",
+        match=r"No token set separates 'sw' from 'en' in any of 3 items: the answers in 'sw' and 'en' "
+        r"begin with the same "
+        r"tokens, or one contains the other. Leave out the language, or take other prompts or a "
+        r"narrower rule",
     ):
         require_separable(alike, clean, ("en", "sw"), "en")
     joined = clean.copy()

@@ -106,7 +106,8 @@ def test_a_run_that_one_language_lacks_is_left_out_of_every_mean():
 
 
 def test_checkpoints_are_compared_where_both_have_a_pair():
-    """In 'sw' patches recover nothing and in 'ja' all; the second checkpoint needs no rescue in half of 'sw'."""
+    """In 'sw' patches recover nothing and in 'ja' all; the second checkpoint needs no rescue in half of
+    'sw'."""
     plain = patching_result()
     patched = plain.patched.copy()
     patched[:, 0, :, 1], patched[:, 1, :, 1] = 4, -2
@@ -166,7 +167,8 @@ def test_what_is_doubtful_is_said():
     plain = patching_result()
     said = patching_result(clean=plain.corrupt, corrupt=plain.clean).diagnostics()
     assert said == [
-        "Clean runs are not better than corrupt ones by logit_diff (mean difference -6), so there is nothing to recover."
+        "Clean runs are not better than corrupt ones by logit_diff (mean difference -6), so there is "
+        "nothing to recover."
     ]
     assert "no noise floor" in patching_result(control=np.full_like(plain.control, np.nan)).diagnostics()[0]
 

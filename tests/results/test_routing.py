@@ -1,4 +1,5 @@
-"""Overlap of routes from inner products: equal to the vectors' own, 1 and 0 where they must be, and a null at its rate."""
+"""Overlap of routes from inner products: equal to the vectors' own, 1 and 0 where they must be, and a null at
+its rate."""
 
 from __future__ import annotations
 
@@ -62,7 +63,8 @@ def test_one_route_for_all_languages_is_1_and_none_in_common_is_0():
 
 
 def test_what_all_facts_share_is_in_the_overlap_and_not_in_what_is_specific():
-    """By hand: c + s in both languages has excess |s|^2 / |c + s|^2 and specific cosine 1, however large c is."""
+    """By hand: c + s in both languages has excess |s|^2 / |c + s|^2 and specific cosine 1, however large c
+    is."""
     for size in (1.0, 10.0):
         made = np.zeros((2, 2, 1, 3))
         made[:, :, 0, 0] = size
@@ -76,7 +78,8 @@ def test_what_all_facts_share_is_in_the_overlap_and_not_in_what_is_specific():
 
 
 def test_unrelated_routes_are_found_shared_at_the_stated_rate():
-    """200 models whose languages share a common part only: the 95 % interval of the excess leaves out 0 in about 5 %."""
+    """200 models whose languages share a common part only: the 95 % interval of the excess leaves out 0 in
+    about 5 %."""
     rng = np.random.default_rng(1)
     outside = dict.fromkeys(("overlap above chance", "specific to the fact", "top units above chance"), 0)
     for _ in range(200):

@@ -1,4 +1,5 @@
-"""Which units are a language's own, on paper; random ones stand in the same layers and are none of its own."""
+"""Which units are a language's own, on paper; random ones stand in the same layers and are none of its
+own."""
 
 from __future__ import annotations
 

@@ -49,7 +49,8 @@ def test_shuffling_languages_changes_nothing():
 
 
 def test_the_bias_of_the_plug_in_is_removed():
-    """Equal rates in truth: the plug-in is (L - 1) / (2 N L) too high, the corrected score is zero on average."""
+    """Equal rates in truth: the plug-in is (L - 1) / (2 N L) too high, the corrected score is zero on
+    average."""
     rates = np.full((3, 1, 4000), 0.2)
     result = neurons(rates, tokens=50, blocks=8)
     expected_bias = 2 / (2 * 3 * 50 * 8)
@@ -60,7 +61,8 @@ def test_the_bias_of_the_plug_in_is_removed():
 
 
 def test_the_bias_is_removed_also_when_tokens_of_a_block_go_together():
-    """Rates vary from block to block, alike in truth for all languages: independent tokens would be a wrong model."""
+    """Rates vary from block to block, alike in truth for all languages: independent tokens would be a wrong
+    model."""
     rng = np.random.default_rng(3)
     block_rates = rng.beta(2, 8, size=(3, 8, 1, 4000))
     result = neurons(np.full((3, 1, 4000), 0.2))

@@ -61,7 +61,8 @@ def refused(*arguments: object, code: int = 2) -> str:
 def run_process(
     *arguments: object, cwd: Path | None = None, warnings: str = "error", **environment: str
 ) -> Finished:
-    """Run ``python ARGUMENTS`` in a process of its own: imports, warnings, signals and exit codes as a user meets them."""
+    """Run ``python ARGUMENTS`` in a process of its own: imports, warnings, signals and exit codes as a user
+    meets them."""
     done = subprocess.run(
         [sys.executable, "-W", warnings, *map(str, arguments)],
         capture_output=True,

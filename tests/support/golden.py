@@ -12,6 +12,7 @@ FOLDER = Path(__file__).parents[1] / "golden"
 
 
 def golden(name: str, schema: int = 1) -> tuple[Any, dict]:
-    """The result in the file of a schema, as today's code loads it, and what was true of it when it was saved."""
+    """The result in the file of a schema, as today's code loads it, and what was true of it when it was
+    saved."""
     file = FOLDER / f"{name}-schema-{schema}.npz"
     return load_result(file), json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))

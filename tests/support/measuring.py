@@ -54,7 +54,7 @@ class Protocol:
         )
 
     def facts(self, facts: FactSet) -> FactSet:
-        return facts.filter(languages=(*self.sources, *self.targets)).asked_as(self.prompt_format)
+        return facts.filter(languages=(*self.sources, *self.targets)).with_prompt_format(self.prompt_format)
 
 
 def measure_specialization(loaded: Any, prompts: Any, *, n_blocks: int = 8, **options: Any) -> Any:
@@ -70,7 +70,7 @@ def measure_heads(loaded: Any, prompts: Any, *, n_blocks: int = 8, **options: An
 
 
 def measure_behavior(loaded: Any, facts: FactSet, *, prompt_format: str = "native", **passes: Any) -> Any:
-    return choice.measure_behavior(loaded, facts.asked_as(prompt_format), **passes)
+    return choice.measure_behavior(loaded, facts.with_prompt_format(prompt_format), **passes)
 
 
 def measure_routing(
@@ -83,7 +83,7 @@ def measure_routing(
 ) -> Any:
     settings, passes = _parted(RoutingSettings, options)
     chosen = RoutingSettings(units="all" if len(units) > 1 else units[0], **settings)
-    return routing.measure_routing(loaded, facts.asked_as(prompt_format), chosen, **passes)
+    return routing.measure_routing(loaded, facts.with_prompt_format(prompt_format), chosen, **passes)
 
 
 def measure_ablation(
@@ -91,7 +91,9 @@ def measure_ablation(
 ) -> Any:
     settings, passes = _parted(AblationSettings, options)
     chosen = AblationSettings(units=f"{selection.unit}s", **settings)
-    return ablation.measure_ablation(loaded, facts.asked_as(prompt_format), selection, read, chosen, **passes)
+    return ablation.measure_ablation(
+        loaded, facts.with_prompt_format(prompt_format), selection, read, chosen, **passes
+    )
 
 
 def measure_patching(

@@ -1,4 +1,5 @@
-"""Slow oracles: definitions as nested loops, one prompt at a time, with nothing shared with the code under test."""
+"""Slow oracles: definitions as nested loops, one prompt at a time, with nothing shared with the code under
+test."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from interp.model.loading import LoadedModel
 
 
 def mutual_information(joint: list[list[float]]) -> float:
-    """Mutual information of a joint distribution [language][activity], in nats, straight from its definition."""
+    """Mutual information of a joint distribution [language][activity], in nats, straight from its
+    definition."""
     total = 0.0
     for row in joint:
         for j, p in enumerate(row):

@@ -1,4 +1,5 @@
-"""Patching by its definition: one prompt, one cell and one forward pass at a time; and short facts to patch."""
+"""Patching by its definition: one prompt, one cell and one forward pass at a time; and short facts to
+patch."""
 
 from __future__ import annotations
 
@@ -52,7 +53,8 @@ def with_third_language(facts: FactSet) -> FactSet:
 
 @cache
 def spacing_tokenizer() -> PreTrainedTokenizerFast:
-    """Bytes, and a token for every letter with the space before it, so that answers differ in their first token."""
+    """Bytes, and a token for every letter with the space before it, so that answers differ in their first
+    token."""
     plain = byte_tokenizer().backend_tokenizer
     letters = "abcdefghijklmnopqrstuvwxyz"
     vocabulary = plain.get_vocab() | {f"\u0120{letter}": 259 + i for i, letter in enumerate(letters)}

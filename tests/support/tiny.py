@@ -1,4 +1,5 @@
-"""Tiny models of the real architectures, with a byte-level tokenizer, made in memory or saved as a checkpoint."""
+"""Tiny models of the real architectures, with a byte-level tokenizer, made in memory or saved as a
+checkpoint."""
 
 from __future__ import annotations
 

@@ -90,8 +90,8 @@ def changed_rows(place, file, change) -> str:
         ({"bonus": "ladder"}, ConfigError, "[9, 10, 11, 12]; with 3 languages they must be from 1 to 3"),
         ({"languages": "en,de,xx"}, Exception, "xx"),
         ({"languages": "en,de,fr"}, DataError, "has no facts in French (fr)"),
-        ({"dtype": "bfloat16"}, ConfigError, "dtype bfloat16 for full fine-tuning: at lr 1e-6 only 1 % of AdamW's update "
-         "survives the rounding."),
+        ({"dtype": "bfloat16"}, ConfigError, "dtype bfloat16 for full fine-tuning: at lr 1e-6 only 1 % of "
+         "AdamW's update survives the rounding."),
         ({"vllm": True, "lora_rank": 2}, ConfigError, "vllm with lora_rank needs dtype float32"),
         ({"max_prompt_tokens": 5}, DataError, "All 6 facts have a prompt of more than 5 tokens in some "
          "language (en 6, de 6, sw 6). Raise max_prompt_tokens, or drop a language."),

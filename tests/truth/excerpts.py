@@ -1,8 +1,9 @@
-"""What is quoted of published files: ``python -m tests.truth.excerpts`` writes tests/truth/published anew from them.
+"""What is quoted of published files: ``python -m tests.truth.excerpts`` writes tests/truth/published anew
+from them.
 
-A file of option scores is quoted by the order of the options in each item, from which accuracy, agreement, RankC and
-their bootstrap follow to the last digit; a matrix of head importance by its largest entries; a selection of neurons by
-a few layers; the data set itself by some of its facts.
+A file of option scores is quoted by the order of the options in each item, from which accuracy, agreement,
+RankC and their bootstrap follow to the last digit; a matrix of head importance by its largest entries; a
+selection of neurons by a few layers; the data set itself by some of its facts.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def scores_of(letters: list[str]) -> np.ndarray:
 
 
 def quote_lite(name: str) -> dict[str, Any]:
-    """Orders and correctness of every item, by language and in the order of fact ids, and the stored aggregates."""
+    """Orders and correctness of every item, by language and in the order of fact ids, and the stored
+    aggregates."""
     data = read_full(f"global_mmlu_lite/{name}.json")
     languages, facts = list(data["per_language_accuracy"]), sorted(data.pop("predictions").items())
     scores = np.array([[fact[code]["scores"] for code in languages] for _, fact in facts], dtype=float)

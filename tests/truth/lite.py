@@ -16,7 +16,8 @@ SOURCES = pytest.mark.parametrize("source", ["excerpt", pytest.param("full", mar
 
 
 class Lite(NamedTuple):
-    """One model's file: what it states, and its items in the order of fact ids, as the authors resample them."""
+    """One model's file: what it states, and its items in the order of fact ids, as the authors resample
+    them."""
 
     stated: dict
     languages: tuple[str, ...]
@@ -42,7 +43,8 @@ def lite(name: str, source: str) -> Lite:
 
 @cache
 def told_gold(source: str) -> np.ndarray:
-    """The gold option [fact] that right answers tell in all languages but Chinese; -1 where no model is right."""
+    """The gold option [fact] that right answers tell in all languages but Chinese; -1 where no model is
+    right."""
     files = [lite(name, source) for name in (BASE, SFT)]
     told = np.stack([np.where(file.correct, file.scores.argmax(axis=2), -1) for file in files])
     return np.delete(told, files[0].languages.index("zh"), axis=2).max(axis=(0, 2))

@@ -1,4 +1,5 @@
-"""An oracle: EleutherAI's lm-evaluation-harness on our tasks gives our numbers, item by item; and where it cannot.
+"""An oracle: EleutherAI's lm-evaluation-harness on our tasks gives our numbers, item by item; and where it
+cannot.
 
 It runs as its own command does, in another process, on tiny models with a trained tokenizer. Needs lm_eval.
 """

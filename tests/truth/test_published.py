@@ -1,4 +1,5 @@
-"""Published LAPE and LAHIS outputs load into our types and aggregate to the stated values; excerpts are what they quote."""
+"""Published LAPE and LAHIS outputs load into our types and aggregate to the stated values; excerpts are what
+they quote."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Published answers read through our own result types give the published numbers, and ours where those are wrong."""
+"""Published answers read through our own result types give the published numbers, and ours where those are
+wrong."""
 
 from __future__ import annotations
 
@@ -55,7 +56,8 @@ def test_agreement_and_rankc_of_a_file(name, source):
 
 @SOURCES
 def test_our_credit_differs_from_theirs_only_where_theirs_is_wrong(source):
-    """They count a truncated item's first option as the answer, and Chinese has its own gold slot in some facts."""
+    """They count a truncated item's first option as the answer, and Chinese has its own gold slot in some
+    facts."""
     result = read(BASE, source)
     cut = truncated(result.log_probability)
     assert cut.sum() == 61
@@ -87,7 +89,8 @@ def test_the_published_bootstrap_and_our_comparison(source):
     ("name", "correct"), [("OLMo-2-1124-7B", 2856), ("Qwen-2.5-7B-grpo-consistent", 7055)]
 )
 def test_klar_runs_through_our_own_judgment(name, correct):
-    """Every record is judged as it was, language by language; and what aliases and word boundaries make of it."""
+    """Every record is judged as it was, language by language; and what aliases and word boundaries make of
+    it."""
     run = read_full(f"klar_runs/{name}.json")
     facts = open_facts(f"klar:{full('klar')}").filter(languages=run["langs"])
     said = {(r["language"], f"{r['relation']}/{r['index']}"): r["pred"] for r in run["records"]}

@@ -22,8 +22,8 @@ EXACT = {"rel": 0, "abs": 1e-9}
 def lite_gold(source: str) -> np.ndarray:
     """Gold [fact, language], or -1: no file stores it, but the right answers of three models tell.
 
-    In six facts at least, Chinese has another gold option than the other languages, an error of the data: four where
-    both are told, two where the others' gold is counted as wrong.
+    In six facts at least, Chinese has another gold option than the other languages, an error of the data:
+    four where both are told, two where the others' gold is counted as wrong.
     """
     files = [lite(name, source) for name in LITE]
     right = [np.where(correct, c.top_slot(scores), -1) for _, _, scores, correct in files]

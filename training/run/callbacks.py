@@ -106,8 +106,8 @@ class RunCallback(TrainerCallback):
         """Write what was logged, then let the guards look at it."""
         if not logs or "train_loss" in logs:  # the trainer's own summary at the end
             return
-        kept = {name: value for name, value in logs.items() if name not in _REPLACED}
-        record = {"event": "step", "step": state.global_step, **kept, **self.cost(state)}
+        logged = {name: value for name, value in logs.items() if name not in _REPLACED}
+        record = {"event": "step", "step": state.global_step, **logged, **self.cost(state)}
         if self.metrics:
             self.metrics.add(record)
         if reason := self.guards.reason(logs):

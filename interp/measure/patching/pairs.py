@@ -89,7 +89,7 @@ def make_pairs(
     targets: Sequence[str],
     sources: Sequence[str],
     spans: Collection[Span],
-    knows: Bool[np.ndarray, "fact target"],
+    source_right: Bool[np.ndarray, "fact target"],
     wrong: Int[np.ndarray, "fact target"],
 ) -> tuple[list[Pair], Int[np.ndarray, "fact target"]]:
     """Pair every fact in every target language with what is patched into it.
@@ -100,21 +100,21 @@ def make_pairs(
         targets: Languages asked.
         sources: Source languages (across, concepts).
         spans: What will be patched.
-        knows: Where the source is right.
+        source_right: Where the source is right.
         wrong: Number of the wrong option that the target prefers; -1 where it is right (across, checkpoints).
 
     Returns:
         The pairs, and per fact and language why there is none, as an index into `LEFT_OUT`.
     """
     pairs = []
-    left_out = np.zeros(knows.shape, dtype=np.int64)
+    left_out = np.zeros(source_right.shape, dtype=np.int64)
     of_another = mode in ("within", "concepts")
     for row in range(len(tokenizer.facts)):
         other = partner_of(tokenizer.facts, row) if of_another else row
         for column, code in enumerate(targets):
             if other is None:
                 pair: Pair | str = "no other answer"
-            elif not knows[row, column]:
+            elif not source_right[row, column]:
                 pair = "source wrong"
             elif not of_another and wrong[row, column] < 0:
                 pair = "target right"

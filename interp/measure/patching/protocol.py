@@ -170,16 +170,16 @@ def find_pairs(
         return right, np.where(right, -1, np.nanargmax(scores, axis=2))
 
     right, wrong = answers(loaded, "answers")
-    knows = right
+    source_right = right
     first = len(protocol.sources)
     if first:
-        knows = np.repeat(right[:, :first].all(axis=1, keepdims=True), len(protocol.targets), axis=1)
+        source_right = np.repeat(right[:, :first].all(axis=1, keepdims=True), len(protocol.targets), axis=1)
     elif source is not None:
-        knows = answers(source, "source-answers")[0]
+        source_right = answers(source, "source-answers")[0]
     tokenizer = FactTokenizer(loaded, facts, prompts)
     spans: tuple[Span, ...] = tuple(0 if name == "each" else name for name in protocol.positions)
     pairs, left_out = make_pairs(
-        tokenizer, protocol.mode, protocol.targets, protocol.sources, spans, knows, wrong[:, first:]
+        tokenizer, protocol.mode, protocol.targets, protocol.sources, spans, source_right, wrong[:, first:]
     )
     if not pairs:
         raise MeasurementError(_why_none(left_out))

@@ -78,9 +78,9 @@ def require_tokens(encoded: EncodedPrompts, min_tokens: int) -> None:
         if count < min_tokens:
             enough = -(-min_tokens * items // max(1, count))
             raise MeasurementError(
-                f"Language '{code}' has {count} tokens in {items} prompts; {min_tokens} are needed, because the "
-                f"standard error of a rate is up to {0.5 / max(1, count) ** 0.5:.3f}. About {enough} prompts would "
-                "do; or lower min_tokens if you accept that."
+                f"Language '{code}' has {count} tokens in {items} prompts; {min_tokens} are needed, because "
+                f"the standard error of a rate is up to {0.5 / max(1, count) ** 0.5:.3f}. About {enough} "
+                "prompts would do; or lower min_tokens if you accept that."
             )
 
 

@@ -1,4 +1,4 @@
-"""The settings of a measure: one frozen object that a command builds, a measure takes and its result stores."""
+"""A measure's settings: one frozen object that a command builds, a measure takes and its result stores."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["Settings", "question"]
 class Settings:
     """What a user can choose of a measure, and what decides its numbers.
 
-    A subclass declares its fields with `interp.config.option`: each is a flag of the command, a key of its TOML file, an
-    argument of the measure, an entry of the result's provenance, and part of what two results must have in common.
-    What changes no number (how a result is read, drawn or batched) does not belong here.
+    A subclass declares its fields with `interp.config.option`: each is a flag of the command, a key of its
+    TOML file, an argument of the measure, an entry of the result's provenance, and part of what two results
+    must have in common. What changes no number (how a result is read, drawn or batched) does not belong here.
 
     Attributes:
         measure: Name of the measure, as in its results.

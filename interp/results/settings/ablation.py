@@ -19,7 +19,8 @@ class AblationSettings(Settings):
     count: int = option(0, "Units removed per language (0: 1 % of the neurons, 2 % of the heads).")
     rule: str = option(
         "specialized",
-        "Which units are a language's own: more specialized in it than on average, or (heads) by LAHIS importance alone.",
+        "Which units are a language's own: more specialized in it than on average, or (heads) by LAHIS "
+        "importance alone.",
         ("specialized", "important"),
     )
     mode: str = option(

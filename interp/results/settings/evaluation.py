@@ -90,8 +90,8 @@ class EvaluationSettings(Settings):
         """What decides the answers beside the prompts, which hold demonstrations, template and alignment."""
         if self.mode == "mcq":
             return {"mode": self.mode}
-        chosen = self.resolved()
-        stored = {"mode": self.mode, "new_tokens": chosen.new_tokens, "stop": chosen.stop}
+        resolved = self.resolved()
+        stored = {"mode": self.mode, "new_tokens": resolved.new_tokens, "stop": resolved.stop}
         return stored if self.protocol == "interp" else {**stored, "protocol": self.protocol}
 
     def scoring(self, scoring: str = "auto") -> str:

@@ -18,7 +18,8 @@ class LensSettings(Settings):
 
     task: str = option(
         "facts",
-        "What is asked for: the answers of --data, or of the embedded lexicon a translation, a repetition or a cloze.",
+        "What is asked for: the answers of --data, or of the embedded lexicon a translation, a repetition "
+        "or a cloze.",
         ("facts", "translation", "repetition", "cloze"),
     )
     shots: int | None = option(None, "Answered prompts that stand first (default: 0 for facts, else 4).")
@@ -36,7 +37,8 @@ class LensSettings(Settings):
     tuned: bool = option(False, "Also fit a tuned lens, as a control, and read with it.")
     tuned_text: str = option(
         "",
-        "What the tuned lens is fitted on: cldr, a facts file or a folder of text (default: the prompts, with their answers).",
+        "What the tuned lens is fitted on: cldr, a facts file or a folder of text (default: the prompts, "
+        "with their answers).",
     )
     tuned_positions: int = option(8192, "Tokens that the tuned lens is fitted and tried on.", minimum=1)
     tuned_steps: int = option(160, "Steps of the fit.", minimum=1)

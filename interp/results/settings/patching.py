@@ -21,8 +21,8 @@ __all__ = [
 ]
 
 METRICS = ("logit_diff", "answer_logprob", "probability", "rescued")
-"""What a run is judged by: logit of the answer's first token minus that of a wrong one; log-probability of the whole answer
-(nats); probability of its first token; and whether the first of these is above zero."""
+"""What a run is judged by: logit of the answer's first token minus that of a wrong one; log-probability of
+the whole answer (nats); probability of its first token; and whether the first of these is above zero."""
 
 MODES = ("across", "within", "concepts", "checkpoints")
 
@@ -42,8 +42,9 @@ class PatchingSettings(Settings):
 
     mode: str = option(
         "across",
-        "Activations come from: the fact in other languages, where the model is right, into one where it is wrong (across); "
-        "another fact of the relation, in the same language (within) or another (concepts); another checkpoint (checkpoints).",
+        "Activations come from: the fact in other languages, where the model is right, into one where it "
+        "is wrong (across); another fact of the relation, in the same language (within) or another "
+        "(concepts); another checkpoint (checkpoints).",
         MODES,
     )
     sources: str = option(
@@ -53,11 +54,13 @@ class PatchingSettings(Settings):
     site: str = option("resid_post", "What is replaced in each layer.", SITES)
     units: str = option(
         "",
-        "Heads or neurons that are patched together, such as 0,3 or 0;1,2 (default: each head alone, all neurons).",
+        "Heads or neurons that are patched together, such as 0,3 or 0;1,2 (default: each head alone, all "
+        "neurons).",
     )
     positions: str = option(
         "subject_last,last",
-        f"Tokens that are patched, one or more of {', '.join(POSITIONS)}: all of them at once, each of them alone.",
+        f"Tokens that are patched, one or more of {', '.join(POSITIONS)}: all of them at once, each of them "
+        "alone.",
     )
     onward: bool = option(False, "Patch from each layer to the last one, not in one layer alone.")
     attribution: bool = option(
@@ -75,7 +78,8 @@ class PatchingSettings(Settings):
         unit_sets = self.unit_sets
         if self.attribution and self.site not in UNIT_OF_SITE:
             raise ConfigError(
-                f"--attribution is for --site head or mlp_neuron, not '{self.site}': other sites have few cells, so patch them."
+                f"--attribution is for --site head or mlp_neuron, not '{self.site}': other sites have few "
+                "cells, so patch them."
             )
         if self.attribution and (unit_sets or self.onward):
             raise ConfigError(
@@ -98,7 +102,7 @@ class PatchingSettings(Settings):
 
     @property
     def unit_sets(self) -> tuple[tuple[int, ...], ...]:
-        """Sets of units that are patched together: ``0,3`` is one set, ``0;1,2`` are two; none for the default.
+        """Sets of units that are patched together: ``0,3`` is one, ``0;1,2`` are two; none by default.
 
         Raises:
             ConfigError: Something is no number, or is named twice.
@@ -109,8 +113,8 @@ class PatchingSettings(Settings):
             sets = tuple(tuple(int(part) for part in units.split(",")) for units in self.units.split(";"))
         except ValueError:
             raise ConfigError(
-                f"Units '{self.units}' are not numbers; write 0,3 for two that are patched together, 0;3 for one after the "
-                "other."
+                f"Units '{self.units}' are not numbers; write 0,3 for two that are patched together, 0;3 for "
+                "one after the other."
             ) from None
         if any(len(set(units)) < len(units) for units in sets) or len(set(sets)) < len(sets):
             raise ConfigError(f"Units '{self.units}' name a unit or a set twice.")

@@ -1,4 +1,5 @@
-"""Ablation: equal to models without the units, one row per option; planted neurons harm their language alone; nulls."""
+"""Ablation: equal to models without the units, one row per option; planted neurons harm their language alone;
+nulls."""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ def selected(loaded, read, unit: str = "neurons"):
 
 
 def without(loaded, unit: str, units, means=None):
-    """A copy of the model whose weights do what removing the units does; a mean is a constant that is written."""
+    """A copy of the model whose weights do what removing the units does; a mean is a constant that is
+    written."""
     changed = copy.deepcopy(loaded.model)
     architecture, width = loaded.architecture, loaded.architecture.d_head
     for number in units:
@@ -61,7 +63,8 @@ def without(loaded, unit: str, units, means=None):
 
 
 def one_by_one(model, tokenizer, facts, prompts):
-    """The definition: mean loss of question and right answer, and every option as a row of its own, without a cache."""
+    """The definition: mean loss of question and right answer, and every option as a row of its own, without a
+    cache."""
     losses, scores = (
         np.zeros((len(facts), len(facts.languages))),
         np.zeros((len(facts), len(facts.languages), 4)),

@@ -1,4 +1,5 @@
-"""Free generation: what is written is what the model's greedy choice gives; matched by every rule; laws, refusals."""
+"""Free generation: what is written is what the model's greedy choice gives; matched by every rule; laws,
+refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The lens: closed forms, a slow oracle, planted directions, laws, TransformerLens, resumption and refusals."""
+"""The lens: closed forms, a slow oracle, planted directions, laws, TransformerLens, resumption and
+refusals."""
 
 from __future__ import annotations
 
@@ -139,7 +140,8 @@ def test_the_curves_switch_where_the_directions_are_planted(family):
 
 
 def test_the_first_probability_of_the_planted_model_on_paper():
-    """What enters: fact, language and pivot at 1 of 32 dimensions, so the norm multiplies by sqrt(32 / 3); the pivot's letters
+    """What enters: fact, language and pivot at 1 of 32 dimensions, so the norm multiplies by sqrt(32 / 3);
+    the pivot's letters
     have a logit of 3 sqrt(32 / 3), the other 251 tokens of 0."""
     result = measure_lens(planted_lens_model("llama"), planted_lens_prompts(), pivot=PIVOT)
     letter = math.exp(3 * math.sqrt(32 / 3))

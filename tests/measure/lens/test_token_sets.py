@@ -1,4 +1,5 @@
-"""Token sets by hand, for the two kinds of tokenizers; what they do not tell apart; the token that is read."""
+"""Token sets by hand, for the two kinds of tokenizers; what they do not tell apart; the token that is
+read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The tuned lens: the plain one at step 0, exact where an affine map is enough, never worse, and honest about what it saw."""
+"""The tuned lens: the plain one at step 0, exact where an affine map is enough, never worse, and honest about
+what it saw."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Estimates equal finite differences of the real patch and slow loops; planted routes are found; failures are noticed."""
+"""Estimates equal finite differences of the real patch and slow loops; planted routes are found; failures are
+noticed."""
 
 from __future__ import annotations
 
@@ -164,7 +165,8 @@ MODES = {
 
 @pytest.mark.parametrize("mode", MODES)
 def test_sums_are_those_of_slow_loops_in_every_mode(mode, monkeypatch):
-    """Unequal lengths, several sources, another checkpoint, the controls: prompt by prompt, place by place."""
+    """Unequal lengths, several sources, another checkpoint, the controls: prompt by prompt, place by
+    place."""
     loaded, protocol = untied("olmo2" if mode == "across" else "qwen2"), MODES[mode]
     source = untied(seed=5) if mode == "checkpoints" else None
     facts = some_facts(12 if mode == "within" else 32)
@@ -201,7 +203,8 @@ def test_sums_are_those_of_slow_loops_in_every_mode(mode, monkeypatch):
 
 
 def test_every_position_and_all_at_once():
-    """Spans that need equal lengths: places one by one add up to all at once, and a place too far counts no pair."""
+    """Spans that need equal lengths: places one by one add up to all at once, and a place too far counts no
+    pair."""
     loaded = untied()
     facts = some_facts(40)
     equal = tuple(

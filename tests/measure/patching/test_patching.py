@@ -89,7 +89,8 @@ def test_between_checkpoints_equals_one_run_per_cell():
 @pytest.mark.parametrize("broken", [False, True])
 @pytest.mark.parametrize("family", ["llama", "gemma"])
 def test_a_prefix_that_rows_share_changes_nothing(family, broken, monkeypatch):
-    """Questions of over eight tokens before the subject are run behind a cache; one that fails is noticed and left."""
+    """Questions of over eight tokens before the subject are run behind a cache; one that fails is noticed and
+    left."""
     used, rows = [], SharedPrefix._rows
 
     def spied(self, old, new):
@@ -171,7 +172,8 @@ def test_a_broken_circuit_cannot_be_patched_because_it_knows_nothing():
 
 @pytest.mark.parametrize("family", PLANTED_FAMILIES)
 def test_another_language_rescues_the_one_that_cannot_read_its_subjects(family):
-    """Chinese letters all say class 0, so three quarters of its facts are wrong; the route behind them is shared."""
+    """Chinese letters all say class 0, so three quarters of its facts are wrong; the route behind them is
+    shared."""
     loaded, facts = route_model(family, deaf="zh"), route_facts(dashes=(1, 2))
     found = measure_patching(
         loaded, facts, Protocol("across", ("zh",), ("ja",), prompt_format="none"), site="head"

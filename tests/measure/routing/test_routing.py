@@ -1,4 +1,5 @@
-"""Routes: attributions equal finite differences; planted neurons are found shared or apart; laws, nulls and refusals."""
+"""Routes: attributions equal finite differences; planted neurons are found shared or apart; laws, nulls and
+refusals."""
 
 from __future__ import annotations
 

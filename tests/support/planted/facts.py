@@ -1,15 +1,16 @@
 """Tiny models in which neurons that we put there answer questions: one for all languages, or one for each.
 
-Sixteen subjects have one of four answers. A question is the subject's letter alone and the answer the next token, so no
-attention is needed: the languages are two that put no space before an answer. The four answers of a language and all
-subjects are told apart in reserved dimensions only, which nothing but the planted neurons reads or writes:
+Sixteen subjects have one of four answers. A question is the subject's letter alone and the answer the next
+token, so no attention is needed: the languages are two that put no space before an answer. The four answers
+of a language and all subjects are told apart in reserved dimensions only, which nothing but the planted
+neurons reads or writes:
 
 * CLASS + c: on every subject with answer c, in both languages.
 * OWN + 4 * l + c: on every subject with answer c in language l.
 * ANSWER + c: written by the planted neurons; raises the logit of answer c in both languages.
 
-The planted neurons of layer 1 are 0 to 3, one per answer for both languages, and 4 to 7 and 8 to 11, one per answer for
-each language. A model has the first or the others.
+The planted neurons of layer 1 are 0 to 3, one per answer for both languages, and 4 to 7 and 8 to 11, one per
+answer for each language. A model has the first or the others.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def letter_facts(languages: tuple[str, ...] = LANGUAGES, *, per_group: int = 1) 
 
 
 def answering_model(family: str, *, shared: bool) -> LoadedModel:
-    """A model that knows all of `letter_facts`, by one neuron per answer, or by one per answer and language."""
+    """A model that knows all of `letter_facts`, by one neuron per answer, or by one per answer and
+    language."""
     model = tiny_model(family, tie_word_embeddings=False, hidden_size=48)
     with torch.no_grad():
         _reserve(model)

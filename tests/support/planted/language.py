@@ -1,10 +1,13 @@
-"""Tiny models in which we put a specialized neuron and a specialized head, and text that tells nothing else apart.
+"""Tiny models in which we put a specialized neuron and a specialized head, and text that tells nothing else
+apart.
 
-Three languages write the same text in three alphabets (a-h, i-p, q-x). Letters that correspond have the same embedding
-and the same unembedding but for four reserved dimensions, which nothing reads or writes except what is planted:
+Three languages write the same text in three alphabets (a-h, i-p, q-x). Letters that correspond have the same
+embedding and the same unembedding but for four reserved dimensions, which nothing reads or writes except what
+is planted:
 
 * MARK: +1 for the planted language, -1 for the others; read by the planted neuron's gate alone.
-* HERE / ELSEWHERE: 1 / 0 for the planted language, 0 / 1 for the others; HERE is read by the planted head's values alone.
+* HERE / ELSEWHERE: 1 / 0 for the planted language, 0 / 1 for the others; HERE is read by the planted head's
+  values alone.
 * VOICE: written by the planted head alone, and raises the logits of the planted language's letters.
 
 So every other neuron is active on exactly the same tokens of all three languages.

@@ -1,8 +1,9 @@
 """A tiny model in which we put two directions: the answer appears at one layer, its language at another.
 
-Every layer is the identity but for the planted neurons. The last token of a prompt says which of eight facts it asks and in
-which language. What enters the first layer already points at the pivot language. `ANSWER_LAYER` writes which letter is the
-answer, `LANGUAGE_LAYER` in which alphabet; the logit of a letter is the sum of what speaks for the letter and for the alphabet.
+Every layer is the identity but for the planted neurons. The last token of a prompt says which of eight facts
+it asks and in which language. What enters the first layer already points at the pivot language.
+`ANSWER_LAYER` writes which letter is the answer, `LANGUAGE_LAYER` in which alphabet; the logit of a letter is
+the sum of what speaks for the letter and for the alphabet.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Tiny models in which a head that we put there copies the subject to the end, and neurons there write the answer.
+"""Tiny models in which a head that we put there copies the subject to the end, and neurons there write the
+answer.
 
-A question is the subject's letter and a dash; the answer is the next token. Letters are told apart in reserved dimensions
-only, which nothing but the planted parts reads or writes:
+A question is the subject's letter and a dash; the answer is the next token. Letters are told apart in
+reserved dimensions only, which nothing but the planted parts reads or writes:
 
 * CLASS + c: on every subject with answer c.
 * MOVED + c: written by the planted head where it stands on a subject's CLASS + c.
@@ -29,7 +30,8 @@ _RESERVED = list(range(13))
 
 
 def route_facts(*, per_group: int = 1, dashes: tuple[int, int] = (1, 1)) -> FactSet:
-    """The sixteen subjects of `letter_facts`, each asked with a dash behind it, or with several in a language."""
+    """The sixteen subjects of `letter_facts`, each asked with a dash behind it, or with several in a
+    language."""
     facts = letter_facts(per_group=per_group)
     asked = []
     for fact in facts:
@@ -51,8 +53,8 @@ def route_model(
         blind: Whether the heads' values read nothing, so that nothing tells the answers apart.
         deaf: A language whose letters all say the same, so that a quarter of its facts is known.
         direct: How much another head adds to the answer itself.
-        bias: What the neurons' gates get from every token. Far below zero, a neuron is shut, and its gradient vanishes,
-            until its answer's class is moved to it.
+        bias: What the neurons' gates get from every token. Far below zero, a neuron is shut, and its gradient
+            vanishes, until its answer's class is moved to it.
     """
     model = tiny_model(family, tie_word_embeddings=False, hidden_size=48)
     with torch.no_grad():

@@ -13,7 +13,8 @@ CODES = ("en", "sw", "ja")
 def ablation_result(
     lost: np.ndarray, random: np.ndarray | None = None, *, seed: int = 0, name: str = "a"
 ) -> AblationResult:
-    """The result of harms [owner, fact, language], and of random units [draw, owner, fact, language], in nats."""
+    """The result of harms [owner, fact, language], and of random units [draw, owner, fact, language], in
+    nats."""
     owners, n_facts, n_languages = lost.shape
     random = np.zeros((1, *lost.shape)) if random is None else random
     rng = np.random.default_rng(seed)

@@ -14,7 +14,8 @@ N = 40
 def patching_result(
     recovered: float = 0.5, floor: float = 0.1, *, n: int = N, noise: float = 0.0, seed: int = 0, **changes
 ) -> PatchingResult:
-    """Clean 4, corrupt -2 in both languages; layer 1 recovers, layer 0 does not; the last fact has no pair in 'sw'."""
+    """Clean 4, corrupt -2 in both languages; layer 1 recovers, layer 0 does not; the last fact has no pair in
+    'sw'."""
     rng = np.random.default_rng(seed)
     shape = (n, 2, 3, 2, 1, 1)
     clean, corrupt = np.full((n, 2, 3), 4.0), np.full((n, 2, 3), -2.0)
