@@ -185,7 +185,7 @@ def run_cell(
 
 
 class Models:
-    """The model that is open: the last one that was asked for, so that cells of one checkpoint open it once."""
+    """The model that is open: the last that was asked for, so that cells of one checkpoint open it once."""
 
     def __init__(self) -> None:
         self._key: tuple[str, ...] = ()

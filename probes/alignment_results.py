@@ -62,8 +62,10 @@ class AlignmentResult(LayerResult):
     provenance: Provenance
 
     headlines: ClassVar[Mapping[str, str]] = {
-        "mutual centered en-x, mean over layers": "the alignment of English with other languages (mutual nearest neighbors, centered), mean over layers",
-        "CKA en-x, mean over layers": "the similarity of English and other languages (CKA), mean over layers",
+        "mutual centered en-x, mean over layers": (
+            "the alignment of English with other languages (mutual nearest neighbors, centered)"
+        ),
+        "CKA en-x, mean over layers": "the similarity of English to other languages (CKA)",
     }
     kind: ClassVar[str] = "alignment"
     treatments: ClassVar[tuple[str, str]] = ("raw", "centered")

@@ -83,8 +83,8 @@ class ProbeResult(LayerResult):
     provenance: Provenance
 
     headlines: ClassVar[Mapping[str, str]] = {
-        "transfer centered, mean over layers": "the transfer of probes between languages (centered), mean over layers",
-        "selectivity, mean over layers": "the selectivity of probes, mean over layers",
+        "transfer centered, mean over layers": "the transfer of probes between languages (centered)",
+        "selectivity, mean over layers": "the selectivity of probes",
     }
     kind: ClassVar[str] = "probe"
     uncompared: ClassVar[tuple[str, ...]] = ("control",)

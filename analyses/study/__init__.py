@@ -1,17 +1,5 @@
-"""A study: checkpoints x seeds x measures, run cell by cell, resumed, and told in claims."""
+"""A study: checkpoints x seeds x measures, run cell by cell, resumed, and told in claims.
 
-from analyses.study.cells import StudyCell, plan_study
-from analyses.study.claims import claims_of
-from analyses.study.effects import study_effects
-from analyses.study.file import Study, read_study
-from analyses.study.running import run_study
-
-__all__ = [
-    "Study",
-    "StudyCell",
-    "claims_of",
-    "plan_study",
-    "read_study",
-    "run_study",
-    "study_effects",
-]
+`file` reads what is asked, `cells` decides it, `running` does it, `record` says what is done, and `effects`
+and `claims` say what that carries; the last three need no model and no torch.
+"""

@@ -14,16 +14,14 @@ from analyses.checkpoints import refuse_twins
 from analyses.plan import Cell, Measure, Part, Plan, Request
 from analyses.reuse import Place, partial_file
 from analyses.study.file import Entry, Member, Study
+from analyses.study.record import CellRecord, MeasureRecord, MemberRecord, Record
 from interp import __version__
 from interp.config import DataOptions, NumericOptions, load_options
 from interp.errors import ConfigError, InterpError
 from interp.model.checkpoints import Checkpoint, resolve_checkpoint
 from interp.registry import registered_command
 
-__all__ = ["STATES", "Planned", "StudyCell", "StudyPlan", "failure_file", "place_of", "plan_study"]
-
-STATES = ("done", "interrupted", "failed", "waiting", "untrained")
-"""What a cell may be; untrained: its checkpoint is not there yet."""
+__all__ = ["Planned", "StudyCell", "StudyPlan", "failure_file", "place_of", "plan_study", "time_file"]
 
 
 @dataclass(frozen=True)
@@ -67,14 +65,8 @@ class StudyCell:
         return Cell(self.part, self.checkpoint)
 
     @property
-    def label(self) -> str:
-        """Measure, part and checkpoint."""
-        entry = self.planned.entry.name
-        return f"{self.name}: {entry}" + ("" if self.part.suffix == entry else f" ({self.part.suffix})")
-
-    @property
     def state(self) -> str:
-        """One of `STATES`."""
+        """One of `analyses.study.record.STATES`."""
         if self.file is None:
             return "untrained"
         if self.file.exists():
@@ -83,12 +75,25 @@ class StudyCell:
             return "failed"
         return "interrupted" if partial_file(self.file).exists() else "waiting"
 
-    @property
-    def failure(self) -> str:
-        """Why it failed; empty where it did not."""
-        if self.state != "failed" or self.file is None:
-            return ""
-        return str(json.loads(failure_file(self.file).read_text(encoding="utf-8"))["reason"])
+    def record(self, out: Path) -> CellRecord:
+        """What is done of it."""
+        known: dict[str, Any] = {
+            "member": self.member.name,
+            "checkpoint": self.name,
+            "measure": self.planned.entry.name,
+            "part": self.part.suffix,
+            "state": self.state,
+        }
+        if self.checkpoint is None or self.file is None:
+            return CellRecord(fingerprint="", file="", **known)
+        reason = _noted(failure_file(self.file), "reason") if self.state == "failed" else ""
+        return CellRecord(
+            fingerprint=self.checkpoint.fingerprint,
+            file=self.file.relative_to(out).as_posix(),
+            reason=reason or "",
+            seconds=_noted(time_file(self.file), "seconds"),
+            **known,
+        )
 
 
 @dataclass(frozen=True)
@@ -105,10 +110,29 @@ class StudyPlan:
     planned: tuple[Planned, ...]
     cells: tuple[StudyCell, ...]
 
-    def counts(self) -> dict[str, int]:
-        """Cells by state."""
-        states = [cell.state for cell in self.cells]
-        return {state: states.count(state) for state in STATES if state in states}
+    def record(self) -> Record:
+        """What is asked and done, without a model or a plan to read it."""
+        study = self.study
+        members = tuple(
+            MemberRecord(
+                member.name,
+                tuple(spec.partition("=")[0] for spec in member.specs),
+                {} if member.training is None else vars(member.training),
+            )
+            for member in study.members
+        )
+        measures = tuple(
+            MeasureRecord(
+                each.entry.name,
+                each.entry.command,
+                each.entry.options,
+                each.plan.view,
+                tuple(part.suffix for part in each.plan.parts),
+            )
+            for each in self.planned
+        )
+        cells = tuple(cell.record(study.out) for cell in self.cells)
+        return Record(study.name, __version__, members, measures, cells, study.claims)
 
 
 def plan_study(study: Study) -> StudyPlan:
@@ -142,6 +166,19 @@ def place_of(study: Study) -> Place:
 def failure_file(result: Path) -> Path:
     """Where it is written why a result could not be made."""
     return result.with_suffix(".failed")
+
+
+def time_file(result: Path) -> Path:
+    """Where it is written how long a result took."""
+    return result.with_suffix(".time")
+
+
+def _noted(file: Path, key: str) -> Any:
+    """What a small file beside a result says; None where there is none."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))[key]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _planned(entry: Entry, study: Study) -> Planned:

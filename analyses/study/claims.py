@@ -100,7 +100,7 @@ def claims_frame(claims: list[Claim]) -> pd.DataFrame:
 
 
 def agreement(effects: Effects) -> pd.DataFrame:
-    """Do the measures tell the same story? One row per headline, a column per member: change and its interval."""
+    """Do the measures tell the same story? One row per headline and member: its change and interval."""
     import pandas as pd
 
     rows = [
@@ -162,12 +162,13 @@ def _sentence(effect: Effect, verdict: str, least: float, power: float) -> str:
         who = effect.member if seeds >= FEWEST_SEEDS else f"the checkpoint{'s' * (seeds > 1)} {effect.member}"
         over = f" over {seeds} seeds" if seeds > 1 else ""
         return (
-            f"{_capital(who)} {verb} {effect.headline} by {abs(effect.change):.3g}{over}, from {effect.before:.3g} to "
-            f"{effect.after:.3g} (change {interval} 95 %)."
+            f"{_capital(who)} {verb} {effect.headline} by {abs(effect.change):.3g}{over}, from "
+            f"{effect.before:.3g} to {effect.after:.3g} (change {interval} 95 %)."
         )
     found = "" if math.isnan(least) else f"; a change of {least:.2g} would have been found in {power:.0%}"
     shown = "is smaller than the smallest of interest" if verdict == "not supported" else "is not shown"
-    return f"A change of {effect.headline} in {effect.member} {shown} ({effect.change:+.3g} {interval} 95 %{found})."
+    size = f"{effect.change:+.3g} {interval} 95 %{found}"
+    return f"A change of {effect.headline} in {effect.member} {shown} ({size})."
 
 
 def _capital(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Every change that a study looked at, with its intervals over facts and over seeds, and one correction over all of them."""
+"""Every change that a study looked at: intervals over facts and over seeds, one correction over all."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
-from analyses.reuse import Place
-from analyses.study.cells import Planned, StudyCell, StudyPlan, place_of
-from analyses.study.file import Member
+from analyses.study.record import CellRecord, MeasureRecord, Record
 from interp.errors import ResultError, short
+from interp.results import load_result
 from interp.results.base import FactResult, Result
 from interp.results.units import UnitResult
 from interp.stats import Jackknife, family_wise, mde, paired_difference
@@ -107,67 +106,64 @@ class Effects:
         return pd.DataFrame(rows, columns=list(Effect.__dataclass_fields__))
 
 
-def study_effects(plan: StudyPlan) -> Effects:
+def study_effects(record: Record, out: Path) -> Effects:
     """Compare every member with the reference in everything that is done.
+
+    Args:
+        record: Of the study.
+        out: Its folder.
 
     Raises:
         ResultError: A saved result is damaged.
     """
-    place, found, missing = place_of(plan.study), [], []
-    for planned in plan.planned:
-        for suffix in dict.fromkeys(part.suffix for part in planned.plan.parts):
-            cells = [c for c in plan.cells if c.planned is planned and c.part.suffix == suffix]
-            reference = [c for c in cells if c.member is plan.study.reference]
-            for member in plan.study.members[1:]:
-                after = [c for c in cells if c.member is member]
-                lacking = [c.label for c in (*reference, *after) if c.state != "done"]
+    found: list[Effect] = []
+    missing: list[str] = []
+    for measure in record.measures:
+        for part in measure.parts:
+            reference = record.of(measure.name, part, record.members[0].name)
+            for member in record.members[1:]:
+                after = record.of(measure.name, part, member.name)
+                lacking = [cell.label for cell in (*reference, *after) if cell.state != "done"]
+                where = f"{member.name}, {measure.name} ({part})"
                 if lacking:
-                    missing.append(
-                        f"{member.name}, {planned.entry.name} ({suffix}): not done: {', '.join(lacking)}."
-                    )
+                    missing.append(f"{where}: not done: {', '.join(lacking)}.")
                     continue
                 try:
-                    found += _compared(planned, suffix, member, reference, after, place, plan.study.out)
+                    found += _compared(measure, part, member.name, reference, after, out)
                 except ResultError as error:
-                    missing.append(f"{member.name}, {planned.entry.name} ({suffix}): {error}")
-    members, measures = len(plan.study.members) - 1, len(plan.planned)
-    name = f"{len(found)} changes: everything compared over {members} checkpoints or methods and {measures} measures"
+                    missing.append(f"{where}: {error}")
+    name = (
+        f"{len(found)} changes: everything compared over {len(record.members) - 1} checkpoints or methods "
+        f"and {len(record.measures)} measures"
+    )
     family = family_wise({"study": np.array([each.p for each in found])}, name)
-    corrected = [
-        replace(each, adjusted_p=float(p)) for each, p in zip(found, family.adjusted["study"], strict=True)
-    ]
+    adjusted = family.adjusted["study"]
+    corrected = tuple(replace(each, adjusted_p=float(p)) for each, p in zip(found, adjusted, strict=True))
     files = sorted({file for each in found for file in each.files})
-    digests = {file: _sha256(plan.study.out / file) for file in files}
-    return Effects(tuple(corrected), family.name, family.n, digests, tuple(missing))
+    digests = {file: _sha256(out / file) for file in files}
+    return Effects(corrected, family.name, family.n, digests, tuple(missing))
 
 
 def _compared(
-    planned: Planned,
-    suffix: str,
-    member: Member,
-    reference: Sequence[StudyCell],
-    after: Sequence[StudyCell],
-    place: Place,
+    measure: MeasureRecord,
+    part: str,
+    member: str,
+    reference: Sequence[CellRecord],
+    after: Sequence[CellRecord],
     out: Path,
-) -> Iterator[Effect]:
-    """All changes of one part of one member."""
-    before, later = [_load(cell) for cell in reference], [_load(cell) for cell in after]
-    files = tuple(str(cell.file.relative_to(out)) for cell in (*reference, *after) if cell.file)
-    known = {"measure": planned.entry.name, "part": suffix, "member": member.name, "files": files}
+) -> list[Effect]:
+    """All changes of one part of one member; seeds are paired where the reference has several too."""
+    before, later = ([load_result(out / cell.file) for cell in cells] for cells in (reference, after))
+    files = tuple(cell.file for cell in (*reference, *after))
+    known = {"measure": measure.name, "part": part, "member": member, "files": files}
     pairs = [(before[min(i, len(before) - 1)], each) for i, each in enumerate(later)]
     for one, other in pairs:
         _require_same_question(one, other)
     if isinstance(before[0], UnitResult):
-        return _of_units(pairs, known)
+        return list(_of_units(pairs, known))
     if isinstance(before[0], FactResult):
-        return _of_facts(pairs, dict(planned.plan.view), known)
+        return list(_of_facts(pairs, dict(measure.view), known))
     raise ResultError(f"Results of kind '{before[0].kind}' are not compared.")
-
-
-def _load(cell: StudyCell) -> Any:
-    assert cell.file is not None
-    result: Result = cell.part.kind.load(cell.file)
-    return cell.part.adapt(result)
 
 
 def _require_same_question(one: Result, other: Result) -> None:
@@ -263,7 +259,7 @@ def _of_facts(
         )
 
 
-def _over_seeds(changes: Sequence[float]) -> dict[str, float]:
+def _over_seeds(changes: Sequence[float]) -> dict[str, Any]:
     """95 % interval over seeds, Student's t; NaN with one seed."""
     if len(changes) < 2:
         return {"seeds_low": float("nan"), "seeds_high": float("nan")}

@@ -1,4 +1,4 @@
-"""The study file: which checkpoints or trainings, seeds, data and measures, in TOML; checked before anything runs."""
+"""The study file: checkpoints or trainings, seeds, data, measures, in TOML; checked before anything runs."""
 
 from __future__ import annotations
 
@@ -155,8 +155,8 @@ def _path_of(file: str | Path) -> Path:
         return shipped[str(file)]
     if not Path(file).is_file():
         raise ConfigError(
-            f"No study file '{file}'.{nearest(str(file), shipped)} Give a TOML file, or one that comes with the "
-            f"package: {', '.join(shipped)}."
+            f"No study file '{file}'.{nearest(str(file), shipped)} Give a TOML file, or one that comes with "
+            f"the package: {', '.join(shipped)}."
         )
     return Path(file)
 
@@ -183,7 +183,8 @@ def _existing(name: str, value: Any, path: Path) -> Member:
     specs = [value] if isinstance(value, str) else value
     if not isinstance(specs, list) or not specs or not all(isinstance(each, str) and each for each in specs):
         raise ConfigError(
-            f"{path}, [checkpoints]: '{name}' is {value!r}; a folder or hub id is expected, or a list, one per seed."
+            f"{path}, [checkpoints]: '{name}' is {value!r}; a folder or hub id is expected, or a list with one "
+            "per seed."
         )
     return Member(name, _named(name, specs, path.parent))
 
@@ -208,12 +209,14 @@ def _trained(name: str, value: Any, out: Path, known: list[str], path: Path) -> 
     method = options.pop("method", name)
     if method not in METHODS:
         raise ConfigError(
-            f"{where}: unknown method '{method}'.{nearest(str(method), METHODS)} Choose from: {', '.join(METHODS)}."
+            f"{where}: unknown method '{method}'.{nearest(str(method), METHODS)} Choose from: "
+            f"{', '.join(METHODS)}."
         )
     parent = options.pop("parent", known[0])
     if parent not in known:
         raise ConfigError(
-            f"{where}: 'parent' is {parent!r}; a checkpoint that stands before it is expected: {', '.join(known)}."
+            f"{where}: 'parent' is {parent!r}; a checkpoint that stands before it is expected: "
+            f"{', '.join(known)}."
         )
     seeds = options.pop("seeds", [0])
     if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from analyses.plan import Progress
 from analyses.runner import Models, finished, run_cell
-from analyses.study.cells import StudyCell, StudyPlan, failure_file, place_of, plan_study
+from analyses.study.cells import StudyCell, StudyPlan, failure_file, place_of, plan_study, time_file
 from analyses.study.file import Member, Study
+from analyses.study.record import Record
 from interp.config.base import load_config
 from interp.errors import InterpError, Interrupted, NoSpaceError
 from interp.files import require_room, write_atomically
@@ -21,8 +22,8 @@ __all__ = ["by_checkpoint", "run_cells_of", "run_study", "train_members"]
 
 def run_study(
     study: Study, progress: Progress | None = None, *, retry: bool = False, on: str = "here"
-) -> StudyPlan:
-    """Train, measure, and return the plan with what is done.
+) -> Record:
+    """Train, measure, and return what is done, which the study's folder then says too.
 
     A cell that fails is written down with its reason, and the others go on; it is tried again only if asked.
 
@@ -40,13 +41,17 @@ def run_study(
     plan_study(study)  # all that is cheap is refused before a training
     train_members(study, progress)
     plan = plan_study(study)
-    if on == "here":
-        run_cells_of(plan, plan.cells, progress, retry=retry)
-    else:
-        from analyses.study.workers import run_on_workers
+    try:
+        if on == "here":
+            run_cells_of(plan, plan.cells, progress, retry=retry)
+        else:
+            from analyses.study.workers import run_on_workers
 
-        run_on_workers(plan, on, progress, retry=retry)
-    return plan
+            run_on_workers(plan, on, progress, retry=retry)
+    finally:
+        record = plan.record()
+        record.save(study.out)
+    return record
 
 
 def train_members(study: Study, progress: Progress | None = None) -> None:
@@ -104,15 +109,14 @@ def _run(cell: StudyCell, plan: StudyPlan, models: Models, progress: Progress | 
 
 def _note_failure(cell: StudyCell, reason: str, trace: str = "") -> None:
     assert cell.file is not None
-    text = json.dumps(
-        {"cell": cell.label, "reason": reason, "traceback": trace}, ensure_ascii=False, indent=1
-    )
+    known = {"checkpoint": cell.name, "part": cell.part.suffix, "reason": reason, "traceback": trace}
+    text = json.dumps(known, ensure_ascii=False, indent=1)
     write_atomically(failure_file(cell.file), lambda stream: stream.write(text.encode()))
 
 
 def _note_time(file: Path, seconds: float) -> None:
     text = json.dumps({"seconds": round(seconds, 2)})
-    write_atomically(file.with_suffix(".time"), lambda stream: stream.write(text.encode()))
+    write_atomically(time_file(file), lambda stream: stream.write(text.encode()))
 
 
 def _train(study: Study, member: Member, seed: int, out: Path, progress: Progress | None) -> None:

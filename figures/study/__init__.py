@@ -1,4 +1,4 @@
-"""What people see of a study: the table of its cells, its claims, a forest plot, the report, and files for a paper."""
+"""What people see of a study: its cells, claims, a forest plot, the report, and files for a paper."""
 
 from figures.study.tables import claim_tables, plan_tables
 from figures.study.writing import write_report

@@ -1,4 +1,4 @@
-"""The forest plot of a study: every headline's change in every member, each with its interval and noise floor."""
+"""The forest plot of a study: every headline's change in every member, with interval and noise floor."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def latex_text(text: str) -> str:
 
 
 def latex_table(table: Table, label: str) -> str:
-    """A ``table`` environment with booktabs rules: first columns left, numbers right, the note as its caption."""
+    """A ``table`` environment with booktabs rules: first columns left, numbers right, the note as caption."""
     columns = "l" * table.keys + "r" * (len(table.header) - table.keys)
     lines = [
         r"\begin{table}[t]",

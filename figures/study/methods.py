@@ -1,30 +1,30 @@
-"""The methods section of a study, from what its results say of themselves, and the references of its measures."""
+"""The methods section of a study, from what its record says, and the references of its measures."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from analyses.study.cells import StudyPlan
 from analyses.study.effects import Effects
+from analyses.study.record import Record
 from figures.study.latex import latex_text
-from interp import __version__
 
 __all__ = ["Methods", "methods_text", "references"]
 
 _HOW = {
     "evaluate": (
-        "Facts were asked as multiple choice or by generation; accuracy per language and Total Consistency (the share of "
-        "facts that are right in every language), and RankC where options are aligned",
+        "Facts were asked as multiple choice or by generation; accuracy per language and Total Consistency (the "
+        "share of facts that are right in every language), and RankC where options are aligned",
         ("qi2023",),
     ),
     "specialization": (
-        "Language specialization of a neuron is the mutual information between language and whether it fires, of a head "
-        "that between language and its share of importance, in nats, bias-corrected by a jackknife over blocks of facts",
+        "Language specialization of a neuron is the mutual information between language and whether it fires, of "
+        "a head that between language and its share of importance, in nats, bias-corrected by a jackknife over "
+        "blocks of facts",
         ("tang2024",),
     ),
     "patch": (
-        "Activations were replaced by those of another forward pass; recovery is the ratio of mean logit differences",
+        "Activations were replaced by those of another forward pass; recovery is the ratio of mean logit "
+        "differences",
         ("dumas2024",),
     ),
     "routing": (
@@ -55,8 +55,8 @@ _BIB = {
     ),
     "dumas2024": (
         "Dumas, Cl{\\'e}ment and others",
-        "Separating Tongue from Thought: Activation Patching Reveals Language-Agnostic Concept Representations in "
-        "Transformers",
+        "Separating Tongue from Thought: Activation Patching Reveals Language-Agnostic Concept "
+        "Representations in Transformers",
         "2411.08745",
         2024,
     ),
@@ -88,36 +88,40 @@ class Methods:
     latex: str
 
 
-def methods_text(plan: StudyPlan, effects: Effects) -> Methods:
-    """What was measured of what, how intervals and p-values were made, with versions, digests and sample sizes."""
-    study, paragraphs = plan.study, []
-    names = [f"{m.name} ({len(m.specs)} seed{'s' * (len(m.specs) > 1)})" for m in study.members]
+def methods_text(record: Record, effects: Effects) -> Methods:
+    """What was measured of what, how intervals and p-values were made; versions, digests, sample sizes."""
+    paragraphs = []
+    names = [f"{m.name} ({len(m.checkpoints)} seed{'s' * (len(m.checkpoints) > 1)})" for m in record.members]
     paragraphs.append(
-        f"We compared {', '.join(names[1:]) or 'no other checkpoint'} with {names[0]}, using interp {__version__}."
+        f"We compared {', '.join(names[1:]) or 'no other checkpoint'} with {names[0]}, using interp "
+        f"{record.version}."
     )
-    for planned in plan.planned:
-        how, keys = _HOW.get(planned.entry.command, ("", ()))
+    for measure in record.measures:
+        how, keys = _HOW.get(measure.command, ("", ()))
         if how:
             cited = "".join(f" [{key}]" for key in keys)
-            given = ", ".join(f"{k} = {v}" for k, v in planned.entry.options.items()) or "default settings"
-            paragraphs.append(f"{how}{cited} ({planned.entry.name}: {given}).")
+            given = ", ".join(f"{k} = {v}" for k, v in measure.options.items()) or "default settings"
+            paragraphs.append(f"{how}{cited} ({measure.name}: {given}).")
     counts = [(each.n, each.n_clusters) for each in effects.all]
     if counts:
         n, clusters = max(counts)
         paragraphs.append(
-            f"Changes are paired over the same facts (up to {n} in {clusters} clusters), with 95 % intervals by Student's "
-            "t over clusters of facts (CR2 variance, Bell-McCaffrey degrees of freedom), or over blocks by the jackknife. "
-            f"p-values are Holm's over all {effects.n_tests} changes that the study looked at; the family-wise level is "
-            f"{study.claims.alpha:g}. With fewer than three seeds a claim speaks of these checkpoints only."
+            f"Changes are paired over the same facts (up to {n} in {clusters} clusters), with 95 % intervals by "
+            "Student's t over clusters of facts (CR2 variance, Bell-McCaffrey degrees of freedom), or over blocks "
+            f"by the jackknife. p-values are Holm's over all {effects.n_tests} changes that the study looked at; "
+            f"the family-wise level is {record.claims.alpha:g}. With fewer than three seeds a claim speaks of "
+            "these checkpoints only."
         )
-    paragraphs.append(f"Weights, by SHA-256 of weights, configuration and tokenizer: {_fingerprints(plan)}.")
+    paragraphs.append(
+        f"Weights, by SHA-256 of weights, configuration and tokenizer: {_fingerprints(record)}."
+    )
     latex = "\n\n".join(_latex(text) for text in paragraphs)
     return Methods("## Methods\n\n" + "\n\n".join(paragraphs) + "\n", f"\\section{{Methods}}\n\n{latex}\n")
 
 
-def references(plan: StudyPlan) -> str:
+def references(record: Record) -> str:
     """BibTeX entries of the measures that were used."""
-    used = [key for planned in plan.planned for key in _HOW.get(planned.entry.command, ("", ()))[1]]
+    used = [key for measure in record.measures for key in _HOW.get(measure.command, ("", ()))[1]]
     return "\n".join(_entry(key, *_BIB[key]) for key in dict.fromkeys(used))
 
 
@@ -128,9 +132,9 @@ def _entry(key: str, author: str, title: str, arxiv: str, year: int) -> str:
     )
 
 
-def _fingerprints(plan: StudyPlan) -> str:
-    known: dict[str, Any] = {cell.name: cell.checkpoint for cell in plan.cells if cell.checkpoint}
-    return ", ".join(f"{name} {checkpoint.fingerprint[:16]}" for name, checkpoint in known.items()) or "none"
+def _fingerprints(record: Record) -> str:
+    known = {cell.checkpoint: cell.fingerprint for cell in record.cells if cell.fingerprint}
+    return ", ".join(f"{name} {fingerprint[:16]}" for name, fingerprint in known.items()) or "none"
 
 
 def _latex(text: str) -> str:

@@ -8,21 +8,21 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
 import jinja2
 import matplotlib as mpl
 
-from analyses.study.cells import StudyPlan
 from analyses.study.claims import VERDICTS, Claim
 from analyses.study.effects import Effects
+from analyses.study.record import Record
 from figures.drawing import Drawing
 from figures.table import Table
-from interp import __version__
 
 __all__ = ["Shown", "report_html"]
 
 _MOST_ROWS = 200  # of a figure's data as a table; the CSV has all
-_SVG = {"svg.fonttype": "none", "svg.hashsalt": "interp", "text.parse_math": False}
+_SVG: Any = {"svg.fonttype": "none", "svg.hashsalt": "interp", "text.parse_math": False}
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class _Figure:
 
 
 def report_html(
-    plan: StudyPlan, effects: Effects, claims: Sequence[Claim], shown: Sequence[Shown], methods: str
+    record: Record, effects: Effects, claims: Sequence[Claim], shown: Sequence[Shown], methods: str
 ) -> str:
     """The report as HTML; every text from data is escaped."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
@@ -61,24 +61,12 @@ def report_html(
         (files("figures.study") / "report.html.j2").read_text(encoding="utf-8")
     )
     counts = {verdict: sum(claim.verdict == verdict for claim in claims) for verdict in VERDICTS}
-    provenance = [
-        (
-            cell.label,
-            cell.state,
-            str(cell.file.relative_to(plan.study.out)) if cell.file else "",
-            cell.failure,
-        )
-        for cell in plan.cells
-    ]
     return template.render(
-        name=plan.study.name,
-        version=__version__,
-        members=plan.study.members,
+        record=record,
         claims=claims,
         counts=counts,
         effects=effects,
         sections=[(s.name, s.tables, [_figure(s.name, d) for d in s.drawings], s.diagnostics) for s in shown],
-        provenance=provenance,
         methods=[text for text in methods.split("\n\n") if not text.startswith("#")],
     )
 

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 from figures.table import Table, estimate, number
 
 if TYPE_CHECKING:
-    from analyses.study import StudyPlan
     from analyses.study.claims import Claim
+    from analyses.study.record import Record
 
 __all__ = ["claim_tables", "plan_tables"]
 
 _SHORT = {"done": "done", "interrupted": "part", "failed": "FAILED", "waiting": "-", "untrained": "train"}
 
 
-def plan_tables(plan: StudyPlan) -> list[Table]:
+def plan_tables(record: Record) -> list[Table]:
     """One row per checkpoint, one column per part of a measure: its state."""
-    columns = list(dict.fromkeys((cell.planned.entry.name, cell.part.suffix) for cell in plan.cells))
-    states = {(cell.name, cell.planned.entry.name, cell.part.suffix): cell.state for cell in plan.cells}
-    names = list(dict.fromkeys(cell.name for cell in plan.cells))
+    columns = list(dict.fromkeys((cell.measure, cell.part) for cell in record.cells))
+    states = {(cell.checkpoint, cell.measure, cell.part): cell.state for cell in record.cells}
+    names = list(dict.fromkeys(cell.checkpoint for cell in record.cells))
     rows = tuple((name, *(_SHORT[states[name, *column]] for column in columns)) for name in names)
     heads = tuple(entry if entry == suffix else f"{entry}\n{suffix}" for entry, suffix in columns)
-    note = "done: finished; part: interrupted, will continue; -: waiting; train: its checkpoint is trained first."
-    return [Table(f"{plan.study.name}: {len(plan.cells)} cells", ("checkpoint", *heads), rows, note)]
+    note = "done; part: interrupted, will continue; -: waiting; train: its checkpoint is trained first."
+    return [Table(f"{record.name}: {len(record.cells)} cells", ("checkpoint", *heads), rows, note)]
 
 
 def claim_tables(claims: Sequence[Claim]) -> list[Table]:
@@ -59,7 +59,7 @@ def claim_tables(claims: Sequence[Claim]) -> list[Table]:
         "verdict",
     )
     note = (
-        "Change from the reference with its 95 % interval over clusters of facts; p by Holm over everything the study "
-        "compared; MDE: the smallest change that would have been found in 80 % at that level."
+        "Change from the reference with its 95 % interval over clusters of facts; p by Holm over everything the "
+        "study compared; MDE: the smallest change that would have been found in 80 % at that level."
     )
     return [Table("Claims", header, rows, note, keys=3)]

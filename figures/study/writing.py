@@ -1,16 +1,16 @@
-"""Everything that a finished study writes: claims, effects, figures, tables, methods, references and the report."""
+"""Everything that a study writes: claims, effects, figures, tables, methods, references, the report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import figures
-from analyses.study.cells import StudyPlan
 from analyses.study.claims import Claim, agreement, claims_frame, claims_of
 from analyses.study.effects import Effects, study_effects
+from analyses.study.record import CellRecord, MeasureRecord, Record
 from figures.drawing import Drawing
 from figures.study.forest import plot_forest
 from figures.study.latex import latex_table
@@ -20,9 +20,7 @@ from figures.study.tables import claim_tables
 from figures.style import save_figure, write_table
 from figures.table import Table
 from interp.files import write_atomically
-
-if TYPE_CHECKING:
-    from interp.results import Result
+from interp.results import load_result
 
 __all__ = ["write_report"]
 
@@ -37,7 +35,7 @@ class _Section:
     diagnostics: list[str]
 
 
-def write_report(plan: StudyPlan) -> tuple[list[Path], list[Claim]]:
+def write_report(record: Record, out: Path) -> tuple[list[Path], list[Claim]]:
     """Write all files of a study from its finished cells, without a model.
 
     Returns:
@@ -46,9 +44,9 @@ def write_report(plan: StudyPlan) -> tuple[list[Path], list[Claim]]:
     Raises:
         ResultError: A saved result is damaged.
     """
-    out, effects = plan.study.out, study_effects(plan)
-    claims = claims_of(effects, plan.study.claims)
-    sections = _sections(plan)
+    effects = study_effects(record, out)
+    claims = claims_of(effects, record.claims)
+    sections = _sections(record, out)
     if claims:
         data = claims_frame(claims).drop(columns=["files", "digests"])
         sections.insert(0, _Section("study", claim_tables(claims), [("forest", _forest(claims, data))], []))
@@ -63,7 +61,7 @@ def write_report(plan: StudyPlan) -> tuple[list[Path], list[Claim]]:
         for number, table in enumerate(section.tables, 1):
             stem = section.name if number == 1 else f"{section.name}-{number}"
             files.append(_write(out / "tables" / f"{stem}.tex", latex_table(table, stem)))
-    files += _texts(plan, effects, claims, sections)
+    files += _texts(record, out, effects, claims, sections)
     return files, claims
 
 
@@ -72,47 +70,40 @@ def _forest(claims: Sequence[Claim], data: Any) -> Drawing:
 
 
 def _texts(
-    plan: StudyPlan, effects: Effects, claims: Sequence[Claim], sections: Sequence[_Section]
+    record: Record, out: Path, effects: Effects, claims: Sequence[Claim], sections: Sequence[_Section]
 ) -> list[Path]:
-    out = plan.study.out
-    methods = methods_text(plan, effects)
+    methods = methods_text(record, effects)
     shown = [Shown(s.name, s.tables, [d for _, d in s.drawings], s.diagnostics) for s in sections]
     return [
         _write(out / "methods.md", methods.markdown),
         _write(out / "methods.tex", methods.latex),
-        _write(out / "references.bib", references(plan)),
-        _write(out / "report.html", report_html(plan, effects, claims, shown, methods.markdown)),
+        _write(out / "references.bib", references(record)),
+        _write(out / "report.html", report_html(record, effects, claims, shown, methods.markdown)),
     ]
 
 
-def _sections(plan: StudyPlan) -> list[_Section]:
+def _sections(record: Record, out: Path) -> list[_Section]:
     """Tables and figures of every part of which at least one checkpoint is done."""
-    sections = []
-    for planned in plan.planned:
-        for suffix in dict.fromkeys(part.suffix for part in planned.plan.parts):
-            done = [
-                cell
-                for cell in plan.cells
-                if cell.planned is planned
-                and cell.part.suffix == suffix
-                and cell.state == "done"
-                and cell.file
-            ]
-            if not done:
-                continue
-            results: list[Result] = [cell.part.adapt(cell.part.kind.load(cell.file)) for cell in done]
-            names, view = [cell.name for cell in done], dict(planned.plan.view)
-            name = planned.entry.name if planned.entry.name == suffix else f"{planned.entry.name}-{suffix}"
-            drawn = figures.drawings(results, names, **view)
-            stems = [(".".join(part for part in (each.stem, name) if part), each) for each in drawn]
-            notes = [
-                f"{called}: {text}"
-                for called, result in zip(names, results, strict=True)
-                for text in result.diagnostics(**view)
-            ]
-            tables = figures.tables(results, names, **view, **planned.plan.context)
-            sections.append(_Section(name, tables, stems, notes))
-    return sections
+    return [
+        _section(measure, part, done, out)
+        for measure in record.measures
+        for part in measure.parts
+        if (done := [cell for cell in record.of(measure.name, part) if cell.state == "done"])
+    ]
+
+
+def _section(measure: MeasureRecord, part: str, done: Sequence[CellRecord], out: Path) -> _Section:
+    results = [load_result(out / cell.file) for cell in done]
+    names, view = [cell.checkpoint for cell in done], dict(measure.view)
+    name = measure.name if measure.name == part else f"{measure.name}-{part}"
+    drawn = figures.drawings(results, names, **view)
+    stems = [(".".join(text for text in (each.stem, name) if text), each) for each in drawn]
+    notes = [
+        f"{called}: {text}"
+        for called, result in zip(names, results, strict=True)
+        for text in result.diagnostics(**view)
+    ]
+    return _Section(name, figures.tables(results, names, **view), stems, notes)
 
 
 def _write(path: Path, text: str) -> Path:

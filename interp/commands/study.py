@@ -10,7 +10,8 @@ import typer
 from interp.console import console, interruptible, say_files
 
 if TYPE_CHECKING:
-    from analyses.study import Study, StudyPlan
+    from analyses.study.file import Study
+    from analyses.study.record import Record
 
 __all__ = ["run_and_report", "study_app"]
 
@@ -27,12 +28,12 @@ def plan_command(file: _File, out: _Out = None) -> None:
 
     Example: `interp study plan demo`
     """
-    from analyses.study import plan_study, read_study
+    from analyses.study.cells import plan_study
+    from analyses.study.file import read_study
     from figures.study import plan_tables
     from figures.table import print_tables
 
-    plan = plan_study(read_study(file, out))
-    print_tables(plan_tables(plan), console())
+    print_tables(plan_tables(plan_study(read_study(file, out)).record()), console())
 
 
 @study_app.command("status")
@@ -41,9 +42,10 @@ def status_command(file: _File, out: _Out = None) -> None:
 
     Example: `interp study status demo`
     """
-    from analyses.study import plan_study, read_study
+    from analyses.study.cells import plan_study
+    from analyses.study.file import read_study
 
-    _print_status(plan_study(read_study(file, out)))
+    _print_status(plan_study(read_study(file, out)).record())
 
 
 @study_app.command("run")
@@ -58,57 +60,60 @@ def run_command(
         ),
     ] = "here",
 ) -> None:
-    """Train and measure everything that a study file names, then write its claims, tables, figures and report.
+    """Train and measure all that a study file names, then write its claims, tables, figures and report.
 
     Finished cells are skipped and interrupted ones continue; a failed cell is listed with its reason.
 
     Example: `interp study run demo --out study-demo`
     """
-    from analyses.study import read_study
+    from analyses.study.file import read_study
 
     run_and_report(read_study(file, out), retry=retry, on=on)
 
 
 @study_app.command("report")
-def report_command(file: _File, out: _Out = None) -> None:
-    """Write claims, tables, figures and the report again from the finished cells, without opening a model.
+def report_command(
+    folder: Annotated[Path, typer.Argument(help="Folder of a study that was run.")],
+) -> None:
+    """Write claims, tables, figures and the report again from what is done, without a model or torch.
 
-    Example: `interp study report demo`
+    Example: `interp study report study-demo`
     """
-    from analyses.study import plan_study, read_study
+    from analyses.study.record import read_record
 
-    plan = plan_study(read_study(file, out))
-    _report(plan)
+    _report(read_record(folder), folder)
 
 
-def run_and_report(study: Study, *, retry: bool = False, on: str = "here") -> StudyPlan:
-    """Run a study and write its report; the plan with what is done."""
-    from analyses.study import run_study
+def run_and_report(study: Study, *, retry: bool = False, on: str = "here") -> None:
+    """Run a study and write its report.
+
+    Raises:
+        Exit: With 1, when cells failed.
+    """
+    from analyses.study.running import run_study
 
     with interruptible() as progress:
-        plan = run_study(study, progress, retry=retry, on=on)
-    _print_status(plan)
-    _report(plan)
-    if plan.counts().get("failed"):
+        record = run_study(study, progress, retry=retry, on=on)
+    _print_status(record)
+    _report(record, study.out)
+    if record.counts().get("failed"):
         raise typer.Exit(1)
-    return plan
 
 
-def _report(plan: StudyPlan) -> None:
+def _report(record: Record, out: Path) -> None:
     from figures.study import claim_tables, write_report
     from figures.table import print_tables
 
-    files, claims = write_report(plan)
+    files, claims = write_report(record, out)
     print_tables(claim_tables(claims), console())
     say_files(files)
 
 
-def _print_status(plan: StudyPlan) -> None:
-    counts = plan.counts()
-    total = len(plan.cells)
-    print(f"{plan.study.name}: {total} cells, " + ", ".join(f"{n} {state}" for state, n in counts.items()))
-    for cell in plan.cells:
-        if cell.failure:
-            print(f"  failed: {cell.label}: {cell.failure}")
-    if counts.get("failed"):
+def _print_status(record: Record) -> None:
+    states = ", ".join(f"{n} {state}" for state, n in record.counts().items())
+    print(f"{record.name}: {len(record.cells)} cells, {states}")
+    for cell in record.cells:
+        if cell.reason:
+            print(f"  failed: {cell.label}: {cell.reason}")
+    if record.counts().get("failed"):
         print("  Try failed cells again with --retry.")

@@ -88,7 +88,9 @@ class AblationResult(FactResult):
     provenance: Provenance
 
     headlines: ClassVar[Mapping[str, str]] = {
-        "nats lost: own above other": "what ablating a language's own units costs it more than it costs other languages (nats)",
+        "nats lost: own above other": (
+            "what ablating a language's own units costs it more than it costs other languages (nats)"
+        ),
     }
     kind: ClassVar[str] = "ablation"
 

@@ -183,7 +183,7 @@ class PatchingResult(RunsResult):
             usual = known_mean(parts[below], axis=0)
             values = parts[above] / np.where(usual > 0, usual, np.nan)
             if name == "recovery":
-                found["recovery, mean of cells"] = known_mean(values.reshape(len(values), -1), axis=1)
+                per_fact["recovery, mean of cells"] = known_mean(values.reshape(len(values), -1), axis=1)
             for cell in np.ndindex(usual.shape):
                 per_fact[f"{name} {self.name_of(*cell)}"] = values[:, *cell]
         return per_fact

@@ -74,8 +74,8 @@ class RoutingResult(FactResult):
     provenance: Provenance
 
     headlines: ClassVar[Mapping[str, str]] = {
-        "neurons: overlap above chance": "the overlap above chance of routes through MLP neurons between languages",
-        "heads: overlap above chance": "the overlap above chance of routes through attention heads between languages",
+        "neurons: overlap above chance": "the overlap of languages' routes through MLP neurons above chance",
+        "heads: overlap above chance": "the overlap of languages' routes through attention heads above chance",
     }
     kind: ClassVar[str] = "routing"
 
