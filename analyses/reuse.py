@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from analyses.plan import Part
 from interp.errors import ResultError, unequal
 from interp.model.checkpoints import Checkpoint
 from interp.results.base import Provenance, Result
 
-__all__ = ["partial_file", "result_file", "reusable"]
+__all__ = ["Place", "partial_file", "place_in", "result_file", "reusable"]
+
+Place = Callable[[Part[Any], Checkpoint], Path]
+"""Where the finished result of a part of a checkpoint is kept."""
 
 Kind = TypeVar("Kind", bound=Result)
 _MOST = 120  # characters of a value in a message
@@ -21,9 +25,14 @@ def result_file(out: Path, checkpoint: Checkpoint, suffix: str) -> Path:
     return out / f"{checkpoint.name}.{suffix}.npz"
 
 
-def partial_file(out: Path, checkpoint: Checkpoint, suffix: str) -> Path:
-    """Where an interrupted run keeps what is done."""
-    return result_file(out, checkpoint, suffix).with_suffix(".partial")
+def place_in(out: Path) -> Place:
+    """All results in one folder, each under its checkpoint's name and its suffix."""
+    return lambda part, checkpoint: result_file(out, checkpoint, part.name)
+
+
+def partial_file(result: Path) -> Path:
+    """Where an interrupted run keeps what is done of a result."""
+    return result.with_suffix(".partial")
 
 
 def reusable(

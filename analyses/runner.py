@@ -6,14 +6,13 @@ import glob
 import importlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from analyses.checkpoints import open_checkpoints
 from analyses.comparison import Comparison, Survival, compare_all, survival
 from analyses.plan import Measure, Part, Plan, Progress, Request, Task
-from analyses.reuse import partial_file, result_file, reusable
+from analyses.reuse import Place, partial_file, place_in, result_file, reusable
 from interp.config import CheckpointOptions, DataOptions, NumericOptions, OutputOptions, load_options
 from interp.data.controls import parse_controls
 from interp.files import clear_leftovers, disk_errors
@@ -22,7 +21,17 @@ from interp.ownership import dead_records, owned
 from interp.registry import registered_command
 from interp.results.base import Result
 
-__all__ = ["Cell", "Run", "plan_measure", "run", "run_cells", "run_measure"]
+__all__ = [
+    "Cell",
+    "Models",
+    "Run",
+    "finished",
+    "plan_measure",
+    "run",
+    "run_cell",
+    "run_cells",
+    "run_measure",
+]
 
 
 @dataclass(frozen=True)
@@ -168,24 +177,20 @@ def run_cells(
         ResultError: A finished result answers another question, or is damaged.
         Interrupted: Ctrl-C or SIGTERM; what is done is kept.
     """
+    place = place_in(output.out)
     if output.fresh:
         for cell in cells:
-            with owned(output.out, _result(cell, output.out).name, wait=True):
-                _discard(_files(cell.part, cell.checkpoint, output.out))
-    done = [finished(cell, output.out) for cell in cells]
-    partials = [] if output.fresh else _finished_partials(cells, done, output.out)
+            with owned(output.out, place(cell.part, cell.checkpoint).name, wait=True):
+                _discard(_files(cell.part, cell.checkpoint, place))
+    done = [finished(cell, place) for cell in cells]
+    partials = [] if output.fresh else _finished_partials(cells, done, place)
     clear_leftovers(output.out, removed=[*dead_records(output.out), *partials])
     _require_fits([cell.checkpoint for cell, result in zip(cells, done, strict=True) if result is None])
-    opened: tuple[str, Any] = ("", None)
-    results = []
-    with disk_errors(output.out):
-        for cell, result in zip(cells, done, strict=True):
-            if result is None:
-                if opened[0] != cell.checkpoint.fingerprint:
-                    opened = (cell.checkpoint.fingerprint, _opener(cell.checkpoint, numerics, progress))
-                result = _measured(cell.part, cell.checkpoint, opened[1], numerics, output.out, progress)
-            results.append(result)
-    return results
+    models = Models()
+    return [
+        run_cell(cell, place, numerics, models, progress) if result is None else result
+        for cell, result in zip(cells, done, strict=True)
+    ]
 
 
 def _require_fits(checkpoints: Iterable[Checkpoint]) -> None:
@@ -199,13 +204,13 @@ def _require_fits(checkpoints: Iterable[Checkpoint]) -> None:
             require_fit(checkpoint)
 
 
-def finished(cell: Cell, out: Path) -> Any:
+def finished(cell: Cell, place: Place) -> Any:
     """The finished result of a cell, in its view; None where there is none. So for parts it needs."""
-    file = _result(cell, out)
+    file = place(cell.part, cell.checkpoint)
     result = reusable(cell.part.kind, file, cell.part.question, cell.checkpoint, ignored=cell.part.ignored)
     if result is None:
         for part in cell.part.needs:
-            finished(Cell(part, cell.checkpoint), out)
+            finished(Cell(part, cell.checkpoint), place)
         return None
     adapted = cell.part.adapt(result)
     if adapted is not result:
@@ -213,32 +218,40 @@ def finished(cell: Cell, out: Path) -> Any:
     return adapted
 
 
-def _measured(
-    part: Part[Any],
-    checkpoint: Checkpoint,
-    opener: Any,
-    numerics: NumericOptions,
-    out: Path,
-    progress: Progress | None,
+def run_cell(
+    cell: Cell, place: Place, numerics: NumericOptions, models: Models, progress: Progress | None = None
 ) -> Any:
-    """Measure a part and what it needs, and keep it."""
+    """Measure a cell and what it needs, and keep both; the finished result where another process made it.
+
+    Args:
+        cell: Which part of which checkpoint.
+        place: Where results are kept.
+        numerics: How the model runs.
+        models: Holds the model that is open.
+        progress: Called with a label, work done and work in all.
+
+    Raises:
+        InterpError: It cannot be measured or kept, or was interrupted.
+    """
+    part, checkpoint, file = cell.part, cell.checkpoint, place(cell.part, cell.checkpoint)
+    needed = [Cell(need, checkpoint) for need in part.needs]
     needs = {
-        need.suffix: finished(Cell(need, checkpoint), out)
-        or _measured(need, checkpoint, opener, numerics, out, progress)
-        for need in part.needs
+        each.part.suffix: finished(each, place) or run_cell(each, place, numerics, models, progress)
+        for each in needed
     }
-    file, resume = result_file(out, checkpoint, part.name), partial_file(out, checkpoint, part.name)
-    with owned(out, file.name, wait=True):
-        if (done := finished(Cell(part, checkpoint), out)) is not None:  # by the process that was waited for
+    file.parent.mkdir(parents=True, exist_ok=True)
+    resume = partial_file(file)
+    with disk_errors(file.parent), owned(file.parent, file.name, wait=True):
+        if (done := finished(cell, place)) is not None:  # by the process that was waited for
             return done
         task = Task(
-            opener,
+            lambda: models.open(checkpoint, numerics, progress),
             f"{checkpoint.name} {part.control}".strip(),
             resume,
             numerics.batch_tokens,
             needs,
             progress,
-            lambda suffix: out / f"{checkpoint.name}.{_beside(part, suffix)}",
+            lambda suffix: file.with_name(f"{checkpoint.name}.{_beside(part, suffix)}"),
         )
         result = part.measure(task)
         result.save(file)
@@ -246,50 +259,49 @@ def _measured(
     return result
 
 
+class Models:
+    """The model that is open: the last that was asked for, so that cells of one checkpoint open it once."""
+
+    def __init__(self) -> None:
+        self._key: tuple[str, ...] = ()
+        self._model: Any = None
+
+    def open(self, checkpoint: Checkpoint, numerics: NumericOptions, progress: Progress | None = None) -> Any:
+        """The opened checkpoint."""
+        from interp.model.loading import open_checkpoint
+
+        how = {"dtype": numerics.dtype, "device": numerics.device, "attention": numerics.attention}
+        key = (checkpoint.fingerprint, *how.values())
+        if self._key != key:
+            self._key, self._model = (), None  # room for the next
+            self._model = open_checkpoint(checkpoint, **how, progress=progress)
+            self._key = key
+        return self._model
+
+
 def _beside(part: Part[Any], suffix: str) -> str:
     """What a shared file is called after the checkpoint: controls share none with what is not under them."""
     return f"{part.control}.{suffix}" if part.control else suffix
 
 
-def _opener(checkpoint: Checkpoint, numerics: NumericOptions, progress: Progress | None) -> Any:
-    """Opens a checkpoint when it is first asked for."""
-
-    @cache
-    def opened() -> Any:
-        from interp.model.loading import open_checkpoint
-
-        return open_checkpoint(
-            checkpoint,
-            dtype=numerics.dtype,
-            device=numerics.device,
-            attention=numerics.attention,
-            progress=progress,
-        )
-
-    return opened
-
-
-def _result(cell: Cell, out: Path) -> Path:
-    return result_file(out, cell.checkpoint, cell.part.name)
-
-
-def _files(part: Part[Any], checkpoint: Checkpoint, out: Path) -> Iterator[Path]:
-    """Everything that a folder may hold of a part and of what it needs."""
-    yield result_file(out, checkpoint, part.name)
-    yield from part.leftovers(partial_file(out, checkpoint, part.name))
+def _files(part: Part[Any], checkpoint: Checkpoint, place: Place) -> Iterator[Path]:
+    """Everything that there may be of a part and of what it needs."""
+    file = place(part, checkpoint)
+    yield file
+    yield from part.leftovers(partial_file(file))
     for suffix in part.shared:
-        yield from out.glob(f"{glob.escape(checkpoint.name)}.{_beside(part, suffix)}*")
+        yield from file.parent.glob(f"{glob.escape(checkpoint.name)}.{_beside(part, suffix)}*")
     for need in part.needs:
-        yield from _files(need, checkpoint, out)
+        yield from _files(need, checkpoint, place)
 
 
-def _finished_partials(cells: Sequence[Cell], done: Sequence[Any], out: Path) -> list[Path]:
+def _finished_partials(cells: Sequence[Cell], done: Sequence[Any], place: Place) -> list[Path]:
     """Remove the states of measurements whose results are there: a killed process left them."""
     found = [
         file
         for cell, result in zip(cells, done, strict=True)
         if result is not None
-        for file in cell.part.leftovers(partial_file(out, cell.checkpoint, cell.part.suffix))
+        for file in cell.part.leftovers(partial_file(place(cell.part, cell.checkpoint)))
         if file.exists()
     ]
     _discard(found)

@@ -22,6 +22,7 @@ from interp.commands.demo import demo
 from interp.commands.lm_eval import export_lm_eval, import_lm_eval
 from interp.commands.measures import measure_commands
 from interp.commands.rescore import rescore
+from interp.commands.study import study_app
 from interp.commands.train import train_app
 from interp.console import visible_streams
 from interp.errors import InterpError, Interrupted
@@ -61,6 +62,7 @@ for command in (compare, rescore, export_lm_eval, import_lm_eval):
 app.add_typer(checkpoint_app, name="checkpoint")
 app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")
+app.add_typer(study_app, name="study")
 
 
 @app.callback()

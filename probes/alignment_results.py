@@ -67,6 +67,12 @@ class AlignmentResult(LayerResult):
     provenance: Provenance
     calibrated_parts: Float[np.ndarray, "kind layer fact"] | None = None
 
+    headlines: ClassVar[Mapping[str, str]] = {
+        "mutual centered en-x, mean over layers": (
+            "the alignment of English with other languages (mutual nearest neighbors, centered)"
+        ),
+        "CKA en-x, mean over layers": "the similarity of English to other languages (CKA)",
+    }
     kind: ClassVar[str] = "alignment"
     lengths: ClassVar[Lengths] = {
         "treatment": lambda n: 2,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
@@ -83,6 +83,10 @@ class ProbeResult(LayerResult):
     left_out: tuple[str, ...]
     provenance: Provenance
 
+    headlines: ClassVar[Mapping[str, str]] = {
+        "transfer centered, mean over layers": "the transfer of probes between languages (centered)",
+        "selectivity, mean over layers": "the selectivity of probes",
+    }
     kind: ClassVar[str] = "probe"
     lengths: ClassVar[Lengths] = {"test": lambda n: n["language"]}
     uncompared: ClassVar[tuple[str, ...]] = ("control",)

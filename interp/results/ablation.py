@@ -87,6 +87,11 @@ class AblationResult(FactResult):
     gold: Annotated[Int[np.ndarray, " fact"], Numbers(0, below="option")]
     provenance: Provenance
 
+    headlines: ClassVar[Mapping[str, str]] = {
+        "nats lost: own above other": (
+            "what ablating a language's own units costs it more than it costs other languages (nats)"
+        ),
+    }
     kind: ClassVar[str] = "ablation"
     lengths: ClassVar[Lengths] = {
         "half": lambda n: 2,

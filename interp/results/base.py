@@ -125,6 +125,8 @@ class FactResult(Result):
         groups: Cluster of each fact; its own id where facts are independent.
     """
 
+    headlines: ClassVar[Mapping[str, str]] = {}
+    """The quantities that a study makes sentences of, with a noun phrase for each."""
     places: ClassVar[tuple[str, ...]] = ()
     """What the names of quantities begin with that are places, such as a layer, and no amounts."""
 

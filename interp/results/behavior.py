@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
@@ -71,6 +71,11 @@ class BehaviorResult(AnswersResult):
     bytes: Annotated[Int[np.ndarray, "fact language option"], Numbers(0)]
     provenance: Provenance
 
+    headlines: ClassVar[Mapping[str, str]] = {
+        "accuracy": "accuracy, mean over languages",
+        "right in all languages": "the share of facts that are right in all languages (Total Consistency)",
+        "RankC": "the consistency of rankings between languages (RankC)",
+    }
     kind: ClassVar[str] = "behavior"
     scorings: ClassVar[tuple[str, ...]] = SCORINGS
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -49,6 +50,10 @@ class GenerationResult(AnswersResult):
     empty: Bool[np.ndarray, "fact language"]
     provenance: Provenance
 
+    headlines: ClassVar[Mapping[str, str]] = {
+        "accuracy": "accuracy, mean over languages",
+        "right in all languages": "the share of facts that are right in all languages (Total Consistency)",
+    }
     kind: ClassVar[str] = "generation"
     lengths: ClassVar[Lengths] = {"match": lambda n: len(MATCHES)}
     scorings: ClassVar[tuple[str, ...]] = MATCHES

@@ -70,6 +70,10 @@ class LensResult(FactResult):
     energy: Float[np.ndarray, "fact language layer"]
     provenance: Provenance
 
+    headlines: ClassVar[Mapping[str, str]] = {
+        "pivot lead": "the lead of the pivot language in the middle layers (logit lens)",
+        "takeover layer": "the layer at which the prompt's language takes over (logit lens)",
+    }
     kind: ClassVar[str] = "lens"
     places: ClassVar[tuple[str, ...]] = ("takeover layer",)
     lengths: ClassVar[Lengths] = {"answer": lambda n: n["language"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -71,6 +72,9 @@ class PatchingResult(RunsResult):
     control: Cells
     provenance: Provenance
 
+    headlines: ClassVar[Mapping[str, str]] = {
+        "recovery, mean of cells": "what patching recovers of the answer, mean over cells",
+    }
     kind: ClassVar[str] = "patching"
     _of_pairs: ClassVar[tuple[str, ...]] = ("patched", "control")
 
@@ -183,6 +187,8 @@ class PatchingResult(RunsResult):
         for name, above, below in (("recovery", "recovered", "gap"), ("beyond", "beyond", "control_gap")):
             usual = known_mean(parts[below], axis=0)
             values = parts[above] / np.where(usual > 0, usual, np.nan)
+            if name == "recovery":
+                per_fact["recovery, mean of cells"] = known_mean(values.reshape(len(values), -1), axis=1)
             for cell in np.ndindex(usual.shape):
                 per_fact[f"{name} {self.name_of(*cell)}"] = values[:, *cell]
         return per_fact

@@ -74,6 +74,10 @@ class RoutingResult(FactResult):
     shared_cross: Annotated[Int[np.ndarray, "unit pair language language places"], Numbers(0, most="top")]
     provenance: Provenance
 
+    headlines: ClassVar[Mapping[str, str]] = {
+        "neurons: overlap above chance": "the overlap of languages' routes through MLP neurons above chance",
+        "heads: overlap above chance": "the overlap of languages' routes through heads above chance",
+    }
     kind: ClassVar[str] = "routing"
     lengths: ClassVar[Lengths] = {
         "fact": lambda n: 2 * n["pair"],
