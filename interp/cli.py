@@ -25,7 +25,7 @@ from interp.commands.rescore import rescore
 from interp.commands.study import study_app
 from interp.commands.train import train_app
 from interp.console import visible_streams
-from interp.errors import InterpError, Interrupted
+from interp.errors import DataError, InterpError, Interrupted
 from interp.files import disk_failure, refusal
 from interp.interruption import resume_command
 
@@ -91,7 +91,7 @@ def main() -> None:
         except typer.Abort:
             _fail(f"Stopped. Resume with: {resume_command(sys.argv[1:])}", Interrupted.exit_code)
         except InterpError as error:
-            _fail(str(error), error.exit_code)
+            _fail(str(error), error.exit_code, lists=isinstance(error, DataError))
         except TyperException as error:
             _fail(_usage(error), 2)
         except BrokenPipeError:  # whoever read the output has had enough
@@ -121,8 +121,9 @@ def _usage(error: TyperException) -> str:
     return f"{message.rstrip('.')}. See: {command} --help"
 
 
-def _fail(message: str, exit_code: int) -> NoReturn:
-    lines = [visible(line, limit=10_000) for line in message.split("\n")]
+def _fail(message: str, exit_code: int, *, lists: bool = False) -> NoReturn:
+    """One line, or one for each violation of facts that are listed."""
+    lines = [visible(line, limit=10_000) for line in (message.split("\n") if lists else [message])]
     print("interp: " + "\n".join(lines), file=sys.stderr)
     sys.exit(exit_code)
 

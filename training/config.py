@@ -41,7 +41,7 @@ class TrainConfig(FactOptions):
         0.03, "Fraction of the steps in which the learning rate rises linearly.", maximum=1
     )
     weight_decay: float = option(0.01, "Weight decay of AdamW.", maximum=100)
-    max_grad_norm: float = option(1.0, "Gradients are clipped to this norm.", above=0, maximum=10**6)
+    max_grad_norm: float = option(1.0, "Gradients are clipped to this norm.", above=0)
     seed: int = option(0, "Seed of data order and sampling.", maximum=LARGEST_SEED)
     lora_rank: int = option(0, "Rank of a LoRA adapter (0: train all weights).", maximum=8192)
     lora_alpha: int = option(0, "Scaling alpha of the adapter (0: twice its rank).", maximum=10**5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from analyses.plan import Progress
@@ -21,7 +21,11 @@ __all__ = ["by_checkpoint", "run_cells_of", "run_study", "train_members"]
 
 
 def run_study(
-    study: Study, progress: Progress | None = None, *, retry: bool = False, on: str = "here"
+    study: Study,
+    progress: Progress | None = None,
+    *,
+    retry: bool = False,
+    measure: Callable[[StudyPlan, Progress | None, bool], None] | None = None,
 ) -> Record:
     """Train, measure, and return what is done, which the study's folder then says too.
 
@@ -31,7 +35,8 @@ def run_study(
         study: What to run.
         progress: Called with a label, work done and work in all.
         retry: Try cells again that failed before.
-        on: Where cells run: ``here``, or see `analyses.study.workers.run_on_workers`.
+        measure: Runs the cells that are not done, such as `analyses.study.workers.on_workers` gives; by
+            default one after the other in this process.
 
     Raises:
         InterpError: The plan is not usable, a training failed, or the disk is full.
@@ -42,12 +47,10 @@ def run_study(
     train_members(study, progress)
     plan = plan_study(study)
     try:
-        if on == "here":
+        if measure is None:
             run_cells_of(plan, plan.cells, progress, retry=retry)
         else:
-            from analyses.study.workers import run_on_workers
-
-            run_on_workers(plan, on, progress, retry=retry)
+            measure(plan, progress, retry)
     finally:
         record = plan.record()
         record.save(study.out)

@@ -20,7 +20,7 @@ from analyses.study.running import by_checkpoint
 from interp.config import read_toml
 from interp.errors import CapabilityError, ConfigError, InterpError
 
-__all__ = ["run_checkpoint", "run_on_workers"]
+__all__ = ["on_workers", "run_checkpoint"]
 
 _RETRIES = 2
 _KEYS = {
@@ -40,26 +40,30 @@ _PROVIDERS = {
 }
 
 
-def run_on_workers(
-    plan: StudyPlan, on: str, progress: Progress | None = None, *, retry: bool = False
-) -> None:
-    """Run the cells of a study on workers.
+def on_workers(on: str) -> Callable[[StudyPlan, Progress | None, bool], None]:
+    """What runs the cells of a study on workers, for `analyses.study.running.run_study`.
 
     Args:
-        plan: The study; all of its checkpoints are there.
         on: ``local:N`` for N processes of this machine, or a TOML file with ``provider`` (local, slurm, pbs,
             kubernetes), ``workers`` per node, ``accelerators`` per node, ``blocks`` (jobs), ``walltime``,
             ``setup`` (shell lines), and ``options`` of the provider.
-        progress: Called with a label, work done and work in all.
-        retry: Try cells again that failed before.
 
     Raises:
         CapabilityError: Parsl is not installed.
         ConfigError: ``on`` is not usable.
-        InterpError: A task was lost more often than it is sent again.
     """
     if find_spec("parsl") is None:
         raise CapabilityError("--on needs parsl: pip install 'interp[cluster]'. Without it cells run here.")
+    asked = _local(on) if on.startswith("local:") else _cluster(Path(on))
+    return lambda plan, progress, retry: _run(plan, asked, progress, retry=retry)
+
+
+def _run(plan: StudyPlan, asked: dict[str, Any], progress: Progress | None, *, retry: bool) -> None:
+    """Send a task per checkpoint that has cells to do, and wait for all.
+
+    Raises:
+        InterpError: A task was lost more often than it is sent again.
+    """
     groups = {
         name: cells
         for name, cells in by_checkpoint(plan.cells).items()
@@ -71,7 +75,7 @@ def run_on_workers(
 
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     study = plan.study
-    with parsl.load(_config(on, study.out)) as kernel:
+    with parsl.load(_config(asked, study.out)) as kernel:
         submit: Callable[..., Future[None]] = parsl.python_app(run_checkpoint, data_flow_kernel=kernel)
         tasks = {submit(str(study.file), str(study.out), name, retry): name for name in groups}
         _wait(tasks, progress)
@@ -105,11 +109,10 @@ def _wait(tasks: Mapping[Future[None], str], progress: Progress | None) -> None:
         )
 
 
-def _config(on: str, out: Path) -> Any:
+def _config(asked: Mapping[str, Any], out: Path) -> Any:
     from parsl.config import Config
     from parsl.executors import HighThroughputExecutor
 
-    asked = _local(on) if on.startswith("local:") else _cluster(Path(on))
     executor = HighThroughputExecutor(
         label="study",
         max_workers_per_node=asked.get("workers", 1),

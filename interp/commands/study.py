@@ -93,8 +93,13 @@ def run_and_report(study: Study, *, retry: bool = False, on: str = "here") -> li
     """
     from analyses.study.running import run_study
 
+    measure = None
+    if on != "here":
+        from analyses.study.workers import on_workers
+
+        measure = on_workers(on)
     with interruptible() as progress:
-        record = run_study(study, progress, retry=retry, on=on)
+        record = run_study(study, progress, retry=retry, measure=measure)
     _print_status(record)
     claims = _report(record, study.out)
     if record.counts().get("failed"):

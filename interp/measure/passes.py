@@ -203,10 +203,16 @@ def _restore(resume: Path | None, key: dict[str, Any], statistics: Resumable) ->
         raise MeasurementError(f"{resume} is of another run ({differing}). Use --fresh to discard it.")
     for name, values in statistics.state().items():
         there = arrays.get(name)
-        whole = whole and there is not None and (there.shape, there.dtype) == (values.shape, values.dtype)
+        grows = name in getattr(statistics, "growing", ())
+        if there is None or there.dtype != values.dtype or not (grows or there.shape == values.shape):
+            whole = False
+    unlike = MeasurementError(f"{resume} is not the state of an interrupted run. Use --fresh to discard it.")
     if not whole:
-        raise MeasurementError(f"{resume} is not the state of an interrupted run. Use --fresh to discard it.")
-    statistics.restore(arrays)
+        raise unlike
+    try:
+        statistics.restore(arrays)
+    except ValueError:  # of texts that were edited
+        raise unlike from None
     return int(meta["done"]), int(meta["largest"])
 
 

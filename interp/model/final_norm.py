@@ -8,7 +8,6 @@ architectures too, whose layers have norms of their own, and a decoder that has 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -39,7 +38,7 @@ class LayerReadout:
     norm: nn.Module | None
     projection: nn.Module | None = None
 
-    @cached_property
+    @property
     def weight(self) -> Float[torch.Tensor, "vocab model"]:
         """The unembedding matrix, after the projection; under an adapter the one that it makes of the base's,
         read off its outputs."""
@@ -60,7 +59,8 @@ class LayerReadout:
     @property
     def device(self) -> torch.device:
         """Where hidden states are turned into logits."""
-        return self.weight.device
+        unembedding: Any = self.architecture.unembedding
+        return unembedding.weight.device
 
     def logits(self, residual: Float[torch.Tensor, "*row model"]) -> Float[torch.Tensor, "*row vocab"]:
         """Logits in float32 of a residual stream that was not normed, as the model itself computes them."""

@@ -22,6 +22,7 @@ from interp.data.characters import visible
 from interp.errors import CapabilityError, CheckpointError, InterpError
 from interp.model.checkpoints import Checkpoint
 from interp.model.quiet import first_line, quiet_transformers
+from interp.model.sites import EMBEDDING_NAME
 from interp.model.weight_files import ADAPTER_WEIGHTS, StoredTensor, stored_tensors
 
 __all__ = ["adapter_rows", "model_config", "require_fit", "require_peft", "with_rows"]
@@ -203,10 +204,7 @@ def adapter_rows(checkpoint: Checkpoint) -> int:
     assert checkpoint.adapter is not None
     tensors = stored_tensors([checkpoint.adapter / ADAPTER_WEIGHTS])
     rows = [
-        tensor.shape[0]
-        for name, tensor in tensors.items()
-        if re.search(r"(embed_tokens|wte|embed_in|word_embeddings)(\.base_layer)?\.weight$", name)
-        and tensor.shape
+        tensor.shape[0] for name, tensor in tensors.items() if EMBEDDING_NAME.search(name) and tensor.shape
     ]
     return max(rows, default=0)
 

@@ -35,6 +35,10 @@ class _Failed(Exception):
     """An identity does not hold."""
 
 
+class _NotFinite(Exception):
+    """A value is not a finite number."""
+
+
 @torch.no_grad()
 def check_sites(model: PreTrainedModel, architecture: Architecture) -> None:
     """Run the self-check on one small batch, and strike off the sites that fail.
@@ -79,6 +83,8 @@ def _check(model: PreTrainedModel, architecture: Architecture, ids: torch.Tensor
         for layer in architecture.present[name]:
             try:
                 check(layer)
+            except _NotFinite:
+                raise _not_finite(architecture, f"layer {layer}") from None
             except _Failed as failure:
                 for site in struck:
                     architecture.strike(site, f"layer {layer}: {failure}")
@@ -261,6 +267,8 @@ def _check_unembedding(architecture: Architecture, ids: torch.Tensor, logits: to
     failure = "decoder + unembedding do not give the model's logits"
     try:
         _same(architecture.unembed(hidden), logits, architecture, failure)
+    except _NotFinite:
+        raise _not_finite(architecture, "logits") from None
     except _Failed as failed:
         raise CapabilityError(f"'{architecture.family}': logits: {failed}.") from None
 
@@ -298,13 +306,18 @@ def _check_edit(model: PreTrainedModel, architecture: Architecture, name: str, i
             return
 
 
+def _not_finite(architecture: Architecture, where: str) -> CapabilityError:
+    return CapabilityError(
+        f"'{architecture.family}': {where}: the values are not finite. Check the weights, or try --dtype "
+        "float32."
+    )
+
+
 def _same(actual: torch.Tensor, expected: torch.Tensor, architecture: Architecture, failure: str) -> None:
     actual, expected = actual.float(), expected.float().to(actual.device)
     scale = expected.abs().max().clamp(min=1e-6)
     if not torch.isfinite(expected).all():
-        raise CapabilityError(
-            f"'{architecture.family}': the values are not finite. Check the weights, or try --dtype float32."
-        )
+        raise _NotFinite
     error = float((actual - expected).abs().max() / scale)
     tolerance = 1e-4 if _dtype(architecture) == torch.float32 else 0.05
     if error > tolerance:

@@ -33,6 +33,7 @@ of the time, so the two are kept apart.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -45,6 +46,7 @@ from transformers import PreTrainedModel
 from interp.errors import CapabilityError, nearest
 
 __all__ = [
+    "EMBEDDING_NAME",
     "EXPERT_SITES",
     "SITES",
     "SITES_OF",
@@ -117,6 +119,9 @@ _SHARED_GATED = (("up_proj", 1, "gate_proj"), ("input_linear", 2, ""))
 
 SITES_OF = {"heads": "head", "neurons": "mlp_neuron"}
 """Kind of unit -> the site at which it is read and edited."""
+
+EMBEDDING_NAME = re.compile(r"(embed_tokens|wte|embed_in|word_embeddings)(\.base_layer)?\.weight$")
+"""What the matrix of token embeddings is called among the tensors of weights."""
 
 
 @dataclass(frozen=True)

@@ -63,9 +63,10 @@ class RunsResult(FactResult):
         """Facts that were used without a run, or left out with one; no logit difference."""
         if METRICS[0] not in self.metrics:
             yield f"'metrics' are {', '.join(self.metrics)}", f"{METRICS[0]} among them"
-        used = (self.left_out == 0)[..., None]
+            return
+        used, at = (self.left_out == 0)[..., None], self.metrics.index(METRICS[0])
         for name in ("clean", "corrupt"):
-            if (np.isnan(getattr(self, name)) == used).any():
+            if (np.isnan(getattr(self, name)[..., at]) == used[..., 0]).any():
                 yield (
                     f"'{name}' has values where facts were left out, or NaN where they were used",
                     "the reverse",

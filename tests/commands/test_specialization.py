@@ -454,7 +454,7 @@ def test_compare_refuses_what_cannot_be_compared(measured, checkpoints, tmp_path
     (tmp_path / "garbage.npz").write_bytes(b"garbage")
     assert "garbage.npz is not a result of interp" in refused("compare", first, tmp_path / "garbage.npz")
     assert "No result at" in refused("compare", tmp_path / "absent.npz", second)
-    assert "is not a result" in refused("compare", tmp_path, second)
+    assert "Is a directory" in refused("compare", tmp_path, second)
 
 
 # flags and help

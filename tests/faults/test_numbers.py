@@ -42,6 +42,13 @@ def poisoned(place):
     return place / "poisoned"
 
 
+@pytest.fixture
+def no_bounds(monkeypatch):
+    """Settings that are refused beforehand, to see what stands behind that."""
+    monkeypatch.setattr("interp.config.base.Bounds.hold", lambda self, value: True)
+
+
+@pytest.mark.usefixtures("no_bounds")
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize(
     "changes", [{"lr": float("inf")}, {"weight_decay": float("nan")}, {"lr": float("inf"), "lora_rank": 2}]
@@ -58,6 +65,7 @@ def test_weights_that_are_not_finite_end_the_run_at_their_step(place, tmp_path, 
     assert not (out / "final").exists()
 
 
+@pytest.mark.usefixtures("no_bounds")
 def test_weights_that_their_saved_type_cannot_hold(place, tmp_path):
     """A parent saved in float16, trained in float32 beyond 65,504."""
     parent = tmp_path / "parent"

@@ -266,17 +266,17 @@ def test_the_budget_reaches_the_corpus(tmp_path, trainers):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"code_switch": 1.5}, "code_switch is 1.5; a share from 0 to 1"),
-        ({"code_switch": float("nan")}, "code_switch is nan"),
+        ({"code_switch": 1.5}, "'code_switch' is 1.5; a number from 0 to 1"),
+        ({"code_switch": float("nan")}, "'code_switch' is nan"),
         ({"lexicon": 1.0}, "lexicon is 1.0; a share"),
         ({"languages": "en"}, "lexicon is 0.3, but there is one language"),
         (
             {"block_tokens": 512},
             "block_tokens is 512; the context of organism:final is 256 tokens. Set block_tokens",
         ),
-        ({"block_tokens": 1}, "block_tokens is 1; 2 or more"),
-        ({"rows_per_step": 0}, "rows_per_step is 0; 1 or more"),
-        ({"budget": -1}, "budget is -1; 0 or more"),
+        ({"block_tokens": 1}, "'block_tokens' is 1; a number of at least 2"),
+        ({"rows_per_step": 0}, "'rows_per_step' is 0; a number of at least 1"),
+        ({"budget": -1}, "'budget' is -1; a number of at least 0"),
         ({"micro_batch": 3}, "micro_batch is 3, which does not divide the 4 rows .* Set it to 2 or 4"),
         ({"init": "random", "lora_rank": 4}, "init random with an adapter"),
         ({"corpus": "nowhere"}, "corpus is 'nowhere': neither 'facts' nor a folder"),

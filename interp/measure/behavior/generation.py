@@ -35,6 +35,9 @@ class _Written:
 
     rows: dict[str, Any] = field(default_factory=dict)
 
+    growing = ("rows",)
+    """Arrays of the state that are longer the more is done."""
+
     def state(self) -> dict[str, np.ndarray]:
         return {"rows": np.frombuffer(json.dumps(self.rows).encode(), dtype=np.uint8)}
 

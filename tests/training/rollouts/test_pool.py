@@ -157,9 +157,9 @@ def test_settings_that_can_work_pass_the_check(settings, pooling):
     ("settings", "languages", "message"),
     [
         ({"bonus": "ladder"}, 3, r"rungs at \[9, 10, 11, 12\]; with 3 languages they must be from 1 to 3"),
-        ({"bonus": "power", "bonus_power": -1.0}, 3, "power of the bonus is -1.0"),
-        ({"bonus_size": -1.0}, 3, "size of the bonus is -1.0"),
-        ({"pooling": "consistency", "anchor": 2.0}, 3, "Anchor 2.0 must be 0 to 1"),
+        ({"bonus": "power", "bonus_power": -1.0}, 3, "'bonus_power' is -1.0"),
+        ({"bonus_size": -1.0}, 3, "'bonus_size' is -1.0"),
+        ({"pooling": "consistency", "anchor": 2.0}, 3, "'anchor' is 2.0; a number from 0 to 1"),
         ({"score_empty": 0.0}, 3, "Training would then drift"),
         ({"ladder": ("9",)}, 3, r"ladder is 9; rungs such as 9:1 \(COUNT:VALUE\) are expected"),
         ({"ladder": ("a:b",)}, 3, "ladder is a:b; rungs such as"),
