@@ -82,6 +82,15 @@ MEASURES = (
         },
     ),
     Measure(
+        "experts",
+        "experts",
+        {"experts": "interp.results.experts.ExpertsResult"},
+        {
+            "ExpertsSettings": "interp.results.settings.experts",
+            "measure_experts": "interp.measure.experts.experts",
+        },
+    ),
+    Measure(
         "ablation",
         "ablate",
         {"ablation": "interp.results.ablation.AblationResult"},

@@ -14,8 +14,8 @@ from analyses.runner import run as measured
 from figures import plot
 from figures.style import save_figure
 from interp.errors import CapabilityError, ConfigError, MeasurementError
+from interp.measure.blocks import require_full_blocks
 from interp.measure.passes import _weights_digest
-from interp.measure.specialization.neurons import require_full_blocks
 from interp.model import loading, weights
 from interp.model.checkpoints import Checkpoint
 from interp.model.tokens import encode

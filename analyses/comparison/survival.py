@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +148,7 @@ def _of_units(one: UnitResult, other: UnitResult, names: tuple[str, str]) -> Sur
     rows = [
         {"quantity": f"{quantity}, {place}", **_row(_by_block(before), _by_block(after))}
         for quantity, parts in quantities.items()
-        for place, before, after in _places(*parts)
+        for place, before, after in _places(one.layer_numbers, *parts)
     ]
     same = jaccard(one.selected(), other.selected())
     halves = float(one.noise_floor.overlap.mean())
@@ -180,11 +180,13 @@ def _deviations(
     return activity - activity.mean(axis=0)
 
 
-def _places(before: Jackknife, after: Jackknife) -> Iterator[tuple[str, Jackknife, Jackknife]]:
+def _places(
+    layers: Sequence[int], before: Jackknife, after: Jackknife
+) -> Iterator[tuple[str, Jackknife, Jackknife]]:
     """The mean over layers, then every layer."""
     yield "all layers", before.mean(), after.mean()
-    for layer in range(len(before.plug_in)):
-        one, other = (Jackknife(m.plug_in[layer], m.replicates[:, layer]) for m in (before, after))
+    for place, layer in enumerate(layers):
+        one, other = (Jackknife(m.plug_in[place], m.replicates[:, place]) for m in (before, after))
         yield f"layer {layer}", one, other
 
 

@@ -34,7 +34,7 @@ class UnitComparison(Comparison):
 
     Attributes:
         kind: Of the two results.
-        unit: 'neuron' or 'head'.
+        unit: 'neuron', 'head' or 'expert'.
         names: The two checkpoints.
         before: Mean specialization per layer of the first, nats.
         after: Of the second.
@@ -42,6 +42,7 @@ class UnitComparison(Comparison):
         overlap: Jaccard index of the two selected sets (0 to 1).
         notes: What weakens the comparison, in words.
         family: What its p are corrected over; the model-level changes share one half of the error rate.
+        layers: What the layers are called in the models.
     """
 
     kind: str
@@ -53,6 +54,7 @@ class UnitComparison(Comparison):
     overlap: float
     notes: tuple[str, ...]
     family: Family
+    layers: tuple[int, ...]
 
     main: ClassVar[tuple[str, ...]] = ("mean",)
 
@@ -178,7 +180,7 @@ class UnitComparison(Comparison):
         low, high = change.interval()
         return pd.DataFrame(
             {
-                "layer": np.arange(len(low)),
+                "layer": np.array(self.layers),
                 "n_blocks": self.before.n_blocks,
                 "before": self.before.value,
                 "after": self.after.value,
@@ -238,6 +240,12 @@ def compare_units(before: UnitResult, after: UnitResult, *, names: tuple[str, st
             "command."
         )
     shapes = [r.scores.plug_in.shape for r in (before, after)]
+    layers = [tuple(r.layer_numbers) for r in (before, after)]
+    if shapes[0] == shapes[1] and layers[0] != layers[1]:
+        raise ResultError(
+            f"'{names[0]}' has {before.unit}s in layers {_listed(layers[0])}, '{names[1]}' in "
+            f"{_listed(layers[1])}: only checkpoints of one model family can be compared unit by unit."
+        )
     if shapes[0] != shapes[1]:
         raise ResultError(
             f"'{names[0]}' has {shapes[0][0]} layers x {shapes[0][1]} {before.unit}s, '{names[1]}' "
@@ -265,12 +273,17 @@ def contrast(
         overlap=jaccard(before.selected(), after.selected()),
         notes=tuple(_notes(before, after)),
         family=family_wise(tests, f"{names[1]} against {names[0]}", main=UnitComparison.main),
+        layers=tuple(before.layer_numbers),
     )
 
 
 def _tests(before: Jackknife, after: Jackknife) -> dict[str, np.ndarray]:
     change = after - before
     return {"mean": np.asarray(change.mean().p_value()), "layers": np.asarray(change.p_value())}
+
+
+def _listed(layers: tuple[int, ...]) -> str:
+    return ", ".join(map(str, layers))
 
 
 def _noise_columns(name: str, noise: Noise) -> dict[str, Any]:

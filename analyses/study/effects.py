@@ -191,8 +191,8 @@ def _of_units(pairs: Sequence[tuple[Any, Any]], known: dict[str, Any]) -> Iterat
         )
     n = int(first.items.sum(axis=1).min())
     headline = f"the mean specialization of {_UNITS[first.unit]} (nats)"
-    for layer in (None, *range(first.n_layers)):
-        means = [tuple(_mean_of(each, layer) for each in pair) for pair in pairs]
+    for place, layer in [(None, None), *enumerate(first.layer_numbers)]:
+        means = [tuple(_mean_of(each, place) for each in pair) for pair in pairs]
         changes = [after - before for before, after in means]
         change = _average(changes)
         low, high = (float(end) for end in change.interval())
@@ -216,12 +216,12 @@ def _of_units(pairs: Sequence[tuple[Any, Any]], known: dict[str, Any]) -> Iterat
         )
 
 
-_UNITS = {"neuron": "MLP neurons", "head": "attention heads"}
+_UNITS = {"neuron": "MLP neurons", "head": "attention heads", "expert": "routed experts"}
 
 
-def _mean_of(result: UnitResult, layer: int | None) -> Jackknife:
+def _mean_of(result: UnitResult, place: int | None) -> Jackknife:
     each = result.per_layer
-    return each.mean() if layer is None else Jackknife(each.plug_in[layer], each.replicates[:, layer])
+    return each.mean() if place is None else Jackknife(each.plug_in[place], each.replicates[:, place])
 
 
 def _average(each: Sequence[Jackknife]) -> Jackknife:

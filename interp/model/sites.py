@@ -85,6 +85,7 @@ _DOWN = (
     "mlp.down_proj|mlp.dense_4h_to_h|mlp.c_proj|mlp.fc2|mlp.fc_out|feed_forward.down_proj|feed_forward.w2|fc2"
 )
 _EXPERTS = "mlp.experts|feed_forward.experts|block_sparse_moe.experts|moe.experts"
+_ROUTER = "gate|router"  # beside the experts
 _SHARED = (
     "mlp.shared_expert|mlp.shared_experts|mlp.shared_mlp|feed_forward.shared_expert|shared_mlp|"
     "moe.shared_experts"
@@ -324,6 +325,14 @@ class Architecture:
     def experts(self, layer: int) -> Experts:
         """The routed experts of a layer that has some."""
         return Experts(_below(self.layers[layer], _EXPERTS))
+
+    def router(self, layer: int) -> nn.Module | None:
+        """The module that chooses a layer's routed experts; None where there are none, or none is known."""
+        block = self.layers[layer]
+        for path in _EXPERTS.split("|"):
+            if _below(block, path) is not None:
+                return _below(block.get_submodule(path.rpartition(".")[0]), _ROUTER)
+        return None
 
     def attention_write(self, layer: int) -> tuple[nn.Module | None, float]:
         """The module whose output attention, or what stands in its place, adds to the residual stream.

@@ -23,7 +23,7 @@ from interp.stats import Noise, jaccard, known_mean
 if TYPE_CHECKING:
     from interp.results.units import UnitResult
 
-__all__ = ["NoiseFloor", "noise_floor"]
+__all__ = ["NoiseFloor", "halves", "noise_floor"]
 
 _MOST_SPLITS = 10  # of random ones; selecting units costs more than scoring them
 
@@ -73,14 +73,14 @@ def noise_floor(result: UnitResult, *, n_permutations: int = 10, seed: int = 0) 
             f"{result.n_blocks} blocks; a noise floor needs at least 4. Measure with --blocks 8."
         )
     rng = np.random.default_rng(seed)
-    splits = _splits(result.n_blocks, rng)
+    splits = halves(result.n_blocks, rng)
     overlap = [jaccard(*(result.subset(half).selected() for half in pair)) for pair in splits]
     permuted = [result.with_permuted_languages(rng).per_layer.value for _ in range(n_permutations)]
     layers, mean = (found.noise(texts=2) for found in (result.per_layer, result.overall))
     return NoiseFloor(layers, mean, np.array(overlap), np.stack(permuted))
 
 
-def _splits(n_blocks: int, rng: np.random.Generator) -> list[tuple[list[int], list[int]]]:
+def halves(n_blocks: int, rng: np.random.Generator) -> list[tuple[list[int], list[int]]]:
     """Ways to halve the blocks (an odd one is left out) in which every two are together equally often.
 
     All of them where there are few. Of the 35 of 8 blocks, the 7 with halves closed under exclusive or: two

@@ -80,6 +80,11 @@ class UnitResult(Result):
         """Number of layers."""
         return self._statistics()[0].shape[2]
 
+    @property
+    def layer_numbers(self) -> Sequence[int]:
+        """What the layers are called in the model: not all of them have such units."""
+        return range(self.n_layers)
+
     @cached_property
     def scores(self) -> Jackknife:
         """Specialization of each unit in nats, ``[layer, unit]``, bias-corrected; NaN of a unit without one.
@@ -87,10 +92,7 @@ class UnitResult(Result):
         Unbiased estimates scatter around zero for a unit without specialization, so they can be slightly
         negative.
         """
-        every = np.ones(self.n_blocks, dtype=bool)
-        full = self.score(self.activity(every))
-        replicates = np.stack([self.score(self.activity(_without(every, b))) for b in range(self.n_blocks)])
-        return Jackknife(full, replicates)
+        return self._over_blocks(lambda blocks: self.score(self.activity(blocks)))
 
     @property
     def per_layer(self) -> Jackknife:
@@ -111,7 +113,7 @@ class UnitResult(Result):
         """One row per layer, and last over all: mean specialization in nats, 95 % interval over blocks."""
         import pandas as pd
 
-        places = [*map(str, range(self.n_layers)), "all"]
+        places = [*map(str, self.layer_numbers), "all"]
         rows = []
         for place, mean in ((p, self._mean_at(i)) for i, p in enumerate(places)):
             low, high = mean.interval()
@@ -187,7 +189,7 @@ class UnitResult(Result):
         name, values = self.per_language()
         return pd.DataFrame(
             {
-                "layer": layer,
+                "layer": np.asarray(self.layer_numbers)[layer],
                 **self._places(layer, unit),
                 "specialization_nats": self.scores.value[layer, unit],
                 "standard_error": self.scores.standard_error[layer, unit],
@@ -214,6 +216,12 @@ class UnitResult(Result):
         if place == self.n_layers:
             return mean.known_mean()
         return Jackknife(mean.plug_in[place], mean.replicates[:, place])
+
+    def _over_blocks(self, statistic: Callable[[Bool[np.ndarray, " block"]], np.ndarray]) -> Jackknife:
+        """A statistic of chosen blocks: of all, and of all but each."""
+        every = np.ones(self.n_blocks, dtype=bool)
+        replicates = [statistic(_without(every, block)) for block in range(self.n_blocks)]
+        return Jackknife(statistic(every), np.stack(replicates))
 
     def _statistics(self) -> list[np.ndarray]:
         return [a for a in self._arrays().values() if a.ndim == 4]

@@ -19,3 +19,11 @@ def test_the_golden_file_of_schema_1_loads(kind):
         if values[3] == values[4]:  # no spread: an interval has a width, or there is none
             values[3:] = [float("nan")] * 2
         assert found.loc[name].tolist() == pytest.approx(values, rel=1e-9, nan_ok=True), name
+
+
+def test_the_golden_file_of_experts_loads():
+    result, expected = golden("experts", 2)
+    assert result.layers == (1, 2)
+    for name, values in expected["summary"].items():
+        found = result.summary()[name].tolist()
+        assert found == (values if name == "layer" else pytest.approx(values, rel=1e-9)), name

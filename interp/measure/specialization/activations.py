@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
+from interp.measure.blocks import cell_weights, cells_of
 from interp.measure.passes import require_finite
 from interp.model.experts import Routed
 from interp.model.hooks import reading
@@ -44,7 +45,7 @@ class NeuronCounter:
     @torch.no_grad()
     def add(self, batch: Batch) -> None:
         """Count a batch: all of it, or nothing if it raises."""
-        cells, weights = self._cell_weights(batch)
+        cells, weights = cell_weights(self.encoded, batch)
         totals: dict[Site, tuple[torch.Tensor, torch.Tensor]] = {}
         routed: dict[Site, tuple[torch.Tensor, torch.Tensor]] = {}
 
@@ -108,7 +109,7 @@ class NeuronCounter:
         device = value.values.device
         width = batch.ids.shape[1]
         counted = batch.counted.to(device).flatten()[value.token]
-        cell = self._cells(batch).to(device)[value.token // width]
+        cell = cells_of(self.encoded, batch).to(device)[value.token // width]
         key = (cell * part.n_experts + value.expert)[counted]
         rows, where = torch.unique(key, return_inverse=True)
         # no count exceeds the pairs of a token and an expert: short numbers take half the room
@@ -117,18 +118,6 @@ class NeuronCounter:
         active.index_add_(0, where, (value.values[counted] > 0).to(small))
         tokens = torch.bincount(where, minlength=len(rows)).unsqueeze(1)
         return (rows, active), (rows, tokens)
-
-    def _cells(self, batch: Batch) -> torch.Tensor:
-        """The cell (language x block) of every row of a batch."""
-        rows = [item.language * self.encoded.n_blocks + item.block for item in batch.items]
-        return torch.tensor(rows, device=batch.ids.device)
-
-    def _cell_weights(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """The batch's cells (language x block), and a 0/1 matrix [cell, prompt * token] to count by."""
-        cells, where = torch.unique(self._cells(batch), return_inverse=True)
-        member = torch.nn.functional.one_hot(where, len(cells)).T.float()
-        weights = member[:, :, None] * batch.counted.float()[None]
-        return cells, weights.flatten(1)
 
 
 def _device(layer: torch.nn.Module) -> torch.device:

@@ -18,9 +18,9 @@ from torch.nn import functional
 
 from interp.data.prompts import PromptSet
 from interp.errors import MeasurementError
+from interp.measure.blocks import require_blocks, require_full_blocks
 from interp.measure.passes import Progress, require_finite, run_pass
 from interp.measure.provenance import Measurement
-from interp.measure.specialization.neurons import require_blocks, require_full_blocks
 from interp.model.hooks import editing
 from interp.model.loading import LoadedModel
 from interp.model.sites import Site

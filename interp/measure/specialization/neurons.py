@@ -5,23 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from interp.data.prompts import PromptSet
-from interp.errors import MeasurementError
+from interp.measure.blocks import require_full_blocks, require_tokens
 from interp.measure.passes import Progress, run_pass
 from interp.measure.provenance import Measurement
 from interp.measure.specialization.activations import NeuronCounter
 from interp.model.loading import LoadedModel
 from interp.model.sites import Architecture
-from interp.model.tokens import EncodedPrompts, length_sorted
+from interp.model.tokens import length_sorted
 from interp.results.settings.specialization import SpecializationSettings
 from interp.results.specialization import SpecializationResult
 
-__all__ = [
-    "measure_specialization",
-    "neuron_parts",
-    "require_blocks",
-    "require_full_blocks",
-    "require_tokens",
-]
+__all__ = ["measure_specialization", "neuron_parts"]
 
 
 def measure_specialization(
@@ -91,32 +85,3 @@ def neuron_parts(architecture: Architecture) -> tuple[tuple[int, int, int], ...]
         )
         for parts in architecture.neurons
     )
-
-
-def require_tokens(encoded: EncodedPrompts, min_tokens: int) -> None:
-    """Refuse languages with too few tokens for a rate to mean anything."""
-    require_blocks(encoded.n_blocks)
-    counts = zip(encoded.tokens().sum(axis=1).tolist(), encoded.n_items().sum(axis=1).tolist(), strict=True)
-    for code, (count, items) in zip(encoded.languages, counts, strict=True):
-        if count < min_tokens:
-            enough = -(-min_tokens * items // max(1, count))
-            raise MeasurementError(
-                f"Language '{code}' has {count} tokens in {items} prompts; {min_tokens} are needed, because "
-                f"the standard error of a rate is up to {0.5 / max(1, count) ** 0.5:.3f}. About {enough} "
-                "prompts would do; or lower min_tokens if you accept that."
-            )
-
-
-def require_blocks(n_blocks: int) -> None:
-    """Refuse fewer blocks than an interval needs."""
-    if n_blocks < 2:
-        raise MeasurementError(f"{n_blocks} block; at least 2 are needed for an interval.")
-
-
-def require_full_blocks(encoded: EncodedPrompts) -> None:
-    """Refuse a block without items in some language: the interval would stand on the others alone."""
-    for language, block in zip(*(encoded.n_items() == 0).nonzero(), strict=True):
-        raise MeasurementError(
-            f"Block {block} has no items in language '{encoded.languages[language]}'. Use fewer blocks, or "
-            "add prompts."
-        )

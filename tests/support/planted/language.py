@@ -51,7 +51,7 @@ def planted_model(family: str, *, neuron: bool = True, head: bool = True) -> Loa
     model = tiny_model(family, tie_word_embeddings=False)
     with torch.no_grad():
         reserve(model)
-        _plant_letters(model)
+        plant_letters(model)
         if neuron:
             plant_neuron(model)
         if head:
@@ -75,7 +75,7 @@ def reserve(model: PreTrainedModel) -> None:
     model.lm_head.weight[:, reserved] = 0
 
 
-def _plant_letters(model: PreTrainedModel) -> None:
+def plant_letters(model: PreTrainedModel) -> None:
     embedding, unembedding = model.get_input_embeddings().weight, model.lm_head.weight
     scale = embedding[:, VOICE + 1 :].abs().mean()
     embedding[:, : VOICE + 1] = 0
