@@ -45,20 +45,13 @@ def test_the_demo_measures_compares_and_draws(tmp_path):
     """As a user runs it: its own process, nothing to download, no warning on the way."""
     done = run_process("-m", "interp", "demo", "--out", tmp_path / "interp-demo", cwd=tmp_path)
     assert done.code == 0, done.stderr
-    for said in ("organism-sft", "organism-grpo", "validation, unread, spelled otherwise", "noise floor"):
-        assert said in done.stdout
+    for text in ("demo: 9 cells, 9 done", "Claims", "noise floor", "report.html"):
+        assert text in done.stdout
     answer = done.stdout.partition("The answer\n")[2].partition("\n\nWhat to try next")[0].splitlines()
-    assert [line.partition(":")[0] for line in answer] == [
-        "  Accuracy on unread facts",
-        "  Neurons",
-        "  Heads",
-    ]
-    for line in answer:
-        assert "sft" in line
-        assert "grpo" in line
-        assert line.endswith(".")
+    assert answer[-1].startswith("  Of 10 claims, ")
+    assert all(line.endswith((".", ".csv.")) for line in answer)
     written = {p.name for p in (tmp_path / "interp-demo").iterdir()}
-    assert {"neurons.png", "neurons.pdf", "neurons.csv", "heads.png"} <= written
+    assert {"report.html", "claims.csv", "figures", "tables", "methods.md"} <= written
     assert not [name for name in written if name.endswith((".tmp", ".partial"))]
 
 

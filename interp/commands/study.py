@@ -10,6 +10,7 @@ import typer
 from interp.console import console, interruptible, say_files
 
 if TYPE_CHECKING:
+    from analyses.study.claims import Claim
     from analyses.study.file import Study
     from analyses.study.record import Record
 
@@ -84,8 +85,8 @@ def report_command(
     _report(read_record(folder), folder)
 
 
-def run_and_report(study: Study, *, retry: bool = False, on: str = "here") -> None:
-    """Run a study and write its report.
+def run_and_report(study: Study, *, retry: bool = False, on: str = "here") -> list[Claim]:
+    """Run a study and write its report; its claims.
 
     Raises:
         Exit: With 1, when cells failed.
@@ -95,18 +96,20 @@ def run_and_report(study: Study, *, retry: bool = False, on: str = "here") -> No
     with interruptible() as progress:
         record = run_study(study, progress, retry=retry, on=on)
     _print_status(record)
-    _report(record, study.out)
+    claims = _report(record, study.out)
     if record.counts().get("failed"):
         raise typer.Exit(1)
+    return claims
 
 
-def _report(record: Record, out: Path) -> None:
+def _report(record: Record, out: Path) -> list[Claim]:
     from figures.study import claim_tables, write_report
     from figures.table import print_tables
 
     files, claims = write_report(record, out)
     print_tables(claim_tables(claims), console())
     say_files(files)
+    return claims
 
 
 def _print_status(record: Record) -> None:

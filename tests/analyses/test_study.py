@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import json
@@ -9,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from html.parser import HTMLParser
 from importlib.util import find_spec
@@ -384,6 +386,19 @@ def save_seeds(tmp_path) -> list[Path]:
     return [save_checkpoint(tmp_path / f"seed{seed}", seed=seed) for seed in (2, 3, 4)]
 
 
+def _killed_worker(parent: int) -> bool:
+    """Whether a worker was there to kill: a child of Parsl's pool of processes."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process(parent).children(recursive=True):
+            if "process_worker_pool" in " ".join(child.cmdline()):
+                for worker in child.children():
+                    worker.send_signal(signal.SIGKILL)
+                    return True
+    return False
+
+
 @pytest.mark.skipif(find_spec("parsl") is None, reason="needs parsl")
 @pytest.mark.slow
 def test_two_workers_one_killed_lose_nothing(finished, tmp_path):
@@ -391,15 +406,8 @@ def test_two_workers_one_killed_lose_nothing(finished, tmp_path):
     process = subprocess.Popen(
         [*command, "--out", str(tmp_path / "out"), "--on", "local:2"], stdout=subprocess.PIPE, text=True
     )
-    import psutil
-
-    killed = False
-    while process.poll() is None and not killed:
-        for child in psutil.Process(process.pid).children(recursive=True):
-            if "process_worker_pool" in " ".join(child.cmdline()) and child.children():
-                child.children()[0].send_signal(signal.SIGKILL)
-                killed = True
-                break
+    while process.poll() is None and not _killed_worker(process.pid):
+        time.sleep(0.2)
     out, _ = process.communicate(timeout=900)
     assert process.returncode == 0, out
     assert "4 done" in out
