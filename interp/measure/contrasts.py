@@ -26,6 +26,7 @@ from interp.errors import MeasurementError
 from interp.measure.passes import Progress
 from interp.model.loading import LoadedModel
 from interp.model.tokens import EncodedItem, TokenizedPrompt
+from interp.model.vocabulary import from_logits
 
 __all__ = ["Contrast", "contrast_metric", "make_contrasts"]
 
@@ -82,12 +83,23 @@ def contrast_metric(
     at = {key: index for index, key in enumerate(read)}
     device = hidden.device
     rows, places = torch.tensor(read, device=device).T
-    logits = loaded.architecture.unembed(hidden[rows, places]).float()
-    owner = [row for row, c in enumerate(contrasts) for _ in c.places]
-    which = [at[row, place] for row, c in enumerate(contrasts) for place in c.places]
-    right, wrong = ([token for c in contrasts for token in getattr(c, name)] for name in ("right", "wrong"))
-    gaps = logits[which, right] - logits[which, wrong]
-    share = torch.tensor([1 / len(contrasts[row].places) for row in owner], device=logits.device)
+    tokens: list[list[int]] = [[] for _ in read]
+    owner, gap = [], []
+    for row, contrast in enumerate(contrasts):
+        for place, right, wrong in zip(contrast.places, contrast.right, contrast.wrong, strict=True):
+            index = at[row, place]
+            owner.append(row)
+            gap.append((index, len(tokens[index])))
+            tokens[index] += right, wrong
+    of_tokens = from_logits(
+        hidden[rows, places],
+        loaded.architecture.unembed,
+        lambda logits, ids: logits.gather(1, ids),
+        loaded.pad_rows(tokens)[0],
+    )
+    which, column = torch.tensor(gap, device=of_tokens.device).T
+    gaps = of_tokens[which, column] - of_tokens[which, column + 1]
+    share = torch.tensor([1 / len(contrasts[row].places) for row in owner], device=gaps.device)
     total = torch.zeros(len(contrasts), dtype=gaps.dtype, device=gaps.device)
     return total.index_add(0, torch.tensor(owner, device=gaps.device), gaps * share)
 

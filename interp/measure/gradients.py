@@ -16,7 +16,10 @@ from interp.model.hooks import editing
 from interp.model.loading import LoadedModel
 from interp.model.sites import Site
 
-__all__ = ["Metric", "reduced_gradients"]
+__all__ = ["BACKWARD_TOKENS", "Metric", "reduced_gradients"]
+
+BACKWARD_TOKENS = 512
+"""Padded tokens per backward pass at most: unlike a forward pass, it holds what every layer computes."""
 
 Metric = Callable[[torch.Tensor], torch.Tensor]
 """Final hidden states of the body, ``[prompt, token, model]`` and normed -> one scalar per row, ``[prompt]``.

@@ -15,6 +15,7 @@ from interp.data.facts import Fact, FactSet
 from interp.data.prompts import Prompt, PromptSet
 from interp.model.loading import LoadedModel
 from interp.model.tokens import TokenizedPrompt, make_batches, token_positions
+from interp.model.vocabulary import from_logits, log_probabilities
 
 __all__ = [
     "EncodedQuestions",
@@ -25,8 +26,6 @@ __all__ = [
     "score_options",
     "text_losses",
 ]
-
-_CHUNK = 512  # tokens unembedded at a time: the logits of a large vocabulary never exist all at once
 
 
 @dataclass(frozen=True)
@@ -107,12 +106,13 @@ def score_options(
     loaded: LoadedModel, questions: Sequence[Question], encoded: EncodedQuestions
 ) -> list[Float[np.ndarray, " option"]]:
     """Log-probability of every option, summed over its tokens, in nats; uses up the cache."""
-    first = loaded.architecture.unembed(encoded.hidden[:, -1]).float().log_softmax(dim=-1)
+    starts, there = loaded.pad_rows([[option[0] for option in q.options] for q in questions])
+    first = from_logits(encoded.hidden[:, -1], loaded.architecture.unembed, log_probabilities, starts)
     owner = torch.tensor(
         [i for i, q in enumerate(questions) for _ in q.options]
     )  # the cache may be on several devices
     options, mask = loaded.pad_rows([option for q in questions for option in q.options])
-    total = first[owner.to(first.device), options[:, 0].to(first.device)].double().to(loaded.device)
+    total = first[there.bool().to(first.device)].double().to(loaded.device)
     if options.shape[1] > 1:
         encoded.cache.batch_select_indices(owner)
         steps = torch.arange(options.shape[1] - 1, device=loaded.device)
@@ -171,8 +171,8 @@ def _losses(
     loaded: LoadedModel, states: torch.Tensor, targets: torch.Tensor
 ) -> Float[torch.Tensor, " token"]:
     """Negative log-likelihood of each target, in float64 from a log-softmax in float32."""
-    losses = []
-    for part, ids in zip(states.split(_CHUNK), targets.split(_CHUNK), strict=True):
-        logits = loaded.architecture.unembed(part).float()  # on its own device when a model is spread
-        losses.append(functional.cross_entropy(logits, ids.to(logits.device), reduction="none").double())
-    return torch.cat(losses).to(loaded.device)
+
+    def read(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        return functional.cross_entropy(logits, ids, reduction="none").double()
+
+    return from_logits(states, loaded.architecture.unembed, read, targets).to(loaded.device)

@@ -1,4 +1,4 @@
-"""Log-probabilities over a large vocabulary in pieces: its logits never exist for all tokens at once."""
+"""What is read of logits over a large vocabulary, in pieces: they never exist for all tokens at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch.utils.checkpoint import checkpoint
 
-__all__ = ["LOGITS_AT_A_TIME", "TokenScores", "token_scores"]
+__all__ = [
+    "LOGITS_AT_A_TIME",
+    "TokenScores",
+    "from_logits",
+    "log_probabilities",
+    "rows_at_a_time",
+    "token_scores",
+]
 
 LOGITS_AT_A_TIME = 2**24
 """Entries, 64 MB in float32."""
@@ -33,6 +40,52 @@ class TokenScores:
     entropy: Float[torch.Tensor, " token"]
     mean_logit: Float[torch.Tensor, " token"]
     is_top: Bool[torch.Tensor, " token"]
+
+
+def rows_at_a_time(hidden: Float[torch.Tensor, "row model"], unembed: Unembed) -> int:
+    """How many rows have at most `LOGITS_AT_A_TIME` logits; at least one."""
+    with torch.no_grad():
+        vocabulary = unembed(hidden[:1]).shape[-1] if len(hidden) else 1
+    return max(1, LOGITS_AT_A_TIME // vocabulary)
+
+
+def from_logits(
+    hidden: Float[torch.Tensor, "row model"],
+    unembed: Unembed,
+    read: Callable[..., torch.Tensor],
+    *given: torch.Tensor,
+) -> torch.Tensor:
+    """Return ``read(logits, *given)`` of all rows, differentiable by ``hidden``.
+
+    Where the logits are too many to exist at once, it is called with those of some rows at a time, which the
+    backward pass computes anew.
+
+    Args:
+        hidden: Normed final hidden states.
+        unembed: Gives logits; not trained.
+        read: Of logits ``[row, vocab]`` in float32, and of ``given``, something whose first axis is the row.
+        given: What else is known of each row.
+    """
+
+    def piece(states: torch.Tensor, *theirs: torch.Tensor) -> torch.Tensor:
+        logits = unembed(states).float()  # on the unembedding's device when a model is spread
+        return read(logits, *(each.to(logits.device) for each in theirs))
+
+    rows = rows_at_a_time(hidden, unembed)
+    if len(hidden) <= rows:
+        return piece(hidden, *given)
+    graded = torch.is_grad_enabled() and hidden.requires_grad
+    parts = zip(*(each.split(rows) for each in (hidden, *given)), strict=True)
+    return torch.cat(
+        [checkpoint(piece, *part, use_reentrant=False) if graded else piece(*part) for part in parts]
+    )
+
+
+def log_probabilities(
+    logits: Float[torch.Tensor, "row vocab"], ids: Int[torch.Tensor, "row token"]
+) -> Float[torch.Tensor, "row token"]:
+    """Of some tokens of each row, in nats."""
+    return logits.log_softmax(dim=-1).gather(1, ids)
 
 
 def token_scores(
@@ -69,9 +122,7 @@ def token_scores(
         return picked, entropy, mean, top
 
     graded = torch.is_grad_enabled() and (hidden.requires_grad or trained)
-    with torch.no_grad():
-        vocabulary = unembed(hidden[:1]).shape[-1] if len(hidden) else 1
-    rows = max(1, LOGITS_AT_A_TIME // vocabulary)
+    rows = rows_at_a_time(hidden, unembed)
     if len(hidden) <= rows:
         return TokenScores(*piece(hidden, targets))
     if graded and not trained:

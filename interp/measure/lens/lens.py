@@ -23,6 +23,7 @@ from interp.measure.provenance import Measurement
 from interp.model.final_norm import LayerReadout, layer_readout
 from interp.model.loading import LoadedModel
 from interp.model.tokens import Batch, EncodedPrompts, length_sorted, pad_rows
+from interp.model.vocabulary import rows_at_a_time
 from interp.results.lens import LensResult
 from interp.results.separable import require_separable
 from interp.results.settings.lens import LensSettings
@@ -199,10 +200,22 @@ class LensReader:
         sets: Int[torch.Tensor, "item language token"],
     ) -> dict[str, torch.Tensor]:
         sets = sets.to(residual.device)
+        items = rows_at_a_time(residual[0], self.readout.logits)
+        parts = [
+            self._read_items(*part)
+            for part in zip(residual.split(items, dim=1), sets.split(items), strict=True)
+        ]
+        joined = {name: torch.cat([part[name] for part in parts], dim=1) for name in parts[0]}
+        return {**joined, "energy": self._energy(residual)}
+
+    def _read_items(
+        self,
+        residual: Float[torch.Tensor, "depth item model"],
+        sets: Int[torch.Tensor, "item language token"],
+    ) -> dict[str, torch.Tensor]:
         step = max(1, _CHUNK // (residual.shape[1] * len(self.readout.weight)))
         parts = [read_logits(self.readout.logits(part), sets, self._lexicon) for part in residual.split(step)]
-        joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        return {**joined, "energy": self._energy(residual)}
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def read_logits(

@@ -26,6 +26,7 @@ from interp.measure.lens.streams import read_streams
 from interp.model.final_norm import LayerReadout, layer_readout
 from interp.model.loading import LoadedModel
 from interp.model.tokens import EncodedItem, EncodedPrompts, length_sorted
+from interp.model.vocabulary import rows_at_a_time
 
 __all__ = ["Translators", "TunedLens", "fit_tuned_lens"]
 
@@ -36,7 +37,6 @@ _BATCH = 256  # positions per step
 _TRIALS = 8  # times that the divergence is looked at during the fit
 _MATRIX_RATE = 0.3  # of Adam, over the width: one step then changes a stream alike at all widths
 _BIAS_RATE = 0.03  # of Adam, in units of the stream's root mean square
-_CHUNK = 1024  # positions unembedded at a time where no gradient is needed
 
 
 @dataclass(frozen=True)
@@ -216,12 +216,17 @@ def _fit(
 
 def _step(readout: LayerReadout, now: Translators, streams: Float[torch.Tensor, "depth row model"]) -> None:
     """Add the gradients of one batch, a layer at a time."""
-    with torch.no_grad():
-        output = readout.logits(streams[-1]).log_softmax(dim=-1)
     moved = now(streams)[:-1]
     leaves = moved.detach().requires_grad_()
-    for leaf in leaves.unbind():
-        _divergence(output, readout.logits(leaf).log_softmax(dim=-1)).mean().backward()
+    n_rows = streams.shape[1]
+    for rows in torch.arange(n_rows, device=streams.device).split(
+        rows_at_a_time(streams[-1], readout.logits)
+    ):
+        with torch.no_grad():
+            output = readout.logits(streams[-1][rows]).log_softmax(dim=-1)
+        for leaf in leaves.unbind():
+            each = _divergence(output, readout.logits(leaf[rows]).log_softmax(dim=-1))
+            (each.sum() / n_rows).backward()
     moved.backward(leaves.grad)
 
 
@@ -231,7 +236,7 @@ def _divergences(
 ) -> Float[np.ndarray, " depth"]:
     """Mean KL(output || lens) of every depth, in nats."""
     total = torch.zeros(len(streams), dtype=torch.float64)
-    for part in streams.split(_CHUNK, dim=1):
+    for part in streams.split(rows_at_a_time(streams[-1], readout.logits), dim=1):
         output = readout.logits(part[-1]).log_softmax(dim=-1)
         for depth, stream in enumerate(part):
             divergence = _divergence(output, readout.logits(stream).log_softmax(dim=-1))

@@ -13,6 +13,7 @@ from interp.data.facts import FactSet
 from interp.data.hashing import digest_of
 from interp.data.prompts import prompts_from_facts
 from interp.errors import ConfigError
+from interp.measure.gradients import BACKWARD_TOKENS
 from interp.measure.passes import Progress, run_batches
 from interp.measure.patching.estimates import Estimates
 from interp.measure.patching.pairs import Pair
@@ -77,10 +78,11 @@ def measure_attribution(
     dealt = prompts.group_blocks(min(_BLOCKS, len({fact.group for fact in facts})))
     blocks = np.array([dealt[fact.group] for fact in facts], dtype=np.int64)
     sums = _Sums(loaded, source, paired, unit, blocks)
-    key = measurement.key(batch_tokens=batch_tokens, pairs=paired.digest)
+    at_a_time = min(batch_tokens, BACKWARD_TOKENS)
+    key = measurement.key(batch_tokens=at_a_time, pairs=paired.digest)
     largest = run_batches(
         loaded,
-        sums.batches(batch_tokens),
+        sums.batches(at_a_time),
         sums.add,
         sums,
         sums.describe,

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from interp.measure.patching.positions import ScoredPrompt
 from interp.model.loading import LoadedModel
+from interp.model.vocabulary import from_logits, log_probabilities
 
 __all__ = ["readout"]
-
-_ROWS = 128  # rows unembedded at a time: the logits of a large vocabulary never exist all at once
 
 
 def readout(
@@ -33,26 +32,31 @@ def readout(
         prompts: What each row is scored on.
         offset: Position of the first hidden state.
     """
-    starts = range(0, len(prompts), _ROWS)
-    parts = [(hidden[i : i + _ROWS], prompts[i : i + _ROWS]) for i in starts]
-    return torch.cat([_some(loaded, states, rows, offset) for states, rows in parts])
-
-
-def _some(
-    loaded: LoadedModel, hidden: torch.Tensor, prompts: Sequence[ScoredPrompt], offset: int
-) -> Float[torch.Tensor, "row metric"]:
     device = hidden.device
     last = torch.tensor([len(p.ids) - 1 - offset for p in prompts], device=device)
-    logits = loaded.architecture.unembed(hidden[torch.arange(len(prompts), device=device), last]).float()
+    first = from_logits(
+        hidden[torch.arange(len(prompts), device=device), last],
+        loaded.architecture.unembed,
+        _of_first,
+        torch.tensor([p.answer[0] for p in prompts]),
+        torch.tensor([p.distractor for p in prompts]),
+        torch.tensor([p.first for p in prompts], dtype=torch.long),
+    )
+    whole = first[:, 1] + _rest(loaded, hidden, prompts, offset).to(first.device)
+    return torch.cat([first[:, :1], whole.unsqueeze(1), first[:, 2:]], dim=1)
+
+
+def _of_first(
+    logits: torch.Tensor, gold: torch.Tensor, against: torch.Tensor, names: torch.Tensor
+) -> torch.Tensor:
+    """Logit difference, log-probability and probability of first tokens, and the names' probabilities."""
     logged = logits.log_softmax(dim=-1)
-    gold = _column([p.answer[0] for p in prompts], logits)
-    against = _column([p.distractor for p in prompts], logits)
-    first = logged.gather(1, gold)
-    whole = first.squeeze(1) + _rest(loaded, hidden, prompts, offset).to(first.device)
-    names = torch.tensor([p.first for p in prompts], dtype=torch.long, device=logits.device)
+    right, wrong = gold.unsqueeze(1), against.unsqueeze(1)
+    first = logged.gather(1, right)
     by_language = logged.gather(1, names.clamp(min=0)).exp().masked_fill(names < 0, torch.nan)
-    difference = logits.gather(1, gold) - logits.gather(1, against)
-    return torch.cat([difference, whole.unsqueeze(1), first.exp(), by_language], dim=1)
+    return torch.cat(
+        [logits.gather(1, right) - logits.gather(1, wrong), first, first.exp(), by_language], dim=1
+    )
 
 
 def _rest(
@@ -69,10 +73,5 @@ def _rest(
     if not later:
         return total
     rows, at, ids = torch.tensor(later, device=hidden.device).T
-    logged = loaded.architecture.unembed(hidden[rows, at]).float().log_softmax(dim=-1)
-    each = logged.gather(1, ids.to(logged.device).unsqueeze(1)).squeeze(1)
+    each = from_logits(hidden[rows, at], loaded.architecture.unembed, log_probabilities, ids[:, None])[:, 0]
     return total.to(each.device).index_add(0, rows.to(each.device), each)
-
-
-def _column(ids: Sequence[int], logits: torch.Tensor) -> Int[torch.Tensor, "row 1"]:
-    return torch.tensor(ids, device=logits.device).unsqueeze(1)

@@ -22,6 +22,7 @@ from interp.data.prompts import context_of, prompts_from_facts
 from interp.errors import MeasurementError
 from interp.measure.attributions import attributions
 from interp.measure.contrasts import Contrast, make_contrasts
+from interp.measure.gradients import BACKWARD_TOKENS
 from interp.measure.passes import Progress, run_batches
 from interp.measure.provenance import Measurement
 from interp.model.loading import LoadedModel
@@ -177,7 +178,7 @@ class _Overlaps:
         places = {(c.item.block, c.item.language): place for place, c in enumerate(ordered)}
         contrasts = np.zeros(len(ordered), dtype=np.float32)
         vectors: dict[Site, torch.Tensor] = {}
-        for items in length_sorted([c.item for c in ordered], self.batch_tokens):
+        for items in length_sorted([c.item for c in ordered], min(self.batch_tokens, BACKWARD_TOKENS)):
             keys = [(item.block, item.language) for item in items]
             gaps, each = attributions(self.loaded, [self.contrasts[key] for key in keys], self.units)
             contrasts[[places[key] for key in keys]] = gaps.cpu().numpy()

@@ -19,18 +19,18 @@ from torch.nn import functional
 from interp.data.prompts import PromptSet
 from interp.errors import MeasurementError
 from interp.measure.blocks import require_blocks, require_full_blocks
+from interp.measure.gradients import BACKWARD_TOKENS
 from interp.measure.passes import Progress, require_finite, run_pass
 from interp.measure.provenance import Measurement
 from interp.model.hooks import editing
 from interp.model.loading import LoadedModel
 from interp.model.sites import Site
-from interp.model.tokens import Batch, EncodedItem, EncodedPrompts, length_sorted
+from interp.model.tokens import Batch, EncodedItem, EncodedPrompts, length_sorted, split_batch
+from interp.model.vocabulary import rows_at_a_time
 from interp.results.heads import HeadsResult
 from interp.results.settings.specialization import SpecializationSettings
 
 __all__ = ["measure_heads", "require_items", "scaled_heads"]
-
-_CHUNK = 512  # tokens unembedded at a time: the logits of a large vocabulary never exist all at once
 
 
 def measure_heads(
@@ -124,11 +124,9 @@ class FrozenHeads:
 
     def add(self, batch: Batch) -> None:
         """Add a batch: all of it, or nothing if it raises."""
-        architecture = self.loaded.architecture
-        ones = torch.ones(
-            len(batch.items), architecture.n_layers, architecture.n_heads, device=self.loaded.device
-        )
-        gradient = self._gradients(batch, ones)
+        ones = torch.ones(self.magnitude.shape[2:], device=self.loaded.device)
+        parts = split_batch(batch, BACKWARD_TOKENS)
+        gradient = np.concatenate([self._gradients(p, ones.expand(len(p.items), -1, -1)) for p in parts])
         self._add(batch.items, np.abs(gradient), gradient < 0)
 
     def state(self) -> dict[str, np.ndarray]:
@@ -226,7 +224,8 @@ def _loss_gradient(
     per_item = scored.sum(dim=1, keepdim=True).clamp(min=1)
     weights = (1.0 / per_item).expand_as(scored)[scored].to(hidden.device)
     states, targets = hidden[:, :-1][scored.to(hidden.device)], batch.ids[:, 1:][scored].to(hidden.device)
-    chunks = zip(states.detach().split(_CHUNK), targets.split(_CHUNK), weights.split(_CHUNK), strict=True)
+    rows = rows_at_a_time(states.detach(), loaded.architecture.unembed)
+    chunks = zip(*(each.split(rows) for each in (states.detach(), targets, weights)), strict=True)
     return states, torch.cat([_chunk_gradient(loaded, *chunk) for chunk in chunks])
 
 

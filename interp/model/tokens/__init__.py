@@ -10,6 +10,7 @@ from interp.model.tokens.batches import (
     make_batches,
     pad,
     pad_rows,
+    split_batch,
     token_positions,
 )
 from interp.model.tokens.encoding import TokenizedPrompt, TokenizedText, tokenize
@@ -27,6 +28,7 @@ __all__ = [
     "make_batches",
     "pad",
     "pad_rows",
+    "split_batch",
     "token_positions",
     "tokenize",
 ]

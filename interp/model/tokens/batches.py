@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from interp.model.tokens.prompts import EncodedItem
 
-__all__ = ["Batch", "length_sorted", "make_batches", "pad", "pad_rows", "token_positions"]
+__all__ = ["Batch", "length_sorted", "make_batches", "pad", "pad_rows", "split_batch", "token_positions"]
 
 Item = TypeVar("Item")
 
@@ -77,6 +77,13 @@ def make_batches(
 def length_sorted(items: Sequence[EncodedItem], batch_tokens: int) -> list[tuple[EncodedItem, ...]]:
     """Batches of at most ``batch_tokens`` padded tokens, longest first, whatever the items' order."""
     return make_batches(items, batch_tokens, len, order=lambda i: (-len(i), i.language, i.item_id))
+
+
+def split_batch(batch: Batch, batch_tokens: int) -> list[Batch]:
+    """The rows of a batch in batches of at most ``batch_tokens`` padded tokens, as wide as they are."""
+    rows = max(1, batch_tokens // batch.ids.shape[1])
+    parts = [slice(start, start + rows) for start in range(0, len(batch.items), rows)]
+    return [Batch(batch.items[p], batch.ids[p], batch.attention[p], batch.counted[p]) for p in parts]
 
 
 def filler(tokenizer: PreTrainedTokenizerBase, n_embeddings: int) -> int:

@@ -113,6 +113,7 @@ def test_one_text_under_two_names_is_one_route():
 
 def test_batches_and_memory_change_nothing(facts, monkeypatch):
     loaded = opened("olmo2")
+    monkeypatch.setattr(routing, "BACKWARD_TOKENS", 100_000)
     whole = measure_routing(loaded, facts, batch_tokens=100_000)
     small = measure_routing(loaded, facts, batch_tokens=1)
     original, sizes = routing.attributions, []
