@@ -106,8 +106,9 @@ def legend_below(figure: Figure, handles: Sequence[Artist | Container], title: s
     columns = max(1, min(len(handles), int(width / (0.5 + 0.068 * longest))))
     rows = -(-len(handles) // columns) + broken + bool(title)
     figure.set_size_inches(width, height + 0.15 * rows)
+    heading = textwrap.fill(title, int((width - 0.2) / 0.068))
     figure.legend(
-        handles=list(handles), loc="outside lower center", ncols=columns, fontsize=7, title=textwrap.fill(title, int((width - 0.2) / 0.068)) or None,
+        handles=list(handles), loc="outside lower center", ncols=columns, fontsize=7, title=heading or None,
         title_fontsize=7,
     )  # fmt: skip
 
