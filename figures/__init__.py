@@ -23,18 +23,32 @@ if TYPE_CHECKING:
 __all__ = ["drawings", "plot", "tables"]
 
 
-def plot(shown: Result | Sequence[Result] | Comparison, names: Sequence[str] = (), **view: Any) -> Figure:
+def plot(
+    shown: Result | Sequence[Result] | Comparison,
+    names: Sequence[str] = (),
+    *,
+    width: float | None = None,
+    **view: Any,
+) -> Figure:
     """Draw a result, several results of one kind, or a comparison; the kind of figure follows from the type.
 
     Args:
         shown: What to draw.
         names: What to call each result; by default its checkpoint.
+        width: In inches, such as 3.25 or 6.75 for one or two columns of a paper; by default what it needs.
         view: How results are read, such as ``scoring`` or ``metric``.
+
+    Returns:
+        A matplotlib figure that shows itself in a notebook.
 
     Raises:
         TypeError: There is no figure for this type.
+        ConfigError: The width is out of range, or there are more checkpoints than can be told apart.
     """
-    return drawings(shown, names, **view)[0].draw()
+    from figures.style import sized
+
+    with sized(width):
+        return drawings(shown, names, **view)[0].draw()
 
 
 def drawings(

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from figures.drawing import Drawing
 from figures.findings import found
 from figures.matrices import show_languages
-from figures.style import new_figure
+from figures.style import new_figure, width_for
 from figures.table import Table, estimate, number
 from interp.results.ablation import HARMS, AblationResult
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ablation_data", "drawings", "plot_ablation", "tables"]
 
+_MOST_COLUMNS = 4  # of checkpoints
 _UNITS = {"loss": "nats per token", "accuracy": "accuracy"}
 _LEGEND = (
     "Rows: the language whose units were removed; columns: the language that was asked. Harm beyond as many "
@@ -93,10 +94,17 @@ def plot_ablation(results: Sequence[AblationResult], names: Sequence[str]) -> Fi
     data, languages = ablation_data(results, names), results[0].languages
     _, marked = _marked(results)
     n = len(languages)
-    side = max(2.4, 0.9 + 0.2 * n)
-    with new_figure(1.4 + side * len(results), 0.8 + side * len(HARMS)) as figure:
-        grid = figure.subplots(len(HARMS), len(results), squeeze=False)
-        for row, kind in zip(grid, HARMS, strict=True):
+    side = max(2.1, 0.5 + 0.108 * n)
+    natural = 1.4 + side * min(len(results), _MOST_COLUMNS)
+    columns = max(1, min(len(results), int((width_for(natural) - 0.85) / side)))
+    lines = -(-len(results) // columns)
+    with new_figure(natural, 0.8 + (side + 0.3) * len(HARMS) * lines) as figure:
+        grid = figure.subplots(len(HARMS) * lines, columns, squeeze=False)
+        for block, kind in enumerate(HARMS):
+            rows = grid[block * lines : (block + 1) * lines]
+            row = list(rows.flat)[: len(results)]
+            for axes in list(rows.flat)[len(results) :]:
+                axes.remove()
             shown = data[data.harm == kind]
             for axes, name in zip(row, names, strict=True):
                 part = shown[shown.checkpoint == name]
@@ -105,10 +113,9 @@ def plot_ablation(results: Sequence[AblationResult], names: Sequence[str]) -> Fi
                 most = float(np.abs(shown.beyond_random).max())
                 image = show_languages(axes, values, clear, languages, most)
                 axes.set_title(name, loc="left", fontsize=9)
-            row[0].set_ylabel("units of")
+            figure.supylabel("units of", fontsize=9)
             figure.colorbar(image, ax=row, label=f"{_UNITS[kind]} lost beyond random units", fraction=0.05)
-        for axes in grid[-1]:
-            axes.set_xlabel("asked in")
+        figure.supxlabel("asked in", fontsize=9)
         first = results[0]
         removed = f"{first.removed.shape[-1]} {first.unit} per language set to {first.mode}"
         counted = f"{len(first.fact_ids)} facts in {len(set(first.groups))} clusters"

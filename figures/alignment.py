@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from figures.drawing import Drawing
 from figures.layers import plot_matrices, show_curve, show_layers, show_legend
 from figures.probing import layer_table
-from figures.style import new_figure
+from figures.style import new_figure, width_for
 from figures.table import Table, number
 from probes.alignment_results import AlignmentResult
 from probes.layers import layer_name
@@ -90,8 +90,9 @@ def plot_alignment(results: Sequence[AlignmentResult], names: Sequence[str]) -> 
     facts.
     """
     data, kinds = alignment_data(results, names), list(results[0].pairs)
-    with new_figure(8.8, 0.9 + 2.7 * len(kinds)) as figure:
-        grid = figure.subplots(len(kinds), 2, squeeze=False, sharey="col")
+    columns = 2 if width_for(8.8) >= 5 else 1
+    with new_figure(8.8, 0.5 + 2.4 * len(kinds) * 2 / columns) as figure:
+        grid = figure.subplots(2 * len(kinds) // columns, columns, squeeze=False).reshape(-1, 2)
         for row, kind in enumerate(kinds):
             pairs = (("mutual raw", "mutual centered"), ("CKA", "CKA shuffled"))
             for axes, curves in zip(grid[row], pairs, strict=True):
@@ -103,9 +104,16 @@ def plot_alignment(results: Sequence[AlignmentResult], names: Sequence[str]) -> 
                 show_layers(axes, results[0].layers)
             grid[row, 0].set_ylabel("share that find each other")
             grid[row, 1].set_ylabel("linear CKA")
-        for axes in grid[-1]:
-            axes.set_ylim(0, None)
-            show_legend(axes)
+        for column in grid.T:
+            top = max(axes.get_ylim()[1] for axes in column)
+            for axes in column:
+                axes.set_ylim(0, top)
+        show_legend(
+            figure,
+            names,
+            full="raw (MEXA); CKA",
+            empty="centered; CKA of shuffled facts",
+        )
         return figure
 
 

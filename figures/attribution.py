@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.drawing import Drawing
-from figures.style import Look, look, new_figure
+from figures.layers import spaced
+from figures.style import Look, look, new_figure, width_for
 from figures.table import Table, estimate, number
 from interp.results.attribution import AttributionResult
 from interp.stats import interval_text
@@ -93,8 +94,14 @@ def plot_attribution(results: Sequence[AttributionResult], names: Sequence[str])
     heads = results[0].unit == "heads"
     spans = _shown(results)
     left = len(spans) if heads else 2
-    with new_figure(2.6 * left + 3.4, 0.7 + 2.9 * len(results)) as figure:
-        grid = figure.subplots(len(results), left + 1, squeeze=False)
+    natural = 2.6 * left + 3.4
+    columns = max(1, min(left + 1, int(width_for(natural) / 2.2)))
+    lines = -(-(left + 1) // columns)
+    with new_figure(natural, 0.7 + 2.7 * lines * len(results)) as figure:
+        axes_of = figure.subplots(lines * len(results), columns, squeeze=False).reshape(len(results), -1)
+        for axes in axes_of[:, left + 1 :].flat:
+            axes.remove()
+        grid = axes_of[:, : left + 1]
         largest = max(float(result.peaks().max()) for result in results)
         for row, (result, name) in enumerate(zip(results, names, strict=True)):
             if heads:
@@ -134,8 +141,8 @@ def _maps(
         )
         axes.set_title(result.positions[span], loc="left", fontsize=8)
         axes.set(xlabel="head", ylabel="layer" if axes is row[0] else "")
-        axes.set_xticks(range(0, values.shape[1], -(-values.shape[1] // _LABELS)))
-        axes.set_yticks(range(0, values.shape[0], -(-values.shape[0] // _LABELS)))
+        axes.set_xticks(spaced(values.shape[1], _LABELS))
+        axes.set_yticks(spaced(values.shape[0], _LABELS))
         axes.grid(visible=False)
     figure.colorbar(image, ax=row[-1], label="estimate (logits)")
 
@@ -148,7 +155,7 @@ def _profile(axes: Axes, result: AttributionResult, spans: Sequence[int]) -> Non
         axes.plot(part.layer, part.floor, label=f"{span}, unrelated fact", **_line(style, full=False))
     axes.set_title("by layer", loc="left", fontsize=8)
     axes.set(xlabel="layer", ylabel="sum of |estimate| (logits)", ylim=(0, None))
-    axes.set_xticks(range(0, result.sums.shape[3], -(-result.sums.shape[3] // _LABELS)))
+    axes.set_xticks(spaced(result.sums.shape[3], _LABELS))
     axes.legend(fontsize=6)
 
 

@@ -11,7 +11,8 @@ from jaxtyping import Bool
 from matplotlib.figure import Figure
 
 from figures.drawing import Drawing
-from figures.style import look, new_figure
+from figures.layers import legend_below, spaced
+from figures.style import look, new_figure, width_for
 from figures.table import Table, estimate, number
 from interp.data.languages import language_classes
 from interp.results.answers import AnswersResult
@@ -35,6 +36,7 @@ _SCORINGS = {
     "prefix": "generated text begins with the answer",
     "published": "generated text matches by PolyFact's rule for KLAR",
 }
+_FEW_POINTS = 40  # of languages and checkpoints, beside which the shares of facts have room
 _RULES = {"prior": "the relation's most frequent answer", "longest": "the longest option"}
 _CONSISTENCY = {
     "total_consistency": "right in all languages",
@@ -192,27 +194,36 @@ def _note(first: AnswersResult, frames: Sequence[pd.DataFrame], rules: Mapping[s
 def plot_behavior(results: Sequence[AnswersResult], names: Sequence[str], *, scoring: str = "auto") -> Figure:
     """Accuracy per language with its 95 % interval and chance; share of facts right in k languages."""
     languages = results[0].languages
-    with new_figure(7.5, 3.4) as figure:
-        left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    beside = len(languages) * len(results) <= _FEW_POINTS and width_for(7.5) >= 5
+    with new_figure(7.5, 3.0 if beside else 5.2) as figure:
+        if beside:
+            left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+        else:
+            left, right = figure.subplots(2, 1)
         places, width = np.arange(len(languages)), 0.7 / len(results)
         for i, (result, name) in enumerate(zip(results, names, strict=True)):
             style, table = look(i), result.by_language(scoring)
             at = places + (i - (len(results) - 1) / 2) * width
             errors = np.maximum(0, np.stack([table.accuracy - table.low, table.high - table.accuracy]))
             left.errorbar(
-                at, table.accuracy, errors, color=style.color, marker=style.marker, linestyle="", label=name
-            )
+                at, table.accuracy, errors, color=style.color, marker=style.marker, linestyle="", label=name,
+                markersize=5 if beside else 3, linewidth=1.2 if beside else 0.5,
+            )  # fmt: skip
             shares = result.histogram_shares(scoring)
-            right.plot(shares, color=style.color, linestyle=style.line, marker=style.marker)
+            right.plot(shares, color=style.color, linestyle=style.line, marker=style.marker, markersize=4)
         if results[0].chance:
-            left.axhline(results[0].chance, color="0.4", linestyle=":", label="chance")
-        left.set_xticks(places, languages)
+            left.axhline(
+                results[0].chance, color="0.4", linestyle=":", label=f"chance {results[0].chance:.3g}"
+            )
+        crowded = len(languages) * 0.3 > figure.get_figwidth() * (0.5 if beside else 0.9)
+        left.set_xticks(places, languages, rotation=90 if crowded else 0, fontsize=7 if crowded else 9)
+        left.set_xlim(-0.6, len(languages) - 0.4)
         left.set(ylabel="accuracy", ylim=(0, 1.02))
         right.set(xlabel="languages in which a fact is right", ylabel="share of facts", ylim=(0, None))
-        right.set_xticks(np.arange(len(languages) + 1)[:: max(1, len(languages) // 6)])
+        right.set_xticks(spaced(len(languages) + 1, 8))
         title = f"{_SCORINGS[results[0].checked(scoring)]}, {len(results[0].fact_ids)} facts"
         figure.suptitle(title, fontsize=10)
-        figure.legend(loc="outside lower center", ncols=4)
+        legend_below(figure, left.get_legend_handles_labels()[0])
         return figure
 
 

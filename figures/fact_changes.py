@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from analyses.comparison import FactComparison
+from figures.layers import legend_below
 from figures.style import look, new_figure
 from interp.stats import ALPHA
 
@@ -46,8 +45,9 @@ def plot_fact_changes(changes: FactComparison) -> Figure:
                     label=label,
                 )
         axes.set_yticks(rows, table.quantity)
-        axes.set(xlabel=f"change, 95 % interval over {clusters(table)}")
-        axes.set_title(f"{changes.names[0]} → {changes.names[1]}", loc="left")
-        title = textwrap.fill(f"Holm over {changes.corrected_over}", 80)
-        figure.legend(loc="outside lower center", ncols=3, title=title, title_fontsize=7)
+        figure.suptitle(
+            f"{changes.names[0]} → {changes.names[1]}; Holm over {changes.corrected_over}", fontsize=9
+        )
+        told = f"change, 95 % interval over {clusters(table)}"
+        legend_below(figure, axes.get_legend_handles_labels()[0], told)
         return figure

@@ -14,8 +14,8 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter
 
 from figures.drawing import Drawing
-from figures.layers import spaced
-from figures.style import Look, look, new_figure
+from figures.layers import layer_ticks, show_legend
+from figures.style import Look, look, new_figure, width_for
 from figures.table import Table, estimate, number
 from interp.data.languages import LANGUAGES
 from interp.results.lens import QUANTITIES, LensResult
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["drawings", "lens_data", "plot_lens", "tables"]
 
 _COLUMNS = 4
-_MOST_LABELS = 9
+_MOST_LABELS = 6
 _LINEAR_BELOW = 1e-3  # of the probability axis, which is logarithmic above
 _AXES = {"probability": "probability of the answer", "mass": "probability of the language's lexicon"}
 _STRIP = 0.09  # height of one checkpoint's entropy, in panel heights
@@ -94,7 +94,7 @@ def plot_lens(results: Sequence[LensResult], names: Sequence[str], quantity: str
     """
     first = results[0]
     shown = [code for code in first.languages if code != first.pivot]
-    columns = min(_COLUMNS, len(shown))
+    columns = max(1, min(_COLUMNS, len(shown), int((width_for(0.9 + 2.4 * _COLUMNS) - 0.6) / 1.5)))
     rows = -(-len(shown) // columns)
     top = max(float(np.nanmax(result.mean_entropy())) for result in results)
     with new_figure(0.9 + 2.4 * columns, 0.9 + (2.1 + 0.2 * len(results)) * rows) as figure:
@@ -113,10 +113,17 @@ def plot_lens(results: Sequence[LensResult], names: Sequence[str], quantity: str
             counted = (first.clean[:, own] if quantity == "mass" else first.counted(code)).sum()
             label = LANGUAGES[code].name if code in LANGUAGES else code
             strip.set_title(f"{label} ({code}), n {counted}", loc="left", fontsize=8)
-        bar = figure.colorbar(image, cax=figure.add_subplot(grid[0, columns]), label="entropy (nats)")
+        bar = figure.colorbar(
+            image, cax=figure.add_subplot(grid[0, columns]), label="entropy (nats) of the strips"
+        )
         bar.ax.grid(visible=False)
         figure.supylabel(_AXES[quantity], fontsize=9)
-        figure.legend(*curves.get_legend_handles_labels(), loc="outside lower center", ncols=min(columns, 2))
+        show_legend(
+            figure,
+            names,
+            full="prompt's language",
+            empty=f"{first.pivot}, the pivot",
+        )
         return figure
 
 
@@ -151,7 +158,7 @@ def _panel(axes: Axes, results: Sequence[LensResult], names: Sequence[str], code
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.tick_params(labelsize=7)
     layers = results[0].layers
-    chosen = spaced(len(layers), _MOST_LABELS)
+    chosen = layer_ticks(layers, _MOST_LABELS)
     axes.set_xticks([layers[i] for i in chosen], [layer_name(layers[i]) for i in chosen])
 
 

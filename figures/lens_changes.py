@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 
 from analyses.comparison import FactComparison
 from figures.fact_changes import clusters
-from figures.style import look, new_figure
+from figures.style import look, new_figure, width_for
 from interp.data.languages import LANGUAGES
 from interp.stats import ALPHA
 
@@ -31,8 +30,15 @@ def plot_lens_changes(changes: FactComparison) -> Figure:
     table = changes.table.assign(**_parted(changes.table.quantity))
     names = list(dict.fromkeys(table.name))
     rows = list(dict.fromkeys(table.language))
-    with new_figure(1.2 + 1.9 * len(names), 1.3 + 0.24 * len(rows)) as figure:
-        panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    natural = 1.2 + 1.9 * len(names)
+    columns = max(1, min(len(names), int((width_for(natural) - 0.5) / 1.25)))
+    lines = -(-len(names) // columns)
+    with new_figure(natural, 0.7 + (0.6 + 0.24 * len(rows)) * lines) as figure:
+        grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
+        panels = list(grid.flat)
+        for axes in panels[len(names) :]:
+            axes.remove()
+        panels = panels[: len(names)]
         for axes, name in zip(panels, names, strict=True):
             _panel(axes, table[table.name == name], rows)
             axes.set_title(name, fontsize=9)
@@ -41,7 +47,7 @@ def plot_lens_changes(changes: FactComparison) -> Figure:
         figure.suptitle(f"{changes.names[0]} → {changes.names[1]}", fontsize=10)
         told = f"change, 95 % interval over {clusters(table)}; "
         told += f"filled: Holm p < .05 over {changes.corrected_over}"
-        figure.supxlabel(textwrap.fill(told, 90), fontsize=8)
+        figure.supxlabel(told, fontsize=8)
         return figure
 
 
@@ -60,7 +66,7 @@ def _panel(axes: Axes, table: pd.DataFrame, rows: list[str]) -> None:
             markeredgecolor=style.color,
             markerfacecolor=color,
         )
-    axes.locator_params(axis="x", nbins=3)
+    axes.locator_params(axis="x", nbins=2)
     axes.tick_params(labelsize=7)
 
 

@@ -24,7 +24,7 @@ def show_languages(
     image = axes.imshow(values, cmap="RdBu_r", vmin=-most, vmax=most)
     rows, columns = np.nonzero(marked)
     axes.scatter(columns, rows, s=9, color="black", edgecolors="white", linewidths=0.5)
-    axes.set_xticks(range(n), languages, fontsize=7, rotation=90)
-    axes.set_yticks(range(n), languages, fontsize=7)
+    axes.set_xticks(range(n), languages, fontsize=6, rotation=90)
+    axes.set_yticks(range(n), languages, fontsize=6)
     axes.grid(visible=False)
     return image

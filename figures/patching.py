@@ -16,7 +16,7 @@ from matplotlib.image import AxesImage
 from figures.attribution import attribution_drawings, attribution_tables
 from figures.drawing import Drawing
 from figures.findings import found
-from figures.layers import spaced
+from figures.layers import layer_ticks, show_legend, spaced
 from figures.style import look, new_figure
 from figures.table import Table, estimate, number
 from interp.results.attribution import AttributionResult
@@ -194,8 +194,7 @@ def _curves(results: Sequence[PatchingResult], names: Sequence[str], metric: str
             axes.set_xlabel("layer")
             axes.set_title(position)
         panels[0].set_ylabel(f"recovery ({metric})")
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+        show_legend(figure, names, full="recovery", empty="floor: an unrelated fact", chance="none, all")
         figure.suptitle(_title(results[0]), fontsize=10)
         return figure
 
@@ -206,7 +205,7 @@ def _maps(results: Sequence[PatchingResult], names: Sequence[str], metric: str, 
     columns = results[0].positions if across == "unit" else ("",)
     wide = shape[1] if across == "unit" else shape[2]
     labels = results[0].units if across == "unit" else results[0].positions
-    side = (1.2 + max(1.4, 0.22 * wide), 0.9 + max(1.2, 0.22 * shape[0]))
+    side = (1.2 + max(1.4, min(0.22 * wide, 6)), 0.9 + max(1.2, min(0.22 * shape[0], 3)))
     with new_figure(1.2 + side[0] * len(columns), 0.6 + side[1] * len(results)) as figure:
         grid = figure.subplots(len(results), len(columns), squeeze=False)
         cuts = [_cut(result.recovery(metric), shape) for result in results]
@@ -248,7 +247,7 @@ def _cut(table: pd.DataFrame, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _number(axes: Axes, n_layers: int) -> None:
-    chosen = spaced(n_layers, _MOST_LABELS)
+    chosen = layer_ticks(range(n_layers))
     axes.set_xticks(chosen, [str(i) for i in chosen])
 
 

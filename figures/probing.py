@@ -7,12 +7,11 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from figures.drawing import Drawing
 from figures.layers import plot_matrices, show_curve, show_layers, show_legend
-from figures.style import new_figure
+from figures.style import new_figure, width_for
 from figures.table import Table, estimate, rows_of
 from probes.layers import LayerResult, layer_name
 from probes.results import ProbeResult
@@ -89,8 +88,10 @@ def plot_probes(results: Sequence[ProbeResult], names: Sequence[str]) -> Figure:
     panels = {own: ("accuracy", "control")}
     if (data.curve == "transfer raw").any():
         panels["carried to other languages"] = ("transfer centered", "transfer raw")
-    with new_figure(1.0 + 3.8 * len(panels), 4.1) as figure:
-        grid = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
+    natural = 1.0 + 3.8 * len(panels)
+    columns = len(panels) if width_for(natural) >= 5 else 1
+    with new_figure(natural, 0.5 + 3.2 * len(panels) / columns) as figure:
+        grid = figure.subplots(len(panels) // columns, columns, sharey=True, squeeze=False).ravel()
         for axes, (title, curves) in zip(grid, panels.items(), strict=True):
             for index, name in enumerate(names):
                 for curve in curves:
@@ -99,8 +100,11 @@ def plot_probes(results: Sequence[ProbeResult], names: Sequence[str]) -> Figure:
             axes.axhline(first.chance, color="0.4", linewidth=0.8)
             axes.set_title(title, loc="left")
             show_layers(axes, first.layers)
-            show_legend(axes)
-        grid[0].set(ylabel="balanced accuracy, 95 % interval", ylim=(0, 1.02))
+            axes.set_ylabel("balanced accuracy, 95 % interval" if axes in grid[::columns] else "")
+        grid[0].set_ylim(0, 1.02)
+        empty = "; ".join(curves[1] for curves in panels.values())
+        full = "; ".join(curves[0] for curves in panels.values())
+        show_legend(figure, names, full=full, empty=empty, chance=f"chance {first.chance:.3g}")
         figure.suptitle(f"Read from the layers: {first.task_name}", fontsize=10)
         return figure
 

@@ -14,7 +14,7 @@ from figures.drawing import Drawing
 from figures.findings import found
 from figures.layers import show_curve, show_layers, show_legend
 from figures.matrices import show_languages
-from figures.style import new_figure
+from figures.style import new_figure, width_for
 from figures.table import Table, estimate, number
 from interp.results.routing import RoutingResult
 
@@ -95,8 +95,9 @@ def plot_routing(results: Sequence[RoutingResult], names: Sequence[str]) -> Figu
     """
     data, units = routing_data(results, names), results[0].units
     layers = range(results[0].dots.shape[-1])
-    with new_figure(8.8, 0.9 + 2.9 * len(units)) as figure:
-        grid = figure.subplots(len(units), 2, squeeze=False)
+    columns = 2 if width_for(8.8) >= 5 else 1
+    with new_figure(8.8, 0.5 + 2.6 * len(units) * 2 / columns) as figure:
+        grid = figure.subplots(2 * len(units) // columns, columns, squeeze=False).reshape(-1, 2)
         for row, unit in zip(grid, units, strict=True):
             for axes, curves in zip(row, (("overlap", "chance"), (_EXCESS,)), strict=True):
                 for index, name in enumerate(names):
@@ -110,8 +111,7 @@ def plot_routing(results: Sequence[RoutingResult], names: Sequence[str]) -> Figu
                 axes.set_title(f"{unit}: {' and '.join(curves)}", loc="left", fontsize=9)
                 show_layers(axes, layers)
             row[0].set_ylabel("cosine of attributions")
-        for axes in grid[-1]:
-            show_legend(axes)
+        show_legend(figure, names, full="overlap", empty="chance: another fact of its relation")
         return figure
 
 

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.drawing import Drawing
-from figures.style import look, new_figure
+from figures.layers import legend_below, show_layers
+from figures.style import look, new_figure, width_for
 from figures.table import Table, estimate, number, rows_of
 from interp.data.languages import LANGUAGES
 from interp.results import HeadsResult, UnitResult
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["drawings", "plot_specialization", "specialization_data", "tables"]
 
 
+_MOST_BARS = 6  # per language; of more checkpoints each is a point
 _NAMES = {"neuron": "MLP neurons", "head": "attention heads"}
 _LEGENDS = {
     "neuron": "> .05 nats: neurons above 0.05 nats whose activity is most informative about the language; "
@@ -93,16 +95,20 @@ def _overall(results: Sequence[UnitResult], names: Sequence[str]) -> Table:
 
 def plot_specialization(results: Sequence[UnitResult], names: Sequence[str]) -> Figure:
     """Left: mean specialization per layer with its 95 % interval. Right: each language's part of it."""
-    with new_figure(9.5, 0.9 + 0.26 * max(10, len(results[0].languages))) as figure:
-        left, right = figure.subplots(1, 2, width_ratios=[1, 1.1])
+    beside = width_for(9.5) >= 5.5
+    bars = 0.9 + 0.26 * max(10, len(results[0].languages))
+    with new_figure(9.5, bars if beside else 2.6 + bars) as figure:
+        if beside:
+            left, right = figure.subplots(1, 2, width_ratios=[1, 1.1])
+        else:
+            left, right = figure.subplots(2, 1, height_ratios=[2.6, bars])
         for index, (result, name) in enumerate(zip(results, names, strict=True)):
             _curve(left, result, name, index)
-        left.set(xlabel="layer", ylabel=f"mean specialization of {_NAMES[results[0].unit]} (nats)")
-        left.set_xticks(range(0, results[0].n_layers, max(1, results[0].n_layers // 8)))
+        left.set(ylabel=f"mean specialization of {_NAMES[results[0].unit]} (nats)")
+        show_layers(left, range(results[0].n_layers))
         left.axhline(0, color="0.4", linewidth=0.8)
         _bars(right, results, names)
-        title = "with 95 % interval over blocks of facts"
-        figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=3, title=title)
+        legend_below(figure, left.get_legend_handles_labels()[0], "with 95 % interval over blocks of facts")
         return figure
 
 
@@ -138,17 +144,22 @@ def _curve(axes: Axes, result: UnitResult, name: str, index: int) -> None:
 
 def _bars(axes: Axes, results: Sequence[UnitResult], names: Sequence[str]) -> None:
     languages = results[0].languages
-    height = 0.8 / len(results)
+    height, few = 0.8 / len(results), len(results) <= _MOST_BARS
     for index, (result, name) in enumerate(zip(results, names, strict=True)):
         style = look(index)
         title, values = _per_language(result)
         where = np.arange(len(languages)) + (index - (len(results) - 1) / 2) * height
-        axes.barh(where, values, height, color=style.color, hatch=style.hatch, edgecolor="white", label=name)
+        if few:
+            axes.barh(
+                where, values, height, color=style.color, hatch=style.hatch, edgecolor="white", label=name
+            )
+        else:
+            axes.plot(values, where, linestyle="", color=style.color, marker=style.marker, markersize=3)
     axes.set_yticks(
         np.arange(len(languages)), [f"{LANGUAGES[c].name} ({c})" if c in LANGUAGES else c for c in languages]
     )
-    axes.invert_yaxis()
-    axes.grid(visible=False, axis="y")
+    axes.grid(visible=not few, axis="y")
+    axes.set_ylim(len(languages) - 0.5, -0.5)
     axes.set_xlabel(title)
 
 

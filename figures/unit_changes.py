@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
-
 import numpy as np
 from matplotlib.figure import Figure
 
 from analyses.comparison import UnitComparison
+from figures.layers import legend_below, show_layers
 from figures.style import look, new_figure
 
 __all__ = ["plot_unit_changes"]
@@ -41,9 +40,9 @@ def plot_unit_changes(comparison: UnitComparison) -> Figure:
             capsize=3,
             label="change, 95 % interval",
         )
-        axes.set_xticks(table["layer"][:: max(1, len(table) // 8)])
-        axes.set(xlabel="layer", ylabel=f"change of mean {comparison.unit}\nspecialization (nats)")
+        show_layers(axes, table["layer"].tolist())
+        axes.set_ylabel(f"change of mean {comparison.unit}\nspecialization (nats)")
         title = f"{comparison.names[0]} → {comparison.names[1]}: {comparison.diagnosis}"
-        axes.set_title("\n".join(textwrap.wrap(title, 90)), loc="left", fontsize=9)
-        figure.legend(loc="outside lower center", ncols=2)
+        figure.suptitle(title, fontsize=9)
+        legend_below(figure, axes.get_legend_handles_labels()[0])
         return figure

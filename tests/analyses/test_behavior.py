@@ -333,7 +333,7 @@ def test_rescore_and_compare_need_no_model(config, study, no_model, tmp_path):
     code, out, _ = run("compare", *files, "--out", tmp_path / "both")
     assert code == 0
     assert "RankC" in out
-    assert {file.suffix for file in tmp_path.glob("both*")} == {".json", ".png", ".pdf", ".csv"}
+    assert {file.suffix for file in tmp_path.glob("both*")} == {".json", ".png", ".pdf", ".svg", ".csv"}
     for flags, text in (
         (("--scoring", "bite"), "A 'behavior' result has no scoring 'bite'. Did you mean 'byte'?"),
         (("--scoring", "boundary"), "Choose from: sum, token, character, byte."),
@@ -405,7 +405,7 @@ def test_generation_from_the_command(tmp_path):
     assert "generated text has the answer at word boundaries" in out
     assert "prior" in out
     assert "longest" not in out
-    assert {file.suffix for file in (tmp_path / "out").iterdir()} == {".npz", ".png", ".pdf", ".csv"}
+    assert {file.suffix for file in (tmp_path / "out").iterdir()} == {".npz", ".png", ".pdf", ".svg", ".csv"}
     assert "generated text is the answer" in run(*asked, *where, "--scoring", "strict").stdout
     assert "answers another question" in refused(*asked, *where, "--shots", 2)
 

@@ -77,7 +77,7 @@ def test_figures_need_no_model(copied, checkpoints, no_model):
     stems = ("lens", "mass.lens", "llama-to-other.lens")
     assert set(contents(copied)) - before == {f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf")}
     assert {f"{stem}.csv" for stem in stems} <= before
-    assert f"{copied}/mass.lens.png .pdf .csv" in out
+    assert f"{copied}/mass.lens.png .pdf .svg .csv" in out
     written = pd.read_csv(copied / "lens.csv")
     row = written[(written.quantity == "probability") & (written.prompt == "ja") & (written.answer == "en")]
     saved = load_result(next(copied.glob("llama.lens.npz")))
@@ -232,7 +232,7 @@ def test_compare_needs_no_model(measured, no_model, tmp_path):
     code, out, _ = run("compare", *files, "--out", tmp_path / "both")
     assert code == 0
     assert "pivot area ja" in out
-    assert {file.suffix for file in tmp_path.glob("both*")} == {".json", ".png", ".pdf", ".csv"}
+    assert {file.suffix for file in tmp_path.glob("both*")} == {".json", ".png", ".pdf", ".svg", ".csv"}
 
 
 def test_strict_ends_with_1_when_a_check_fails(measured, checkpoints, no_model):

@@ -73,7 +73,7 @@ def test_files_and_the_list_of_them(command, measured):
     expected = {f"{stem}.{suffix}" for stem in stems for suffix in ("png", "pdf", "csv")}
     expected |= {f"{one}.{kind}.npz", f"{other}.{kind}.npz", f"{one}-to-{other}.{kind}.json"}
     assert set(contents(out)) == expected
-    assert f"  {out / one}-to-{other}.{kind}.json .png .pdf .csv\n" in text
+    assert f"  {out / one}-to-{other}.{kind}.json .png .pdf .svg .csv\n" in text
     assert f"  {out / one}.{kind}.npz\n" in text
 
 

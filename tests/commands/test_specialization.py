@@ -80,8 +80,8 @@ def test_two_checkpoints_write_results_comparison_and_figures(measured):
     assert set(contents(out)) == expected
     for line in (
         f"{out / first}.neurons.npz",
-        f"{out / pair}.heads.json .png .pdf .csv",
-        f"{out}/heads.png .pdf .csv",
+        f"{out / pair}.heads.json .png .pdf .svg .csv",
+        f"{out}/heads.png .pdf .svg .csv",
     ):
         assert f"  {line}\n" in done.stdout
 

@@ -120,4 +120,4 @@ def test_changes_stand_at_their_quantity(tmp_path):
         y for line in axes.get_lines()[1:] if line.get_label() == "Holm p < .05" for y in line.get_ydata()
     }
     assert clear == {rows[name] for name, p in zip(table.quantity, table.holm, strict=True) if p < 0.05}
-    assert len(save_figure(figure, tmp_path / "c", table)) == 3
+    assert len(save_figure(figure, tmp_path / "c", table)) == 4

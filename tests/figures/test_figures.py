@@ -66,14 +66,14 @@ def test_comparison_shows_change_interval_and_floor():
 
 def test_csv_beside_the_figure_holds_what_is_drawn(tmp_path):
     files = save_figure(plot([A, B]), tmp_path / "neurons", specialization_data([A, B], ["base", "grpo"]))
-    assert [f.name for f in files] == ["neurons.png", "neurons.pdf", "neurons.csv"]
-    table = pd.read_csv(files[2])
+    assert [f.name for f in files] == ["neurons.png", "neurons.pdf", "neurons.svg", "neurons.csv"]
+    table = pd.read_csv(files[3])
     curve = table[(table.checkpoint == "grpo") & table["where"].str.startswith("layer")]
     assert curve.value.to_numpy() == pytest.approx(B.per_layer.value)
 
 
 def test_fonts_are_embedded_as_truetype(tmp_path):
-    _, pdf, _ = save_figure(plot(A), tmp_path / "x", specialization_data([A], ["base"]))
+    _, pdf, _, _ = save_figure(plot(A), tmp_path / "x", specialization_data([A], ["base"]))
     content = pdf.read_bytes()
     assert b"/FontFile2" in content
     assert b"/Type3" not in content
@@ -95,7 +95,7 @@ def test_cells_cannot_become_formulas(tmp_path):
     with new_figure(1.0, 1.0) as figure:
         pass
     data = pd.DataFrame({"name": ["=HYPERLINK(1)", "@x", "plain"], "value": [-1.5, 2, 3]})
-    table = pd.read_csv(save_figure(figure, tmp_path / "x", data)[2])
+    table = pd.read_csv(save_figure(figure, tmp_path / "x", data)[3])
     assert table.name.tolist() == ["'=HYPERLINK(1)", "'@x", "plain"]
     assert table.value.tolist() == [-1.5, 2, 3]
 

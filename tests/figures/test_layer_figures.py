@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from figures import plot
 from figures.alignment import alignment_data, plot_pairs
-from figures.layers import spaced
+from figures.layers import layer_ticks, spaced
 from figures.probing import plot_transfer, probe_data
 from figures.style import save_figure
 from figures.table import number
@@ -57,12 +58,12 @@ def test_curves_of_probes_stand_with_their_intervals_control_and_chance(tmp_path
     for axes in (left, right):
         assert [t.get_text() for t in axes.get_xticklabels()] == ["emb.", "0", "1"]
         assert 0.5 in [line.get_ydata()[0] for line in axes.get_lines() if len(line.get_xdata()) == 2]
-        labels = [t.get_text() for t in axes.get_legend().get_texts()]
-        assert len(labels) == 4
+    labels = [t.get_text() for t in figure.legends[0].get_texts()]
+    assert labels == [*NAMES, "accuracy; transfer centered", "control; transfer raw", "chance 0.5"]
     assert left.get_ylim() == (0, 1.02)
     means = data.set_index(["checkpoint", "curve", "layer"])["mean"]
     assert means["b", "accuracy", "1"] == pytest.approx(PROBES[1].curves()["accuracy"][2].mean())
-    assert len(save_figure(figure, tmp_path / "p", data)) == 3
+    assert len(save_figure(figure, tmp_path / "p", data)) == 4
 
 
 def test_matrices_have_training_in_rows_and_test_in_columns():
@@ -190,7 +191,19 @@ def test_the_table_of_alignment_has_the_numbers():
     assert "English with another" not in text
 
 
-def test_of_many_layers_some_are_chosen_with_both_ends():
+def test_of_many_layers_some_are_chosen_with_one_stride():
     assert spaced(5, 9) == [0, 1, 2, 3, 4]
-    assert spaced(33, 6) == [0, 6, 13, 19, 26, 32]
+    assert spaced(33, 6) == [0, 6, 12, 18, 24, 30]
     assert spaced(1, 6) == [0]
+
+
+@pytest.mark.parametrize("n", range(1, 101))
+@pytest.mark.parametrize("first", [-1, 0])
+def test_layers_are_labeled_with_one_stride_counted_from_zero(n, first):
+    layers = range(first, first + n)
+    shown = [layers[i] for i in layer_ticks(layers)]
+    assert len(shown) <= 10
+    assert shown[0] == first
+    numbered = [layer for layer in shown if layer > 0]
+    assert len({b - a for a, b in itertools.pairwise(numbered)}) <= 1
+    assert not numbered or all(layer % numbered[0] == 0 for layer in numbered)

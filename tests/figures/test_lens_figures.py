@@ -45,9 +45,9 @@ def test_curves_stand_with_their_intervals(quantity, tmp_path):
             heights = {round(float(y), 6) for y in band.get_paths()[0].vertices[:, 1]}
             assert heights >= {round(y, 6) for y in (*rows.low, *rows.high)}
             assert line.get_linestyle() == ("-" if answer == code else ":")  # told apart without color
-    assert len(save_figure(figure, tmp_path / "c", data)) == 3
+    assert len(save_figure(figure, tmp_path / "c", data)) == 4
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels == ["a: prompt's language", "a: en", "b: prompt's language", "b: en"]
+    assert labels == ["a", "b", "prompt's language", "en, the pivot"]
 
 
 def test_strips_hold_the_entropy_of_every_checkpoint():
@@ -110,7 +110,7 @@ def test_changes_stand_in_a_panel_per_quantity(tmp_path):
             assert shown[row] == pytest.approx(known.change)
             assert spans[row] == pytest.approx((known.low, known.high))
             assert (row in clear) == (known.holm < 0.05)
-    assert len(save_figure(figure, tmp_path / "c", changes.to_frame())) == 3
+    assert len(save_figure(figure, tmp_path / "c", changes.to_frame())) == 4
 
 
 def _printed(*results):

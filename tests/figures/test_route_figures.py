@@ -39,7 +39,7 @@ def test_the_data_of_routes_are_tidy(tmp_path):
     row = data[(data.checkpoint == "b") & (data.quantity == "chance") & (data.layer == 1)].iloc[0]
     table = AFTER.by_layer().iloc[1]
     assert (row["mean"], row.low, row.high) == (table.chance, table.chance_low, table.chance_high)
-    assert len(save_figure(plot([BEFORE]), tmp_path / "r", data)) == 3
+    assert len(save_figure(plot([BEFORE]), tmp_path / "r", data)) == 4
 
 
 def test_pairs_are_a_symmetric_matrix_with_dots_where_the_interval_leaves_out_zero():
@@ -74,7 +74,7 @@ def test_the_ablation_matrix_has_its_owners_in_rows_and_its_marks():
     assert (1, 2) in {(int(y), int(x)) for x, y in above[0].collections[0].get_offsets()}
     assert above[0].images[0].get_clim() == above[1].images[0].get_clim()
     assert below[0].images[0].get_array().data == pytest.approx(first.matrix("accuracy"))
-    assert (above[0].get_ylabel(), below[0].get_xlabel()) == ("units of", "asked in")
+    assert (figure._supylabel.get_text(), figure._supxlabel.get_text()) == ("units of", "asked in")
     assert [t.get_text() for t in above[0].get_xticklabels()] == ["en", "sw", "ja"]
 
 
@@ -84,7 +84,7 @@ def test_the_data_of_an_ablation_name_their_checkpoint(tmp_path):
     row = data[(data.checkpoint == "b") & (data.harm == "loss")].iloc[5]
     assert (row.units_of, row.language) == ("sw", "ja")
     assert row.beyond_random == pytest.approx(results[1].matrix()[1, 2])
-    assert len(save_figure(plot(results), tmp_path / "a", data)) == 3
+    assert len(save_figure(plot(results), tmp_path / "a", data)) == 4
 
 
 def test_nothing_lost_is_drawn_as_nothing():
