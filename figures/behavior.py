@@ -142,10 +142,14 @@ def _facts(
 
 def _means(columns: Sequence[Mapping[str, Mean]], unit: str) -> list[Cells]:
     return [
-        (f"{name} ({mean.n}{unit})", *(number(column[name].value) for column in columns))
+        (f"{name} ({mean.n}{unit}{_in_clusters(mean)})", *(number(column[name].value) for column in columns))
         for name, mean in columns[0].items()
         if mean.n
     ]
+
+
+def _in_clusters(mean: Mean) -> str:
+    return f" in {mean.n_clusters} clusters" if mean.n_clusters else ""
 
 
 def _consistency(results: Sequence[AnswersResult], scoring: str) -> list[Cells]:

@@ -152,7 +152,7 @@ class AnswersResult(FactResult):
         self, masks: Mapping[str, Bool[np.ndarray, " fact"]], scoring: str = "auto"
     ) -> dict[str, Mean]:
         """Mean accuracy over languages, over the facts of each mask, with their number."""
-        return strata(self.credit(scoring).mean(axis=1), masks)
+        return strata(self.credit(scoring).mean(axis=1), masks, self.groups)
 
     def by_spelling(self, scoring: str = "auto") -> dict[str, Mean]:
         """Accuracy where the right answer is spelled as in English, and elsewhere, with numbers of items.
@@ -166,7 +166,8 @@ class AnswersResult(FactResult):
         others = np.arange(len(self.languages)) != anchor
         earned, alike = self.credit(scoring)[:, others].ravel(), alike[:, others].ravel()
         like = f"as in {self.languages[anchor]}"
-        return strata(earned, {f"spelled {like}": alike, "spelled otherwise": ~alike})
+        clusters = np.repeat(self.groups, others.sum()).tolist()
+        return strata(earned, {f"spelled {like}": alike, "spelled otherwise": ~alike}, clusters)
 
     def histogram(self, scoring: str = "auto") -> np.ndarray:
         """Number of facts that are right in exactly k languages, for k from 0."""

@@ -52,10 +52,17 @@ _TRUNCATED = -1e9  # the published evaluator's score of an option of which no to
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean and the number of values it stands on (languages, relations or facts); NaN on none."""
+    """A mean and the number of values it stands on (languages, relations or facts); NaN on none.
+
+    Attributes:
+        value: The mean.
+        n: Values that are known.
+        n_clusters: Clusters of facts that these are in; 0 where values are not of facts in clusters.
+    """
 
     value: float
     n: int
+    n_clusters: int = 0
 
 
 def flaws_of_options(
@@ -237,10 +244,21 @@ def pair_mean(
 
 
 def strata(
-    values: Float[np.ndarray, " fact"], masks: Mapping[str, Bool[np.ndarray, " fact"]]
+    values: Float[np.ndarray, " fact"],
+    masks: Mapping[str, Bool[np.ndarray, " fact"]],
+    clusters: Sequence[str] = (),
 ) -> dict[str, Mean]:
-    """Mean of a per-fact quantity over the facts of each mask, with their number; NaN does not count."""
-    return {name: _mean(values[mask]) for name, mask in masks.items()}
+    """Mean of a per-fact quantity over the facts of each mask, with their number; NaN does not count.
+
+    With ``clusters``, a label per fact, also the number of these.
+    """
+    labels = np.asarray(clusters) if len(clusters) else None
+    found = {}
+    for name, mask in masks.items():
+        mean, known = _mean(values[mask]), mask & ~np.isnan(values)
+        n_clusters = 0 if labels is None else len(np.unique(labels[known]))
+        found[name] = Mean(mean.value, mean.n, n_clusters)
+    return found
 
 
 def relation_means(values: Float[np.ndarray, " fact"], relations: Sequence[str]) -> dict[str, Mean]:

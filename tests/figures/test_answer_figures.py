@@ -72,8 +72,8 @@ def test_the_table_has_all_rows_beside_the_rules_and_says_what_they_mean():
         "high-resource (2)": BEFORE.credit("token")[:, [0, 2]].mean(),
         "low-resource (1)": BEFORE.credit("token")[:, 1].mean(),
         "mean over relations": BEFORE.by_language("token").relation_macro.mean(),
-        "contaminated (10 facts)": BEFORE.credit("token")[:10].mean(),
-        "not contaminated (50 facts)": BEFORE.credit("token")[10:].mean(),
+        "contaminated (10 facts in 5 clusters)": BEFORE.credit("token")[:10].mean(),
+        "not contaminated (50 facts in 25 clusters)": BEFORE.credit("token")[10:].mean(),
         "right in all languages": consistency["total_consistency"],
         "one wrong answer in all": consistency["agree_wrong"],
         "pairs that agree": consistency["agreement"],
@@ -87,7 +87,7 @@ def test_the_table_has_all_rows_beside_the_rules_and_says_what_they_mean():
         name: ("", "", f"{value:.3f}", rows[name][3]) for name, value in expected.items()
     }
     assert [rows[f"facts right in {k}"][2] for k in (1, 2, 3)] == [str(n) for n in BEFORE.histogram()[1:]]
-    assert "spelled as in en (30 items)" in rows
+    assert "spelled as in en (30 items in 30 clusters)" in rows
     assert "PolyFact's (3)" not in rows  # as many as there are languages
     for sentence in (
         "60 facts in 30 clusters. Accuracy with its 95 % interval (Wilson, over clusters).",
