@@ -124,7 +124,7 @@ def plot_pairs(result: RoutingResult, name: str) -> Figure:
     masks, marked = found([p for _, p in shown.values()], "pairs of languages")
     most = max(float(np.nanmax(np.abs(values), initial=0)) for values, _ in shown.values())
     side = max(2.2, 0.8 + 0.2 * len(result.languages))
-    with new_figure(1.2 + side * len(result.units), 0.7 + side) as figure:
+    with new_figure(1.8 + side * len(result.units), 0.7 + side) as figure:
         grid = figure.subplots(1, len(result.units), squeeze=False)[0]
         for axes, (unit, (values, _)), mask in zip(grid, shown.items(), masks, strict=True):
             image = show_languages(axes, values, mask | mask.T, result.languages, most)

@@ -85,7 +85,7 @@ def main() -> None:
                 code = app(prog_name="interp", standalone_mode=False)  # prog_name: also for python -m interp
             finally:
                 sys.stdout.flush()
-            sys.exit(code)
+            sys.exit(code if isinstance(code, int) else 0)
         except Interrupted as error:
             _fail(f"{error} Resume with: {resume_command(sys.argv[1:])}", error.exit_code)
         except typer.Abort:

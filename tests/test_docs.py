@@ -55,6 +55,20 @@ def test_the_demo_measures_compares_and_draws(tmp_path):
     assert not [name for name in written if name.endswith((".tmp", ".partial"))]
 
 
+def test_the_study_shown_is_read(tmp_path):
+    from analyses.study.file import read_study
+
+    _, text = blocks("toml")
+    (tmp_path / "grpo.toml").write_text(text)
+    study = read_study(tmp_path / "grpo.toml")
+    assert [(member.name, len(member.specs)) for member in study.members] == [
+        ("base", 1),
+        ("grpo", 3),
+        ("sft", 3),
+    ]
+    assert [entry.name for entry in study.entries] == ["evaluate", "specialization", "routing"]
+
+
 @pytest.mark.slow
 def test_the_notebook_example_runs(tmp_path, monkeypatch):
     (code,) = blocks("python")
@@ -74,6 +88,6 @@ def test_the_row_of_a_facts_file_shown_is_right(tmp_path):
 
 
 def test_the_configuration_shown_is_read():
-    (text,) = blocks("toml")
+    text, _ = blocks("toml")
     options = {option.replace("_", "-") for option in tomllib.loads(text)}
     assert all(f"--{option}" in run("specialization", "--help", columns=400).stdout for option in options)

@@ -36,7 +36,7 @@ def command(folder):
 def test_two_checkpoints_write_results_comparison_and_figures(command, folder):
     code, out, _ = run(*command, "--figure")
     assert code == 0
-    kinds = ("json", "png", "pdf", "csv")
+    kinds = ("json", "png", "pdf", "svg", "csv")
     expected = {"base.experts.npz", "tuned.experts.npz", *(f"experts.{kind}" for kind in kinds[1:])}
     assert set(contents(folder / "out")) == expected | {f"base-to-tuned.experts.{kind}" for kind in kinds}
     for text in ("routing per layer, 2 of 4 experts", "routing per language", "own experts", "noise floor"):

@@ -156,7 +156,7 @@ def test_curves_count_right_answers_by_stratum_and_step(tmp_path, asked):
     assert (late.drop("validation, unread, spelled otherwise").accuracy == 1).all()
     assert late.n.to_dict() == {name: chosen.sum() for name, chosen in strata(asked).items()}
     figure = plot_family(curves)
-    titles = {axes.get_title(loc="left"): axes for axes in figure.axes}
+    titles = {" ".join(axes.get_title(loc="left").split()): axes for axes in figure.axes}
     assert set(titles) == {f"{name} (n {n})" for name, n in late.n.items()}
     for name, n in late.n.items():
         mean = titles[f"{name} (n {n})"].get_lines()[-1]

@@ -75,7 +75,9 @@ def test_figures_need_no_model(copied, checkpoints, no_model):
     code, out, _ = run(*lens(checkpoints, copied, "--figure"))
     assert code == 0
     stems = ("lens", "mass.lens", "llama-to-other.lens")
-    assert set(contents(copied)) - before == {f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf")}
+    assert set(contents(copied)) - before == {
+        f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf", "svg")
+    }
     assert {f"{stem}.csv" for stem in stems} <= before
     assert f"{copied}/mass.lens.png .pdf .svg .csv" in out
     written = pd.read_csv(copied / "lens.csv")

@@ -70,7 +70,7 @@ def test_files_and_the_list_of_them(command, measured):
     one, other = (p.name.removesuffix(f".{kind}.npz") for p in sorted(out.glob("*.npz")))
     assert (one, other) == ("llama", "other")
     stems = {kind, f"{one}.languages.{kind}", f"{other}.languages.{kind}", f"{one}-to-{other}.{kind}"}
-    expected = {f"{stem}.{suffix}" for stem in stems for suffix in ("png", "pdf", "csv")}
+    expected = {f"{stem}.{suffix}" for stem in stems for suffix in ("png", "pdf", "svg", "csv")}
     expected |= {f"{one}.{kind}.npz", f"{other}.{kind}.npz", f"{one}-to-{other}.{kind}.json"}
     assert set(contents(out)) == expected
     assert f"  {out / one}-to-{other}.{kind}.json .png .pdf .svg .csv\n" in text

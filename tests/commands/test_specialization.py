@@ -74,9 +74,11 @@ def test_two_checkpoints_write_results_comparison_and_figures(measured):
     pair = f"{first}-to-{second}"
     expected = {f"{stem}.{unit}.npz" for stem in (first, second) for unit in ("neurons", "heads")}
     expected |= {
-        f"{pair}.{unit}.{kind}" for unit in ("neurons", "heads") for kind in ("json", "png", "pdf", "csv")
+        f"{pair}.{unit}.{kind}"
+        for unit in ("neurons", "heads")
+        for kind in ("json", "png", "pdf", "svg", "csv")
     }
-    expected |= {f"{unit}.{kind}" for unit in ("neurons", "heads") for kind in ("png", "pdf", "csv")}
+    expected |= {f"{unit}.{kind}" for unit in ("neurons", "heads") for kind in ("png", "pdf", "svg", "csv")}
     assert set(contents(out)) == expected
     for line in (
         f"{out / first}.neurons.npz",
@@ -435,7 +437,9 @@ def test_compare_prints_and_writes(measured, tmp_path):
     code, text, _ = run("compare", before, after, "--out", tmp_path / "base-to-grpo.v1")
     assert code == 0
     assert "llama -> other: change of mean specialization per layer (heads, nats)" in text
-    assert set(contents(tmp_path)) == {f"base-to-grpo.v1.{kind}" for kind in ("json", "png", "pdf", "csv")}
+    assert set(contents(tmp_path)) == {
+        f"base-to-grpo.v1.{kind}" for kind in ("json", "png", "pdf", "svg", "csv")
+    }
 
 
 def test_compare_refuses_what_cannot_be_compared(measured, checkpoints, tmp_path):

@@ -248,7 +248,9 @@ def test_values_that_are_not_finite_refuse_the_model():
     model = tiny_model("llama")
     with torch.no_grad():
         model.model.layers[1].self_attn.o_proj.weight[0, 0] = float("nan")
-    with pytest.raises(CapabilityError, match=r"'llama': the values are not finite\. Check the weights"):
+    with pytest.raises(
+        CapabilityError, match=r"'llama': layer 1: the values are not finite\. Check the weights"
+    ):
         adopt_model(model, byte_tokenizer())
 
 

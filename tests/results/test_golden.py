@@ -13,7 +13,7 @@ def test_the_golden_file_of_schema_1_loads(kind):
     assert result.kind == kind
     expected = expected["quantities"]
     found = result.summary().set_index("quantity")
-    assert list(found.index) == list(expected)
+    assert [name for name in found.index if name in expected] == list(expected)  # and what came later
     for name, row in expected.items():
         values = [float("nan") if value is None else value for value in row]
         if values[3] == values[4]:  # no spread: an interval has a width, or there is none
