@@ -459,7 +459,7 @@ def test_contaminated_facts_are_told_apart(tmp_path, study, config):
     flags += ["--languages", config["languages"], "--limit", 12, "--split", "train", "--out", config["out"]]
     code, out, _ = run("evaluate", *flags, "--contaminated", tmp_path / "seen.json")
     assert code == 0
-    assert "not contaminated (7 facts)" in out
+    assert "not contaminated (7 facts in 7 clusters)" in out
     (tmp_path / "none.json").write_text('["x"]')
     with pytest.raises(DataError, match="names 1 facts, but none of the 12 that are asked"):
         evaluated(config, contaminated=tmp_path / "none.json")
