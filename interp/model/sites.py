@@ -367,8 +367,11 @@ class Architecture:
                 return module, parts
         return None
 
-    def to_axes(self, site: Site, value: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
-        """Give a site's tensor its own axes: heads apart, and prompts and tokens apart."""
+    def to_axes(self, site: Site, value: torch.Tensor, rows: Sequence[int] = ()) -> torch.Tensor:
+        """Give a site's tensor its own axes: heads apart, and prompts and tokens apart.
+
+        ``rows``: prompts and tokens, for a module that flattens them to one axis (OPT); not needed elsewhere.
+        """
         if site.name == "head":
             value = value.unflatten(-1, (self.n_heads, self.d_head))
         flat = 3 if site.name == "head" else 2
