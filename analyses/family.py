@@ -17,13 +17,12 @@ from interp.model.checkpoints import resolve_checkpoint
 from interp.model.loading import open_checkpoint
 from interp.results.behavior import BehaviorResult
 from training.family import BASE, run_folder, train_members
-from training.files import quiet_transformers
 from training.organism.card import read_card
 from training.organism.exposure import exposure
 from training.organism.recipe import OrganismConfig
 from training.progress import Progress
 
-__all__ = ["evaluate_member", "family_curves", "load_family_facts", "run_family", "shipped_table"]
+__all__ = ["evaluate_member", "family_curves", "load_family_facts", "run_family"]
 
 
 def run_family(
@@ -52,18 +51,6 @@ def run_family(
     return table, family_curves(out, runs, family_facts)
 
 
-def shipped_table(members: Sequence[str], progress: Progress | None = None) -> FamilyTable:
-    """Evaluate the shipped base and some shipped members (one seed each) on fewer facts, for a first look."""
-    family_facts = load_family_facts(train=32, held_out=48)
-    specs = {"base": BASE, **{member: f"organism:{member}" for member in members}}
-    right = {}
-    for number, (member, spec) in enumerate(specs.items()):
-        right[member, 0] = evaluate_member(spec, family_facts.facts).right("sum")
-        if progress:
-            progress("members evaluated", number + 1, len(specs))
-    return family_table(right, family_facts)
-
-
 def load_family_facts(train: int = 64, held_out: int = 160) -> FamilyFacts:
     """Return facts of all three splits, and which of them the shipped base read.
 
@@ -86,8 +73,7 @@ def evaluate_member(spec: str, facts: FactSet, file: Path | None = None) -> Beha
         of = saved.provenance
         if (of.fingerprint, of.settings["facts_digest"]) == (checkpoint.fingerprint, facts.digest):
             return saved
-    with quiet_transformers():
-        result = measure_behavior(open_checkpoint(checkpoint, dtype="float32"), facts)
+    result = measure_behavior(open_checkpoint(checkpoint, dtype="float32"), facts)
     if file is not None:
         result.save(file)
     return result

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from analyses.lm_eval_runs import describe_run
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.facts import Fact, FactSet
 from interp.data.languages import as_languages
 from interp.data.lm_eval_samples import Sample, read_samples

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.errors import ResultError
 
 __all__ = ["describe_run"]

@@ -15,7 +15,6 @@ from interp.errors import DataError
 from interp.measure.behavior.choice import measure_behavior
 from interp.model.loading import open_checkpoint
 from interp.stats import wilson
-from training.files import quiet_transformers
 from training.organism.card import read_card, write_card
 from training.organism.exposure import HELD_OUT, SEEN, UNSEEN, Exposure, exposure
 from training.organism.recipe import OrganismConfig
@@ -54,8 +53,7 @@ def add_accuracy(folder: Path, facts: FactSet | None = None, progress: Progress 
         if progress:
             progress(f"evaluating {folder.name}", done, total)
 
-    with quiet_transformers():
-        result = measure_behavior(open_checkpoint(str(folder), dtype="float32"), facts, progress=update)
+    result = measure_behavior(open_checkpoint(str(folder), dtype="float32"), facts, progress=update)
     rows = accuracy_rows(result.right("sum"), facts, exposure(facts, recipe))
     write_card(folder, {**card, "scoring": SCORING, "accuracy": rows})
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from analyses.checkpoints import open_checkpoints
-from analyses.comparison import Comparison, Survival, compare_all, survival
+from analyses.comparison import Change, Survival, compare_all, survival
 from analyses.plan import Measure, Part, Plan, Progress, Request, Task
 from analyses.reuse import Place, partial_file, place_in, result_file, reusable
 from interp.config import CheckpointOptions, DataOptions, NumericOptions, OutputOptions, load_options
@@ -65,7 +65,7 @@ class Run:
     names: tuple[str, ...]
     plan: Plan
     results: dict[str, list[Any]] = field(default_factory=dict)
-    comparisons: dict[str, list[Comparison]] = field(default_factory=dict)
+    comparisons: dict[str, list[Change]] = field(default_factory=dict)
     survival: dict[str, list[Survival]] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.facts import FactSet
 from interp.errors import DataError
 

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.drawing import Drawing
+from figures.specialization import overall_table
 from figures.style import look, new_figure
 from figures.table import Table, estimate, number
 from interp.results.experts import ExpertsResult
@@ -34,7 +35,8 @@ def tables(results: Sequence[ExpertsResult], names: Sequence[str]) -> list[Table
         for result, name in zip(results, names, strict=True)
         for table in (_layers, _languages)
     ]
-    return [*each, _overall(results, names)]
+    title = "Information of language and expert, all layers (nats)"
+    return [*each, overall_table(results, names, title)]
 
 
 def plot_experts(results: Sequence[ExpertsResult], names: Sequence[str]) -> Figure:
@@ -130,21 +132,4 @@ def _languages(result: ExpertsResult, name: str) -> Table:
         rows,
         "own experts: of all layers, those chosen for a share of its tokens that is larger by more than 0.1 "
         "than in the other languages; divergence: mean over layers.",
-    )
-
-
-def _overall(results: Sequence[ExpertsResult], names: Sequence[str]) -> Table:
-    rows = []
-    for result, name in zip(results, names, strict=True):
-        mean, floor = result.overall, result.noise_floor
-        low, high = mean.interval()
-        shown = estimate(float(mean.value), float(low), float(high), 4)
-        between = estimate(floor.overall, float(floor.mean.low), float(floor.mean.high), 4)
-        rows.append((name, shown, between, number(floor.chance, 4)))
-    return Table(
-        "Information of language and expert, all layers (nats)",
-        ("checkpoint", "mean [95 %]", "noise floor [95 %]", "chance"),
-        tuple(rows),
-        "noise floor: what the means of two texts differ by in 95 %; chance: largest mean with shuffled "
-        "language labels.",
     )

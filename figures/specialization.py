@@ -20,7 +20,7 @@ from interp.results import HeadsResult, UnitResult
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["drawings", "plot_specialization", "specialization_data", "tables"]
+__all__ = ["drawings", "overall_table", "plot_specialization", "specialization_data", "tables"]
 
 
 _MOST_BARS = 6  # per language; of more checkpoints each is a point
@@ -48,7 +48,8 @@ def drawings(results: Sequence[UnitResult], names: Sequence[str]) -> list[Drawin
 
 def tables(results: Sequence[UnitResult], names: Sequence[str]) -> list[Table]:
     """Units of every language, mean specialization per layer, and over all with the noise floor."""
-    return [_languages(results, names), _layers(results, names), _overall(results, names)]
+    title = f"Mean specialization of {_NAMES[results[0].unit]}, all layers (nats)"
+    return [_languages(results, names), _layers(results, names), overall_table(results, names, title)]
 
 
 def _languages(results: Sequence[UnitResult], names: Sequence[str]) -> Table:
@@ -75,7 +76,8 @@ def _layers(results: Sequence[UnitResult], names: Sequence[str]) -> Table:
     return Table(title, ("layer", *names), rows, blocks)
 
 
-def _overall(results: Sequence[UnitResult], names: Sequence[str]) -> Table:
+def overall_table(results: Sequence[UnitResult], names: Sequence[str], title: str) -> Table:
+    """Mean over all layers with its interval, beside noise floor and chance, in nats."""
     rows = []
     for result, name in zip(results, names, strict=True):
         mean, floor = result.overall, result.noise_floor
@@ -84,12 +86,11 @@ def _overall(results: Sequence[UnitResult], names: Sequence[str]) -> Table:
         between = estimate(floor.overall, float(floor.mean.low), float(floor.mean.high), 4)
         rows.append((name, shown, between, number(floor.chance, 4)))
     return Table(
-        f"Mean specialization of {_NAMES[results[0].unit]}, all layers (nats)",
+        title,
         ("checkpoint", "mean [95 %]", "noise floor [95 %]", "chance"),
         tuple(rows),
         "noise floor: what the means of two texts differ by in 95 %, with its own interval over "
-        f"{results[0].n_blocks} blocks; "
-        "chance: largest mean with shuffled language labels.",
+        f"{results[0].n_blocks} blocks; chance: largest mean with shuffled language labels.",
     )
 
 

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 
-__all__ = ["INVISIBLE_CONTROLS", "control_characters", "has_control", "is_control", "visible"]
+__all__ = [
+    "INVISIBLE_CONTROLS",
+    "control_characters",
+    "has_control",
+    "is_control",
+    "script_of",
+    "visible",
+]
 
 INVISIBLE_CONTROLS = frozenset(
     "\u061c\u180e\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064"
@@ -88,3 +96,9 @@ def _is_seen(text: str, at: int) -> bool:
 def _escape(character: str) -> str:
     code = ord(character)
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+@cache
+def script_of(character: str) -> str:
+    """Return the script of a character as its Unicode name begins, such as ``ARABIC`` or ``CJK``."""
+    return re.split("[ -]", unicodedata.name(character, ""), maxsplit=1)[0]

@@ -58,14 +58,16 @@ def test_the_demo_needs_no_extra():
     """What a plain install runs, with the packages of the extras out of reach."""
     absent = ("trl", "peft", "datasets", "pyarrow", "babel", "transformer_lens", "nnsight")
     code = (
-        f"import sys; sys.modules.update(dict.fromkeys({absent!r}))\nimport analyses.family as f, "
-        "figures.terminal\n"
+        f"import sys; sys.modules.update(dict.fromkeys({absent!r}))\n"
+        "import figures.study, interp.commands.demo\n"
+        "from analyses.study.cells import plan_study\nfrom analyses.study.file import read_study\n"
     )
-    asked = "f.evaluate_member(f.BASE, f.load_family_facts(1, 1).facts)\n"
-    more = (
-        "import analyses.behavior, analyses.specialization, interp.measure.behavior.choice, "
-        "interp.measure.specialization.neurons; x = 1"
+    asked = (
+        "from analyses.runner import Models\n"
+        "cell = plan_study(read_study('demo')).cells[0]\n"
+        "Models().open(cell.checkpoint, cell.planned.numerics)\n"
     )
+    more = "import interp.measure.behavior.choice, interp.measure.specialization.heads; x = 1"
     assert "torch" in modules_after(code + asked + more)
 
 

@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-
-from transformers.utils import logging
 
 from interp.errors import CheckpointError
 from interp.files import disk_errors, temporary_name, unfinished, write_atomically
 from interp.manifest import seal
 
 __all__ = [
-    "quiet_transformers",
     "require_same_recipe",
     "write_folder",
     "write_json",
@@ -98,15 +94,3 @@ def write_folder(folder: Path, write: Callable[[Path], object], scratch: Path) -
         seal(temporary)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Keep transformers' progress bars off the screen for a while."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analyses.comparison.base import Comparison, correct_together
+from analyses.comparison.base import Change, Comparison, correct_together
 from analyses.comparison.facts import FactComparison, compare_facts
 from analyses.comparison.survival import Survival, survival
 from analyses.comparison.units import UnitComparison, compare_units
@@ -14,6 +14,7 @@ from interp.results.base import FactResult, Result
 from interp.results.units import UnitResult
 
 __all__ = [
+    "Change",
     "Comparison",
     "FactComparison",
     "Survival",
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 
-def compare(before: Result, after: Result, *, names: Sequence[str] | None = None, **view: Any) -> Comparison:
+def compare(before: Result, after: Result, *, names: Sequence[str] | None = None, **view: Any) -> Change:
     """Compare two results of one kind and one question.
 
     Args:
@@ -48,7 +49,7 @@ def compare(before: Result, after: Result, *, names: Sequence[str] | None = None
 
 def compare_all(
     results: Mapping[str, Sequence[Result]], names: Sequence[str], **view: Any
-) -> dict[str, list[Comparison]]:
+) -> dict[str, list[Change]]:
     """Compare each later checkpoint with the first, and correct the p of all comparisons together.
 
     Args:

@@ -17,22 +17,61 @@ from interp.stats import Family, family_wise
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Comparison", "correct_together"]
+__all__ = ["Change", "Comparison", "correct_together"]
 
 
 class Comparison(ABC):
-    """The change between two checkpoints.
+    """Two results side by side.
 
     Attributes:
         kind: Of the two results.
-        names: The two checkpoints.
+        names: What is compared.
         notes: What weakens the comparison, in words.
-        family: What its p were corrected with: everything that one command compared.
     """
 
     kind: str
     names: tuple[str, str]
     notes: tuple[str, ...]
+
+    @abstractmethod
+    def to_frame(self) -> pd.DataFrame:
+        """One row per quantity or layer that is compared."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; NaN and infinity are allowed."""
+
+    def summary(self) -> pd.DataFrame:
+        """The answer in few rows; all of them, unless a kind says otherwise."""
+        return self.to_frame()
+
+    @property
+    def diagnosis(self) -> str:
+        """What weakens the comparison, in words."""
+        return " ".join(self.notes)
+
+    def diagnostics(self) -> list[str]:
+        """What weakens the comparison, in words; empty if nothing does."""
+        return list(self.notes)
+
+    def save(self, path: Path | str) -> Path:
+        """Write JSON; whole or not at all."""
+        text = json.dumps(_finite(self.to_dict()), indent=1, ensure_ascii=False, allow_nan=False)
+        write_atomically(Path(path), lambda stream: stream.write(text.encode()))
+        return Path(path)
+
+    def _repr_html_(self) -> str:
+        table = self.to_frame().to_html(index=False, float_format="%.4g")
+        return f"<pre>{escape(repr(self))}</pre>{table}"
+
+
+class Change(Comparison):
+    """The change between two checkpoints, tested and corrected.
+
+    Attributes:
+        family: What its p were corrected with: everything that one command compared.
+    """
+
     family: Family
 
     main: ClassVar[Collection[str]] = ()
@@ -51,18 +90,6 @@ class Comparison(ABC):
     def verdict(self) -> str:
         """What is shown to differ, or what would have been found if nothing is, in words."""
 
-    @abstractmethod
-    def to_frame(self) -> pd.DataFrame:
-        """One row per quantity or layer that is compared."""
-
-    @abstractmethod
-    def summary(self) -> pd.DataFrame:
-        """The answer in few rows: before, after, change with its interval."""
-
-    @abstractmethod
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; NaN and infinity are allowed."""
-
     @property
     def corrected_over(self) -> str:
         """How many changes p are corrected over, and which, in words."""
@@ -71,28 +98,14 @@ class Comparison(ABC):
     @property
     def diagnosis(self) -> str:
         """The verdict, and what weakens it, in words."""
-        return " ".join(filter(None, [self.verdict, *self.notes]))
-
-    def diagnostics(self) -> list[str]:
-        """What weakens the comparison, in words; empty if nothing does."""
-        return list(self.notes)
+        return " ".join([self.verdict, *self.notes])
 
     def family_dict(self) -> dict[str, Any]:
         """The family for JSON."""
         return {"correction": "Holm", "tests": self.family.n, "of": self.family.name}
 
-    def save(self, path: Path | str) -> Path:
-        """Write JSON; whole or not at all."""
-        text = json.dumps(_finite(self.to_dict()), indent=1, ensure_ascii=False, allow_nan=False)
-        write_atomically(Path(path), lambda stream: stream.write(text.encode()))
-        return Path(path)
 
-    def _repr_html_(self) -> str:
-        table = self.to_frame().to_html(index=False, float_format="%.4g")
-        return f"<pre>{escape(repr(self))}</pre>{table}"
-
-
-def correct_together(comparisons: Sequence[Comparison], name: str) -> list[Comparison]:
+def correct_together(comparisons: Sequence[Change], name: str) -> list[Change]:
     """The comparisons with the p of all of them corrected as one family (Holm).
 
     Args:

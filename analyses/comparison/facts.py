@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from analyses.comparison.base import Comparison
+from analyses.comparison.base import Change
 from interp.errors import ResultError, short
 from interp.results.base import FactResult
 from interp.stats import ALPHA, Family, family_wise, few_clusters, known_mean, mde, paired_difference
@@ -23,7 +23,7 @@ _NAMED = 3  # quantities that a verdict names
 
 
 @dataclass(frozen=True, repr=False)
-class FactComparison(Comparison):
+class FactComparison(Change):
     """How quantities change from one checkpoint to another on the same facts.
 
     Attributes:
@@ -89,10 +89,6 @@ class FactComparison(Comparison):
         return "\n".join([head, text, self.verdict, *self.notes])
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the table."""
-        return self.table
-
-    def summary(self) -> pd.DataFrame:
         """Return the table."""
         return self.table
 

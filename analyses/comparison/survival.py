@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from analyses.comparison.base import Comparison
 from interp.errors import ResultError, short
 from interp.results.base import FactResult, Result
 from interp.results.units import UnitResult
-from interp.stats import Estimate, Family, Jackknife, clustered_mean, few_clusters, jaccard, ratio_of_means
+from interp.stats import Estimate, Jackknife, clustered_mean, few_clusters, jaccard, ratio_of_means
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,30 +52,12 @@ class Survival(Comparison):
     names: tuple[str, str]
     table: pd.DataFrame
     notes: tuple[str, ...]
-    family: Family = field(default_factory=lambda: Family("", 0, {}, {}))
-
-    def tests(self) -> dict[str, np.ndarray]:
-        """None: a share is given with its interval and is not tested."""
-        return {}
-
-    def within(self, family: Family) -> Survival:
-        """The same, since nothing is tested."""
-        return replace(self, family=family)
-
-    @property
-    def verdict(self) -> str:
-        """None: how much of a value is due to script or word order is not a yes or no."""
-        return ""
 
     def __repr__(self) -> str:
         shown = self.table.to_string(index=False, float_format=lambda x: f"{x:.4g}")
         return "\n".join([f"{self.names[0]}, {self.names[1]} ({self.kind})", shown, *self.notes])
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the table."""
-        return self.table
-
-    def summary(self) -> pd.DataFrame:
         """Return the table."""
         return self.table
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from jaxtyping import Float
 
-from analyses.comparison.base import Comparison
+from analyses.comparison.base import Change
 from interp.errors import ResultError, short
 from interp.results.noise import NoiseFloor
 from interp.results.units import UnitResult
@@ -25,7 +25,7 @@ _FEW_ITEMS = 100
 
 
 @dataclass(frozen=True, repr=False)
-class UnitComparison(Comparison):
+class UnitComparison(Change):
     """The change of specialization from one checkpoint to another, paired over blocks of facts.
 
     A change is judged by the noise of the paired change: both checkpoints read the same text, so what the

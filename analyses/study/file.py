@@ -132,8 +132,7 @@ def read_study(file: str | Path, out: Path | None = None) -> Study:
                 f"{path}: unknown key '{key}'.{nearest(key, _SECTIONS)} Choose from: {', '.join(_SECTIONS)}."
             )
     name = _text(given.get("name", path.stem), path, "name")
-    if not _NAME.fullmatch(name):
-        raise ConfigError(f"{path}: 'name' is {name!r}; letters, digits, '-' and '_' are expected.")
+    _require_name(name, f"{path}: the study")
     folder = out or Path(_text(given.get("out", f"study-{name}"), path, "out"))
     members = _members(_table(given, "checkpoints", path), _table(given, "train", path), folder, path)
     return Study(
@@ -166,10 +165,7 @@ def _members(checkpoints: dict[str, Any], train: dict[str, Any], out: Path, path
         raise ConfigError(f"{path}: '{min(twice)}' stands in [checkpoints] and in [train]. Keep one.")
     known = [*checkpoints, *train]
     for name in known:
-        if not _NAME.fullmatch(name):
-            raise ConfigError(
-                f"{path}: a checkpoint is named {name!r}; letters, digits, '-' and '_' are expected."
-            )
+        _require_name(name, f"{path}: a checkpoint")
     members = [_existing(name, value, path) for name, value in checkpoints.items()]
     for number, (name, value) in enumerate(train.items(), len(checkpoints)):
         members.append(_trained(name, value, out, known[:number], path))
@@ -246,6 +242,7 @@ def _entry(name: str, value: Any, shared: dict[str, Any], path: Path) -> Entry:
         raise ConfigError(
             f"{path}, [measures.{name}]: {value!r}; a table of options is expected, which may be empty."
         )
+    _require_name(name, f"{path}, [measures]: a measure")
     own = dict(value)
     command = own.pop("command", name)
     try:
@@ -280,6 +277,12 @@ def _table(given: dict[str, Any], key: str, path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ConfigError(f"{path}: '{key}' is {value!r}; a table [{key}] is expected.")
     return dict(value)
+
+
+def _require_name(name: str, what: str) -> None:
+    """Names become parts of files' names."""
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"{what} is named {name!r}; letters, digits, '-' and '_' are expected.")
 
 
 def _text(value: Any, path: Path, key: str) -> str:

@@ -142,6 +142,9 @@ def read_record(out: Path) -> Record:
         saved = json.loads(file.read_text(encoding="utf-8"))
         if saved["schema"] != _SCHEMA:
             raise ResultError(f"{file} has schema {saved['schema']}; this version reads {_SCHEMA}.")
+        for cell in saved["cells"]:
+            if not (out / cell["file"]).resolve().is_relative_to(out.resolve()):
+                raise ValueError(f"a cell's file is {cell['file']!r}, outside the study's folder")
         return Record(
             saved["name"],
             saved["version"],

@@ -77,18 +77,24 @@ def _run(plan: StudyPlan, asked: dict[str, Any], progress: Progress | None, *, r
     study = plan.study
     with parsl.load(_config(asked, study.out)) as kernel:
         submit: Callable[..., Future[None]] = parsl.python_app(run_checkpoint, data_flow_kernel=kernel)
-        tasks = {submit(str(study.file), str(study.out), name, retry): name for name in groups}
+        file, out, place = study.file.resolve(), study.out.resolve(), Path.cwd()
+        tasks = {submit(str(file), str(out), str(place), name, retry): name for name in groups}
         _wait(tasks, progress)
 
 
-def run_checkpoint(file: str, out: str, name: str, retry: bool) -> None:
-    """What a worker does: every cell of one checkpoint that is not done, with its model opened once."""
+def run_checkpoint(file: str, out: str, place: str, name: str, retry: bool) -> None:
+    """What a worker does: every cell of one checkpoint that is not done, with its model opened once.
+
+    ``place`` is where the user stands: paths of checkpoints and data may be relative to it.
+    """
+    import os
     from pathlib import Path
 
     from analyses.study.cells import plan_study
     from analyses.study.file import read_study
     from analyses.study.running import by_checkpoint, run_cells_of
 
+    os.chdir(place)
     plan = plan_study(read_study(file, Path(out)))
     run_cells_of(plan, by_checkpoint(plan.cells)[name], retry=retry)
 

@@ -120,6 +120,9 @@ def _report(record: Record, out: Path) -> list[Claim]:
 def _print_status(record: Record) -> None:
     states = ", ".join(f"{n} {state}" for state, n in record.counts().items())
     print(f"{record.name}: {len(record.cells)} cells, {states}")
+    seconds = sum(cell.seconds or 0 for cell in record.cells)
+    if seconds:
+        print(f"  Measuring what is done took {seconds / 3600:.2f} hours.")
     for cell in record.cells:
         if cell.reason:
             print(f"  failed: {cell.label}: {cell.reason}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from interp.data.characters import script_of
+from interp.characters import script_of
 from interp.data.languages import LANGUAGES, cached_until_registered
 from interp.data.languages import language as known_language
 from interp.data.normalization import normalize

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.check_between import RowsTogether
 from interp.data.files import LANGUAGES_KEY, read_rows
 from interp.data.languages import LANGUAGES, parse_language, register_language

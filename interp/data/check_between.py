@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.equality import plain
 from interp.data.languages import LANGUAGES
 

@@ -22,7 +22,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import overload
 
-from interp.data.characters import script_of, visible
+from interp.characters import script_of, visible
 from interp.data.facts import Fact, FactSet
 from interp.data.hashing import hash_key
 from interp.data.languages import language

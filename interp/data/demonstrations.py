@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import chain, islice
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.facts import Fact, FactSet
 from interp.data.hashing import hash_key
 from interp.data.prompts import Prompt, PromptSet, prompts_from_facts

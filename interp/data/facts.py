@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.hashing import digest_of, hash_sample
 from interp.data.languages import added_languages, as_languages, language
 from interp.data.schema import SPLITS

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, Protocol
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.errors import DataError
 from interp.files import write_atomically
 

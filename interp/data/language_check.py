@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from interp.data.characters import script_of
+from interp.characters import script_of
 from interp.data.languages import language as known_language
 from interp.data.matching import resolve
 from interp.data.normalization import normalize

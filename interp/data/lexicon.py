@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.hashing import hash_key
 from interp.data.languages import language as known_language
 from interp.data.romanization import romanized

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.facts import Fact, FactSet, fact_columns
 from interp.data.prompts import Prompt, prompts_from_facts
 from interp.errors import DataError

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.facts import Fact, Wording
 from interp.data.files import read_rows
 from interp.data.languages import LANGUAGES

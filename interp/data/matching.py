@@ -19,8 +19,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from interp.characters import visible
 from interp.data.boundaries import is_part, name_spans, standing_names
-from interp.data.characters import visible
 from interp.data.languages import language as known_language
 from interp.data.normalization import answer_line, normalize
 from interp.data.spelling import variants

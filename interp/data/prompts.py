@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.facts import Fact, FactSet
 from interp.data.hashing import digest_of, hash_key, hash_sample
 from interp.data.languages import PromptFormat, as_languages, language

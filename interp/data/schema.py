@@ -35,7 +35,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.crossing import crossed
 from interp.data.equality import plain
 from interp.data.languages import LANGUAGES

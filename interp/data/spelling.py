@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-from interp.data.characters import script_of
+from interp.characters import script_of
 from interp.data.chinese import simplified
 from interp.data.languages import cached_until_registered
 from interp.data.languages import language as known_language

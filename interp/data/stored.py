@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.check import SHOWN, FactCheck, FactChecker, refuse_violations
 from interp.data.files import open_rows
 from interp.data.schema import row_problems

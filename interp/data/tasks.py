@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.controls import controlled
 from interp.data.demonstrations import prompts_with_demonstrations
 from interp.data.facts import FactSet

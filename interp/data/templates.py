@@ -6,7 +6,7 @@ article, a Korean particle.
 
 from __future__ import annotations
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.languages import PromptFormat
 from interp.data.languages import language as known_language
 from interp.errors import DataError, nearest

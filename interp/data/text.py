@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.files import read_lines
 from interp.data.languages import LANGUAGES, as_languages
 from interp.data.prompts import Prompt, PromptSet

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from interp.data.characters import control_characters, has_control, visible
+from interp.characters import control_characters, has_control, visible
 from interp.data.equality import equal_pairs, hidden_characters, plain
 from interp.data.normalization import normalize
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.facts import Fact, FactSet
 from interp.data.prompts import Prompt, prompts_from_facts
 from interp.errors import MeasurementError

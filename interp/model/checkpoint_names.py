@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.errors import CheckpointError
 
 __all__ = ["SHIPPED", "label_of", "name_of"]

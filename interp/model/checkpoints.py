@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.errors import CheckpointError, nearest
 from interp.files import cache_folder, file_digest
 from interp.manifest import require_sizes

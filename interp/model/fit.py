@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.errors import CapabilityError, CheckpointError, InterpError
 from interp.model.checkpoints import Checkpoint
 from interp.model.quiet import first_line, quiet_transformers

@@ -15,7 +15,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.errors import CapabilityError, CheckpointError
 
 __all__ = ["GgufHeader", "read_gguf_header"]

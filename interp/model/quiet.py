@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from transformers.utils import logging
 
-from interp.data.characters import visible
+from interp.characters import visible
 
 __all__ = ["first_line", "quiet_transformers"]
 

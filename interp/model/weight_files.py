@@ -16,7 +16,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.errors import CheckpointError
 
 __all__ = [

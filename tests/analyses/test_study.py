@@ -6,7 +6,7 @@ import contextlib
 import csv
 import hashlib
 import json
-import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -73,7 +73,9 @@ def finished(checkpoints, tmp_path_factory) -> Path:
     ("old", "new", "text"),
     [
         ('name = "tiny"', 'nam = "tiny"', "unknown key 'nam'. Did you mean 'name'?"),
-        ('name = "tiny"', 'name = "../x"', "letters, digits"),
+        ('name = "tiny"', 'name = "../x"', "the study is named '../x'; letters, digits"),
+        ("base = ", '"../x" = ', "a checkpoint is named '../x'"),
+        ("[measures.evaluate]", '[measures."../../x"]\ncommand = "evaluate"', "a measure is named '../../x'"),
         ("[measures.evaluate]", "[measures.evalute]", "Did you mean 'evaluate'?"),
         ("limit = 24", "limits = 24", "unknown key 'limits'. Did you mean 'limit'?"),
         ("limit = 24", "limit = -1", "'limit' is -1; a number of at least 0 is expected"),
@@ -122,6 +124,14 @@ def test_each_model_is_opened_once(file, tmp_path):
     with models_opened() as names:
         run_study(read_study(file, tmp_path / "out"))
     assert len(names) == 2
+
+
+def test_a_checkpoint_may_stand_beside_the_study_file(checkpoints, tmp_path):
+    (tmp_path / "model").symlink_to(checkpoints["llama"])
+    file = tmp_path / "beside.toml"
+    file.write_text('[checkpoints]\nbase = "model"\n[measures.evaluate]\n')
+    (member,) = read_study(file).members
+    assert member.specs == (f"base={tmp_path / 'model'}",)
 
 
 def test_changed_settings_are_other_cells(finished, tmp_path):
@@ -221,7 +231,7 @@ def test_texts_from_data_stay_text(finished):
     saved["name"] = name
     folder = finished.parent / "copy"
     folder.mkdir()
-    os.symlink(finished / "cells", folder / "cells")
+    shutil.copytree(finished / "cells", folder / "cells")
     (folder / "study.json").write_text(json.dumps(saved))
     write_report(read_record(folder), folder)
     assert name not in (folder / "report.html").read_text()
@@ -230,7 +240,10 @@ def test_texts_from_data_stay_text(finished):
 
 
 def test_a_damaged_record_is_refused(tmp_path):
-    for text in ("{", "[]", '{"schema": 2}', '{"schema": 1, "name": 3}'):
+    outside = {"name": "x", "version": "1", "members": [], "measures": [], "claims": {}}
+    texts = ["{", "[]", '{"schema": 2}', '{"schema": 1, "name": 3}']
+    texts.append(json.dumps({"schema": 1, **outside, "cells": [{"file": "../../secret.npz"}]}))
+    for text in texts:
         (tmp_path / "study.json").write_text(text)
         with pytest.raises(ResultError, match=r"study\.json"):
             read_record(tmp_path)

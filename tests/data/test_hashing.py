@@ -4,7 +4,7 @@ import statistics
 
 import pytest
 
-from interp.data.characters import control_characters, is_control, visible
+from interp.characters import control_characters, is_control, visible
 from interp.data.hashing import digest_of, hash_sample, hash_uniform
 
 

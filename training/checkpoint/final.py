@@ -10,10 +10,11 @@ import torch
 from accelerate import PartialState
 
 from interp.errors import MeasurementError
+from interp.model.quiet import quiet_transformers
 from interp.ownership import require_owned
 from training.checkpoint.card import RunRecord, run_card, write_run_card
 from training.checkpoint.parent import ParentCheckpoint
-from training.files import quiet_transformers, write_folder
+from training.files import write_folder
 from training.run.guards import not_finite
 
 __all__ = ["write_final"]

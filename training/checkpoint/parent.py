@@ -16,9 +16,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreT
 from interp.errors import CheckpointError, ConfigError
 from interp.manifest import damage
 from interp.model.checkpoints import Checkpoint, resolve_checkpoint
+from interp.model.quiet import quiet_transformers
 from interp.model.weights import check_tokenizer, load_adapted, load_tokenizer, load_weights
 from training.config import TrainConfig
-from training.files import quiet_transformers, write_folder
+from training.files import write_folder
 
 __all__ = ["ParentCheckpoint", "open_parent", "resolve_parent", "training_dtype"]
 

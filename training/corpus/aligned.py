@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.files import read_lines
 from interp.data.hashing import digest_of
 from interp.errors import DataError

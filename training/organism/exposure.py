@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Shaped
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.facts import FactSet
 from interp.data.hashing import hash_uniform
 from interp.data.languages import language

@@ -18,8 +18,9 @@ from interp.data.sources.cldr import cldr_facts
 from interp.errors import ConfigError, Interrupted
 from interp.files import clear_leftovers
 from interp.interruption import stop_signal
+from interp.model.quiet import quiet_transformers
 from interp.ownership import owned
-from training.files import quiet_transformers, require_same_recipe, write_folder, write_recipe
+from training.files import require_same_recipe, write_folder, write_recipe
 from training.organism.batches import Batches, load_tokenizer, train_tokenizer
 from training.organism.card import data_record, organism_card, write_card
 from training.organism.exposure import OrganismTexts, exposure, organism_texts

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.errors import DataError
 from interp.files import file_digest, write_atomically
 from training.examples import ExampleSet

@@ -20,6 +20,7 @@ from interp.files import disk_errors, require_room
 from interp.interruption import stop_signal
 from interp.manifest import damage
 from interp.model.generation import NotFiniteError
+from interp.model.quiet import quiet_transformers
 from training.checkpoint.adapter import sort_adapter
 from training.checkpoint.card import RunRecord
 from training.checkpoint.final import write_final
@@ -27,7 +28,7 @@ from training.checkpoint.parent import ParentCheckpoint, open_parent, resolve_pa
 from training.config import TrainConfig
 from training.data import TrainingData
 from training.examples import ExampleSet
-from training.files import quiet_transformers, require_same_recipe, write_recipe
+from training.files import require_same_recipe, write_recipe
 from training.progress import Progress
 from training.run.callbacks import RunCallback
 from training.run.distributed import init_distributed

@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from interp.data.characters import script_of, visible
+from interp.characters import script_of, visible
 from interp.data.languages.record import CONFIDENCES, RESOURCES, Language, Matching, PromptFormat
 
 __all__ = ["RESERVED", "code_points", "problems_of"]

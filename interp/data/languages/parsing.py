@@ -11,7 +11,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
-from interp.data.characters import control_characters, visible
+from interp.characters import control_characters, visible
 from interp.data.languages.checks import problems_of
 from interp.data.languages.record import Language
 from interp.errors import DataError, nearest

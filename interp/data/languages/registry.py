@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.languages.hints import hint
 from interp.data.languages.parsing import plain_language, read_language
 from interp.data.languages.record import Language

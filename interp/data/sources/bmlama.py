@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from itertools import chain
 from typing import Any
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.crossing import crossed
 from interp.data.equality import equal_pairs, plain
 from interp.data.facts import Fact, FactSet, Wording

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.sources.folders import folder_configs
 from interp.data.sources.hub import hub_configs
 from interp.data.sources.rows import Configs

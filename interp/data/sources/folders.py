@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.files import no_key_twice, read_lines, read_rows
 from interp.data.sources.hub import saved_rows
 from interp.data.sources.rows import Configs, Row, split_named

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.crossing import crossed
 from interp.data.equality import equal_pairs, plain
 from interp.data.facts import Fact, FactSet, Wording

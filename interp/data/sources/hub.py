@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.sources.rows import Configs, Row, split_named
 from interp.errors import CapabilityError, DataError
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.files import no_key_twice
 from interp.data.sources.rows import known_languages, listed, refuse, text, text_problems
 from interp.errors import DataError

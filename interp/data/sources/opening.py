@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.controls import controlled
 from interp.data.facts import FactSet
 from interp.data.files import SUFFIXES

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from itertools import chain
 from pathlib import Path
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.facts import Fact, FactSet, Wording
 from interp.data.hashing import Sample
 from interp.data.languages import LANGUAGES, requested_languages

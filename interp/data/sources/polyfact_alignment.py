@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.crossing import misplaced
 from interp.data.files import no_key_twice
 from interp.data.sources.polyfact_rows import N_OPTIONS, Entries

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.crossing import crossed, misplaced
 from interp.data.equality import plain
 from interp.data.sources.polyfact_rows import STATED, Entries, Entry, first_entry

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from typing import Any
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.equality import equal_pairs, plain
 from interp.data.sources.rows import text, text_fault
 

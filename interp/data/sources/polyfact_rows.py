@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.languages import LANGUAGES
 from interp.data.schema import SPLITS
 from interp.data.sources.polyfact_options import (

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.check import SHOWN
 from interp.data.languages import LANGUAGES, as_languages
 from interp.errors import DataError, nearest

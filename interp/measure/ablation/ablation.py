@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.facts import FactSet
 from interp.data.prompts import PromptSet, context_of, prompts_from_facts
 from interp.errors import MeasurementError

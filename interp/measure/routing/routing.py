@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.facts import FactSet
 from interp.data.languages import LANGUAGES
 from interp.data.partners import Pairing, pair_facts

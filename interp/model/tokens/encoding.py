@@ -14,7 +14,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from interp.data.characters import visible
+from interp.characters import visible
 from interp.data.prompts import Prompt
 from interp.errors import CapabilityError, MeasurementError
 

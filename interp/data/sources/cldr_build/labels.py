@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from interp.data.characters import is_control
+from interp.characters import is_control
 from interp.data.languages import EMBEDDED_LANGUAGES, language
 from interp.data.sources.cldr_build import babel_data
 from interp.data.sources.cldr_build.tables import Tables

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from interp.data.characters import script_of
+from interp.characters import script_of
 from interp.data.languages import language as known_language
 from interp.data.similarity import bigrams, fold
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from interp.data.characters import script_of
+from interp.characters import script_of
 from interp.data.languages import language as known_language
 
 _MODIFIER_APOSTROPHE = "\u02bc"
