@@ -240,13 +240,18 @@ def test_texts_from_data_stay_text(finished):
 
 
 def test_a_damaged_record_is_refused(tmp_path):
-    outside = {"name": "x", "version": "1", "members": [], "measures": [], "claims": {}}
-    texts = ["{", "[]", '{"schema": 2}', '{"schema": 1, "name": 3}']
-    texts.append(json.dumps({"schema": 1, **outside, "cells": [{"file": "../../secret.npz"}]}))
-    for text in texts:
+    for text in ("{", "[]", '{"schema": 2}', '{"schema": 1, "name": 3}'):
         (tmp_path / "study.json").write_text(text)
         with pytest.raises(ResultError, match=r"study\.json"):
             read_record(tmp_path)
+
+
+def test_a_record_reads_no_file_outside_of_its_folder(finished, tmp_path):
+    saved = json.loads((finished / "study.json").read_text())
+    saved["cells"][0]["file"] = "../../secret.npz"
+    (tmp_path / "study.json").write_text(json.dumps(saved))
+    with pytest.raises(ResultError, match=r"'\.\./\.\./secret\.npz', outside the study's folder"):
+        read_record(tmp_path)
 
 
 def test_the_report_needs_no_torch(finished):
