@@ -51,40 +51,53 @@ def watched_experts(
         layer: Which layer.
         watchers: By the name of the site: `expert_gate`, `expert_neuron` or both.
     """
-    experts = architecture.experts(layer)
-
-    def told(values: torch.Tensor, name: str, route: Route) -> torch.Tensor:
-        new = watchers[name](Routed(values, *route), Site(name, layer)) if name in watchers else None
-        return values if new is None else new
-
-    setattr(told, "gates_too", "expert_gate" in watchers)  # noqa: B010 (making gates costs an activation)
+    experts, watch = architecture.experts(layer), _Watch(layer, watchers)
     open_watches = vars(experts.module).get(_WATCHES)
     with ExitStack() as stack:
         if open_watches is None:  # the first one watches for all that are opened within it
             open_watches = []
             setattr(experts.module, _WATCHES, open_watches)
             stack.callback(delattr, experts.module, _WATCHES)
-            watch = _watched_tokens if experts.order == "all" else _watched_rows
-            stack.enter_context(watch(experts, open_watches))
-        open_watches.append(told)
-        stack.callback(open_watches.remove, told)
+            watched = _watched_tokens if experts.order == "all" else _watched_rows
+            stack.enter_context(watched(experts, open_watches))
+        open_watches.append(watch)
+        stack.callback(open_watches.remove, watch)
         yield
 
 
 _WATCHES = "_open_watches"
 Route = tuple[torch.Tensor, torch.Tensor]
-Told = Callable[[torch.Tensor, str, Route], torch.Tensor]
 
 
-def _tell(watches: Sequence[Told], values: torch.Tensor, name: str, route: Route) -> torch.Tensor:
+@dataclass(frozen=True, eq=False)
+class _Watch:
+    """The watchers of one layer's experts, as they are opened together."""
+
+    layer: int
+    watchers: Mapping[str, Watcher]
+
+    @property
+    def needs_gates(self) -> bool:
+        """Whether gates have to be made, which costs an activation."""
+        return "expert_gate" in self.watchers
+
+    def told(self, values: torch.Tensor, name: str, route: Route) -> torch.Tensor:
+        """The values, or what a watcher puts in their place."""
+        if name not in self.watchers:
+            return values
+        new = self.watchers[name](Routed(values, *route), Site(name, self.layer))
+        return values if new is None else new
+
+
+def _tell(watches: Sequence[_Watch], values: torch.Tensor, name: str, route: Route) -> torch.Tensor:
     """Every open watch in turn, each with what those around it made of the values."""
-    for told in watches:
-        values = told(values, name, route)
+    for watch in watches:
+        values = watch.told(values, name, route)
     return values
 
 
 @contextmanager
-def _watched_rows(experts: Experts, watches: Sequence[Told]) -> Iterator[None]:
+def _watched_rows(experts: Experts, watches: Sequence[_Watch]) -> Iterator[None]:
     """Watch experts that get a row for every token and expert, by their gating."""
     gating = experts.module._apply_gate
     routes: list[Route] = []
@@ -99,7 +112,7 @@ def _watched_rows(experts: Experts, watches: Sequence[Told]) -> Iterator[None]:
 
     def gate(projected: torch.Tensor) -> torch.Tensor:
         neurons = None
-        if any(getattr(told, "gates_too", False) for told in watches):
+        if any(watch.needs_gates for watch in watches):
             gates, factor = experts.gates(projected)
             if (new := _tell(watches, gates, "expert_gate", routes[0])) is not gates:
                 neurons = new * factor
@@ -115,7 +128,7 @@ def _watched_rows(experts: Experts, watches: Sequence[Told]) -> Iterator[None]:
 
 
 @contextmanager
-def _watched_tokens(experts: Experts, watches: Sequence[Told]) -> Iterator[None]:
+def _watched_tokens(experts: Experts, watches: Sequence[_Watch]) -> Iterator[None]:
     """Watch experts that get all tokens, by what they do with those that are not zero."""
 
     def forward(hidden: torch.Tensor) -> torch.Tensor:
