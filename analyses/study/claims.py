@@ -163,7 +163,9 @@ def _sentence(effect: Effect, verdict: str, least: float, power: float) -> str:
             f"{_capital(who)} {verb} {effect.headline} by {abs(effect.change):.3g}{over}, from "
             f"{effect.before:.3g} to {effect.after:.3g} (change {interval} 95 %)."
         )
-    found = "" if math.isnan(least) else f"; a change of {least:.2g} would have been found in {power:.0%}"
+    found = (
+        "" if math.isnan(least) else f"; a change of {least:.2g} would have been found in {power * 100:g} %"
+    )
     shown = "is smaller than the smallest of interest" if verdict == "not supported" else "is not shown"
     size = f"{effect.change:+.3g} {interval} 95 %{found}"
     return f"A change of {effect.headline} in {effect.member} {shown} ({size})."

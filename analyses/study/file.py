@@ -243,6 +243,10 @@ def _entry(name: str, value: Any, shared: dict[str, Any], path: Path) -> Entry:
             f"{path}, [measures.{name}]: {value!r}; a table of options is expected, which may be empty."
         )
     _require_name(name, f"{path}, [measures]: a measure")
+    if name == "claims":
+        raise ConfigError(
+            f"{path}, [measures.claims]: the study's own files are called so. Name it otherwise."
+        )
     own = dict(value)
     command = own.pop("command", name)
     try:

@@ -25,6 +25,9 @@ from interp.results import load_result
 __all__ = ["write_report"]
 
 
+_CLAIMS = "claims"
+
+
 @dataclass(frozen=True)
 class _Section:
     """What is shown of one part of one measure."""
@@ -48,8 +51,8 @@ def write_report(record: Record, out: Path) -> tuple[list[Path], list[Claim]]:
     claims = claims_of(effects, record.claims)
     sections = _sections(record, out)
     if claims:
-        data = claims_frame(claims).drop(columns=["files", "digests"])
-        sections.insert(0, _Section("study", claim_tables(claims), [("forest", _forest(claims, data))], []))
+        data = claims_frame(claims).drop(columns=["sentence", "why", "files", "digests"])
+        sections.insert(0, _Section(_CLAIMS, claim_tables(claims), [("forest", _forest(claims, data))], []))
     files = [
         write_table(claims_frame(claims), out / "claims.csv"),
         write_table(effects.to_frame(), out / "effects.csv"),
@@ -73,7 +76,10 @@ def _texts(
     record: Record, out: Path, effects: Effects, claims: Sequence[Claim], sections: Sequence[_Section]
 ) -> list[Path]:
     methods = methods_text(record, effects)
-    shown = [Shown(s.name, s.tables, [d for _, d in s.drawings], s.diagnostics) for s in sections]
+    shown = [
+        Shown(s.name, [] if s.name == _CLAIMS else s.tables, [d for _, d in s.drawings], s.diagnostics)
+        for s in sections  # the claims have a table of their own there
+    ]
     return [
         _write(out / "methods.md", methods.markdown),
         _write(out / "methods.tex", methods.latex),

@@ -72,7 +72,7 @@ class BehaviorResult(AnswersResult):
     provenance: Provenance
 
     headlines: ClassVar[Mapping[str, str]] = {
-        "accuracy": "accuracy, mean over languages",
+        "accuracy": "mean accuracy over languages",
         "right in all languages": "the share of facts that are right in all languages (Total Consistency)",
         "RankC": "the consistency of rankings between languages (RankC)",
     }

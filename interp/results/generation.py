@@ -51,7 +51,7 @@ class GenerationResult(AnswersResult):
     provenance: Provenance
 
     headlines: ClassVar[Mapping[str, str]] = {
-        "accuracy": "accuracy, mean over languages",
+        "accuracy": "mean accuracy over languages",
         "right in all languages": "the share of facts that are right in all languages (Total Consistency)",
     }
     kind: ClassVar[str] = "generation"

@@ -74,6 +74,7 @@ def finished(checkpoints, tmp_path_factory) -> Path:
     [
         ('name = "tiny"', 'nam = "tiny"', "unknown key 'nam'. Did you mean 'name'?"),
         ('name = "tiny"', 'name = "../x"', "the study is named '../x'; letters, digits"),
+        ("[measures.evaluate]", '[measures.claims]\ncommand = "evaluate"', "the study's own files"),
         ("base = ", '"../x" = ', "a checkpoint is named '../x'"),
         ("[measures.evaluate]", '[measures."../../x"]\ncommand = "evaluate"', "a measure is named '../../x'"),
         ("[measures.evaluate]", "[measures.evalute]", "Did you mean 'evaluate'?"),
