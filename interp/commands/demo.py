@@ -20,7 +20,7 @@ def demo(
 ) -> None:
     """Compare a small multilingual model with what SFT and GRPO made of it, and write a report.
 
-    It runs the study `demo`: what each knows, and how specialized it is. About two minutes on two cores;
+    It runs the study `demo`: what each knows, and how specialized it is. Half a minute on two cores;
     a second run takes seconds.
 
     Example: `interp demo`
